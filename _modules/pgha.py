@@ -1,0 +1,102 @@
+"""
+What this host is in the cluster: its settings, its own secrets, and the plan of the orchestration.
+"""
+
+import yaml
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+DEFAULTS = "salt://pgha/defaults.yaml"
+
+
+def settings():
+    """
+    Return the settings of this host: its role, its place in the inventory and every section of defaults.yaml merged with
+    the pillar. No secret is among them.
+
+    Raises CommandExecutionError when the pillar does not name this minion id.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha.settings
+    """
+    if "pgha.settings" not in __context__:
+        found = __utils__["pgha_inventory.settings"](_pillar(), _defaults(), __opts__["id"])
+        if found is None:
+            raise CommandExecutionError(
+                f"{__opts__['id']} is neither among the servers of a datacenter nor among the hosts of a cluster in the"
+                " pillar pgha; correct the inventory, or the minion id"
+            )
+        __context__["pgha.settings"] = found
+    return __context__["pgha.settings"]
+
+
+def secrets(**kwargs):
+    """
+    Return this host's own secrets, which the master's ext_pillar ``pgha`` serves to its minion id alone.
+
+    For the state modules of the formula only: called as a job it refuses, since its result would be in the job cache.
+
+    Raises SaltInvocationError when it is called as a job, CommandExecutionError when the master serves no secrets.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' sys.doc pgha.secrets
+    """
+    if "__pub_fun" in kwargs:
+        raise SaltInvocationError("Secrets are not printed; on a DCS host root finds Consul's token in /root/.consul-token")
+    found = __pillar__.get("pgha_secrets")
+    if not found:
+        raise CommandExecutionError(
+            f"The master serves no secrets to {__opts__['id']}: add 'pgha: true' to ext_pillar in its configuration, run"
+            " salt-run saltutil.sync_all, then salt-run pgha.secrets"
+        )
+    return found
+
+
+def plan():
+    """
+    Return what the orchestration works on: the inventory of this pillar, checked as a whole, as lists of minion ids.
+
+    The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts).
+    ``pgha:only`` narrows it to the clusters it names and their datacenters.
+
+    Raises CommandExecutionError that names every fault of the pillar at once.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pgha.plan
+    """
+    pgha, defaults = _pillar(), _defaults()
+    faults = __utils__["pgha_validate.faults"](pgha, defaults)
+    if faults:
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        raise CommandExecutionError(f"The pillar cannot work, so nothing was touched:\n{lines}")
+    only = pgha.get("only") or list(pgha["clusters"])
+    only = [only] if isinstance(only, str) else only
+    ids = {name: [host["id"] for host in __utils__["pgha_inventory.hosts"](pgha["clusters"][name]["hosts"])] for name in only}
+    names = dict.fromkeys(__utils__["pgha_inventory.datacenter_of"](pgha, name) for name in only)
+    servers = {
+        name: [host["id"] for host in __utils__["pgha_inventory.hosts"](pgha["datacenters"][name]["servers"])] for name in names
+    }
+    everyone = [host for group in (*servers.values(), *ids.values()) for host in group]
+    return {"hosts": everyone, "datacenters": servers, "clusters": ids}
+
+
+def _pillar():
+    return __pillar__.get("pgha") or {}
+
+
+def _defaults():
+    if "pgha.defaults" not in __context__:
+        path = __salt__["cp.cache_file"](DEFAULTS)
+        if not path:
+            raise CommandExecutionError(f"{DEFAULTS} is not served: the formula's salt/ directory must be a file root")
+        with open(path, encoding="utf-8") as stream:
+            __context__["pgha.defaults"] = yaml.safe_load(stream)
+    return __context__["pgha.defaults"]

@@ -1,0 +1,163 @@
+"""
+The inventory: what the pillar ``pgha`` says, resolved for one host or for the whole orchestration.
+
+    pgha:
+      datacenters: {NAME: {servers: {MINION_ID: ADDRESS, …}}}
+      clusters: {NAME: {datacenter: NAME, vip: ADDRESS/PREFIX, hosts: {MINION_ID: ADDRESS, …}}}
+
+Pure functions: they get the pillar and the defaults (``salt/pgha/defaults.yaml``) and touch nothing. Whether the pillar
+makes sense is asked in ``pgha_validate``; here it is taken to.
+"""
+
+import copy
+
+
+def merge(*layers):
+    """Return mappings merged from left to right: mappings inside them are merged too, everything else is replaced."""
+    result = {}
+    for layer in layers:
+        for key, value in (layer or {}).items():
+            if isinstance(value, dict) and isinstance(result.get(key), dict):
+                result[key] = merge(result[key], value)
+            else:
+                result[key] = copy.deepcopy(value)
+    return result
+
+
+def place(pgha, minion_id):
+    """
+    Return where an inventory puts a minion id: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``, ``datacenter``
+    and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or what stands there is
+    no inventory.
+    """
+    for name, entry in _mapping(pgha.get("datacenters")).items():
+        for server in hosts(_mapping(entry).get("servers")):
+            if server["id"] == minion_id:
+                return {"role": "dcs", **server, "datacenter": name, "cluster": None}
+    for name, entry in _mapping(pgha.get("clusters")).items():
+        for host in hosts(_mapping(entry).get("hosts")):
+            if host["id"] == minion_id:
+                return {"role": "db", **host, "datacenter": datacenter_of(pgha, name), "cluster": name}
+    return None
+
+
+def settings(pgha, defaults, minion_id):
+    """
+    Return what one host needs to know, or None when the inventory does not name it.
+
+    pgha
+        The pillar of that name.
+    defaults
+        The content of defaults.yaml.
+    minion_id
+        The host.
+
+    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (name, hosts, vip,
+    namespace; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections of the defaults with
+    everything merged and filled in.
+    """
+    found = place(pgha, minion_id)
+    if found is None:
+        return None
+    datacenter, cluster = found["datacenter"], found["cluster"]
+    clusters = clusters_of(pgha, defaults, datacenter)
+    found["datacenter"] = {"name": datacenter, "servers": hosts(pgha["datacenters"][datacenter]["servers"])}
+    found["cluster"] = next((known for known in clusters if known["name"] == cluster), None)
+    found["clusters"] = clusters
+    for name in defaults.keys() - {"distributions"}:
+        found[name] = section(name, pgha, defaults, datacenter, cluster)
+    found["patroni"]["synchronous_mode"] = synchronous_mode(found["patroni"]["synchronous_mode"])
+    return found
+
+
+def hosts(entries):
+    """Return hosts in the order of the pillar, each with ``id``, ``name`` (the id up to its first dot) and ``address``."""
+    result = []
+    for minion_id, entry in _mapping(entries).items():
+        entry = entry if isinstance(entry, dict) else {"address": entry}
+        name = entry.get("name") or str(minion_id).split(".")[0]
+        result.append({"id": str(minion_id), "name": name, "address": str(entry.get("address"))})
+    return result
+
+
+def vip(cluster_name, entry):
+    """Return ``address``, ``prefix`` and ``name`` of a virtual IP given as ``ADDRESS/PREFIX`` or as a mapping."""
+    entry = entry if isinstance(entry, dict) else {"address": entry}
+    if not entry.get("address"):
+        return None
+    address, _, prefix = str(entry["address"]).partition("/")
+    return {"address": address, "prefix": int(prefix or 32), "name": entry.get("name") or f"{cluster_name}-db-cl"}
+
+
+def datacenter_of(pgha, cluster_name):
+    """Return the name of a cluster's datacenter: the one it says, else the only one there is, else None."""
+    named = _mapping(pgha["clusters"][cluster_name]).get("datacenter")
+    if named:
+        return named
+    names = list(_mapping(pgha.get("datacenters")))
+    return names[0] if len(names) == 1 else None
+
+
+def clusters_of(pgha, defaults, datacenter):
+    """Return the database clusters that keep their state in a datacenter: name, hosts, vip and namespace of each."""
+    result = []
+    for name, cluster in _mapping(pgha.get("clusters")).items():
+        if datacenter_of(pgha, name) == datacenter:
+            patroni = section("patroni", pgha, defaults, datacenter, name)
+            result.append(
+                {
+                    "name": name,
+                    "hosts": hosts(cluster.get("hosts")),
+                    "vip": vip(name, cluster.get("vip")),
+                    "namespace": "/" + str(patroni["namespace"]).strip("/") + "/",
+                }
+            )
+    return result
+
+
+def section(name, pgha, defaults, datacenter, cluster):
+    """
+    Return one section of settings, from the least to the most specific: defaults, the preset of the distribution
+    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in.
+    """
+    of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
+    of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
+    layers = [_mapping(layer) for layer in (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))]
+    preset = {}
+    if name == "postgres":
+        presets = merge(defaults["distributions"], pgha.get("distributions"))
+        preset = presets.get(merge(defaults[name], *layers)["distribution"]) or {}
+    merged = merge(defaults[name], preset, *layers)
+    return _fill(merged, {"version": str(merged.get("version", "")), "cluster": str(cluster or "")})
+
+
+def _cluster_section(name, cluster):
+    entry = cluster.get(name)
+    if name == "hosts":
+        # A cluster's `hosts` is its inventory; settings of that section belong to the datacenter or to everything.
+        return {}
+    if name == "vip":
+        return {key: value for key, value in _mapping(entry).items() if key not in ("address", "name")}
+    return entry
+
+
+def synchronous_mode(value):
+    """Return ``off``, ``on`` or ``quorum`` for what a person wrote; YAML reads a bare off and on as booleans."""
+    return {False: "off", True: "on"}.get(value, value)
+
+
+def _fill(value, words):
+    """Fill ``{version}`` and ``{cluster}`` in every string; other braces are left alone (Go templates of Consul)."""
+    if isinstance(value, dict):
+        return {key: item if key in ("config", "parameters") else _fill(item, words) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, words) for item in value]
+    if isinstance(value, str):
+        for word, text in words.items():
+            value = value.replace("{" + word + "}", text)
+    return value
+
+
+def _mapping(value):
+    """A person's pillar may hold anything; what is no mapping counts as none, and pgha_validate says so."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,295 @@
+"""
+Is the pillar one that can work? Every fault is found at once, each with its path and what would be right.
+
+Pure functions over the pillar and the defaults: nothing is asked of a host, so this runs on the master before any is
+touched.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections import defaultdict
+
+HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
+# Consul: datacenter names are lower case letters, digits, - and _.
+DATACENTER_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+CLUSTER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+# Consul does not take a session TTL below 10 s and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
+SMALLEST_TTL = 20
+CHOICES = {
+    ("patroni", "synchronous_mode"): ("off", "on", "quorum"),
+    ("vip", "manager"): ("vip-manager", "callback", "none"),
+    ("vip", "dcs_type"): (None, "consul", "patroni"),
+}
+
+
+def faults(pgha, defaults):
+    """
+    Return the faults of a whole inventory as a list of lines, empty when there is none.
+
+    pgha
+        The pillar of that name, as the master's own id sees it: all datacenters and clusters.
+    defaults
+        The content of defaults.yaml; what it does not know is an unknown setting.
+    """
+    if not isinstance(pgha, dict) or not pgha:
+        return ["pgha: there is no such pillar for the master's own id; name the inventory for it in the pillar's top.sls"]
+    sections = [name for name in defaults if name != "distributions"]
+    found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", "only"})
+    found += _sections("pgha", pgha, sections, defaults)
+    datacenters = _mapping("pgha:datacenters", pgha.get("datacenters"), found, "one Consul datacenter at least")
+    clusters = _mapping("pgha:clusters", pgha.get("clusters"), found, "one database cluster at least")
+    for name, entry in datacenters.items():
+        found += _datacenter(name, entry, pgha, defaults, sections)
+    for name, entry in clusters.items():
+        found += _cluster(name, entry, pgha, defaults, sections)
+    for name in _as_list(pgha.get("only")):
+        if name not in clusters:
+            found.append(f"pgha:only: there is no cluster {name!r}{_guess(name, clusters)}")
+    return found + _twice(datacenters, clusters)
+
+
+def _datacenter(name, entry, pgha, defaults, sections):
+    path = f"pgha:datacenters:{name}"
+    found = []
+    if not DATACENTER_NAME.match(str(name)):
+        found.append(f"{path}: Consul takes lower case letters, digits, - and _ in the name of a datacenter")
+    if not isinstance(entry, dict):
+        return [*found, f"{path}: must be a mapping with servers"]
+    found += _unknown(path, entry, {"servers", *sections})
+    found += _sections(path, entry, sections, defaults)
+    servers = _mapping(f"{path}:servers", entry.get("servers"), found, "MINION_ID: ADDRESS of each server")
+    found += _hosts(f"{path}:servers", servers)
+    consul = __utils__["pgha_inventory.section"]("consul", pgha, defaults, name, None)
+    if servers and (len(servers) < 3 or len(servers) % 2 == 0) and not consul["allow_weak_quorum"]:
+        found.append(
+            f"{path}:servers: {len(servers)} servers bear the loss of no more than {max(0, (len(servers) - 1) // 2)};"
+            " give 3, 5 or 7, or set consul:allow_weak_quorum to true"
+        )
+    return found + _pinned(f"{path}:consul", "consul", consul)
+
+
+def _cluster(name, entry, pgha, defaults, sections):
+    path = f"pgha:clusters:{name}"
+    found = []
+    if not CLUSTER_NAME.match(str(name)):
+        found.append(f"{path}: the name of a cluster (Patroni's scope) is made of letters, digits, - and _")
+    if not isinstance(entry, dict):
+        return [*found, f"{path}: must be a mapping with vip and hosts"]
+    found += _unknown(path, entry, {"datacenter", *sections})
+    found += _sections(path, entry, [known for known in sections if known not in ("hosts", "vip")], defaults)
+    hosts = _mapping(f"{path}:hosts", entry.get("hosts"), found, "MINION_ID: ADDRESS of each database host")
+    found += _hosts(f"{path}:hosts", hosts)
+    datacenters = pgha.get("datacenters") if isinstance(pgha.get("datacenters"), dict) else {}
+    datacenter = __utils__["pgha_inventory.datacenter_of"](pgha, name)
+    if datacenter is None:
+        found.append(f"{path}:datacenter: there are several datacenters, so name one of {', '.join(datacenters)}")
+    elif datacenter not in datacenters:
+        found.append(f"{path}:datacenter: there is no datacenter {datacenter!r}{_guess(datacenter, datacenters)}")
+    section = __utils__["pgha_inventory.section"]
+    vip = section("vip", pgha, defaults, datacenter, name)
+    found += _vip(f"{path}:vip", entry.get("vip"), vip, hosts, defaults)
+    found += _patroni(f"{path}:patroni", section("patroni", pgha, defaults, datacenter, name), len(hosts))
+    postgres = section("postgres", pgha, defaults, datacenter, name)
+    found += _postgres(f"{path}:postgres", postgres, pgha, defaults)
+    return found
+
+
+def _vip(path, entry, settings, hosts, defaults):
+    if isinstance(entry, dict):
+        found = _section(path, {k: v for k, v in entry.items() if k not in ("address", "name")}, "vip", defaults)
+        address = entry.get("address")
+        if entry.get("name") and not HOST_NAME.match(str(entry["name"])):
+            found.append(f"{path}:name: {entry['name']!r} is no host name")
+    else:
+        found, address = [], entry
+    if settings["manager"] == "none" and address is None:
+        return found
+    if settings["manager"] == "vip-manager" and not settings.get("hash_url"):
+        found += _pinned(path, "vip-manager", settings)
+    try:
+        interface = ipaddress.IPv4Interface(str(address))
+        if "/" not in str(address):
+            raise ValueError
+    except ValueError:
+        return [*found, f"{path}: {address!r} is no virtual IP; write ADDRESS/PREFIX, such as 192.0.2.40/24"]
+    network = interface.network
+    if network.prefixlen < 31 and interface.ip in (network.network_address, network.broadcast_address):
+        found.append(f"{path}: {interface.ip} is the network's own or its broadcast address; give a free host address")
+    for host, value in hosts.items():
+        known = _address(value)
+        if known and known not in network:
+            found.append(f"{path}: {interface} is outside the subnet of {host} ({known}); both must be in one network")
+    return found
+
+
+def _patroni(path, settings, members):
+    found = []
+    ttl, loop_wait, retry = (settings[key] for key in ("ttl", "loop_wait", "retry_timeout"))
+    if all(isinstance(value, int) for value in (ttl, loop_wait, retry)):
+        if ttl < loop_wait + 2 * retry:
+            least = loop_wait + 2 * retry
+            found.append(
+                f"{path}:ttl: {ttl} is less than loop_wait + 2 * retry_timeout ({loop_wait} + 2 * {retry});"
+                f" give {least} or more, or lower the others"
+            )
+        if ttl < SMALLEST_TTL:
+            found.append(f"{path}:ttl: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low")
+    mode = __utils__["pgha_inventory.synchronous_mode"](settings["synchronous_mode"])
+    if mode != "off" and members and settings["synchronous_node_count"] > members - 1:
+        found.append(
+            f"{path}:synchronous_node_count: {settings['synchronous_node_count']} synchronous standbys cannot be had"
+            f" from {members} hosts; give {members - 1} at the most"
+        )
+    if settings["synchronous_mode_strict"] and mode == "off":
+        found.append(f"{path}:synchronous_mode_strict: means nothing while synchronous_mode is off; set both or none")
+    return found
+
+
+def _postgres(path, settings, pgha, defaults):
+    found = []
+    known = {*defaults["distributions"], *(pgha.get("distributions") or {})}
+    if settings["distribution"] not in known:
+        found.append(f"{path}:distribution: {settings['distribution']!r} is none of {', '.join(sorted(known))}")
+    for network in _as_list(settings["client_networks"]):
+        if network in ("samenet", "samehost"):
+            continue
+        try:
+            ipaddress.ip_network(str(network))
+        except ValueError as error:
+            found.append(f"{path}:client_networks: {error}; write a network as 192.0.2.0/24, or samenet")
+    for key in ("data_dir", "socket_dir", "bin_dir"):
+        if not str(settings.get(key) or "").startswith("/"):
+            found.append(f"{path}:{key}: must be an absolute path, not {settings.get(key)!r}")
+    return found
+
+
+def _pinned(path, what, settings):
+    version = str(settings["version"])
+    listed = {str(key): value for key, value in (settings["hashes"] or {}).items()}
+    if version not in listed:
+        return [f"{path}:hashes: no SHA-256 of {what} {version} is listed, so its download could not be checked; add it"]
+    if not re.fullmatch(r"[0-9a-f]{64}", str(listed[version])):
+        return [f"{path}:hashes:{version}: a SHA-256 is 64 lower case hexadecimal digits"]
+    return []
+
+
+def _hosts(path, entries):
+    found = []
+    for minion_id, entry in entries.items():
+        if isinstance(entry, dict):
+            found += _unknown(f"{path}:{minion_id}", entry, {"address", "name"})
+        if _address(entry) is None:
+            given = entry.get("address") if isinstance(entry, dict) else entry
+            found.append(f"{path}:{minion_id}: {given!r} is no IPv4 address")
+        name = __utils__["pgha_inventory.hosts"]({minion_id: entry})[0]["name"]
+        if not HOST_NAME.match(str(name)):
+            found.append(f"{path}:{minion_id}: {name!r} is no host name (letters, digits, -); set name")
+    return found
+
+
+def _twice(datacenters, clusters):
+    """Faults of ids, names and addresses that stand more than once in the whole inventory."""
+    seen = {"minion id": defaultdict(list), "host name": defaultdict(list), "address": defaultdict(list)}
+    groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
+    groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
+    for path, entry, key in groups:
+        entries = entry.get(key) if isinstance(entry, dict) else None
+        for host in __utils__["pgha_inventory.hosts"](entries if isinstance(entries, dict) else {}):
+            place = f"{path}:{host['id']}"
+            seen["minion id"][host["id"]].append(place)
+            seen["host name"][host["name"].lower()].append(place)
+            seen["address"][host["address"]].append(place)
+    for name, entry in clusters.items():
+        vip = _parsed_vip(name, entry)
+        if vip:
+            seen["host name"][vip["name"].lower()].append(f"clusters:{name}:vip")
+            seen["address"][vip["address"]].append(f"clusters:{name}:vip")
+    return [
+        f"pgha: the {kind} {value} stands in {' and in '.join(places)}; each may stand only once"
+        for kind, values in seen.items()
+        for value, places in values.items()
+        if len(places) > 1
+    ]
+
+
+def _parsed_vip(name, entry):
+    try:
+        return __utils__["pgha_inventory.vip"](name, entry.get("vip")) if isinstance(entry, dict) else None
+    except ValueError:
+        return None
+
+
+def _sections(path, holder, sections, defaults):
+    found = []
+    for name in sections:
+        if name in holder:
+            found += _section(f"{path}:{name}", holder[name], name, defaults)
+    return found
+
+
+def _section(path, given, name, defaults):
+    """Faults of one section of settings: names and types are those of the defaults."""
+    if not isinstance(given, dict):
+        return [f"{path}: must be a mapping of settings"]
+    known = dict(defaults[name])
+    if name == "postgres":
+        for preset in defaults["distributions"].values():
+            known.update(preset)
+    found = _unknown(path, given, known)
+    for key, value in given.items():
+        expected = known.get(key)
+        choices = CHOICES.get((name, key))
+        if choices:
+            shown = __utils__["pgha_inventory.synchronous_mode"](value) if key == "synchronous_mode" else value
+            if shown not in choices:
+                words = ", ".join("null" if choice is None else str(choice) for choice in choices)
+                found.append(f"{path}:{key}: {value!r} is none of {words}")
+        elif expected is not None and not _same_kind(value, expected):
+            found.append(f"{path}:{key}: {value!r} should be {_kind(expected)}, such as {expected!r}")
+    return found
+
+
+def _same_kind(value, expected):
+    if isinstance(expected, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(expected, bool)
+    if isinstance(expected, str):
+        return isinstance(value, (str, int, float))
+    if isinstance(expected, (int, float)):
+        return isinstance(value, (int, float)) and value >= 0
+    return value is None or isinstance(value, type(expected))
+
+
+def _kind(value):
+    kinds = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    return kinds[type(value)]
+
+
+def _unknown(path, given, known):
+    return [f"{path}:{key}: unknown setting{_guess(key, known)}" for key in given if key not in known]
+
+
+def _guess(word, known):
+    close = difflib.get_close_matches(str(word), [str(name) for name in known], 1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(map(str, known)))}"
+
+
+def _mapping(path, value, found, wanted):
+    if isinstance(value, dict) and value:
+        return value
+    found.append(f"{path}: must be a mapping, {wanted}")
+    return {}
+
+
+def _address(entry):
+    given = entry.get("address") if isinstance(entry, dict) else entry
+    try:
+        return ipaddress.IPv4Address(str(given))
+    except ValueError:
+        return None
+
+
+def _as_list(value):
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,160 @@
+"""The inventory: what a host is told, and every fault of a pillar named at once."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+PGHA = {
+    "consul": {"hashes": {"1.22.3": "0" * 64}},
+    "vip": {"hashes": {"4.0.0": "0" * 64}},
+    "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2", "dcs3.example.org": "192.0.2.3"}}},
+    "clusters": {"one": {"vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}}},
+}
+
+
+@pytest.fixture
+def inventory(loader_module):
+    return loader_module("_utils/pgha_inventory.py")
+
+
+@pytest.fixture
+def faults(loader_module):
+    validate = loader_module("_utils/pgha_validate.py")
+    return lambda pgha: validate.faults(pgha, DEFAULTS)
+
+
+def changed(path, value):
+    pgha = copy.deepcopy(PGHA)
+    holder = pgha
+    *keys, last = path.split(":")
+    for key in keys:
+        holder = holder.setdefault(key, {})
+    if value is None:
+        holder.pop(last)
+    else:
+        holder[last] = value
+    return pgha
+
+
+def test_a_database_host_knows_its_place(inventory):
+    host = inventory.settings(PGHA, DEFAULTS, "db2")
+    assert (host["role"], host["name"], host["address"]) == ("db", "db2", "192.0.2.12")
+    assert [server["name"] for server in host["datacenter"]["servers"]] == ["dcs1", "dcs2", "dcs3"]
+    assert host["cluster"]["vip"] == {"address": "192.0.2.40", "prefix": 24, "name": "one-db-cl"}
+    assert host["postgres"]["bin_dir"] == "/opt/pgpro/1c-18/bin"
+    assert host["postgres"]["data_dir"] == "/pgdata/one"
+    assert "1.22.3" in host["consul"]["url"]
+
+
+def test_a_consul_server_knows_the_clusters_of_its_datacenter(inventory):
+    host = inventory.settings(PGHA, DEFAULTS, "dcs3.example.org")
+    assert (host["role"], host["name"], host["cluster"]) == ("dcs", "dcs3", None)
+    assert [cluster["name"] for cluster in host["clusters"]] == ["one"]
+
+
+def test_the_most_specific_setting_wins_and_mappings_are_merged(inventory):
+    pgha = changed("clusters:one:postgres", {"distribution": "debian", "version": 15, "parameters": {"jit": "off"}})
+    pgha["postgres"] = {"port": 5433, "parameters": {"jit": "on", "work_mem": "4MB"}}
+    postgres = inventory.settings(pgha, DEFAULTS, "db1")["postgres"]
+    assert postgres["bin_dir"] == "/usr/lib/postgresql/15/bin"
+    assert postgres["packages"] == ["postgresql-15"]
+    assert (postgres["port"], postgres["parameters"]) == (5433, {"jit": "off", "work_mem": "4MB"})
+
+
+def test_bare_on_and_off_of_yaml_are_understood(inventory):
+    pgha = changed("clusters:one:patroni", yaml.safe_load("synchronous_mode: on"))
+    assert inventory.settings(pgha, DEFAULTS, "db1")["patroni"]["synchronous_mode"] == "on"
+
+
+def test_a_good_pillar_has_no_fault(faults):
+    assert faults(PGHA) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("datacenters:dc:servers", {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2"}, "allow_weak_quorum"),
+        ("datacenters:dc:servers", {"dcs1": "192.0.2.1"}, "allow_weak_quorum"),
+        ("datacenters:dc:servers:dcs1", "192.0.2.300", "dcs1: '192.0.2.300' is no IPv4 address"),
+        ("datacenters:dc:servers:dcs1", "192.0.2.11", "the address 192.0.2.11 stands in"),
+        ("datacenters:dc:servers:db1", "192.0.2.9", "the minion id db1 stands in"),
+        ("datacenters:DC2", {"servers": {"a1": "192.0.2.4"}}, "lower case letters"),
+        ("clusters:one:vip", "192.0.3.40/24", "outside the subnet of db1"),
+        ("clusters:one:vip", "192.0.2.12/24", "the address 192.0.2.12 stands in"),
+        ("clusters:one:vip", "192.0.2.255/24", "broadcast"),
+        ("clusters:one:vip", "192.0.2.40", "ADDRESS/PREFIX"),
+        ("clusters:one:vip", None, "is no virtual IP"),
+        ("clusters:one:datacenter", "dc1", "there is no datacenter 'dc1'; did you mean dc?"),
+        ("clusters:one:patroni", {"ttl": 25}, "less than loop_wait + 2 * retry_timeout (10 + 2 * 10); give 30"),
+        ("clusters:one:patroni", {"ttl": 15, "loop_wait": 5, "retry_timeout": 5}, "too low"),
+        ("clusters:one:patroni", {"tttl": 30}, "patroni:tttl: unknown setting; did you mean ttl?"),
+        ("clusters:one:patroni", {"synchronous_mode": "sometimes"}, "none of off, on, quorum"),
+        ("clusters:one:patroni", {"synchronous_mode": True, "synchronous_node_count": 2}, "cannot be had from 2 hosts"),
+        ("clusters:one:postgres", {"distribution": "oracle"}, "is none of debian, postgrespro-1c"),
+        ("clusters:one:postgres", {"client_networks": ["10.0.0.0/33"]}, "client_networks"),
+        ("clusters:one:hots", {}, "did you mean hosts?"),
+        ("consul:version", "1.21.0", "no SHA-256 of consul 1.21.0"),
+        ("consul:ui", "yes please", "should be true or false"),
+        ("clusters", None, "one database cluster at least"),
+        ("only", ["tow"], "there is no cluster 'tow'"),
+    ],
+)
+def test_a_fault_is_named_with_its_path_and_what_would_be_right(faults, path, value, said):
+    found = faults(changed(path, value))
+    assert any(said in fault for fault in found), found
+
+
+def test_all_faults_are_named_at_once(faults):
+    pgha = changed("clusters:one:vip", "10.0.0.1/24")
+    pgha["clusters"]["one"]["patroni"] = {"ttl": 5}
+    pgha["datacenters"]["dc"]["servers"].pop("dcs2")
+    pgha["colour"] = "blue"
+    found = "\n".join(faults(pgha))
+    for said in ("outside the subnet", "less than loop_wait", "allow_weak_quorum", "pgha:colour: unknown"):
+        assert said in found
+
+
+@pytest.mark.parametrize("pgha", [None, {}, [], "text", {"clusters": [1]}, {"datacenters": {"dc": 3}, "clusters": {"a": None}}])
+def test_nonsense_is_a_fault_and_no_crash(faults, pgha):
+    assert faults(pgha)
+
+
+@pytest.fixture
+def module(loader_module):
+    def build(pgha, minion_id="salt_master"):
+        return loader_module(
+            "_modules/pgha.py",
+            salt={"cp.cache_file": lambda _path: str(ROOT / "salt/pgha/defaults.yaml")},
+            opts={"id": minion_id},
+            pillar={"pgha": pgha},
+        )
+
+    return build
+
+
+def test_the_plan_lists_every_host_once(module):
+    plan = module(PGHA).plan()
+    assert plan["hosts"] == ["dcs1", "dcs2", "dcs3.example.org", "db1", "db2"]
+    assert plan["clusters"] == {"one": ["db1", "db2"]}
+
+
+def test_the_plan_refuses_a_pillar_that_cannot_work(module):
+    with pytest.raises(CommandExecutionError, match=r"nothing was touched:\n  - .*\n  - "):
+        module({"clusters": {}, "datacenters": {}}).plan()
+
+
+def test_a_host_outside_the_inventory_is_told_so(module):
+    with pytest.raises(CommandExecutionError, match="db9 is neither among"):
+        module(PGHA, "db9").settings()
+
+
+def test_secrets_are_not_given_to_a_job(module):
+    with pytest.raises(SaltInvocationError):
+        module(PGHA, "db1").secrets(__pub_fun="pgha.secrets")
+    with pytest.raises(CommandExecutionError, match="serves no secrets"):
+        module(PGHA, "db1").secrets()
