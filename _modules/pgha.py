@@ -10,8 +10,8 @@ DEFAULTS = "salt://pgha/defaults.yaml"
 
 def settings():
     """
-    Return the settings of this host: its role, its place in the inventory and every section of defaults.yaml merged with
-    the pillar. No secret is among them.
+    Return the settings of this host: its role, its place in the inventory, and every section of defaults.yaml merged
+    with the pillar. No secret is among them.
 
     Raises CommandExecutionError when the pillar does not name this minion id.
 
@@ -47,12 +47,14 @@ def secrets(**kwargs):
         salt 'test-db1' sys.doc pgha.secrets
     """
     if "__pub_fun" in kwargs:
-        raise SaltInvocationError("Secrets are not printed; on a DCS host root finds Consul's token in /root/.consul-token")
+        raise SaltInvocationError(
+            "Secrets are not printed; on a DCS host root finds Consul's token in /root/.consul-token"
+        )
     found = __pillar__.get("pgha_secrets")
     if not found:
         raise CommandExecutionError(
-            f"The master serves no secrets to {__opts__['id']}: add 'pgha: true' to ext_pillar in its configuration, run"
-            " salt-run saltutil.sync_all, then salt-run pgha.secrets"
+            f"The master serves no secrets to {__opts__['id']}: add 'pgha: true' to ext_pillar in its configuration,"
+            " run salt-run saltutil.sync_all, then salt-run pgha.secrets"
         )
     return found
 
@@ -61,8 +63,8 @@ def plan():
     """
     Return what the orchestration works on: the inventory of this pillar, checked as a whole, as lists of minion ids.
 
-    The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts).
-    ``pgha:only`` narrows it to the clusters it names and their datacenters.
+    The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts),
+    ``datacenter_of`` (cluster: datacenter). ``pgha:only`` narrows it to the clusters it names and their datacenters.
 
     Raises CommandExecutionError that names every fault of the pillar at once.
 
@@ -79,13 +81,15 @@ def plan():
         raise CommandExecutionError(f"The pillar cannot work, so nothing was touched:\n{lines}")
     only = pgha.get("only") or list(pgha["clusters"])
     only = [only] if isinstance(only, str) else only
-    ids = {name: [host["id"] for host in __utils__["pgha_inventory.hosts"](pgha["clusters"][name]["hosts"])] for name in only}
-    names = dict.fromkeys(__utils__["pgha_inventory.datacenter_of"](pgha, name) for name in only)
-    servers = {
-        name: [host["id"] for host in __utils__["pgha_inventory.hosts"](pgha["datacenters"][name]["servers"])] for name in names
-    }
-    everyone = [host for group in (*servers.values(), *ids.values()) for host in group]
-    return {"hosts": everyone, "datacenters": servers, "clusters": ids}
+    datacenter_of = {name: __utils__["pgha_inventory.datacenter_of"](pgha, name) for name in only}
+    clusters = {name: _ids(pgha["clusters"][name]["hosts"]) for name in datacenter_of}
+    datacenters = {name: _ids(pgha["datacenters"][name]["servers"]) for name in datacenter_of.values()}
+    everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
+    return {"hosts": everyone, "datacenters": datacenters, "clusters": clusters, "datacenter_of": datacenter_of}
+
+
+def _ids(entries):
+    return [host["id"] for host in __utils__["pgha_inventory.hosts"](entries)]
 
 
 def _pillar():

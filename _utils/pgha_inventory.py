@@ -26,8 +26,8 @@ def merge(*layers):
 
 def place(pgha, minion_id):
     """
-    Return where an inventory puts a minion id: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``, ``datacenter``
-    and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or what stands there is
+    Return where an inventory puts a minion id: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
+    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or what stands there is
     no inventory.
     """
     for name, entry in _mapping(pgha.get("datacenters")).items():
@@ -53,8 +53,8 @@ def settings(pgha, defaults, minion_id):
         The host.
 
     The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (name, hosts, vip,
-    namespace; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections of the defaults with
-    everything merged and filled in.
+    namespace; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections of the defaults
+    with everything merged and filled in.
     """
     found = place(pgha, minion_id)
     if found is None:
@@ -71,7 +71,7 @@ def settings(pgha, defaults, minion_id):
 
 
 def hosts(entries):
-    """Return hosts in the order of the pillar, each with ``id``, ``name`` (the id up to its first dot) and ``address``."""
+    """Return hosts in the pillar's order, each with ``id``, ``name`` (the id up to its first dot), ``address``."""
     result = []
     for minion_id, entry in _mapping(entries).items():
         entry = entry if isinstance(entry, dict) else {"address": entry}
@@ -122,7 +122,9 @@ def section(name, pgha, defaults, datacenter, cluster):
     """
     of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
     of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
-    layers = [_mapping(layer) for layer in (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))]
+    layers = [
+        _mapping(layer) for layer in (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
+    ]
     preset = {}
     if name == "postgres":
         presets = merge(defaults["distributions"], pgha.get("distributions"))

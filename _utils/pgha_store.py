@@ -1,8 +1,8 @@
 """
 The store of secrets on the master: what is missing is made and stored before anything uses it, nothing is made twice.
 
-One JSON file for each datacenter and for each cluster in a directory that lies outside git and the file roots, 0700, each
-file 0600 and replaced at once. A file that cannot be read is an error and never a reason to make new secrets.
+One JSON file for each datacenter and for each cluster in a directory that lies outside git and the file roots, 0700,
+each file 0600 and replaced at once. A file that cannot be read is an error and never a reason to make new secrets.
 """
 
 import base64
@@ -57,8 +57,8 @@ def of_minion(path, pgha, minion_id):
     """
     Return the secrets of one host, by its minion id, or None when the inventory does not name it or nothing is stored.
 
-    A database host gets the gossip key, its own agent token, and the secrets of its cluster. A server of Consul gets the
-    gossip key, its own agent token, the management token, and the tokens that it registers.
+    A database host gets the gossip key, its own agent token, and the secrets of its cluster. A server of Consul gets
+    the gossip key, its own agent token, the management token, and the tokens that it registers.
     """
     host = __utils__["pgha_inventory.place"](pgha, minion_id)
     datacenter = _read(_file(path, "datacenter", host["datacenter"])) if host else None

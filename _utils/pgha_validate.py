@@ -33,7 +33,9 @@ def faults(pgha, defaults):
         The content of defaults.yaml; what it does not know is an unknown setting.
     """
     if not isinstance(pgha, dict) or not pgha:
-        return ["pgha: there is no such pillar for the master's own id; name the inventory for it in the pillar's top.sls"]
+        return [
+            "pgha: there is no such pillar for the master's own id; name the inventory for it in the pillar's top.sls"
+        ]
     sections = [name for name in defaults if name != "distributions"]
     found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", "only"})
     found += _sections("pgha", pgha, sections, defaults)
@@ -134,7 +136,9 @@ def _patroni(path, settings, members):
                 f" give {least} or more, or lower the others"
             )
         if ttl < SMALLEST_TTL:
-            found.append(f"{path}:ttl: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low")
+            found.append(
+                f"{path}:ttl: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low"
+            )
     mode = __utils__["pgha_inventory.synchronous_mode"](settings["synchronous_mode"])
     if mode != "off" and members and settings["synchronous_node_count"] > members - 1:
         found.append(
@@ -168,7 +172,9 @@ def _pinned(path, what, settings):
     version = str(settings["version"])
     listed = {str(key): value for key, value in (settings["hashes"] or {}).items()}
     if version not in listed:
-        return [f"{path}:hashes: no SHA-256 of {what} {version} is listed, so its download could not be checked; add it"]
+        return [
+            f"{path}:hashes: no SHA-256 of {what} {version} is listed, so its download could not be checked; add it"
+        ]
     if not re.fullmatch(r"[0-9a-f]{64}", str(listed[version])):
         return [f"{path}:hashes:{version}: a SHA-256 is 64 lower case hexadecimal digits"]
     return []

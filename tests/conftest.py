@@ -37,7 +37,7 @@ def load(path, dunders):
 
 @pytest.fixture
 def loader_module():
-    """A function ``(path, salt={}, utils={}, opts={}, pillar={}, grains={}, context={})`` that returns a loaded module."""
+    """A function ``(path, salt={}, utils={}, opts={}, pillar={}, grains={}, context={})``: returns a loaded module."""
 
     def loader(path, salt=None, utils=None, opts=None, pillar=None, grains=None, context=None, **dunders):
         names = {

@@ -1,0 +1,9 @@
+# A database cluster and its virtual IP. Everything else has a default: salt/pgha/defaults.yaml.
+pgha:
+  clusters:
+    test:
+      vip: 192.0.2.140/24
+      hosts:
+        test-db1: 192.0.2.141
+        test-db2: 192.0.2.142
+        test-db3: 192.0.2.143

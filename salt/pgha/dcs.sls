@@ -1,0 +1,6 @@
+# A server of Consul, complete.
+include:
+  - pgha.role
+  - pgha.hosts
+  - pgha.consul
+  - pgha.consul.acl
