@@ -1,0 +1,44 @@
+"""
+The names of the cluster's hosts in ``/etc/hosts``, as a state.
+"""
+
+from salt.exceptions import CommandExecutionError
+
+
+def present(name="/etc/hosts"):
+    """
+    The names of all hosts of the datacenter and of its virtual IPs are in the file, with the addresses of the pillar.
+
+    name
+        The hosts file.
+
+    Fails, and leaves the file alone, when a line of somebody else gives one of the names another address. A loopback
+    line with one of the names becomes a comment (see ``pgha_hosts`` among the execution modules).
+    """
+    return _managed(name, "pgha_hosts.rendered")
+
+
+def absent(name="/etc/hosts"):
+    """
+    The file is as it would be without us: no block, loopback lines brought back.
+
+    name
+        The hosts file.
+    """
+    return _managed(name, "pgha_hosts.cleaned")
+
+
+def _managed(name, function):
+    try:
+        wanted = __salt__[function](name)
+    except CommandExecutionError as error:
+        return {"name": name, "result": False, "changes": {}, "comment": str(error)}
+    ret = __utils__["pgha_files.manage"](
+        wanted["path"],
+        wanted["new"],
+        user=wanted["user"],
+        group=wanted["group"],
+        mode=wanted["mode"],
+        test=__opts__["test"],
+    )
+    return {"name": name, **ret, "comment": " ".join([ret["comment"], *wanted["warnings"]])}
