@@ -2,6 +2,9 @@
 What this host is in the cluster: its settings, its own secrets, and the plan of the orchestration.
 """
 
+import fcntl
+import os
+
 import yaml
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -79,17 +82,68 @@ def plan():
     if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise CommandExecutionError(f"The pillar cannot work, so nothing was touched:\n{lines}")
-    only = pgha.get("only") or list(pgha["clusters"])
-    only = [only] if isinstance(only, str) else only
-    datacenter_of = {name: __utils__["pgha_inventory.datacenter_of"](pgha, name) for name in only}
-    clusters = {name: _ids(pgha["clusters"][name]["hosts"]) for name in datacenter_of}
-    datacenters = {name: _ids(pgha["datacenters"][name]["servers"]) for name in datacenter_of.values()}
-    everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
-    return {"hosts": everyone, "datacenters": datacenters, "clusters": clusters, "datacenter_of": datacenter_of}
+    return __utils__["pgha_inventory.plan"](pgha)
 
 
-def _ids(entries):
-    return [host["id"] for host in __utils__["pgha_inventory.hosts"](entries)]
+def lock():
+    """
+    Take the lock that lets one orchestration run at a time; keep it until this process and what it forked have ended.
+
+    A lock of the kernel's: it is gone with its holder, however that ends. Raises CommandExecutionError when another
+    orchestration has it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run state.orchestrate pgha   # takes it
+    """
+    path = __utils__["pgha_store.directory"](__opts__)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Never closed on purpose: the lock is to last as long as the process.
+    handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 100, 0).decode() or "unknown"
+        os.close(handle)
+        raise CommandExecutionError(
+            f"Another orchestration is running on this master (process {holder}); wait for its end. Nothing was touched"
+        )
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    return True
+
+
+def status():
+    """
+    Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
+
+    Returns ``role`` and ``name``; on a server of Consul ``consul`` (members, leader, voters); on a database host
+    ``members`` (Patroni's list, None while Patroni does not answer), ``vip`` (the address) and ``holds_vip``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha.status
+    """
+    host = settings()
+    told = {"role": host["role"], "name": host["name"]}
+    if host["role"] == "dcs":
+        return {**told, "consul": _or_none("pgha_consul.health")}
+    told["members"] = _or_none("pgha_patroni.cluster")
+    told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
+    told["holds_vip"] = bool(told["vip"]) and __salt__["pgha_vip.holds"]()
+    return told
+
+
+def _or_none(function):
+    """What a function tells, or None when the service it asks does not answer: the summary then says so."""
+    try:
+        return __salt__[function]()
+    except CommandExecutionError:
+        return None
 
 
 def _pillar():

@@ -27,8 +27,8 @@ def merge(*layers):
 def place(pgha, minion_id):
     """
     Return where an inventory puts a minion id: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
-    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or what stands there is
-    no inventory.
+    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or
+    what stands there is no inventory.
     """
     for name, entry in _mapping(pgha.get("datacenters")).items():
         for server in hosts(_mapping(entry).get("servers")):
@@ -71,7 +71,7 @@ def settings(pgha, defaults, minion_id):
 
 
 def hosts(entries):
-    """Return hosts in the pillar's order, each with ``id``, ``name`` (the id up to its first dot), ``address``."""
+    """Return hosts in the order of the pillar: id, name (the id up to its first dot) and address of each."""
     result = []
     for minion_id, entry in _mapping(entries).items():
         entry = entry if isinstance(entry, dict) else {"address": entry}
@@ -141,6 +141,29 @@ def _cluster_section(name, cluster):
     if name == "vip":
         return {key: value for key, value in _mapping(entry).items() if key not in ("address", "name")}
     return entry
+
+
+def plan(pgha):
+    """
+    Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
+    name), ``datacenter_of`` (by cluster). ``pgha:only`` narrows it to the clusters it names and their datacenters.
+    """
+    only = pgha.get("only") or list(_mapping(pgha.get("clusters")))
+    only = [only] if isinstance(only, str) else only
+    datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
+    clusters = {name: _ids(pgha["clusters"][name]["hosts"]) for name in only}
+    datacenters = {name: _ids(pgha["datacenters"][name]["servers"]) for name in datacenter_by_cluster.values()}
+    everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
+    return {
+        "hosts": everyone,
+        "datacenters": datacenters,
+        "clusters": clusters,
+        "datacenter_of": datacenter_by_cluster,
+    }
+
+
+def _ids(entries):
+    return [host["id"] for host in hosts(entries)]
 
 
 def synchronous_mode(value):

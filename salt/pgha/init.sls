@@ -8,6 +8,7 @@
             " on a minion apply pgha.dcs or pgha.db") }}
 {%- endif %}
 {%- set plan = salt["pgha.plan"]() %}
+{%- do salt["pgha.lock"]() %}
 
 {%- macro stage(hosts, sls, requires, parallel=False) %}
   salt.state:
