@@ -1,0 +1,278 @@
+"""
+Consul on this host: what it says of itself and of the cluster. Its ACLs are in ``pgha_consul_acl``.
+
+Every function asks the agent of the same host. Tokens come from the secrets of the host inside the function: none is an
+argument of a job, and none is in a result.
+"""
+
+import os
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+BINARY = "/usr/bin/consul"
+# What waits for a restart. It lies in the RuntimeDirectory of the unit, so systemd removes it when the service stops.
+PENDING = "/run/consul/restart-pending"
+UNIT = "/etc/systemd/system/consul.service"
+
+
+def version():
+    """
+    Return the version of the installed Consul, e.g. ``1.22.3``, or None when it is not installed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.version
+    """
+    if not os.access(BINARY, os.X_OK):
+        return None
+    return _run("version")["stdout"].split()[1].lstrip("v").split("+")[0]
+
+
+def running_version():
+    """
+    Return the version of the running agent, or None when it does not answer. It differs from :py:func:`version` between
+    an update and the restart.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.running_version
+    """
+    try:
+        own = [one for one in members() if one["name"] == _settings()["name"]]
+    except CommandExecutionError:
+        return None
+    return own[0]["build"] if own else None
+
+
+def validate(*paths):
+    """
+    Ask Consul whether configuration files are valid together.
+
+    paths
+        Absolute paths of the files.
+
+    Returns None when they are, else the text of what is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.validate /etc/consul.d/config.json
+    """
+    answer = _run("validate", *paths, fail=False)
+    if answer["retcode"] == 0:
+        return None
+    return (answer["stderr"] or answer["stdout"]).strip() or f"consul validate ended with {answer['retcode']}"
+
+
+def leader():
+    """
+    Return the address of the leader of the servers, e.g. ``198.51.100.11:8300``, or None. Needs no token.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.leader
+    """
+    return _api("GET", "/v1/status/leader", token="")["body"] or None
+
+
+def members():
+    """
+    Return the members of the datacenter that this agent sees: ``name``, ``address``, ``status``, ``type``, ``build`` of
+    each, sorted by name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_consul.members
+    """
+    found = _api("GET", "/v1/agent/members")["body"] or []
+    states = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}
+    result = []
+    for one in found:
+        tags = one.get("Tags") or {}
+        result.append(
+            {
+                "name": one["Name"],
+                "address": one["Addr"],
+                "status": states.get(one["Status"], str(one["Status"])),
+                "type": {"consul": "server", "node": "client"}.get(tags.get("role"), tags.get("role")),
+                "build": tags.get("build", "").split(":")[0],
+            }
+        )
+    return sorted(result, key=lambda one: one["name"])
+
+
+def raft_peers():
+    """
+    Return the servers in the raft configuration: ``address``, and with the management token ``name``, ``voter`` and
+    ``leader`` of each. On a server of Consul only.
+
+    Before there are ACLs the list comes from ``/v1/status/peers``, which needs no token and tells addresses alone.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.raft_peers
+    """
+    answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403,))
+    if answer["status"] == 200:
+        return [
+            {"name": one["Node"], "address": _host(one["Address"]), "voter": one["Voter"], "leader": one["Leader"]}
+            for one in answer["body"]["Servers"]
+        ]
+    return [{"address": _host(one)} for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
+
+
+def autopilot():
+    """
+    Return what autopilot says of the servers: ``healthy``, ``failure_tolerance`` and ``servers`` (``name``,
+    ``healthy``, ``voter`` of each). Needs the management token, so it is for a server of Consul.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.autopilot
+    """
+    # 429 is the answer about an unhealthy cluster.
+    body = _api("GET", "/v1/operator/autopilot/health", allow=(429,))["body"]
+    servers = [{"name": one["Name"], "healthy": one["Healthy"], "voter": one["Voter"]} for one in body["Servers"] or []]
+    return {"healthy": body["Healthy"], "failure_tolerance": body["FailureTolerance"], "servers": servers}
+
+
+def health():
+    """
+    Return a summary of Consul as this host sees it, for a status report; what cannot be found out is in ``errors``.
+
+    The keys: ``version`` (installed), ``leader`` (name of the server), ``members``, ``restart_pending``, ``errors``,
+    and on a server ``voters`` (names) and ``autopilot``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.health
+    """
+    result = {"errors": []}
+    asked = {"version": version, "leader": leader, "members": members, "restart_pending": restart_pending}
+    if _settings()["role"] == "dcs":
+        asked.update(voters=lambda: [one["name"] for one in raft_peers() if one.get("voter")], autopilot=autopilot)
+    for name, function in asked.items():
+        try:
+            result[name] = function()
+        except CommandExecutionError as error:
+            result[name] = None
+            result["errors"].append(str(error))
+    if result["leader"]:
+        addresses = {one["address"]: one["name"] for one in _settings()["datacenter"]["servers"]}
+        result["leader"] = addresses.get(_host(result["leader"]), result["leader"])
+    return result
+
+
+def registered():
+    """
+    Return whether this host is a node of the cluster that can hold a session: the catalog has it, its gossip check
+    (``serfHealth``) passes, and there is a leader to say so.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_consul.registered
+    """
+    checks = _api("GET", f"/v1/health/node/{_settings()['name']}")["body"] or []
+    return any(check["CheckID"] == "serfHealth" and check["Status"] == "passing" for check in checks)
+
+
+def pid():
+    """
+    Return the process id of the running service, or None.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul.pid
+    """
+    try:
+        shown = __salt__["service.show"]("consul")
+    except CommandExecutionError:
+        return None
+    number = int(shown.get("MainPID") or 0)
+    return number if shown.get("ActiveState") == "active" and number else None
+
+
+def restart_pending():
+    """
+    Return what the running agent has not taken up and will at its next restart, as a list of sentences; ``[]`` when it
+    runs as it is configured, and also when it does not run.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_consul.restart_pending
+    """
+    number = pid()
+    if number is None:
+        return []
+    result = []
+    try:
+        keys = Path(PENDING).read_text(encoding="utf-8").split()
+        result.append(f"changed settings: {', '.join(keys)}")
+    except FileNotFoundError:
+        pass
+    try:
+        runs, installed = os.readlink(f"/proc/{number}/exe"), os.path.realpath(BINARY)
+        if runs != installed:
+            result.append(f"{runs} runs, {installed} is installed")
+        if Path(UNIT).stat().st_mtime > Path(f"/proc/{number}").stat().st_mtime:
+            result.append(f"{UNIT} is newer than the process")
+    except FileNotFoundError:
+        pass
+    return result
+
+
+def reload():
+    """
+    Have the running agent read its configuration again. Returns True.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_consul.reload
+    """
+    # By signal: the API would want agent:write, which the token of an agent does not have and does not need.
+    if not __salt__["service.reload"]("consul"):
+        raise CommandExecutionError("systemctl reload consul failed: see journalctl -u consul")
+    return True
+
+
+def _settings():
+    return __salt__["pgha.settings"]()
+
+
+def _api(method, path, **kwargs):
+    return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
+
+
+def _host(address):
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _run(*words, fail=True):
+    answer = __salt__["cmd.run_all"]([BINARY, *words], python_shell=False, ignore_retcode=True, output_loglevel="quiet")
+    if fail and answer["retcode"]:
+        raise CommandExecutionError(f"consul {words[0]} failed: {answer['stderr'] or answer['stdout']}")
+    return answer

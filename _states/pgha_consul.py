@@ -1,0 +1,297 @@
+"""
+Consul as it should be on this host: configured, its servers in quorum, its ACLs set up, its agent joined.
+
+The states are thin: what is asked and done is in the execution modules ``pgha_consul`` and ``pgha_consul_acl``. Nothing
+is passed to them but a sentence; settings and secrets are fetched inside. None of them restarts Consul.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+PRESET = "acl-bootstrap.json"
+PENDING = "/run/consul/restart-pending"
+TOKEN_FILE = "/root/.consul-token"  # noqa: S105
+PROFILE = "/etc/profile.d/pgha-consul.sh"
+
+
+def _state(function):
+    """What all states share: the result's shape, and errors as a failed result instead of a traceback."""
+
+    @functools.wraps(function)
+    def wrapped(name):
+        ret = {"name": name, "result": True, "changes": {}, "comment": ""}
+        if __opts__["test"] and not __pillar__.get("pgha_secrets"):
+            # The first dry run of all: the master makes the secrets in the run proper.
+            return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
+        try:
+            function(ret)
+        except CommandExecutionError as error:
+            ret.update(result=False, comment=str(error))
+        return ret
+
+    # Salt reads the arguments of a state from its signature, which would be that of the wrapped function.
+    del wrapped.__wrapped__
+    return wrapped
+
+
+@_state
+def configured(ret):
+    """
+    config.json is what the settings say, and valid; a running agent has been told to read it.
+
+    Settings that a reload does not apply are named as pending a restart. On a server older than 1.15 that has no ACLs
+    yet there is also the file that presets the management token; once the token works it is gone.
+
+    name
+        A sentence.
+    """
+    settings, secrets = __salt__["pgha.settings"](), __salt__["pgha.secrets"]()
+    directory = Path(settings["consul"]["config_dir"])
+    path = directory / "config.json"
+    old, new = _json(path), __utils__["pgha_consul_config.config"](settings, secrets)
+    if not _write(ret, path, new, lambda draft: __salt__["pgha_consul.validate"](draft)):
+        return
+    if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
+        _mark_pending(__utils__["pgha_consul_config.restart_keys"](old, new))
+        __salt__["pgha_consul.reload"]()
+        _add(ret, "The running agent read it.")
+    if __salt__["pgha_consul_acl.preset_wanted"]() if settings["role"] == "dcs" else False:
+        preset = __utils__["pgha_consul_config.preset"](settings, secrets)
+        _write(ret, directory / PRESET, preset, lambda draft: __salt__["pgha_consul.validate"](str(path), draft))
+    else:
+        _remove_preset(ret)
+    for pending in __salt__["pgha_consul.restart_pending"]():
+        _add(ret, f"Restart pending: {pending}.")
+
+
+@_state
+def quorum_formed(ret):
+    """
+    The servers of the inventory are all in the raft configuration, they have a leader, and (as soon as there is a token
+    to ask that) all of them vote.
+
+    name
+        A sentence.
+    """
+    settings = __salt__["pgha.settings"]()
+    wanted = {one["address"] for one in settings["datacenter"]["servers"]}
+
+    def formed():
+        peers = {one["address"] for one in __salt__["pgha_consul.raft_peers"]() if one.get("voter", True)}
+        missing = wanted - peers
+        if missing:
+            raise CommandExecutionError(f"not among the voting servers: {', '.join(sorted(missing))}")
+        return __salt__["pgha_consul.leader"]()
+
+    leader = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them")
+    if leader:
+        _add(ret, f"{len(wanted)} servers, led by {leader}.")
+
+
+@_state
+def acl_bootstrapped(ret):
+    """
+    The management token that the master chose works on this server, and no configuration file holds it any more.
+
+    The first server of the inventory bootstraps; the others wait until they see the token.
+
+    name
+        A sentence.
+    """
+    if not _holds(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
+        ret["changes"]["management token"] = {"old": None, "new": "works"}
+        if __opts__["test"]:
+            ret["result"] = None
+            _add(ret, "The ACLs would be bootstrapped.")
+            return
+        __salt__["pgha_consul_acl.bootstrap"]()
+    _remove_preset(ret)
+    _add(ret, "The management token works.")
+
+
+@_state
+def policies_and_tokens(ret):
+    """
+    The policies and tokens of the datacenter are registered as the inventory wants them; others are left alone.
+
+    The first server of the inventory does it; on the others there is nothing to do.
+
+    name
+        A sentence.
+    """
+    if not __salt__["pgha_consul_acl.registrar"]():
+        _add(ret, "The first server of the inventory registers them.")
+        return
+    if __opts__["test"] and not _holds(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
+        ret["result"] = None
+        ret["changes"] = {"policies and tokens": {"old": None, "new": "registered"}}
+        _add(ret, "They would be registered as soon as the ACLs are bootstrapped.")
+        return
+    ret["changes"] = __salt__["pgha_consul_acl.differences" if __opts__["test"] else "pgha_consul_acl.apply"]()
+    if ret["changes"]:
+        ret["result"] = None if __opts__["test"] else True
+        _add(ret, ", ".join(ret["changes"]) + (" would be written." if __opts__["test"] else " written."))
+    else:
+        _add(ret, "They are as they should be.")
+
+
+@_state
+def tokens_visible(ret):
+    """
+    This server knows every token of the datacenter, so no agent can meet a server that does not.
+
+    An agent that is told "ACL not found" believes it for 30 s.
+
+    name
+        A sentence.
+    """
+    names = sorted(__salt__["pgha.secrets"]()["tokens"])
+
+    def visible():
+        unknown = [name for name in names if not __salt__["pgha_consul_acl.token_works"](name)]
+        if unknown:
+            raise CommandExecutionError(f"not known to this server: {', '.join(unknown)}")
+        return True
+
+    if _gate(ret, visible, "all tokens of the datacenter on this server"):
+        _add(ret, f"{len(names)} tokens are known.")
+
+
+@_state
+def agent_token_set(ret):
+    """
+    This server has its own agent token and keeps it over a restart.
+
+    name
+        A sentence.
+    """
+    if __salt__["pgha_consul_acl.agent_token_known"]():
+        _add(ret, "It is known.")
+        return
+    ret["changes"]["agent token"] = {"old": None, "new": "set"}
+    if __opts__["test"]:
+        ret["result"] = None
+        _add(ret, "It would be set.")
+        return
+    __salt__["pgha_consul_acl.agent_token_set"]()
+    _add(ret, "It was set.")
+
+
+@_state
+def joined(ret):
+    """
+    This host is a node of the datacenter that can hold a session: registered, alive, under a leader.
+
+    name
+        A sentence.
+    """
+    if _gate(ret, lambda: __salt__["pgha_consul.registered"](), "this node in the catalog, passing serfHealth"):
+        _add(ret, "It is registered and alive.")
+
+
+@_state
+def admin_access(ret):
+    """
+    root finds the management token in a file of its own and `consul` uses it in every new shell of root.
+
+    The by-hand procedure puts the token itself into ~/.profile; the file keeps it out of the environment of every
+    process that root starts.
+
+    name
+        A sentence.
+    """
+    secret = __salt__["pgha.secrets"]()["management"]["secret"]
+    consul = __salt__["pgha.settings"]()["consul"]
+    profile = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
+    address = __utils__["pgha_consul.address"](consul)
+    if address != "http://127.0.0.1:8500":
+        profile += f"export CONSUL_HTTP_ADDR={address}\n"
+    _manage(ret, TOKEN_FILE, secret + "\n", "root", "0600", None)
+    _manage(ret, PROFILE, profile, "root", "0644", None)
+
+
+def _write(ret, path, mapping, check):
+    group = __salt__["pgha.settings"]()["consul"]["group"]
+    return _manage(ret, str(path), __utils__["pgha_consul_config.render"](mapping), group, "0640", check)
+
+
+def _manage(ret, path, content, group, mode, check):
+    """Write a file of root's; add what came of it to ``ret``. Returns whether it is as it should be, or would be."""
+    done = __utils__["pgha_files.manage"](
+        path,
+        content,
+        user="root",
+        group=group,
+        mode=mode,
+        test=__opts__["test"],
+        check=check,
+        secrets=_strings(__salt__["pgha.secrets"]()),
+    )
+    if done["changes"]:
+        ret["changes"][path] = done["changes"]
+        # A file that differs otherwise gets the worse of both results: False, None, True.
+        ret["result"] = ret["result"] and done["result"]
+    if done["result"] is False:
+        ret["result"] = False
+    _add(ret, done["comment"])
+    return done["result"] is not False
+
+
+def _strings(value):
+    """Every string in a tree of secrets."""
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def _remove_preset(ret):
+    path = Path(__salt__["pgha.settings"]()["consul"]["config_dir"]) / PRESET
+    if not path.exists():
+        return
+    ret["changes"][str(path)] = {"old": "there", "new": "removed"}
+    if __opts__["test"]:
+        ret["result"] = None
+        return
+    path.unlink()
+
+
+def _mark_pending(keys):
+    path = Path(PENDING)
+    if not keys or not path.parent.is_dir():
+        return
+    known = path.read_text(encoding="utf-8").split() if path.exists() else []
+    text = "\n".join(sorted({*known, *keys})) + "\n"
+    __utils__["pgha_files.manage"](PENDING, text, user="root", group="root", mode="0644", test=False)
+
+
+def _gate(ret, condition, what):
+    """Wait for a condition, or in test mode look once. Returns what it returned, None when it would be waited for."""
+    if not __opts__["test"]:
+        timeout = __salt__["pgha.settings"]()["consul"]["startup_timeout"]
+        return __utils__["pgha_consul.wait_until"](condition, timeout, what)
+    result = _holds(condition)
+    if not result:
+        ret["result"] = None
+        _add(ret, f"Would wait for {what}.")
+    return result
+
+
+def _holds(condition):
+    try:
+        return condition()
+    except CommandExecutionError:
+        return None
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _add(ret, sentence):
+    ret["comment"] = f"{ret['comment']} {sentence}".strip()

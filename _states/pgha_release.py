@@ -1,0 +1,110 @@
+"""
+A program that its makers publish as one binary in an archive, unpacked below /opt.
+
+Why not ``archive.extracted``: it looks at names only, so a run that was interrupted while it unpacked leaves half a
+binary that the next run takes for a whole one; and it fetches the archive again, or keeps it, to compare lists.
+"""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError, SaltException
+
+
+def unpacked(name, path, source, sha256):
+    """
+    The binary is there, whole, executable, and from the archive with this hash.
+
+    name
+        A sentence.
+    path
+        Where the binary belongs, e.g. ``/opt/consul/1.22.3/consul``. The version is part of it: a file that is there is
+        taken to be right, since it is put there by a rename, after its archive passed the check.
+    source
+        URL of the archive (.zip or .tar.gz): ``https://``, ``http://``, ``file://`` or ``salt://``. It holds a file
+        of the same name as the binary.
+    sha256
+        SHA-256 of the archive.
+
+    The archive is removed from the minion's cache when the binary is out of it.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": f"{path} is there."}
+    target = Path(path)
+    if target.is_file() and os.access(target, os.X_OK):
+        return ret
+    if not sha256:
+        comment = f"No SHA-256 is listed for {source}: add it to `hashes`, beside the version"
+        return {**ret, "result": False, "comment": comment}
+    changes = {path: {"old": None, "new": source}}
+    if __opts__["test"]:
+        return {**ret, "result": None, "changes": changes, "comment": f"{path} would be unpacked from {source}."}
+    try:
+        archive = _fetched(source, sha256)
+        _extract(archive, target)
+        _forget(archive)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    return {**ret, "changes": changes, "comment": f"{path} was unpacked from {source}."}
+
+
+def _fetched(source, sha256):
+    try:
+        cached = __salt__["cp.cache_file"](source, source_hash=sha256)
+    except (SaltException, OSError) as error:
+        raise CommandExecutionError(f"{source} could not be fetched: {error}") from None
+    if not cached or not Path(cached).is_file():
+        raise CommandExecutionError(f"{source} could not be fetched: is the URL right, and reached from this host?")
+    with open(cached, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256.lower():
+        _forget(cached)
+        raise CommandExecutionError(
+            f"{source} has the SHA-256 {found}, expected is {sha256}: the download is damaged or is not what was"
+            " meant. Nothing was installed"
+        )
+    return cached
+
+
+def _extract(archive, target):
+    """Take the member with the target's name out of an archive; it appears under that name when it is complete."""
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            _copy_member(archive, target.name, out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(draft, 0o755)  # noqa: S103
+        os.replace(draft, target)
+    except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise CommandExecutionError(f"{archive} could not be unpacked to {target}: {error}") from None
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _copy_member(archive, wanted, out):
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.namelist():
+                if Path(member).name == wanted:
+                    with packed.open(member) as stream:
+                        shutil.copyfileobj(stream, out, 1 << 20)
+                    return
+    else:
+        with tarfile.open(archive) as packed:
+            for member in packed:
+                if member.isfile() and Path(member.name).name == wanted:
+                    shutil.copyfileobj(packed.extractfile(member), out, 1 << 20)
+                    return
+    raise CommandExecutionError(f"{archive} holds no file {wanted}")
+
+
+def _forget(cached):
+    """Remove the minion's copy of an archive; a file:// source is not one."""
+    if Path(cached).is_relative_to(__opts__["cachedir"]):
+        Path(cached).unlink(missing_ok=True)

@@ -1,0 +1,164 @@
+"""
+A client of Consul's HTTP API, as small as the formula needs it.
+
+It uses ``requests``, which Salt itself depends on and so every minion has. Why not python-consul2: its last release is
+of 2020 and does not know the ``BootstrapSecret``; it would have to be installed into Salt's own Python on every host;
+and it installs a module of the same name as py-consul, the client of Patroni.
+
+A token travels in the header ``X-Consul-Token`` only: never in a URL, a log line or the text of an exception.
+"""
+
+import re
+import time
+
+import requests
+from salt.exceptions import CommandExecutionError
+
+TIMEOUT = 10
+BODY_SHOWN = 300
+
+REMEDIES = {
+    403: "the token lacks the right or is not known to this server: salt-run state.orchestrate pgha registers it again",
+    429: "Consul limits the rate of requests: wait, or raise limits in consul:config",
+    500: "see `journalctl -u consul` on this host; without a leader two of three servers must be started first",
+}
+
+
+def at_least(version, minimum):
+    """Return whether ``version`` (``1.8.7``, ``1.22.3+ent``, ``1.8.7+dfsg1``) is ``minimum`` or newer, part by part."""
+    return version_tuple(version) >= version_tuple(minimum)
+
+
+def version_tuple(version):
+    """Return ``(1, 8, 7)`` for a version of Consul; the parts that are missing are 0. Raises CommandExecutionError."""
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", str(version))
+    if not found:
+        raise CommandExecutionError(f"{version!r} is not a version of Consul such as 1.22.3")
+    return tuple(int(part or 0) for part in found.groups())
+
+
+def address(consul):
+    """
+    Return the URL of this host's own HTTP API.
+
+    consul
+        The section ``consul`` of the settings. Loopback, unless ``client_addr`` leaves it out; the port is 8500 unless
+        ``config:ports:http`` changes it.
+    """
+    config = consul.get("config") or {}
+    listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
+    loopback = any(one == "0.0.0.0" or one.startswith(("127.", "::", "{{")) for one in listed)  # noqa: S104
+    host = "127.0.0.1" if loopback else listed[0]
+    port = (config.get("ports") or {}).get("http", 8500)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def ask(settings, secrets, method, path, *, token=None, **kwargs):
+    """
+    Ask the agent of this host, with the strongest token that the host has: management on a server, else its agent's.
+
+    settings
+        What ``pgha.settings`` returns.
+    secrets
+        The function ``pgha.secrets``; it is called only when no token is given.
+    token
+        Another secret to ask with, ``""`` to ask as anybody.
+
+    The rest and the result are those of :py:func:`call`.
+    """
+    if token is None:
+        token = secrets()["management" if settings["role"] == "dcs" else "agent"]["secret"]
+    return call(method, path, address=address(settings["consul"]), token=token, **kwargs)
+
+
+def call(method, path, *, address, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
+    """
+    Make one request and return ``{"status": …, "body": …}``, the body decoded when it is JSON.
+
+    method, path
+        ``GET`` and ``/v1/…``.
+    address
+        URL of the agent, see :py:func:`address`.
+    token
+        Secret that goes into the header; None asks as anybody.
+    params, payload
+        Query parameters (never a secret), and what is sent as JSON.
+    allow
+        Status codes beside 2xx that are an answer and not an error.
+    timeout
+        Seconds to connect, and between two bytes of the answer.
+
+    Raises CommandExecutionError that names the address, the code, the answer and a remedy, and no secret.
+    """
+    headers = {"X-Consul-Token": token} if token else {}
+    with requests.Session() as session:
+        # The proxies and the .netrc of root's environment have no business between a host and its own agent.
+        session.trust_env = False
+        try:
+            answer = session.request(
+                method,
+                address + path,
+                params=params,
+                json=payload,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise CommandExecutionError(
+                f"Consul at {address} does not answer {method} {path} ({type(error).__name__}, {timeout} s): is the"
+                " service running? systemctl status consul"
+            ) from None
+    body = _decoded(answer)
+    if answer.ok or answer.status_code in allow:
+        return {"status": answer.status_code, "body": body}
+    shown = _without_secrets(answer.text.strip(), token, payload)[:BODY_SHOWN]
+    remedy = REMEDIES.get(answer.status_code, "see `journalctl -u consul` on this host")
+    raise CommandExecutionError(
+        f"Consul at {address} answered {answer.status_code} to {method} {path}: {shown} ({remedy})"
+    )
+
+
+def wait_until(condition, timeout, what, interval=0.2):
+    """
+    Ask again and again until a condition holds.
+
+    condition
+        A function. It returns something true when the condition holds (that is returned here), else something false; a
+        CommandExecutionError that it raises counts as not yet.
+    timeout
+        Seconds. The condition is asked at least once.
+    what
+        What is waited for, for the message.
+    interval
+        Seconds between two questions.
+
+    Raises CommandExecutionError with the last thing that went wrong when the time is over.
+    """
+    deadline = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            result = condition()
+            last = None
+        except CommandExecutionError as error:
+            result, last = None, error
+        if result:
+            return result
+        if time.monotonic() >= deadline:
+            raise CommandExecutionError(f"Not within {timeout} s: {what}" + (f". Last answer: {last}" if last else ""))
+        time.sleep(interval)
+
+
+def _decoded(answer):
+    try:
+        return answer.json()
+    except ValueError:
+        return answer.text.strip()
+
+
+def _without_secrets(text, token, payload):
+    """Consul may quote what it was sent; hide what was secret in it."""
+    sent = payload if isinstance(payload, dict) else {}
+    secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]
+    return __utils__["pgha_files.mask"](text, secrets)

@@ -1,0 +1,22 @@
+{%- from "pgha/map.jinja" import pgha with context %}
+# Stops Consul and removes what the formula installed. The data directory, the logs and the user stay: with them and the
+# store of the master the same states bring back the same datacenter. A host that goes for good leaves first, as root:
+# `consul leave`.
+
+Consul does not run:
+  service.dead:
+    - name: consul
+    - enable: False
+
+Nothing of Consul is installed:
+  file.absent:
+    - names:
+      - /etc/systemd/system/consul.service
+      - {{ pgha.consul.config_dir }}/config.json
+      - {{ pgha.consul.config_dir }}/acl-bootstrap.json
+      - /etc/profile.d/pgha-consul.sh
+      - /root/.consul-token
+      - /usr/bin/consul
+      - /opt/consul
+    - require:
+      - service: Consul does not run

@@ -1,0 +1,38 @@
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- from "pgha/macros.jinja" import released_binary with context %}
+{%- set consul = pgha.consul %}
+# The group {{ consul.group }}, the user {{ consul.user }}, the directories and the binary of Consul (2.1 of the procedure).
+
+The group of Consul exists:
+  group.present:
+    - name: {{ consul.group }}
+    - system: True
+
+The user of Consul exists:
+  user.present:
+    - name: {{ consul.user }}
+    - gid: {{ consul.group }}
+    - fullname: Consul DCS service
+    - home: /var/lib/consul
+    - createhome: False
+    - shell: /usr/sbin/nologin
+    - system: True
+    - require:
+      - group: The group of Consul exists
+
+# 0750, not 775: the configuration holds the gossip key and a token, the data all tokens. The configuration is root's, so
+# that the daemon cannot rewrite what it is told at its next start.
+{%- set owners = {consul.config_dir: "root", "/var/lib/consul": consul.user, consul.data_dir: consul.user, consul.log_dir: consul.user} %}
+{%- for path, owner in owners.items() %}
+
+{{ path }} is a directory for Consul alone:
+  file.directory:
+    - name: {{ path }}
+    - user: {{ owner }}
+    - group: {{ consul.group }}
+    - mode: '0750'
+    - makedirs: True
+    - require:
+      - user: The user of Consul exists
+{%- endfor %}
+{{ released_binary("consul", consul) }}

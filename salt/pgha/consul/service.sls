@@ -1,0 +1,29 @@
+{%- from "pgha/map.jinja" import pgha with context %}
+include:
+  - pgha.consul.config
+
+Systemd knows how to run Consul:
+  file.managed:
+    - name: /etc/systemd/system/consul.service
+    - source: salt://pgha/consul/files/consul.service.jinja
+    - template: jinja
+    - mode: '0644'
+    - context:
+        consul: {{ pgha.consul | json }}
+    - require:
+      - sls: pgha.consul.config
+
+# No watch: a change of the files never restarts Consul. What needs a restart is named by `pgha_consul.restart_pending`.
+Consul runs, now and after a reboot:
+  service.running:
+    - name: consul
+    - enable: True
+    - require:
+      - file: Systemd knows how to run Consul
+{%- if pgha.role == "db" %}
+
+This host is a node of the datacenter {{ pgha.datacenter.name }}:
+  pgha_consul.joined:
+    - require:
+      - service: Consul runs, now and after a reboot
+{%- endif %}
