@@ -1,0 +1,289 @@
+"""
+What the installed PostgreSQL is and knows: its parameters on this host, what it refuses, what is in its data directory.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+from salt.exceptions import CommandExecutionError
+
+#: Messages are looked into, so they must not be translated.
+_ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
+
+
+def parameters():
+    """
+    Return the parameters of this cluster on this host:
+
+    - ``shared``: those of all members, which live in the DCS
+    - ``host``: those that the memory, the cores and the disk of this host decide
+    - ``source``: where the latter come from: ``pgpro_tune``, ``calculated`` or ``none``
+    - ``left_out``: tuned ones that the installed server does not know, with what it says about them
+
+    Raises CommandExecutionError when the server refuses a parameter that the user set.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.parameters
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    shared = __utils__["pgha_postgres.shared"](settings)
+    given = {name: value for name, value in shared.items() if value is not None}
+    refused = unknown_parameters(given)
+    if refused:
+        lines = "; ".join(f"{name} = {given[name]!r}: {error}" for name, error in sorted(refused.items()))
+        raise CommandExecutionError(
+            f"PostgreSQL in {settings['bin_dir']} refuses what is set: {lines}. Correct it in the pillar under"
+            " pgha:postgres:parameters (null takes a parameter away)"
+        )
+    tuned, source = _tuned(settings)
+    host = __utils__["pgha_postgres.host_only"](tuned, settings)
+    left_out = unknown_parameters(host)
+    host = {name: value for name, value in host.items() if name not in left_out}
+    return {"shared": shared, "host": host, "source": source, "left_out": left_out}
+
+
+def unknown_parameters(params):
+    """
+    Return which parameters the installed server refuses, as ``{name: its message}``: those it does not know, such as
+    ``wal_compression = lz4`` of a build without lz4, and values that are out of range.
+
+    The server binary itself is asked (``postgres -C``, about 10 ms): all at once, and again without the one it names.
+
+    params
+        ``{name: value}``. Names with a dot belong to extensions and are never refused.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.unknown_parameters '{"wal_compression": "lz4"}'
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    postgres = f"{settings['bin_dir']}/postgres"
+    if not os.path.exists(postgres):
+        raise CommandExecutionError(f"{postgres} does not exist: apply pgha.postgres.install first")
+    left, refused = dict(params), {}
+    scratch = tempfile.mkdtemp(prefix="pgha-")
+    try:
+        Path(scratch, "postgresql.conf").touch()
+        shutil.chown(scratch, settings["user"], settings["group"])
+        while left:
+            error = _ask(settings, postgres, scratch, left)
+            if error is None:
+                break
+            name = __utils__["pgha_postgres.refused_name"](error)
+            if name not in left:
+                # It names none of them: each one for itself, so that the message belongs to somebody.
+                single = {key: _ask(settings, postgres, scratch, {key: value}) for key, value in left.items()}
+                refused.update({key: message for key, message in single.items() if message})
+                if not any(single.values()):
+                    raise CommandExecutionError(f"{postgres} cannot be asked about parameters: {error}")
+                break
+            refused[name] = error
+            del left[name]
+    finally:
+        shutil.rmtree(scratch)
+    return refused
+
+
+def data_directory(path=None):
+    """
+    Return what is in a data directory: ``path``, ``exists``, ``empty``, ``version`` (of PG_VERSION), ``identifier``
+    (the system identifier, None where there is no readable control file), ``patroni`` (Patroni has worked on it) and
+    ``running`` (a postmaster has it open).
+
+    path
+        Default: the one of this cluster.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.data_directory
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    root = Path(path or settings["data_dir"])
+    names = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
+    # A file system of its own has this one from the start.
+    names.discard("lost+found")
+    facts = {
+        "path": str(root),
+        "exists": root.is_dir(),
+        "empty": not names,
+        "version": (root / "PG_VERSION").read_text().strip() if "PG_VERSION" in names else None,
+        "identifier": None,
+        "patroni": bool(names & {"patroni.dynamic.json", "postgresql.base.conf"}),
+        "running": _postmaster(root) is not None,
+    }
+    if (root / "global/pg_control").exists():
+        result = _run(settings, [f"{settings['bin_dir']}/pg_controldata", "-D", str(root)])
+        if result["retcode"] == 0:
+            found = __utils__["pgha_postgres.control_data"](result["stdout"])
+            facts["identifier"] = found.get("Database system identifier")
+    return facts
+
+
+def repository():
+    """
+    Return how apt is told where PostgreSQL comes from: ``line`` (of the source), ``key_url`` and ``key_file`` (None where
+    no key is set), or None when the distribution's own sources have it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.repository
+    """
+    repo = __salt__["pgha.settings"]()["postgres"].get("repo") or {}
+    if not repo.get("name"):
+        return None
+    key_url = repo.get("key_url")
+    return {
+        "line": __utils__["pgha_postgres.repository_line"](repo["name"], key_url),
+        "key_url": key_url,
+        "key_file": __utils__["pgha_postgres.keyring"](key_url) if key_url else None,
+    }
+
+
+def listeners(port=None):
+    """
+    Return who listens on the port of PostgreSQL on this host: a list of ``address``, ``pid``, ``command`` and ``ours``,
+    which is true for a server that has this cluster's data directory open.
+
+    port
+        Default: the port of this cluster.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.listeners
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    port = int(port or settings["port"])
+    ours = _postmaster(Path(settings["data_dir"]))
+    found = []
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            found.append(
+                {
+                    "address": connection.laddr.ip,
+                    "pid": connection.pid,
+                    "command": _command(connection.pid),
+                    "ours": connection.pid is not None and connection.pid == ours,
+                }
+            )
+    return sorted(found, key=lambda entry: entry["address"])
+
+
+def missing_locales(locales):
+    """
+    Return which of the locales do not exist on this host, in the order given.
+
+    locales
+        Names such as ``ru_RU.UTF-8``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.missing_locales '[ru_RU.UTF-8, en_US.UTF-8]'
+    """
+    key = __utils__["pgha_postgres.locale_key"]
+    result = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, env=_ENVIRONMENT)
+    present = {key(name) for name in result["stdout"].split()}
+    return [name for name in locales if key(name) not in present]
+
+
+def make_locales(locales):
+    """
+    Make locales: they are enabled in /etc/locale.gen, so that an upgrade keeps them, and generated in one call that
+    leaves the existing ones alone. Returns nothing; raises CommandExecutionError when one is missing afterwards.
+
+    locales
+        Names such as ``ru_RU.UTF-8``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.make_locales '[ru_RU.UTF-8]'
+    """
+    if not shutil.which("locale-gen"):
+        raise CommandExecutionError("locale-gen is not there: install the package locales")
+    enabled = Path("/etc/locale.gen")
+    text = enabled.read_text(encoding="utf-8") if enabled.exists() else ""
+    lines = [line.strip() for line in text.splitlines()]
+    wanted = [f"{name} {name.partition('.')[2] or 'ISO-8859-1'}" for name in locales]
+    new = [line for line in wanted if line not in lines]
+    if new:
+        enabled.write_text(text.rstrip("\n") + "\n" + "\n".join(new) + "\n", encoding="utf-8")
+    result = __salt__["cmd.run_all"](["locale-gen", "--keep-existing"], python_shell=False)
+    missing = missing_locales(locales)
+    if missing:
+        raise CommandExecutionError(
+            f"locale-gen did not make {', '.join(missing)}: {result['stdout']} {result['stderr']}; see /etc/locale.gen"
+            " and /usr/share/i18n/SUPPORTED for how it is spelt"
+        )
+
+
+def _tuned(settings):
+    if not settings["tune"]:
+        return {}, "none"
+    disk = shutil.disk_usage(_existing(Path(settings["data_dir"]))).total // 1024**2
+    limit = {"max_slot_wal_keep_size": __utils__["pgha_postgres.slot_limit"](disk)}
+    written = Path(settings.get("package_data_dir") or "/nonexistent", "postgresql.conf")
+    if written.exists():
+        block = __utils__["pgha_postgres.parse_tuned"](written.read_text(encoding="utf-8", errors="replace"))
+        if block:
+            return {**limit, **block}, "pgpro_tune"
+    calculate = __utils__["pgha_postgres.calculate"]
+    return {**limit, **calculate(__grains__["mem_total"], __grains__["num_cpus"], disk)}, "calculated"
+
+
+def _existing(path):
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _ask(settings, postgres, scratch, params):
+    options = [item for name, value in params.items() for item in ("-c", f"{name}={value}")]
+    result = _run(settings, [postgres, "-C", "data_directory", *options, "-D", scratch])
+    if result["retcode"] == 0:
+        return None
+    errors = [line for line in result["stderr"].splitlines() if "FATAL" in line or "ERROR" in line]
+    return (errors[0].split(": ", 1)[-1] if errors else result["stderr"] or result["stdout"]).strip()
+
+
+def _run(settings, command):
+    """PostgreSQL's programs refuse to run as root. runuser, as Salt's runas costs three processes more."""
+    return __salt__["cmd.run_all"](
+        ["runuser", "-u", settings["user"], "--", *command],
+        python_shell=False,
+        cwd="/",
+        env=_ENVIRONMENT,
+        ignore_retcode=True,
+    )
+
+
+def _postmaster(root):
+    """The process id of the server that has a data directory open, or None."""
+    try:
+        pid = int((root / "postmaster.pid").read_text().split("\n", 1)[0])
+        return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _command(pid):
+    try:
+        return " ".join(psutil.Process(pid).cmdline()) if pid else None
+    except psutil.Error:
+        return None

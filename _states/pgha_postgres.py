@@ -1,0 +1,47 @@
+"""
+States of the host under PostgreSQL: its locales, and its port.
+"""
+
+from salt.exceptions import CommandExecutionError
+
+
+def locales_present(name, locales):
+    """
+    The host has these locales. Those that are missing are made in one call.
+
+    locales
+        Names such as ``ru_RU.UTF-8``.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": f"There are {', '.join(locales)}."}
+    try:
+        missing = __salt__["pgha_postgres.missing_locales"](locales)
+        if not missing:
+            return ret
+        ret["changes"] = {locale: {"old": None, "new": "present"} for locale in missing}
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": f"{', '.join(missing)} would be made."}
+        __salt__["pgha_postgres.make_locales"](missing)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "changes": {}, "comment": str(error)}
+    return {**ret, "comment": f"{', '.join(missing)} were made."}
+
+
+def port_free(name):
+    """
+    Nobody listens on the port of PostgreSQL but this cluster's own server. Changes nothing: a foreign server is named,
+    and left to the person who knows what it is.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "Nobody else listens there."}
+    port = __salt__["pgha.settings"]()["postgres"]["port"]
+    foreign = [entry for entry in __salt__["pgha_postgres.listeners"]() if not entry["ours"]]
+    if not foreign:
+        return ret
+    who = "; ".join(f"{entry['address']}:{port} is held by pid {entry['pid']} ({entry['command']})" for entry in foreign)
+    if __opts__["test"]:
+        return {**ret, "result": None, "comment": f"{who}. The run would fail, unless it stops this very server before."}
+    return {
+        **ret,
+        "result": False,
+        "comment": f"{who}. Patroni could not start its server: stop that one and keep it from starting, or set another"
+        " port under pgha:postgres:port.",
+    }

@@ -1,0 +1,239 @@
+"""Settings of PostgreSQL, worked out from what is declared and from the host they are for. Nothing is run or read here."""
+
+import re
+
+#: Patroni gives these on the command line from the DCS, the same on all members; a value in a host's own file is ignored.
+CLUSTER_WIDE = frozenset(
+    {
+        "hot_standby",
+        "max_connections",
+        "max_locks_per_transaction",
+        "max_prepared_transactions",
+        "max_replication_slots",
+        "max_wal_senders",
+        "max_worker_processes",
+        "track_commit_timestamp",
+        "wal_keep_size",
+        "wal_level",
+        "wal_log_hints",
+    }
+)
+
+#: Patroni sets these itself, from other settings.
+PATRONI_OWN = frozenset({"cluster_name", "listen_addresses", "port"})
+
+#: The parameters of the by-hand procedure that are the same on all members. Left out are those that the memory, the
+#: cores or the disk of a host decide (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
+DEFAULTS = {
+    "checkpoint_timeout": "15min",
+    "commit_delay": 1000,
+    "hot_standby": "on",
+    "log_connections": "on",
+    "log_directory": "log",
+    "logging_collector": "on",
+    "max_connections": 100,
+    "max_files_per_process": 10000,
+    "max_parallel_maintenance_workers": 2,
+    "max_parallel_workers_per_gather": 0,
+    # The procedure has 5 of each: too few as soon as a fourth host or a backup is added, and a change needs a restart.
+    "max_replication_slots": 10,
+    "max_wal_senders": 10,
+    "password_encryption": "scram-sha-256",
+    "wal_keep_size": "128MB",
+    "wal_level": "replica",
+}
+
+#: What 1C:Enterprise needs of any server it is put on.
+ONE_C = {"standard_conforming_strings": "off", "escape_string_warning": "off", "max_locks_per_transaction": 256}
+
+_SETTING = re.compile(r"^\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)(.*)$")
+_QUOTED = re.compile(r"^'((?:[^'\\]|''|\\.)*)'")
+
+
+def canonical(value):
+    """
+    Return a value of a parameter the way it is stored and compared: booleans (which YAML makes of on and off) as ``on``
+    or ``off``, whole numbers written as text as numbers, all else as it is.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"-?(0|[1-9]\d*)", text):
+            return int(text)
+        return text
+    return value
+
+
+def parse_tuned(text):
+    """
+    Return the settings that pgpro_tune added to a postgresql.conf, as ``{name: value}``, or None when it added none.
+
+    text
+        The contents of postgresql.conf. pgpro_tune marks its block by a first line "The following settings were added
+        by pgpro_tune" and a last one "End of settings added by pgpro_tune"; of several blocks the last one counts, as
+        it does for the server.
+    """
+    inside, settings = False, None
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#") or not stripped:
+            if "settings were added by pgpro_tune" in stripped:
+                inside, settings = True, {}
+            elif "End of settings added by pgpro_tune" in stripped:
+                inside = False
+            continue
+        if inside:
+            match = _SETTING.match(line)
+            if match:
+                settings[match.group(1).lower()] = canonical(_value(match.group(2)))
+    return settings
+
+
+def calculate(memory, cores, disk):
+    """
+    Return what pgpro_tune would say for a host, for servers that do not have it.
+
+    memory
+        MB of main memory.
+    cores
+        Number of processors.
+    disk
+        MB of the file system of the data directory.
+
+    The rules were read off the block that pgpro_tune wrote for 2 cores, 2 GB and 16 GB of disk, which they reproduce,
+    but for max_connections: that one is the same on all members and so is not the host's to decide.
+
+    =============================  ==============================================================================
+    setting                        rule and reason
+    =============================  ==============================================================================
+    shared_buffers                 a quarter of memory: the common starting point, the rest serves the page cache
+    effective_cache_size           half: what of the page cache a query may count on
+    maintenance_work_mem           a sixteenth, 2 GB at most
+    autovacuum_work_mem            half of that: there are several workers
+    work_mem                       32 MB (1C sorts a lot), from 13 GB of memory on a quarter of it by 100 connections;
+                                   less than 1 GB of memory gets less
+    temp_buffers                   half of work_mem, at least 8 MB: 1C lives on temporary tables
+    autovacuum_max_workers         twice the cores, from 4 to 16, and vacuum_cost_limit 100 for each
+    max_wal_size, min_wal_size     a quarter and an eighth of the disk, 16 and 8 GB at most
+    bgwriter_*                     pgpro_tune's: writes ahead of the backends
+    effective_io_concurrency       for an SSD, as is random_page_cost
+    jit                            off: 1C's queries are many and short
+    =============================  ==============================================================================
+    """
+    work_mem = max(min(32, memory // 32), memory // 400)
+    maintenance = min(memory // 16, 2048)
+    workers = min(max(4, 2 * cores), 16)
+    max_wal = min(max(disk // 4096, 1), 16)
+    return {
+        "shared_buffers": f"{memory // 4}MB",
+        "effective_cache_size": f"{memory // 2}MB",
+        "work_mem": f"{work_mem}MB",
+        "temp_buffers": f"{max(8, work_mem // 2)}MB",
+        "maintenance_work_mem": f"{maintenance}MB",
+        "autovacuum_work_mem": f"{maintenance // 2}MB",
+        "autovacuum_max_workers": workers,
+        "vacuum_cost_limit": 100 * workers,
+        "autovacuum_naptime": "20s",
+        "autovacuum_analyze_scale_factor": "0.005",
+        "bgwriter_delay": "20ms",
+        "bgwriter_lru_multiplier": "4.0",
+        "bgwriter_lru_maxpages": 4000,
+        "track_activity_query_size": "10kB",
+        "default_statistics_target": 800,
+        "wal_compression": "lz4",
+        "default_toast_compression": "lz4",
+        "log_lock_waits": "on",
+        "log_connections": "on",
+        "log_disconnections": "on",
+        "max_wal_size": f"{max_wal}GB",
+        "min_wal_size": f"{max_wal * 512}MB",
+        "effective_io_concurrency": 200,
+        "random_page_cost": "1.1",
+        "jit": "off",
+    }
+
+
+def slot_limit(disk):
+    """
+    Return how much WAL a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default has
+    no limit, so that one replica that stays away fills the disk of the primary.
+    """
+    return f"{max(disk // 4, 1024)}MB"
+
+
+def shared(settings):
+    """
+    Return the parameters that all members have in common, which live in the DCS: the defaults, those of 1C where the
+    distribution is for it, and over them what the user set. A null of the user's takes a parameter away.
+
+    settings
+        The section `postgres` of the resolved settings.
+    """
+    parameters = {**DEFAULTS, "lc_messages": settings["lc_messages"]}
+    if settings.get("for_1c"):
+        parameters.update(ONE_C)
+    parameters.update(settings.get("parameters") or {})
+    return {name: canonical(value) for name, value in sorted(parameters.items()) if name not in PATRONI_OWN}
+
+
+def host_only(tuned, settings):
+    """
+    Return those of the tuned parameters that belong into the host's own file: not what must be equal on all members, and
+    not what the user decided for all of them.
+    """
+    decided = CLUSTER_WIDE | PATRONI_OWN | set(settings.get("parameters") or {})
+    return {name: canonical(value) for name, value in tuned.items() if name not in decided}
+
+
+def refused_name(message):
+    """Return the name of the parameter that an error message of the server is about, or None when it names none."""
+    match = re.search(r'parameter "([^"]+)"', message)
+    return match.group(1) if match else None
+
+
+def control_data(text):
+    """Return the output of pg_controldata as ``{label: value}``."""
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {label.strip(): value.strip() for label, value in pairs}
+
+
+def locale_key(name):
+    """Return a locale's name as ``locale -a`` writes it, for comparing: ``ru_RU.UTF-8`` and ``ru_RU.utf8`` are one."""
+    base, _, codeset = name.partition(".")
+    codeset, at, modifier = codeset.partition("@")
+    return f"{base}.{codeset.lower().replace('-', '')}{at}{modifier}" if codeset else name
+
+
+def _value(text):
+    """The value of a setting's line: unquoted, without a comment behind it."""
+    text = text.strip()
+    match = _QUOTED.match(text)
+    if match:
+        return match.group(1).replace("''", "'").replace("\\'", "'")
+    return text.split("#", 1)[0].strip()
+
+
+def keyring(key_url):
+    """Return where the key of the repository is kept: apt tells a binary key from an armoured one by the file's name."""
+    return "/etc/apt/keyrings/pgha-postgres." + ("gpg" if key_url.endswith((".gpg", ".kbx")) else "asc")
+
+
+def repository_line(name, key_url):
+    """
+    Return the line of an apt source that trusts one key only.
+
+    name
+        The line as it is set: ``deb URL SUITE COMPONENT…``, or with options in brackets of its own.
+    key_url
+        Where the key comes from; None leaves the line as it is (a mirror marked as trusted, say).
+    """
+    kind, _, rest = name.strip().partition(" ")
+    if not key_url or "signed-by=" in name:
+        return f"{kind} {rest.strip()}"
+    signed = f"signed-by={keyring(key_url)}"
+    rest = rest.strip()
+    if rest.startswith("["):
+        options, _, rest = rest[1:].partition("]")
+        signed = f"{options.strip()} {signed}"
+    return f"{kind} [{signed}] {rest.strip()}"

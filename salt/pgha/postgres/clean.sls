@@ -1,0 +1,14 @@
+{#- Takes away what the formula told apt. Packages and data directories stay: removing them is a person's decision. -#}
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- set repository = salt["pgha_postgres.repository"]() %}
+
+The repository of PostgreSQL is no source of apt any more:
+  file.absent:
+    - name: /etc/apt/sources.list.d/pgha-postgres.list
+
+{%- if repository and repository.key_file %}
+
+The key of PostgreSQL's repository is gone:
+  file.absent:
+    - name: {{ repository.key_file }}
+{%- endif %}

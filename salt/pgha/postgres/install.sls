@@ -1,0 +1,75 @@
+{#- The server's packages, its locales; its own service off, since Patroni starts it. -#}
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- set postgres = pgha.postgres %}
+{%- set repository = salt["pgha_postgres.repository"]() %}
+
+{%- if repository %}
+{%- if repository.key_url %}
+
+The key of PostgreSQL's repository is known to apt:
+  file.managed:
+    - name: {{ repository.key_file }}
+    - source: {{ repository.key_url }}
+    {%- if postgres.repo.get("key_hash") %}
+    - source_hash: sha256={{ postgres.repo.key_hash }}
+    {%- else %}
+    - skip_verify: True
+    {%- endif %}
+    - mode: "0644"
+    - makedirs: True
+    - require_in:
+      - pkgrepo: The repository of PostgreSQL is a source of apt
+{%- endif %}
+
+The repository of PostgreSQL is a source of apt:
+  pkgrepo.managed:
+    - name: {{ repository.line | json }}
+    - file: /etc/apt/sources.list.d/pgha-postgres.list
+    - clean_file: True
+    - aptkey: False
+    - require_in:
+      - pkg: PostgreSQL {{ postgres.version }} is installed
+{%- endif %}
+
+{%- if postgres.get("createcluster") %}
+
+Debian's packages create no cluster of their own:
+  file.managed:
+    - name: {{ postgres.createcluster }}
+    - contents: |
+        # Patroni creates the only cluster of this host.
+        create_main_cluster = false
+    - replace: False
+    - makedirs: True
+    - require_in:
+      - pkg: PostgreSQL {{ postgres.version }} is installed
+{%- endif %}
+
+PostgreSQL {{ postgres.version }} is installed:
+  pkg.installed:
+    - pkgs: {{ (postgres.packages + postgres.host_packages) | unique | json }}
+    - install_recommends: False
+
+{%- for service in postgres.services %}
+
+The packages' own service {{ service }} is off:
+  service.dead:
+    - name: {{ service }}
+    - enable: False
+    - require:
+      - pkg: PostgreSQL {{ postgres.version }} is installed
+{%- endfor %}
+
+The locales of the database are there:
+  pgha_postgres.locales_present:
+    - locales: {{ postgres.locales | json }}
+    - require:
+      - pkg: PostgreSQL {{ postgres.version }} is installed
+
+Port {{ postgres.port }} belongs to Patroni's server:
+  pgha_postgres.port_free:
+    - require:
+      - pkg: PostgreSQL {{ postgres.version }} is installed
+      {%- for service in postgres.services %}
+      - service: The packages' own service {{ service }} is off
+      {%- endfor %}
