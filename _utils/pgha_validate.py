@@ -107,7 +107,7 @@ def _vip(path, entry, settings, hosts, defaults):
         found, address = [], entry
     if settings["manager"] == "none" and address is None:
         return found
-    if settings["manager"] == "vip-manager" and not settings.get("hash_url"):
+    if settings["manager"] == "vip-manager":
         found += _pinned(path, "vip-manager", settings)
     try:
         interface = ipaddress.IPv4Interface(str(address))
