@@ -1,0 +1,270 @@
+"""
+Patroni on this host and its cluster: its REST API, its keys in Consul, a write as proof.
+"""
+
+from pathlib import Path
+
+import requests
+from salt.exceptions import CommandExecutionError
+
+#: Seconds: the members are on one network, so whoever does not answer in this time is in trouble.
+_TIMEOUT = 5
+_CONSUL = "http://127.0.0.1:8500/v1"
+
+
+def version():
+    """
+    Return the version of Patroni in its virtual environment, None when it is not there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.version
+    """
+    return __utils__["pgha_patroni_env.installed"](_settings()["patroni"]["venv"]).get("patroni")
+
+
+def validate(path):
+    """
+    Return None when Patroni finds no fault in a configuration file, else what it says. It connects to Consul for that.
+
+    path
+        The file; the user of PostgreSQL must be able to read it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.validate /etc/patroni/patroni.yml
+    """
+    settings = _settings()
+    result = _run_as_user(
+        [f"{settings['patroni']['venv']}/bin/patroni", "--validate-config", "--ignore-listen-port", path]
+    )
+    if result["retcode"] == 0:
+        return None
+    return (result["stdout"] + "\n" + result["stderr"]).strip() or f"exit code {result['retcode']}"
+
+
+def member(address=None):
+    """
+    Return what a member says of itself (``GET /patroni``): role, state, timeline, replication_state, pending_restart,
+    and so on. None when it does not answer.
+
+    address
+        Default: this host's own.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.member
+    """
+    try:
+        return _api("GET", "/patroni", address).json()
+    except (CommandExecutionError, ValueError):
+        return None
+
+
+def cluster(address=None):
+    """
+    Return the members of the cluster as a member sees them (``GET /cluster``): name, role, state, timeline, lag and host
+    of each. Raises CommandExecutionError when it does not answer.
+
+    address
+        The member that is asked; default: this host's own.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.cluster
+    """
+    return _api("GET", "/cluster", address).json()["members"]
+
+
+def dynamic_config():
+    """
+    Return the dynamic configuration as it is in the DCS (``GET /config``). Raises CommandExecutionError when Patroni on
+    this host does not answer, or when there is none yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.dynamic_config
+    """
+    response = _api("GET", "/config")
+    if response.status_code != 200:
+        raise CommandExecutionError(f"There is no dynamic configuration yet: {response.status_code} {response.text}")
+    return response.json()
+
+
+def patch_config(patch):
+    """
+    Change the dynamic configuration (``PATCH /config``) and return it as it is afterwards. All members follow at once.
+
+    patch
+        What differs, as nested mappings; null takes a key away.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.patch_config '{"ttl": 30}'
+    """
+    response = _api("PATCH", "/config", json=patch, protected=True)
+    if response.status_code != 200:
+        raise CommandExecutionError(f"Patroni refused the dynamic configuration: {response.status_code} {response.text}")
+    return response.json()
+
+
+def wake():
+    """
+    Have Patroni on this host read its configuration again (``POST /reload``), which also wakes its loop: what it is gets
+    into the DCS now, not at the end of ``loop_wait``. Returns True when it accepted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.wake
+    """
+    return _api("POST", "/reload", protected=True).status_code in (200, 202)
+
+
+def dcs():
+    """
+    Return what Consul knows of this cluster: ``initialize`` (the system identifier, None for a cluster that is not
+    initialised) and ``leader`` (the name of the member that holds the leader key, or None).
+
+    Raises CommandExecutionError when Consul does not answer, and when Patroni's token lacks a right: a token that may not
+    read sees an empty cluster, and Patroni would initialise it once more.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.dcs
+    """
+    settings = _settings()
+    scope = settings["cluster"]["name"]
+    prefix = f"{settings['patroni']['namespace'].strip('/')}/{scope}"
+    asked = [
+        {"Resource": "key", "Access": "write", "Segment": f"{prefix}/leader"},
+        {"Resource": "key", "Access": "read", "Segment": f"{prefix}/leader"},
+        {"Resource": "session", "Access": "write", "Segment": settings["name"]},
+    ]
+    answer = _consul("POST", "/internal/acl/authorize", json=asked)
+    if answer.status_code != 200:
+        raise CommandExecutionError(
+            f"Consul does not know Patroni's token ({answer.status_code} {answer.text.strip()}): apply pgha.dcs on its"
+            " servers, which registers it"
+        )
+    denied = [f"{right['Access']} {right['Resource']} {right['Segment']}" for right in answer.json() if not right["Allow"]]
+    if denied:
+        raise CommandExecutionError(
+            f"Patroni's token may not {', '.join(denied)}: apply pgha.dcs on Consul's servers, which corrects its policy"
+        )
+    values = {}
+    for key in ("initialize", "leader"):
+        answer = _consul("GET", f"/kv/{prefix}/{key}?raw&consistent")
+        if answer.status_code not in (200, 404):
+            raise CommandExecutionError(f"Consul answers {answer.status_code} {answer.text.strip()} for {prefix}/{key}")
+        values[key] = answer.text or None if answer.status_code == 200 else None
+    return values
+
+
+def write_error(address=None):
+    """
+    Return None when the server at an address takes a write, else why it does not. The write is a transaction of its own
+    with a message in the WAL, so it waits for a synchronous replica like any other; nothing is left behind in a table.
+
+    address
+        Default: the virtual IP of the cluster; without one this host's own address.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.write_error 198.51.100.40
+    """
+    settings = _settings()
+    vip = settings["cluster"]["vip"]
+    address = address or (vip["address"] if vip else settings["address"])
+    postgres = settings["postgres"]
+    # -X: no one's psqlrc. The statement is no secret; the password is in the file.
+    statement = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgha', 'a write as proof')"
+    result = _run_as_user(
+        [f"{postgres['bin_dir']}/psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-c", statement],
+        env={
+            "PGHOST": address,
+            "PGPORT": str(postgres["port"]),
+            "PGUSER": "rewind",
+            "PGDATABASE": "postgres",
+            "PGPASSFILE": f"{settings['patroni']['config_dir']}/pgpass.check",
+            "PGCONNECT_TIMEOUT": "3",
+            "PGOPTIONS": "-c statement_timeout=5s",
+            "LC_ALL": "C",
+        },
+        timeout=15,
+    )
+    return None if result["retcode"] == 0 else (result["stderr"] or result["stdout"]).strip() or "psql failed"
+
+
+def log_tail(lines=5):
+    """
+    Return the last lines of Patroni's log on this host, for messages.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.log_tail 20
+    """
+    path = Path(_settings()["patroni"]["log_dir"], "patroni.log")
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 16384))
+            return stream.read().decode(errors="replace").splitlines()[-int(lines):]
+    except FileNotFoundError:
+        return []
+
+
+def _settings():
+    return __salt__["pgha.settings"]()
+
+
+def _api(method, path, address=None, protected=False, **kwargs):
+    """A call of a member's REST API. Passwords are fetched here and given to nobody."""
+    settings = _settings()
+    tls = (settings["patroni"].get("config") or {}).get("restapi") or {}
+    scheme = "https" if tls.get("certfile") else "http"
+    url = f"{scheme}://{address or settings['address']}:{settings['patroni']['restapi_port']}{path}"
+    if protected:
+        kwargs["auth"] = ("patroni", __salt__["pgha.secrets"]()["restapi"])
+    try:
+        return requests.request(method, url, timeout=_TIMEOUT, verify=tls.get("cafile", True), **kwargs)
+    except requests.RequestException as error:
+        raise CommandExecutionError(f"Patroni does not answer at {url}: {error}")
+
+
+def _consul(method, path, **kwargs):
+    headers = {"X-Consul-Token": __salt__["pgha.secrets"]()["patroni"]["secret"]}
+    try:
+        return requests.request(method, _CONSUL + path, headers=headers, timeout=10, **kwargs)
+    except requests.RequestException as error:
+        raise CommandExecutionError(f"Consul's agent on this host does not answer: {error}; see systemctl status consul")
+
+
+def _run_as_user(command, **kwargs):
+    user = _settings()["postgres"]["user"]
+    return __salt__["cmd.run_all"](
+        ["runuser", "-u", user, "--", *command],
+        python_shell=False,
+        cwd="/",
+        umask="022",
+        ignore_retcode=True,
+        **kwargs,
+    )

@@ -1,0 +1,306 @@
+"""
+Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
+"""
+
+import time
+
+from salt.exceptions import CommandExecutionError
+
+#: Seconds between two looks at what is waited for.
+_POLL = 0.2
+
+
+def environment(name):
+    """
+    The virtual environment has just the pinned packages of ``patroni.requirements``. Comparing starts no process.
+
+    A running Patroni is not restarted by a new version: the comment says that a restart is pending.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "All packages are there."}
+    try:
+        before = __salt__["pgha_patroni_env.state"]()
+        if before["complete"] and before["installed"] == before["wanted"]:
+            return ret
+        ret["changes"] = _versions(before["installed"], before["wanted"])
+        if not before["complete"]:
+            ret["changes"]["environment"] = {"old": None, "new": "complete"}
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": "The virtual environment would be built."}
+        __salt__["pgha_patroni_env.build"]()
+        after = __salt__["pgha_patroni_env.state"]()
+    except CommandExecutionError as error:
+        return _failed(ret, str(error))
+    if after["installed"] != after["wanted"]:
+        lacking = ", ".join(sorted(_versions(after["installed"], after["wanted"])))
+        return _failed(ret, f"pip reported success, but these are not there in the version required: {lacking}")
+    pending = _running()
+    comment = "The virtual environment is built." + (" A restart of Patroni is pending." if pending else "")
+    return {**ret, "comment": comment}
+
+
+def configured(name):
+    """
+    patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
+    running Patroni has been told to read it again (it is not restarted). The file of the formula's own check (pgpass) is
+    kept with it. No secret is in the changes.
+
+    name
+        Path of patroni.yml.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": ""}
+    try:
+        settings, secrets = __salt__["pgha.settings"](), __salt__["pgha.secrets"]()
+        if __opts__["test"] and __salt__["pgha_patroni.version"]() is None:
+            return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}
+        parameters = __salt__["pgha_postgres.parameters"]()
+        config = __utils__["pgha_patroni.document"](settings, secrets, parameters["shared"], parameters["host"])
+        owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
+        manage = {**owner, "test": __opts__["test"], "secrets": __utils__["pgha_patroni.secret_values"](secrets)}
+        passwords = __utils__["pgha_files.manage"](
+            f"{settings['patroni']['config_dir']}/pgpass.check",
+            __utils__["pgha_patroni.pgpass"](settings, secrets),
+            **manage,
+        )
+        written = __utils__["pgha_files.manage"](
+            name, __utils__["pgha_patroni.render"](config), check=__salt__["pgha_patroni.validate"], **manage
+        )
+        if written["result"] and written["changes"] and _running():
+            __salt__["service.reload"]("patroni")
+            written["comment"] += " Patroni was told to read it."
+    except CommandExecutionError as error:
+        return _failed(ret, str(error))
+    ret["comment"] = " ".join([written["comment"], _tuned(parameters)])
+    ret["result"] = written["result"]
+    for what, done in ((name, written), ("the password file of the check", passwords)):
+        if done["changes"]:
+            ret["changes"][what] = done["changes"]
+    return ret
+
+
+def data_directory_ours(name):
+    """
+    The data directory is empty, or what is in it belongs to this cluster. Changes nothing: data that belongs elsewhere is
+    for a person to judge, so the state fails, and Patroni is not started upon it.
+
+    name
+        Path of the data directory.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It is empty: Patroni will fill it."}
+    try:
+        found = __salt__["pgha_postgres.data_directory"](name)
+        if found["empty"] or (found["running"] and __salt__["pgha_patroni.member"]()):
+            return ret if found["empty"] else {**ret, "comment": "Patroni runs a server on it."}
+        if __opts__["test"] and not _consul_answers():
+            return {**ret, "result": None, "comment": "Whose data it is, can be told when Consul runs."}
+        initialized = __salt__["pgha_patroni.dcs"]()["initialize"]
+    except CommandExecutionError as error:
+        return _failed(ret, str(error))
+    aside = f"move it aside (mv {name} {name}.old) if nobody needs it there, and apply this again"
+    if found["identifier"] is None:
+        # Patroni says the same, and `streaming` names the remedy: it never starts a server on it.
+        if initialized:
+            return {**ret, "comment": "It holds an incomplete copy; Patroni decides what to do with it."}
+        return _failed(ret, f"{name} is not empty, and no complete PostgreSQL data: {aside}.")
+    if initialized and initialized != found["identifier"]:
+        return _failed(
+            ret,
+            f"{name} holds the data of another cluster (system identifier {found['identifier']}, this cluster has"
+            f" {initialized}): {aside}; Patroni will then copy the leader's.",
+        )
+    if not initialized and not found["patroni"]:
+        return _failed(
+            ret,
+            f"{name} holds a PostgreSQL {found['version']} that Patroni has never run (system identifier"
+            f" {found['identifier']}). To make it the first member of this cluster, start Patroni by hand on it"
+            f" (systemctl start patroni), else {aside}.",
+        )
+    return {**ret, "comment": f"It holds this cluster's data (system identifier {found['identifier']})."}
+
+
+def leader_elected(name, timeout, first=False):
+    """
+    The cluster has, or had, its first leader, so that this host's Patroni joins it and does not found it.
+
+    timeout
+        Seconds to wait for a cluster that is not initialised yet.
+    first
+        True on the host that founds the cluster: nothing is waited for.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "This host may found the cluster."}
+    if first:
+        return ret
+    if __opts__["test"]:
+        return {**ret, "comment": "The run would wait for the first leader." if not _consul_answers() else ""}
+    seen = {"error": None}
+
+    def initialized():
+        try:
+            found = __salt__["pgha_patroni.dcs"]()
+        except CommandExecutionError as error:
+            seen["error"] = str(error)
+            return False
+        seen["error"] = None
+        # The key is there, but empty, while the first member runs initdb.
+        return bool(found["initialize"])
+
+    if _wait(initialized, timeout):
+        return {**ret, "comment": "The cluster is initialised."}
+    hosts = __salt__["pgha.settings"]()["cluster"]["hosts"]
+    return _failed(
+        ret,
+        seen["error"]
+        or f"No cluster was founded within {timeout} s: see journalctl -u patroni and Patroni's log on {hosts[0]['name']}.",
+    )
+
+
+def streaming(name, timeout):
+    """
+    This member runs as the leader, or as a replica that streams on the leader's timeline.
+
+    timeout
+        Seconds to wait for it.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": ""}
+    if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
+        return {**ret, "result": None, "comment": "The run would wait for this member."}
+    seen = {}
+
+    def healthy():
+        seen["member"] = __salt__["pgha_patroni.member"]()
+        return _healthy(seen["member"] or {})
+
+    if not _wait(healthy, 0 if __opts__["test"] else timeout):
+        return _failed(ret, _diagnosis(seen["member"], timeout))
+    found, comment = seen["member"], []
+    comment.append("It is the leader." if _is_leader(found) else "It streams from the leader.")
+    if not __opts__["test"]:
+        comment += _published()
+    if found.get("pending_restart"):
+        comment.append("A restart is pending for some parameters (patronictl list shows them).")
+    return {**ret, "comment": " ".join(comment)}
+
+
+def dcs_configured(name):
+    """
+    The dynamic configuration in the DCS has all that is declared. Only what differs is sent, in one request; what is not
+    declared is left alone. Any member may do this: it is the same configuration.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
+    if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
+        return {**ret, "result": None, "comment": "It would be compared, once Patroni runs."}
+    try:
+        parameters = __salt__["pgha_postgres.parameters"]()
+        declared = __utils__["pgha_patroni.dynamic"](__salt__["pgha.settings"](), parameters["shared"])
+        live = __salt__["pgha_patroni.dynamic_config"]()
+        patch = __utils__["pgha_patroni.differences"](declared, live)
+        if not patch:
+            return ret
+        ret["changes"] = __utils__["pgha_patroni.changes"](patch, live)
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": "It would be changed on the living cluster."}
+        after = __salt__["pgha_patroni.patch_config"](patch)
+        left = __utils__["pgha_patroni.differences"](declared, after)
+    except CommandExecutionError as error:
+        return _failed(ret, str(error))
+    if left:
+        return _failed(ret, f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
+    return {**ret, "comment": "It was changed; every member follows, and says by itself if a restart is pending."}
+
+
+def serves_writes(name, timeout):
+    """
+    A write through the cluster's address succeeds: the virtual IP, or, where there is none, this host's own address
+    while it is the leader.
+
+    timeout
+        Seconds to wait for it.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "A write succeeded."}
+    settings = __salt__["pgha.settings"]()
+    if not settings["cluster"]["vip"] and not _is_leader(__salt__["pgha_patroni.member"]() or {}):
+        return {**ret, "comment": "Without a virtual IP the leader's host checks this."}
+    if __opts__["test"]:
+        return {**ret, "comment": "A dry run writes nothing."}
+    seen = {}
+
+    def writes():
+        seen["error"] = __salt__["pgha_patroni.write_error"]()
+        return seen["error"] is None
+
+    if _wait(writes, timeout):
+        return ret
+    return _failed(ret, f"No write within {timeout} s: {seen['error']}")
+
+
+def _healthy(member):
+    if member.get("state") != "running":
+        return False
+    return _is_leader(member) or member.get("replication_state") == "streaming"
+
+
+def _is_leader(member):
+    return member.get("role") in ("primary", "master", "standby_leader")
+
+
+def _published():
+    """Have the member's state put into the DCS now, so that lists and other members know of it without loop_wait."""
+    own = __salt__["pgha.settings"]()["name"]
+    try:
+        listed = {entry["name"]: entry for entry in __salt__["pgha_patroni.cluster"]()}
+        if listed.get(own, {}).get("state") not in ("running", "streaming"):
+            __salt__["pgha_patroni.wake"]()
+        return []
+    except CommandExecutionError as error:
+        return [f"The list of members is late: {error}."]
+
+
+def _diagnosis(member, timeout):
+    if member is None:
+        said = "Patroni does not answer on this host"
+    else:
+        keys = ("role", "state", "replication_state", "timeline")
+        said = "This member says " + ", ".join(f"{key}: {member[key]}" for key in keys if key in member)
+    log = "\n".join(__salt__["pgha_patroni.log_tail"](8))
+    settings = __salt__["pgha.settings"]()
+    reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
+    return (
+        f"{said}, after {timeout} s. Its log ends with:\n{log}\nSee journalctl -u patroni as well. A replica that cannot be"
+        f" mended gets the leader's data anew by: {reinit}"
+    )
+
+
+def _tuned(parameters):
+    told = {"pgpro_tune": "Memory settings are pgpro_tune's.", "calculated": "Memory settings are calculated."}
+    comment = [told.get(parameters["source"], "Memory settings are PostgreSQL's own.")]
+    comment += [f"{name} is left out: {why}." for name, why in sorted(parameters["left_out"].items())]
+    return " ".join(comment)
+
+
+def _versions(old, new):
+    return {key: {"old": old.get(key), "new": new[key]} for key in new if old.get(key) != new[key]}
+
+
+def _running():
+    return bool(__salt__["service.status"]("patroni"))
+
+
+def _consul_answers():
+    try:
+        __salt__["pgha_patroni.dcs"]()
+    except CommandExecutionError:
+        return False
+    return True
+
+
+def _wait(condition, timeout):
+    """Ask until it is so or ``timeout`` seconds have passed; at least once."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _failed(ret, comment):
+    return {**ret, "result": False, "changes": {}, "comment": comment}

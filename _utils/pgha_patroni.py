@@ -1,0 +1,233 @@
+"""
+Patroni's configuration, worked out from settings, secrets and tuned parameters. Nothing is run or read here.
+
+Where it differs from the by-hand procedure:
+
+=================================  ====================================================================================
+the procedure                      here, and why
+=================================  ====================================================================================
+connect_address: NAME:PORT         the address of the inventory: name resolution is one thing less that can fail
+restapi.listen: 0.0.0.0            the host's own address: the API needs to be reached by the members only
+restapi password, role passwords   minted by the master, one for each role; the procedure's are the role names
+rewind as postgres                 a role of its own, which Patroni gives just the four functions pg_rewind needs
+pgpass: /tmp/pgpass                beside patroni.yml: /tmp is anyone's
+md5                                scram-sha-256: PostgreSQL 18 deprecates md5
+0.0.0.0/0, samenet for replicas    replication and rewind from the members only; clients from `client_networks`
+master_start_timeout               primary_start_timeout, as it is called since Patroni 3
+wal_keep_segments: 8               wal_keep_size: 128MB, which is the same since PostgreSQL 13
+unix_socket_directories: /tmp/     /run/postgresql: nobody else can put a socket there
+memory settings in bootstrap.dcs   in the host's own part: hosts may differ
+superuser by TCP                   by the socket (use_unix_socket) and `peer`: no password to check
+=================================  ====================================================================================
+"""
+
+import copy
+import json
+
+import yaml
+
+ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
+
+_SYNCHRONOUS = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
+
+_DYNAMIC = (
+    "ttl",
+    "loop_wait",
+    "retry_timeout",
+    "maximum_lag_on_failover",
+    "primary_start_timeout",
+    "synchronous_mode_strict",
+    "synchronous_node_count",
+    "failsafe_mode",
+)
+
+
+def pg_hba(settings):
+    """
+    Return the lines of pg_hba.conf: the user's first, then the local superuser, replication and rewind from the members
+    of the cluster alone, everybody else from the clients' networks; all with scram-sha-256.
+
+    settings
+        The resolved settings. The virtual IP counts as a member's address for the rewind role: it is the source address
+        when its own holder connects to it, as the check of the virtual IP does.
+    """
+    postgres, cluster = settings["postgres"], settings["cluster"]
+    members = [host["address"] for host in cluster["hosts"]]
+    lines = list(postgres.get("pg_hba") or [])
+    lines.append(f"local all {ROLES['superuser']} peer")
+    lines.append("local all all scram-sha-256")
+    lines.append(f"local replication {ROLES['replication']} scram-sha-256")
+    lines += [f"host replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
+    if cluster.get("vip"):
+        members.append(cluster["vip"]["address"])
+    lines += [f"host postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
+    lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"])]
+    lines.append("host all all 127.0.0.1/32 scram-sha-256")
+    lines += [f"host all all {network} scram-sha-256" for network in postgres["client_networks"]]
+    return lines
+
+
+def dynamic(settings, shared):
+    """
+    Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is what
+    a new cluster starts with and what a living one is brought to by ``PATCH /config``.
+
+    settings
+        The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
+    shared
+        The PostgreSQL parameters of all members. A null in it takes a parameter away from a living cluster.
+    """
+    patroni = settings["patroni"]
+    result = {key: patroni[key] for key in _DYNAMIC}
+    result["synchronous_mode"] = _SYNCHRONOUS.get(patroni["synchronous_mode"], patroni["synchronous_mode"])
+    result["postgresql"] = {
+        "use_pg_rewind": True,
+        "use_slots": True,
+        "parameters": dict(shared),
+        "pg_hba": pg_hba(settings),
+    }
+    given = ((patroni.get("config") or {}).get("bootstrap") or {}).get("dcs") or {}
+    return _plain(__utils__["pgha_inventory.merge"](result, given))
+
+
+def document(settings, secrets, shared, host):
+    """
+    Return the whole patroni.yml of a host as a mapping.
+
+    settings
+        The resolved settings; ``patroni.config`` is merged over the result.
+    secrets
+        This host's secrets.
+    shared, host
+        PostgreSQL parameters of all members, and those of this host alone.
+    """
+    postgres, patroni, cluster = settings["postgres"], settings["patroni"], settings["cluster"]
+    address, config_dir = settings["address"], patroni["config_dir"]
+    passwords = {key: secrets[key] for key in ROLES}
+    result = {
+        "scope": cluster["name"],
+        "namespace": patroni["namespace"],
+        "name": settings["name"],
+        "watchdog": {"mode": "off"},
+        "log": {
+            "level": patroni["log_level"],
+            "format": "%(asctime)s %(levelname)s: %(message)s",
+            "max_queue_size": 1000,
+            "dir": patroni["log_dir"],
+            "mode": 0o640,
+            "file_num": 4,
+            "file_size": 25000000,
+            "loggers": {"postgres.postmaster": "INFO"},
+        },
+        "restapi": {
+            "listen": f"{address}:{patroni['restapi_port']}",
+            "connect_address": f"{address}:{patroni['restapi_port']}",
+            "authentication": {"username": "patroni", "password": secrets["restapi"]},
+        },
+        "consul": {"host": "127.0.0.1:8500", "register_service": True, "token": secrets["patroni"]["secret"]},
+        "bootstrap": {
+            "dcs": _without_null(dynamic(settings, shared)),
+            "initdb": [{"encoding": "UTF8"}, "data-checksums", {"locale": postgres["locale"]}],
+        },
+        "postgresql": {
+            # All addresses, because the virtual IP comes and goes.
+            "listen": f"0.0.0.0:{postgres['port']}",
+            "connect_address": f"{address}:{postgres['port']}",
+            "use_unix_socket": True,
+            "data_dir": postgres["data_dir"],
+            "bin_dir": postgres["bin_dir"],
+            "pgpass": f"{config_dir}/pgpass",
+            "authentication": {
+                key: {"username": name, "password": passwords[key]} for key, name in ROLES.items()
+            },
+            # A new replica does not wait for the next spread checkpoint, which may take five minutes.
+            "basebackup": [{"checkpoint": "fast"}],
+            "parameters": {"unix_socket_directories": postgres["socket_dir"], **host},
+        },
+        "tags": {
+            "nofailover": False, "noloadbalance": False, "clonefrom": False, "nosync": False, **(patroni["tags"] or {})
+        },
+    }
+    if settings["vip"]["manager"] == "callback":
+        script = "/usr/local/sbin/pgha-vip-callback"
+        result["postgresql"]["callbacks"] = {event: script for event in ("on_start", "on_stop", "on_role_change")}
+    given = copy.deepcopy(patroni.get("config") or {})
+    # Already in `dynamic`, where a null takes a key away.
+    (given.get("bootstrap") or {}).pop("dcs", None)
+    return _plain(__utils__["pgha_inventory.merge"](result, given))
+
+
+def render(config):
+    """Return a configuration as YAML, in the order of its keys."""
+    head = "# Written by Salt (pgha.patroni.config); changes made here are lost.\n"
+    return head + yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, default_flow_style=False, width=200)
+
+
+def secret_values(secrets):
+    """Return those of a database host's secrets that patroni.yml has in it, for masking."""
+    return [*(secrets[key] for key in (*ROLES, "restapi")), secrets["patroni"]["secret"]]
+
+
+def differences(declared, live):
+    """
+    Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with
+    only what differs, {} when there is nothing. What is not declared is left alone; null takes a key away.
+
+    Values are compared as PostgreSQL reads them: true, on and "on" are one, and so are 100 and "100".
+    """
+    patch = {}
+    for key, value in declared.items():
+        now = live.get(key) if isinstance(live, dict) else None
+        if isinstance(value, dict):
+            inner = differences(value, now if isinstance(now, dict) else {})
+            if inner:
+                patch[key] = inner
+        elif _comparable(value) != _comparable(now):
+            patch[key] = value
+    return patch
+
+
+def changes(patch, live, prefix=""):
+    """Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``."""
+    result = {}
+    for key, value in patch.items():
+        now = live.get(key) if isinstance(live, dict) else None
+        if isinstance(value, dict):
+            result.update(changes(value, now or {}, f"{prefix}{key}."))
+        else:
+            result[f"{prefix}{key}"] = {"old": now, "new": value}
+    return result
+
+
+def pgpass(settings, secrets):
+    """Return the password file with which the formula checks that a server at some address takes a write."""
+    return f"*:{settings['postgres']['port']}:*:{ROLES['rewind']}:{_escape(secrets['rewind'])}\n"
+
+
+def _escape(password):
+    return password.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _network(address):
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _comparable(value):
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str):
+        return {"true": "on", "false": "off"}.get(value.strip().lower(), value.strip())
+    if isinstance(value, (list, tuple)):
+        return [_comparable(item) for item in value]
+    return None if value is None else str(value)
+
+
+def _without_null(value):
+    if isinstance(value, dict):
+        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
+def _plain(value):
+    """Only types that YAML and JSON know: the pillar's may be subclasses of them."""
+    return json.loads(json.dumps(value))

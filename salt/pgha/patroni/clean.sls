@@ -1,0 +1,17 @@
+{#- Stops Patroni, and PostgreSQL with it, and removes what the formula put there. Never the data, nor the keys in Consul. -#}
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- set patroni = pgha.patroni %}
+
+Patroni is stopped and does not start again:
+  service.dead:
+    - name: patroni
+    - enable: False
+
+{%- for path in ("/etc/systemd/system/patroni.service", patroni.config_dir, patroni.venv) %}
+
+{{ path }} is gone:
+  file.absent:
+    - name: {{ path }}
+    - require:
+      - service: Patroni is stopped and does not start again
+{%- endfor %}

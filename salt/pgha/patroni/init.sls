@@ -1,0 +1,2 @@
+include:
+  - pgha.patroni.service

@@ -1,0 +1,50 @@
+{#- Directories and the virtual environment. The server's packages made the user that owns them. -#}
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- set patroni, postgres = pgha.patroni, pgha.postgres %}
+include:
+  - pgha.postgres.install
+
+{%- for path, mode in ((patroni.venv, "0755"), (patroni.config_dir, "0700"), (patroni.log_dir, "0750")) %}
+
+{{ path }} is Patroni's:
+  file.directory:
+    - name: {{ path }}
+    - user: {{ postgres.user }}
+    - group: {{ postgres.group }}
+    - mode: "{{ mode }}"
+    - makedirs: True
+    - require:
+      - sls: pgha.postgres.install
+{%- endfor %}
+
+{#- Its parent stays root's: only the data directory itself is handed over. #}
+{{ postgres.data_dir }} is the server's:
+  file.directory:
+    - name: {{ postgres.data_dir }}
+    - user: {{ postgres.user }}
+    - group: {{ postgres.group }}
+    - mode: "0700"
+    - makedirs: True
+    - dir_mode: "0755"
+    - require:
+      - sls: pgha.postgres.install
+
+Patroni is installed in {{ patroni.venv }}:
+  pgha_patroni.environment:
+    - require:
+      - file: {{ patroni.venv }} is Patroni's
+
+{#- What a person needs who works as this user: patronictl, psql, where they connect. #}
+{{ postgres.user }} works in Patroni's environment:
+  file.blockreplace:
+    - name: {{ salt["user.info"](postgres.user).get("home", "/var/lib/postgresql") }}/.profile
+    - marker_start: "# Patroni's environment (Salt)"
+    - marker_end: "# End of Patroni's environment"
+    - content: |
+        . {{ patroni.venv }}/bin/activate
+        export PATH="$PATH:{{ postgres.bin_dir }}"
+        export PATRONICTL_CONFIG_FILE={{ patroni.config_dir }}/patroni.yml
+        export PGHOST={{ postgres.socket_dir }}
+    - append_if_not_found: True
+    - require:
+      - pgha_patroni: Patroni is installed in {{ patroni.venv }}

@@ -1,0 +1,57 @@
+{#- Patroni runs: the first host of the inventory founds the cluster, the others join it. -#}
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- set patroni, postgres, cluster = pgha.patroni, pgha.postgres, pgha.cluster %}
+include:
+  - pgha.patroni.config
+
+systemd has a unit of Patroni:
+  file.managed:
+    - name: /etc/systemd/system/patroni.service
+    - source: salt://pgha/patroni/files/patroni.service.jinja
+    - template: jinja
+    - mode: "0644"
+    - context:
+        patroni: {{ patroni | json }}
+        postgres: {{ postgres | json }}
+    - require:
+      - sls: pgha.patroni.config
+
+{#- A change of the unit counts at the next start; nothing is restarted for it. #}
+systemd has read the unit of Patroni:
+  module.run:
+    - service.systemctl_reload: []
+    - onchanges:
+      - file: systemd has a unit of Patroni
+
+{{ postgres.data_dir }} holds no one else's data:
+  pgha_patroni.data_directory_ours:
+    - name: {{ postgres.data_dir }}
+    - require:
+      - sls: pgha.patroni.config
+
+{{ cluster.name }} has been founded by {{ cluster.hosts[0].name }}:
+  pgha_patroni.leader_elected:
+    - timeout: {{ patroni.startup_timeout }}
+    - first: {{ cluster.hosts[0].id == pgha.id }}
+    - require:
+      - pgha_patroni: {{ postgres.data_dir }} holds no one else's data
+
+Patroni runs, now and after a boot:
+  service.running:
+    - name: patroni
+    - enable: True
+    - require:
+      - file: systemd has a unit of Patroni
+      - module: systemd has read the unit of Patroni
+      - pgha_patroni: {{ cluster.name }} has been founded by {{ cluster.hosts[0].name }}
+
+{{ pgha.name }} leads {{ cluster.name }} or streams from its leader:
+  pgha_patroni.streaming:
+    - timeout: {{ patroni.startup_timeout }}
+    - require:
+      - service: Patroni runs, now and after a boot
+
+The dynamic configuration of {{ cluster.name }} is as declared:
+  pgha_patroni.dcs_configured:
+    - require:
+      - pgha_patroni: {{ pgha.name }} leads {{ cluster.name }} or streams from its leader
