@@ -1,0 +1,260 @@
+"""
+The virtual IP: who has it, who should, and whether somebody else answers at it.
+"""
+
+import contextlib
+import hashlib
+import os
+import socket
+import ssl
+import struct
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import yaml
+from salt.exceptions import CommandExecutionError
+
+CONFIG = "/etc/vip-manager/vip-manager.yml"
+UNIT = "/etc/systemd/system/vip-manager.service"
+STARTED_WITH = "/run/vip-manager/started-with.sha256"
+HELPER = "/usr/local/sbin/pgha-vip"
+BROADCAST = b"\xff" * 6
+REQUEST, REPLY = 1, 2
+
+
+def addresses():
+    """
+    Return all addresses of this host: a list of ``{"interface", "address", "prefix"}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.addresses
+    """
+    ran = __salt__["cmd.run_all"](["ip", "-j", "addr", "show"], python_shell=False, output_loglevel="trace")
+    if ran["retcode"]:
+        raise CommandExecutionError(f"ip -j addr show failed: {ran['stderr']}")
+    return __utils__["pgha_vip.interfaces"](ran["stdout"])
+
+
+def interface():
+    """
+    Return the interface that gets the virtual IP: the setting ``vip:interface``, else the one with the host's address.
+
+    Raises CommandExecutionError when the address of the inventory is on no interface.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.interface
+    """
+    settings = __salt__["pgha.settings"]()
+    if settings["vip"]["interface"]:
+        return settings["vip"]["interface"]
+    for row in addresses():
+        if row["address"] == settings["address"]:
+            return row["interface"]
+    raise CommandExecutionError(
+        f"No interface of {settings['id']} has its address {settings['address']}: correct the pillar, or set"
+        " vip:interface"
+    )
+
+
+def holds():
+    """
+    Return whether this host has the virtual IP now.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.holds
+    """
+    wanted = _vip()["address"]
+    return any(row["address"] == wanted for row in addresses())
+
+
+def leads(timeout=2):
+    """
+    Return whether Patroni on this host holds the leader lock, by ``GET /leader`` of its own REST API; False when it
+    does not answer.
+
+    timeout
+        Seconds to wait for an answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.leads
+    """
+    url = __utils__["pgha_vip.api"](__salt__["pgha.settings"]()) + "/leader"
+    # The certificate is for the cluster's names, and the host asks itself.
+    context = ssl._create_unverified_context() if url.startswith("https") else None  # noqa: S323
+    try:
+        with urllib.request.urlopen(url, timeout=timeout, context=context) as answer:  # noqa: S310
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def config():
+    """
+    Return the configuration that vip-manager has on this host, as a mapping with the token masked; None without one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.config
+    """
+    try:
+        found = yaml.safe_load(Path(CONFIG).read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return None
+    return {key: "**********" if "token" in key or "password" in key else value for key, value in found.items()}
+
+
+def restart_pending():
+    """
+    Return what of a running vip-manager is older than what is on the disk: a list of paths, empty when it runs what is
+    there, None when it does not run. vip-manager cannot read its configuration again.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.restart_pending
+    """
+    pid = int(__salt__["service.show"]("vip-manager.service").get("MainPID") or 0)
+    if not pid:
+        return None
+    pending = []
+    try:
+        started = dict(reversed(line.split(None, 1)) for line in Path(STARTED_WITH).read_text().splitlines())
+    except FileNotFoundError:
+        started = {}
+    for path in (CONFIG, UNIT):
+        if started.get(path) != _digest(path):
+            pending.append(path)
+    with contextlib.suppress(OSError):
+        if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
+            pending.append("/usr/bin/vip-manager")
+    return pending
+
+
+def move(verb):
+    """
+    Add the virtual IP to this host and announce it, or take it away, the way Patroni's callback does it.
+
+    verb
+        ``add`` or ``del``. Doing it twice is the same as once.
+
+    Returns what was done, a sentence. Raises CommandExecutionError when the helper is missing or fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_vip.move del
+    """
+    if not os.path.exists(HELPER):
+        raise CommandExecutionError(f"{HELPER} is not there: apply pgha.vip with vip:manager set to callback")
+    ran = __salt__["cmd.run_all"]([HELPER, verb], python_shell=False)
+    if ran["retcode"]:
+        raise CommandExecutionError(f"{HELPER} {verb} failed: {ran['stderr'] or ran['stdout']}")
+    return ran["stdout"]
+
+
+def answers(address=None, timeout=0.6):
+    """
+    Ask the network by ARP who has an address, without claiming it (RFC 5227), and return the hardware addresses that
+    answer, as a sorted list of strings; this host's own is not among them, as nobody answers himself.
+
+    address
+        IPv4 address; the virtual IP by default.
+    timeout
+        Seconds to collect answers; three questions are asked in that time.
+
+    Raises CommandExecutionError where raw sockets are not allowed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_vip.answers
+    """
+    return neighbours([address or _vip()["address"]], timeout)[address or _vip()["address"]]
+
+
+def neighbours(wanted, timeout=0.6, first=False):
+    """
+    Return the hardware addresses that answer for each of several addresses: ``{address: [mac, …]}``.
+
+    wanted
+        IPv4 addresses in the network of the interface that gets the virtual IP.
+    timeout
+        Seconds to collect answers.
+    first
+        True: return as soon as every address has an answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_vip.neighbours '["198.51.100.22", "198.51.100.23"]'
+    """
+    device = interface()
+    found = {address: set() for address in wanted}
+    packed = {socket.inet_aton(address): address for address in wanted}
+    try:
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    except PermissionError:
+        raise CommandExecutionError("ARP cannot be asked here: raw sockets need root and CAP_NET_RAW")
+    with raw:
+        raw.bind((device, 0x0806))
+        own = raw.getsockname()[4]
+        end = time.monotonic() + timeout
+        questions = [time.monotonic() + timeout * part for part in (0, 0.25, 0.5)]
+        while (now := time.monotonic()) < end and not (first and all(found.values())):
+            if questions and now >= questions[0]:
+                questions.pop(0)
+                for target in packed:
+                    raw.send(_arp(REQUEST, own, b"\0" * 4, b"\0" * 6, target))
+            raw.settimeout(max(0.001, min([end, *questions[:1]]) - now))
+            with contextlib.suppress(TimeoutError, BlockingIOError):
+                frame = raw.recv(2048)
+                sender = _sender(frame)
+                if sender and sender[0] in packed and sender[1] != own:
+                    found[packed[sender[0]]].add(sender[1].hex(":"))
+    return {address: sorted(macs) for address, macs in found.items()}
+
+
+def _digest(path):
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _arp(kind, own, source, target_mac, target):
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, kind) + own + source + target_mac + target
+    return BROADCAST + own + b"\x08\x06" + body
+
+
+def _sender(frame):
+    """Return (protocol address, hardware address) of who sent an ARP packet, question or answer; None for another."""
+    if len(frame) < 42 or frame[12:14] != b"\x08\x06" or frame[14:20] != b"\x00\x01\x08\x00\x06\x04":
+        return None
+    return frame[28:32], frame[22:28]
+
+
+def _vip():
+    cluster = __salt__["pgha.settings"]()["cluster"]
+    if not cluster or not cluster["vip"]:
+        raise CommandExecutionError("This host has no virtual IP: it is no database host, or its cluster has none")
+    return cluster["vip"]

@@ -1,0 +1,139 @@
+"""
+The virtual IP as a state: vip-manager's configuration, and the address being where the leader is.
+"""
+
+import time
+
+from salt.exceptions import CommandExecutionError
+
+CONFIG = "/etc/vip-manager/vip-manager.yml"
+HELPER = "/usr/local/sbin/pgha-vip"
+POLL = 0.2
+
+
+def configured(name=CONFIG):
+    """
+    vip-manager has its configuration, with the token that reads the leader key where it asks Consul.
+
+    name
+        Path of the file (0600, root). Its directory must exist.
+
+    A running vip-manager is left alone, as a restart takes the virtual IP away for a moment: the comment says that a
+    restart is pending, and ``pgha_vip.restarted`` does it, one host at a time.
+    """
+    try:
+        settings = __salt__["pgha.settings"]()
+        wanted = settings["vip"]
+        secret = None
+        if __utils__["pgha_vip.dcs_type"](wanted["version"], wanted["dcs_type"]) == "consul":
+            secret = __salt__["pgha.secrets"]()["vip"]["secret"]
+        mapping = __utils__["pgha_vip.config"](settings, __salt__["pgha_vip.interface"](), secret)
+    except CommandExecutionError as error:
+        return _ret(name, False, str(error))
+    ret = __utils__["pgha_files.manage"](
+        name,
+        __utils__["pgha_vip.text"](mapping),
+        user="root",
+        group="root",
+        mode="0600",
+        test=__opts__["test"],
+        secrets=[value for key, value in mapping.items() if "token" in key or "password" in key],
+    )
+    if ret["result"] and __salt__["pgha_vip.restart_pending"]():
+        ret["comment"] += " A restart of vip-manager is pending: until then it works with the old configuration."
+    return {"name": name, **ret}
+
+
+def restarted(name):
+    """
+    vip-manager runs the configuration, the unit and the program that are on the disk; restarted only where it does not.
+
+    name
+        A sentence of your choice.
+
+    On the leader the virtual IP is gone for up to ``vip:interval`` milliseconds and the time of the restart.
+    """
+    pending = __salt__["pgha_vip.restart_pending"]()
+    if not pending:
+        return _ret(name, True, "vip-manager does not run." if pending is None else "vip-manager runs what is there.")
+    changes = {"vip-manager": {"old": f"older than {', '.join(pending)}", "new": "restarted"}}
+    if __opts__["test"]:
+        return _ret(name, None, "vip-manager would be restarted.", changes)
+    if not __salt__["service.restart"]("vip-manager.service"):
+        return _ret(name, False, "vip-manager did not restart: see journalctl -u vip-manager")
+    return _ret(name, True, "vip-manager was restarted.", changes)
+
+
+def follows_leader(name, timeout=60):
+    """
+    The virtual IP is on this host if and only if Patroni here holds the leader lock.
+
+    name
+        A sentence of your choice.
+    timeout
+        Seconds to wait for it.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            leads, holds = __salt__["pgha_vip.leads"](), __salt__["pgha_vip.holds"]()
+        except CommandExecutionError as error:
+            return _ret(name, False, str(error))
+        if leads == holds:
+            return _ret(name, True, _where(leads, holds))
+        if __opts__["test"]:
+            return _ret(name, None, _where(leads, holds))
+        if time.monotonic() >= deadline:
+            where = _where(leads, holds)
+            return _ret(name, False, f"{where} That is so after {timeout} s: see journalctl -u vip-manager")
+        time.sleep(POLL)
+
+
+def held_by_leader(name):
+    """
+    The virtual IP is on this host if Patroni here holds the leader lock, and is not if not; put right at once.
+
+    name
+        A sentence of your choice.
+
+    For callback mode: Patroni calls its callback when a role changes, so not for a leader that was one before the
+    callback was set up.
+    """
+    try:
+        leads, holds = __salt__["pgha_vip.leads"](), __salt__["pgha_vip.holds"]()
+        if leads == holds:
+            return _ret(name, True, _where(leads, holds))
+        changes = {"virtual IP": {"old": "here" if holds else "not here", "new": "here" if leads else "not here"}}
+        if __opts__["test"]:
+            return _ret(name, None, "The virtual IP would be moved.", changes)
+        __salt__["pgha_vip.move"]("add" if leads else "del")
+        return _ret(name, True, _where(leads, leads), changes)
+    except CommandExecutionError as error:
+        return _ret(name, False, str(error))
+
+
+def callback_released(name=HELPER):
+    """
+    The callback no longer keeps the virtual IP on this host; for the way from callback mode to none.
+
+    name
+        Path of the helper; where it is not there, the address is not ours to take away.
+    """
+    if not __salt__["file.file_exists"](name):
+        return _ret(name, True, "There is no callback.")
+    if __opts__["test"]:
+        return _ret(name, None, "The virtual IP would be taken away if the callback has put it here.")
+    try:
+        done = __salt__["pgha_vip.move"]("del")
+    except CommandExecutionError as error:
+        return _ret(name, False, str(error))
+    moved = {"virtual IP": {"old": "here", "new": "not here"}} if "removed" in done else {}
+    return _ret(name, True, done, moved)
+
+
+def _where(leads, holds):
+    return f"Patroni here {'is' if leads else 'is not'} the leader, the virtual IP {'is' if holds else 'is not'} here."
+
+
+def _ret(name, result, comment, changes=None):
+    return {"name": name, "result": result, "changes": changes or {}, "comment": comment}

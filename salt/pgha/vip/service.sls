@@ -1,0 +1,67 @@
+{%- from "pgha/map.jinja" import pgha with context %}
+{%- from "pgha/vip/parts.jinja" import config, unit, helper, vip_manager_absent, callback_absent %}
+
+{%- if pgha.vip.manager == "vip-manager" %}
+include:
+  - pgha.vip.config
+
+The service of vip-manager is defined:
+  file.managed:
+    - name: {{ unit }}
+    - source: salt://pgha/vip/files/vip-manager.service.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - context:
+        vip: {{ pgha.cluster.vip | json }}
+        cluster: {{ pgha.cluster.name | json }}
+        config: {{ config }}
+        unit: {{ unit }}
+    - require:
+      - sls: pgha.vip.config
+
+systemd knows the service of vip-manager:
+  module.run:
+    - service.systemctl_reload: []
+    - onchanges:
+      - file: The service of vip-manager is defined
+
+{#- Not watched: a restart takes the address away for a moment, so it is a run of its own (pgha_vip.restarted). #}
+vip-manager runs, and does after a boot:
+  service.running:
+    - name: vip-manager.service
+    - enable: True
+    - require:
+      - file: The service of vip-manager is defined
+      - module: systemd knows the service of vip-manager
+
+The virtual IP is where the leader is:
+  pgha_vip.follows_leader:
+    - timeout: {{ pgha.vip.startup_timeout }}
+    - require:
+      - service: vip-manager runs, and does after a boot
+
+{{ callback_absent([{"pgha_vip": "The virtual IP is where the leader is"}]) }}
+
+{%- elif pgha.vip.manager == "callback" %}
+include:
+  - pgha.vip.install
+
+{{ vip_manager_absent() }}
+
+The virtual IP is where the leader is:
+  pgha_vip.held_by_leader:
+    - require:
+      - sls: pgha.vip.install
+      - service: vip-manager is stopped, and its address with it
+
+{%- else %}
+{{ vip_manager_absent() }}
+
+The callback has let the virtual IP go:
+  pgha_vip.callback_released:
+    - name: {{ helper }}
+
+{{ callback_absent([{"pgha_vip": "The callback has let the virtual IP go"}]) }}
+{%- endif %}
