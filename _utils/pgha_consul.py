@@ -12,6 +12,7 @@ import re
 import time
 
 import requests
+import salt.utils.compat
 from salt.exceptions import CommandExecutionError
 
 TIMEOUT = 10
@@ -22,6 +23,11 @@ REMEDIES = {
     429: "Consul limits the rate of requests: wait, or raise limits in consul:config",
     500: "see `journalctl -u consul` on this host; without a leader two of three servers must be started first",
 }
+
+
+def __init__(_opts):
+    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
+    salt.utils.compat.pack_dunder(__name__)
 
 
 def at_least(version, minimum):

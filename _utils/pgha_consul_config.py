@@ -33,6 +33,8 @@ domain, dns_config          servers -> agents too               an agent answers
 import json
 import re
 
+import salt.utils.compat
+
 # What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
 # the part that is the same from 1.8 to 1.22.
 RELOADED = (
@@ -48,6 +50,11 @@ RELOADED = (
 )
 # From this version on ACL bootstrap takes the secret that we chose.
 BOOTSTRAP_SECRET = "1.15"  # noqa: S105
+
+
+def __init__(_opts):
+    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
+    salt.utils.compat.pack_dunder(__name__)
 
 
 def config(settings, secrets):
