@@ -1,5 +1,5 @@
 """
-A program that its makers publish as one binary in an archive, unpacked below /opt.
+A program that is published as one binary in an archive: unpacked below /opt, linked to from where it is called.
 
 Why not ``archive.extracted``: it looks at names only, so a run that was interrupted while it unpacked leaves half a
 binary that the next run takes for a whole one; and it fetches the archive again, or keeps it, to compare lists.
@@ -50,6 +50,34 @@ def unpacked(name, path, source, sha256):
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
     return {**ret, "changes": changes, "comment": f"{path} was unpacked from {source}."}
+
+
+def in_use(name, link, target):
+    """
+    The link points to the binary in use; one that was put there by hand makes way for it.
+
+    ``file.symlink`` would do, but makes Salt load all of its modules anew when the path of a link has "bin" in it.
+
+    name
+        A sentence.
+    link
+        Where the program is called, e.g. ``/usr/bin/consul``.
+    target
+        Path of the binary.
+    """
+    place = Path(link)
+    old = os.readlink(place) if place.is_symlink() else ("a file" if place.exists() else None)
+    if old == target:
+        return {"name": name, "result": True, "changes": {}, "comment": f"{link} points to {target}."}
+    changes = {link: {"old": old, "new": target}}
+    if __opts__["test"]:
+        return {"name": name, "result": None, "changes": changes, "comment": f"{link} would point to {target}."}
+    # A rename, so that at no moment there is no program.
+    draft = place.with_name(f".{place.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    draft.replace(place)
+    return {"name": name, "result": True, "changes": changes, "comment": f"{link} points to {target} now."}
 
 
 def _fetched(source, sha256):

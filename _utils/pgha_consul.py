@@ -48,13 +48,13 @@ def address(consul):
     Return the URL of this host's own HTTP API.
 
     consul
-        The section ``consul`` of the settings. Loopback, unless ``client_addr`` leaves it out; the port is 8500 unless
-        ``config:ports:http`` changes it.
+        The section ``consul`` of the settings. A loopback address, unless ``client_addr`` has none; the port is 8500,
+        unless ``config:ports:http`` says another.
     """
     config = consul.get("config") or {}
     listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
-    loopback = any(one == "0.0.0.0" or one.startswith(("127.", "::", "{{")) for one in listed)  # noqa: S104
-    host = "127.0.0.1" if loopback else listed[0]
+    own = [one for one in listed if one.startswith("127.") or one == "::1"]
+    host = own[0] if own else ("127.0.0.1" if {"0.0.0.0", "::"} & set(listed) else listed[0])  # noqa: S104
     port = (config.get("ports") or {}).get("http", 8500)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
