@@ -1,0 +1,124 @@
+"""What the lab needs of the machine it runs on: root, Debian packages, room on a disk, a mirror, a Python 3.11."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .tools import LabError, run, say
+
+# Package: a command or file that shows it is there.
+PACKAGES = {
+    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "debootstrap": "debootstrap",
+    "gcc": "gcc",
+    "gnupg": "gpg",
+    "iproute2": "ip",
+    "iputils-arping": "arping",
+    "libc6-dev": "/usr/include/stdlib.h",
+    "nftables": "nft",
+    "openssl": "openssl",
+    "patchelf": "patchelf",
+    "python3-dev": "/usr/include/python3.11/Python.h",
+    "python3-venv": "/usr/lib/python3.11/ensurepip/__init__.py",
+    "systemd-container": "systemd-nspawn",
+    "util-linux": "nsenter",
+}
+
+
+def missing_packages():
+    """Names of the Debian packages that the lab needs and this machine lacks."""
+    return [name for name, sign in PACKAGES.items() if not (Path(sign).exists() if "/" in sign else shutil.which(sign))]
+
+
+def install_packages():
+    """Install what is missing with apt-get (after an update), and nothing else."""
+    require_root()
+    names = missing_packages()
+    if not names:
+        say("nothing to install: every package the lab needs is here")
+        return
+    require_debian()
+    say(f"installing {' '.join(names)}")
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names]):
+        done = subprocess.run(["apt-get", *command], check=False, env=environment, stdout=sys.stderr)
+        if done.returncode:
+            raise LabError(f"`apt-get {command[0]}` failed: mend the machine's apt sources, then run `lab deps` again")
+
+
+def require_root():
+    if os.geteuid() != 0:
+        raise LabError("the lab makes namespaces and mounts: run it as root (sudo)")
+
+
+def require_debian():
+    if not Path("/etc/debian_version").exists():
+        raise LabError("this is not Debian: the lab builds Debian hosts with Debian's tools, run it on Debian 12")
+
+
+def check():
+    """Raise LabError for the first thing that would stop the lab; changes nothing."""
+    require_root()
+    require_debian()
+    names = missing_packages()
+    if names:
+        raise LabError(f"missing packages: {' '.join(names)}; run `tests/lab/lab deps` to install them")
+
+
+def mirrors():
+    """
+    The mirrors in the machine's own apt configuration, as a list of (URI, suite) in the order apt reads them.
+
+    Raises:
+        LabError: when there is none of Debian's own archive.
+    """
+    found = []
+    for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]:
+        if path.suffix in (".list", ".sources") and path.is_file():
+            found += parse_sources(path.read_text(encoding="utf-8"), path.suffix == ".sources")
+    return found
+
+
+def parse_sources(text, deb822):
+    """(URI, suite) pairs of the text of a ``.list`` or (``deb822``) ``.sources`` file, deb-src left out."""
+    text = re.sub(r"(?m)^\s*#.*\n?", "", text)
+    found = []
+    if not deb822:
+        for line in re.findall(r"(?m)^\s*deb\s+(?:\[[^]]*\]\s*)?(\S+)\s+(\S+)", text):
+            found.append(line)
+        return found
+    for stanza in re.split(r"\n\s*\n", text):
+        pairs = re.findall(r"(?m)^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza)
+        fields = {key.lower(): value.split() for key, value in pairs}
+        if "deb" in fields.get("types", []) and "no" not in fields.get("enabled", []):
+            found += [(uri, suite) for uri in fields.get("uris", []) for suite in fields.get("suites", [])]
+    return found
+
+
+def debian_mirror():
+    """URI of the mirror that has Debian itself (a suite with no ``-security`` or the like in its name)."""
+    for uri, suite in mirrors():
+        if re.fullmatch(r"bookworm|trixie|stable|oldstable", suite) and "debian" in uri:
+            return uri.rstrip("/")
+    raise LabError("no mirror of Debian's own suites in /etc/apt: add one to this machine's apt sources")
+
+
+def python311():
+    """
+    Path of a Python 3.11 with venv and C headers: the hosts run 3.11, so wheels are built with it.
+
+    Raises:
+        LabError: when there is none.
+    """
+    probe = (
+        "import sys, os, venv, ensurepip, sysconfig;"
+        "sys.exit(sys.version_info[:2] != (3, 11) or not os.path.exists(sysconfig.get_path('include') + '/Python.h'))"
+    )
+    for candidate in ("/usr/bin/python3", "/usr/bin/python3.11", sys.executable, shutil.which("python3.11")):
+        if candidate and Path(candidate).exists() and run([candidate, "-c", probe], check=False).returncode == 0:
+            return candidate
+    raise LabError("no Python 3.11 with venv and headers (the hosts' version): on Debian 12 run `tests/lab/lab deps`")
