@@ -13,9 +13,15 @@ import secrets
 import uuid
 from pathlib import Path
 
+import salt.utils.compat
 from salt.exceptions import CommandExecutionError
 
 DEFAULT_PATH = "/var/lib/pgha"
+
+
+def __init__(_opts):
+    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
+    salt.utils.compat.pack_dunder(__name__)
 
 
 def directory(opts):

@@ -10,6 +10,8 @@ import ipaddress
 import re
 from collections import defaultdict
 
+import salt.utils.compat
+
 HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
 # Consul: datacenter names are lower case letters, digits, - and _.
 DATACENTER_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
@@ -21,6 +23,11 @@ CHOICES = {
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),
 }
+
+
+def __init__(_opts):
+    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
+    salt.utils.compat.pack_dunder(__name__)
 
 
 def faults(pgha, defaults):
