@@ -13,7 +13,8 @@ from .host import Host
 from .tools import CHECKOUT, LabError, lock, run, say, wait_for
 from .topology import CLIENT, MASTER, topology
 
-STATE = Path(os.environ.get("PGHA_LAB", "/var/tmp/pgha-lab"))
+DEFAULT_STATE = "/var/tmp/pgha-lab"
+STATE = Path(os.environ.get("PGHA_LAB", DEFAULT_STATE))
 CLIENT_NAME = "client"
 
 
@@ -26,7 +27,9 @@ class Lab:
 
     def __init__(self, checkout=CHECKOUT):
         self.checkout = Path(os.path.realpath(checkout))
-        self.id = hashlib.sha256(str(self.checkout).encode()).hexdigest()[:10]
+        # Control groups are named by it, so two labs of one checkout in different places must not share it.
+        whose = [str(self.checkout)] + ([] if str(STATE) == DEFAULT_STATE else [str(STATE)])
+        self.id = hashlib.sha256("\0".join(whose).encode()).hexdigest()[:10]
         self.state = STATE / self.id
         self._lifeline = None
         self._read()

@@ -40,7 +40,8 @@ Description=Postgres Pro 1c 18 database server
 After=network.target
 
 [Service]
-Type=notify
+# pg_ctl waits until the server answers; this build cannot notify systemd.
+Type=forking
 User=postgres
 Group=postgres
 EnvironmentFile=-/etc/default/postgrespro-1c-18
@@ -48,11 +49,12 @@ Environment=PGDATA={DATA}
 RuntimeDirectory=postgrespro-1c-18
 # The block names lz4, as the vendor's does; this build does not know it, so the service starts with a copy without.
 ExecStartPre=/bin/sh -c "sed /lz4/d $PGDATA/postgresql.conf > /run/postgrespro-1c-18/postgresql.conf"
-ExecStart={HOME}/bin/postgres -D ${{PGDATA}} -c config_file=/run/postgrespro-1c-18/postgresql.conf
+ExecStart={HOME}/bin/pg_ctl start -w -t 120 -D ${{PGDATA}} -l /var/lib/pgpro/1c-18/startup.log \\
+    -o "-c config_file=/run/postgrespro-1c-18/postgresql.conf"
 ExecReload=/bin/kill -HUP $MAINPID
 KillMode=mixed
 KillSignal=SIGINT
-TimeoutSec=300
+TimeoutSec=120
 
 [Install]
 WantedBy=multi-user.target
