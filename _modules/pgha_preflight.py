@@ -1,0 +1,301 @@
+"""
+Whether this host can become what the pillar says: everything that stands in the way, found at once, before anything is
+installed. Nothing on the host is changed; ports that nobody serves yet are opened for a moment, so that the others can
+try to reach them.
+"""
+
+import contextvars
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import psutil
+import yaml
+from salt.exceptions import CommandExecutionError
+
+# Seconds that a service which is about to start is left its port.
+STARTING = 2
+RUNNING = ("active", "activating", "reloading")
+
+
+def check():
+    """
+    Look at this host and at its network, and return ``{"faults": […], "warnings": […]}``: sentences that name what is
+    wrong and what would be right.
+
+    All hosts of a run must do this at the same time, since each tries to reach the others.
+
+    Raises CommandExecutionError when the pillar is wrong as a whole.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt -L test-dcs1,test-dcs2,test-dcs3,test-db1,test-db2,test-db3 pgha_preflight.check
+    """
+    settings = __salt__["pgha.settings"]()
+    ids = __salt__["pgha.plan"]()["hosts"]
+    facts, listening = host(), listeners()
+    faults, warnings = [], []
+
+    def told(verdict):
+        faults.extend(verdict[0])
+        warnings.extend(verdict[1])
+
+    told(__utils__["pgha_preflight.system"](facts, settings))
+    told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
+    told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
+    if settings["role"] == "db":
+        told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
+        told((__utils__["pgha_foreign.locales"](locales(), settings), []))
+    wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
+    told((wrong_network, odd_network))
+    if any(row["address"] == settings["address"] for row in facts["addresses"]):
+        told(_with_others(settings, ids, listening, probe=not wrong_network))
+    return {"faults": faults, "warnings": warnings}
+
+
+def host():
+    """
+    Return what this host is: ``release`` (os-release), ``machine``, ``systemd``, ``hostname``, ``memory_mb``,
+    ``disks``, ``addresses`` and ``interfaces``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.host
+    """
+    settings = __salt__["pgha.settings"]()
+    paths = [settings["consul"]["data_dir"]]
+    if settings["role"] == "db":
+        paths.append(settings["postgres"]["data_dir"])
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    return {
+        "release": release,
+        "machine": platform.machine(),
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "hostname": socket.gethostname(),
+        "memory_mb": psutil.virtual_memory().total // 2**20,
+        "disks": [_disk(path) for path in paths],
+        "addresses": __salt__["pgha_vip.addresses"](),
+        "interfaces": _interfaces(),
+    }
+
+
+def listeners():
+    """
+    Return who listens on TCP: a list of ``{"address", "port", "pid", "name", "cmdline", "cwd", "scope"}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.listeners
+    """
+    found = []
+    for one in psutil.net_connections(kind="tcp"):
+        if one.status == psutil.CONN_LISTEN:
+            row = {"address": one.laddr.ip, "port": one.laddr.port, "pid": one.pid}
+            found.append({**row, **_process(one.pid)})
+    return found
+
+
+def data_directory():
+    """
+    Return what is in PostgreSQL's data directory: ``path``, ``entries`` (names at its top) and ``version`` (of the
+    data, None where there are none).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.data_directory
+    """
+    path = Path(__salt__["pgha.settings"]()["postgres"]["data_dir"])
+    try:
+        entries = sorted(os.listdir(path))
+    except FileNotFoundError:
+        entries = []
+    except NotADirectoryError:
+        raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
+    version = (path / "PG_VERSION").read_text().strip() if "PG_VERSION" in entries else None
+    return {"path": str(path), "entries": entries, "version": version}
+
+
+def locales():
+    """
+    Return the locales that are ``installed`` and those that can be generated (``supported``; None where the package
+    locales is not there yet).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.locales
+    """
+    ran = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, ignore_retcode=True, output_loglevel="trace")
+    try:
+        lines = Path("/usr/share/i18n/SUPPORTED").read_text().splitlines()
+        supported = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    except FileNotFoundError:
+        supported = None
+    return {"installed": ran["stdout"].split(), "supported": supported}
+
+
+def consul_files():
+    """
+    Return the configuration files in Consul's directory: ``{path: datacenter}``, None where a file names none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.consul_files
+    """
+    home = Path(__salt__["pgha.settings"]()["consul"]["config_dir"])
+    found = {}
+    for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            content = json.loads(text)
+            found[str(path)] = content.get("datacenter") if isinstance(content, dict) else None
+        except ValueError:
+            match = re.search(r'^\s*"?datacenter"?\s*[=:]\s*"([^"]*)"', text, re.MULTILINE)
+            found[str(path)] = match[1] if match else None
+    return found
+
+
+def _with_others(settings, ids, listening, probe):
+    """Return (faults, warnings) on what several hosts find out together: ports, clocks, the virtual IP."""
+    plan = __utils__["pgha_preflight.plan"](settings, ids)
+    answering = {}
+    asking = None
+    if probe and _probed(settings):
+        members = [one["address"] for one in settings["cluster"]["hosts"]]
+        # Beside the meeting, as both take their time.
+        wanted = (answering, settings["cluster"]["vip"]["address"], members)
+        # Salt's loader finds its functions by the context, which a new thread has not.
+        asking = threading.Thread(target=contextvars.copy_context().run, args=(_ask, *wanted))
+        asking.start()
+    found = _meet(settings, plan, listening)
+    faults = __utils__["pgha_preflight.reachability"](found, plan["names"])
+    faults += __utils__["pgha_preflight.identity"](found, plan["ids"])
+    skewed, slightly = __utils__["pgha_preflight.clocks"](found, plan["names"], settings)
+    warnings = [*slightly]
+    faults += skewed
+    if asking:
+        asking.join()
+        more = _virtual_ip(settings, answering, found)
+        faults += more[0]
+        warnings += more[1]
+    return faults, warnings
+
+
+def _meet(settings, plan, listening):
+    ports = __utils__["pgha_preflight.ports"](settings)
+    served = __utils__["pgha_foreign.served"](listening, settings["address"])
+    listen = set(plan["listen"]) - served
+    later, hold = {}, set()
+    if listen & {ports["rpc"], ports["gossip"]} and _starts("consul.service"):
+        later |= {ports["rpc"]: STARTING, ports["gossip"]: STARTING}
+    if listen & {ports["postgres"], ports["rest"]} and _starts("patroni.service"):
+        later[ports["rest"]] = STARTING
+        # Patroni may start PostgreSQL at any moment.
+        hold.add(ports["postgres"])
+    return __utils__["pgha_rendezvous.meet"](
+        settings["id"],
+        settings["address"],
+        plan["links"],
+        listen,
+        plan["expect"],
+        timeout=settings["preflight"]["port_timeout"],
+        udp=ports["gossip"],
+        http=ports["rest"],
+        later=later,
+        hold=hold & listen,
+        excuse={ports["postgres"]: ports["rest"]},
+    )
+
+
+def _probed(settings):
+    cluster = settings["cluster"]
+    wanted = settings["preflight"]["probe_vip"] and settings["vip"]["manager"] != "none"
+    return bool(wanted and cluster and cluster["vip"] and ":" not in cluster["vip"]["address"])
+
+
+def _ask(answering, address, members):
+    try:
+        answering.update(__salt__["pgha_vip.neighbours"]([address, *members]))
+    except (CommandExecutionError, OSError) as error:
+        answering["error"] = str(error)
+
+
+def _virtual_ip(settings, answering, found):
+    address = settings["cluster"]["vip"]["address"]
+    if "error" in answering:
+        return [], [f"whether somebody has the virtual IP {address} could not be asked: {answering['error']}"]
+    home = [row["interface"] for row in __salt__["pgha_vip.addresses"]() if row["address"] == settings["address"]]
+    members = {peer: macs for peer, macs in answering.items() if peer != address}
+    runs = any(link.get("http") for link in found.values()) or _starts("patroni.service")
+    attributable = __salt__["pgha_vip.interface"]() in home
+    return __utils__["pgha_preflight.virtual_ip"](answering[address], members, attributable, runs, settings)
+
+
+def _starts(unit):
+    return __salt__["service.show"](unit).get("ActiveState") in RUNNING
+
+
+def _disk(path):
+    """Return the free space where a directory is or will be, and whether it is in use already."""
+    there = Path(path)
+    in_use = there.is_dir() and any(there.iterdir())
+    while not there.exists():
+        there = there.parent
+    return {"path": str(path), "free_mb": shutil.disk_usage(there).free // 2**20, "in_use": in_use}
+
+
+def _interfaces():
+    found = {}
+    for path in Path("/sys/class/net").iterdir():
+        if (path / "flags").exists():
+            # IFF_LOOPBACK
+            found[path.name] = {"loopback": bool(int((path / "flags").read_text(), 16) & 0x8)}
+    return found
+
+
+def _process(pid):
+    try:
+        process = psutil.Process(pid) if pid else None
+        cmdline = process.cmdline() if process else []
+        scope = _scope(cmdline)
+        return {
+            "name": process.name() if process else "",
+            "cmdline": cmdline,
+            "cwd": process.cwd() if process else None,
+            "scope": scope,
+        }
+    except psutil.Error:
+        return {"name": "", "cmdline": [], "cwd": None, "scope": None}
+
+
+def _scope(cmdline):
+    """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
+    if not any("patroni" in word for word in cmdline):
+        return None
+    for word in cmdline:
+        if word.endswith((".yml", ".yaml")):
+            try:
+                content = yaml.safe_load(Path(word).read_text(encoding="utf-8"))
+                return content.get("scope") if isinstance(content, dict) else None
+            except (OSError, yaml.YAMLError):
+                return None
+    return None

@@ -1,0 +1,178 @@
+"""
+What is on a host already and is not ours: the verdict of the preflight on data, services and configurations that were
+there before. Pure functions; nothing is ever removed, a person decides.
+"""
+
+# Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
+# fmt: off
+PGDATA = frozenset(
+    (
+        "base", "global", "log", "pg_commit_ts", "pg_dynshmem", "pg_hba.conf", "pg_ident.conf", "pg_logical",
+        "pg_multixact", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat", "pg_stat_tmp",
+        "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_xact", "backup_label", "backup_manifest",
+        "current_logfiles", "patroni.dynamic.json", "postgresql.auto.conf", "postgresql.base.conf",
+        "postgresql.conf", "postmaster.opts", "postmaster.pid", "standby.signal", "recovery.signal",
+        "tablespace_map",
+    )
+)
+# fmt: on
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
+
+
+def data_directory(data, settings):
+    """
+    Return (faults, warnings) on PostgreSQL's data directory.
+
+    data
+        ``{"path", "entries", "version"}``: names in it, and the content of its PG_VERSION (None without one).
+    """
+    path, wanted = data["path"], str(settings["postgres"]["version"]).split(".")[0]
+    if data["version"]:
+        if data["version"].split(".")[0] != wanted:
+            return [
+                f"{path} holds data of PostgreSQL {data['version']}, the pillar says {wanted}: set postgres:version or"
+                " another postgres:data_dir (this formula upgrades no data)"
+            ], []
+        return [], []
+    strange = sorted(set(data["entries"]) - PGDATA)
+    if "lost+found" in strange:
+        return [f"{path} is the root of a file system (lost+found): set postgres:data_dir to a directory in it"], []
+    if strange:
+        some = ", ".join(strange[:5]) + (", …" if len(strange) > 5 else "")
+        return [f"{path} holds files that are not PostgreSQL's ({some}): move them away or set postgres:data_dir"], []
+    if data["entries"]:
+        return [], [f"{path} has no PG_VERSION: it looks like an initdb or a copy that was interrupted"]
+    return [], []
+
+
+def locales(found, settings):
+    """
+    Return the faults of locales: those that are neither installed nor known to the system.
+
+    found
+        ``{"installed": names of `locale -a`, "supported": names of /usr/share/i18n/SUPPORTED or None}``; None where the
+        package locales is still to be installed.
+    """
+    postgres = settings["postgres"]
+    wanted = dict.fromkeys([postgres["locale"], *postgres["locales"], postgres["lc_messages"]])
+    installed = {_plain(name) for name in found["installed"]} | {"c", "posix", "c.utf8"}
+    missing = [name for name in wanted if name and _plain(name) not in installed]
+    if found["supported"] is None:
+        return []
+    known = {_plain(name) for name in found["supported"]}
+    return [
+        f"the locale {name} is not known here: see /usr/share/i18n/SUPPORTED, correct postgres:locale or :locales"
+        for name in missing
+        if _plain(name) not in known
+    ]
+
+
+def listeners(found, settings, ports):
+    """
+    Return (faults, warnings) on processes that listen where our services will.
+
+    found
+        List of ``{"address", "port", "pid", "name", "cmdline", "cwd", "scope"}``; scope is that of a Patroni.
+    ports
+        What ``pgha_preflight.ports`` returns.
+    """
+    own, consul = settings["address"], settings["consul"]
+    wanted = {ports["gossip"]: (own, "consul"), ports["http"]: (consul["client_addr"], "consul")}
+    if settings["role"] == "dcs":
+        wanted[ports["rpc"]] = (own, "consul")
+    else:
+        wanted[ports["postgres"]] = (WILDCARDS[0], "postgres")
+        wanted[ports["rest"]] = (own, "patroni")
+    faults, warnings = {}, {}
+    for one in found:
+        bind, service = wanted.get(one["port"], (None, None))
+        if service and (bind in WILDCARDS or one["address"] in (bind, *WILDCARDS)):
+            where = f"{one['address']}:{one['port']}"
+            fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](one, settings)
+            faults.setdefault(fault, []).append(where)
+            warnings.setdefault(warning, []).append(where)
+    return [
+        [f"{text} (it listens at {', '.join(where)})" for text, where in rows.items() if text]
+        for rows in (faults, warnings)
+    ]
+
+
+def served(found, address):
+    """Return the ports that something listens on already, where the own address or all addresses are concerned."""
+    return {one["port"] for one in found if one["address"] in (address, *WILDCARDS)}
+
+
+def consul_files(files, settings):
+    """
+    Return the faults of configuration files that an agent would read with ours.
+
+    files
+        Mapping of a path to the datacenter that it names, or None.
+    """
+    ours = (settings["consul"]["config"] or {}).get("datacenter") or settings["datacenter"]["name"]
+    return [
+        f"{path} is of the datacenter {datacenter}, the pillar says {ours}: move it away or set consul:config_dir"
+        for path, datacenter in sorted(files.items())
+        if datacenter and datacenter != ours
+    ]
+
+
+def _consul(one, settings):
+    if one["name"] != "consul":
+        return _other(one, "Consul"), None
+    paths = _options(one["cmdline"], ("config-dir", "config-file"))
+    home = settings["consul"]["config_dir"].rstrip("/")
+    strange = [path for path in paths if path.rstrip("/") != home and not path.startswith(home + "/")]
+    if strange or not paths:
+        what = ", ".join(strange) or "no configuration directory"
+        who = f"a Consul that is not ours runs with {what}, process {one['pid']}"
+        return f"{who}: stop it or set consul:config_dir", None
+    return None, None
+
+
+def _postgres(one, settings):
+    if not one["name"].startswith("postgres"):
+        return _other(one, "PostgreSQL"), None
+    postgres = settings["postgres"]
+    homes = [path.rstrip("/") for path in (postgres["data_dir"], postgres.get("package_data_dir")) if path]
+    if one["cwd"] and one["cwd"] not in homes:
+        return (
+            f"a PostgreSQL that is not ours runs on {one['cwd']}, process {one['pid']}: stop and disable it, or set"
+            " postgres:port"
+        ), None
+    return None, None
+
+
+def _patroni(one, settings):
+    if not any("patroni" in word for word in one["cmdline"]):
+        return _other(one, "Patroni"), None
+    if one["scope"] and one["scope"] != settings["cluster"]["name"]:
+        return (
+            f"a Patroni of the cluster {one['scope']} runs, process {one['pid']}, the pillar says"
+            f" {settings['cluster']['name']}: stop it, or correct the pillar"
+        ), None
+    home = settings["patroni"]["config_dir"].rstrip("/") + "/"
+    strange = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml")) and not word.startswith(home)]
+    if strange:
+        return None, f"Patroni runs with {', '.join(strange)}; it goes on with that until it is restarted with {home}"
+    return None, None
+
+
+def _other(one, service):
+    who = f"{one['name']}, process {one['pid']}," if one["pid"] else "a process that cannot be seen"
+    return f"{who} has the port of {service}: stop it, or set another port"
+
+
+def _options(cmdline, names):
+    """Return the values of options that are written -name=value, -name value, or with two dashes."""
+    values = []
+    for word, following in zip(cmdline, [*cmdline[1:], ""], strict=True):
+        name, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name in names:
+            values.append(value if equals else following)
+    return values
+
+
+def _plain(name):
+    """Return a locale's name as `locale -a` writes it: ru_RU.UTF-8 is ru_RU.utf8."""
+    return str(name).lower().replace("-", "")

@@ -1,0 +1,202 @@
+"""Hosts that try to reach each other before anything listens, each at an address of its own on the loopback."""
+
+import http.server
+import socket
+import threading
+import time
+
+import pytest
+
+A, B, C = "127.0.0.11", "127.0.0.12", "127.0.0.13"
+IDS = {A: "a", B: "b", C: "c"}
+
+
+@pytest.fixture
+def ports():
+    """Three ports that are free on every address of the loopback."""
+    found = []
+    sockets = []
+    while len(found) < 3:
+        one = socket.socket()
+        one.bind(("0.0.0.0", 0))
+        sockets.append(one)
+        found.append(one.getsockname()[1])
+    for one in sockets:
+        one.close()
+    return found
+
+
+@pytest.fixture
+def meet(loader_module):
+    def together(calls, timeout=2):
+        """Run the given hosts at the same time: ``{address: keyword arguments}``; return what each found and took."""
+        results = {}
+
+        def one(address, delay=0, **kwargs):
+            module = loader_module("_utils/pgha_rendezvous.py")
+            time.sleep(delay)
+            begin = time.monotonic()
+            found = module.meet(IDS[address], address, timeout=timeout, **kwargs)
+            results[address] = (found, time.monotonic() - begin)
+
+        threads = [threading.Thread(target=one, args=(address,), kwargs=kwargs) for address, kwargs in calls.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    return together
+
+
+def everyone(address, addresses, ports):
+    others = [other for other in addresses if other != address]
+    return {
+        "links": [(other, port) for other in others for port in ports],
+        "listen": ports,
+        "expect": {port: others for port in ports},
+    }
+
+
+@pytest.fixture
+def service():
+    """A real service on an address: accepts and says nothing."""
+    sockets = []
+
+    def start(address, port):
+        one = socket.create_server((address, port))
+        sockets.append(one)
+
+    yield start
+    for one in sockets:
+        one.close()
+
+
+def test_all_reach_all_though_one_comes_late(meet, ports):
+    calls = {address: {**everyone(address, (A, B, C), ports), "udp": ports[0]} for address in (A, B, C)}
+    calls[C]["delay"] = 0.5
+    results = meet(calls)
+    for address, (found, took) in results.items():
+        assert len(found) == 2 * 4, address
+        assert all(link["ok"] for link in found.values()), (address, found)
+        assert took < 1.5
+        # One clock, so what is measured is what the measurement is wrong by.
+        named = [link for link in found.values() if link["id"]]
+        assert all(abs(link["offset"]) <= link["margin"] + 0.05 for link in named)
+    assert {link["id"] for link in results[A][0].values()} == {"b", "c", None}
+    assert (B, ports[0], "udp") in results[A][0]
+
+
+def test_missing_host_is_refused_and_the_rest_is_found(meet, ports):
+    calls = {address: everyone(address, (A, B, C), ports[:1]) for address in (A, B)}
+    results = meet(calls, timeout=1)
+    found, took = results[A]
+    assert found[(B, ports[0], "tcp")]["ok"]
+    assert (found[(C, ports[0], "tcp")]["ok"], found[(C, ports[0], "tcp")]["error"]) == (False, "refused")
+    assert 0.9 < took < 2
+
+
+def test_silence_is_a_time_out(meet, ports):
+    # A full backlog of a listener that accepts nothing: the kernel drops the next SYN, as a firewall would.
+    deaf = socket.socket()
+    deaf.bind((B, ports[0]))
+    deaf.listen(0)
+    fillers = []
+    for _ in range(3):
+        one = socket.socket()
+        one.setblocking(False)
+        one.connect_ex((B, ports[0]))
+        fillers.append(one)
+    found, took = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}}, timeout=1)[A]
+    assert found[(B, ports[0], "tcp")]["error"] == "timed out"
+    assert took < 2
+    for one in [deaf, *fillers]:
+        one.close()
+
+
+def test_running_services_cost_no_time(meet, ports, service):
+    for port in ports:
+        service(A, port)
+        service(B, port)
+    results = meet({address: everyone(address, (A, B), ports) for address in (A, B)}, timeout=5)
+    for found, took in results.values():
+        assert all(link["ok"] and link["id"] is None for link in found.values())
+        assert took < 1
+
+
+def test_ports_are_free_again_at_once(meet, ports):
+    meet({address: everyone(address, (A, B), ports) for address in (A, B)})
+    for port in ports:
+        socket.create_server((A, port)).close()
+
+
+class Patroni(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    ahead = 0
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(time.time() + self.ahead)
+
+    def do_HEAD(self):
+        assert self.path == "/liveness"
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def rest():
+    servers = []
+
+    def start(address, port, ahead=0):
+        handler = type("Handler", (Patroni,), {"ahead": ahead})
+        server = http.server.ThreadingHTTPServer((address, port), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_postgresql_that_is_down_is_the_matter_of_the_patroni_that_runs(meet, ports, rest):
+    postgres, api, _ = ports
+    rest(B, api)
+    links = {"links": [(B, postgres), (B, api)], "listen": [], "expect": {}, "http": api}
+    found, took = meet({A: {**links, "excuse": {postgres: api}}}, timeout=5)[A]
+    assert found[(B, postgres, "tcp")]["ok"]
+    assert took < 1
+    found, _ = meet({A: links}, timeout=0.5)[A]
+    assert not found[(B, postgres, "tcp")]["ok"]
+
+
+def test_the_clock_of_a_host_whose_services_run_is_told_by_http(meet, ports, rest):
+    rest(B, ports[0], ahead=30)
+    found, _ = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}, "http": ports[0]}})[A]
+    link = found[(B, ports[0], "tcp")]
+    assert 28.9 < link["offset"] < 31.1
+    assert link["margin"] >= 0.5
+
+
+def test_a_port_whose_service_is_about_to_start_is_left_to_it(meet, ports):
+    api, postgres, _ = ports
+    calls = {address: {**everyone(address, (A, B), [api, postgres]), "excuse": {postgres: api}} for address in (A, B)}
+    # On B Patroni is starting: PostgreSQL's port is never taken, the API's only when it is still free after a while.
+    calls[B] |= {"later": {api: 0.5}, "hold": [postgres]}
+    results = meet(calls, timeout=3)
+    found, took = results[A]
+    assert all(link["ok"] for link in found.values()), found
+    assert 0.4 < took < 2
+
+
+def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, service):
+    calls = {address: everyone(address, (A, B), ports[:1]) for address in (A, B)}
+    calls[B]["later"] = {ports[0]: 1.0}
+    threading.Timer(0.3, service, (B, ports[0])).start()
+    found, _ = meet(calls, timeout=3)[A]
+    assert found[(B, ports[0], "tcp")] | {"offset": None} == {
+        "ok": True, "error": None, "id": None, "offset": None, "margin": None,
+    }  # fmt: skip
