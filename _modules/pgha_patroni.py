@@ -69,8 +69,8 @@ def member(address=None):
 
 def cluster(address=None):
     """
-    Return the members of the cluster as a member sees them (``GET /cluster``): name, role, state, timeline, lag and host
-    of each. Raises CommandExecutionError when it does not answer.
+    Return the members of the cluster as a member sees them (``GET /cluster``): name, role, state, timeline, lag and
+    host of each. Raises CommandExecutionError when it does not answer.
 
     address
         The member that is asked; default: this host's own.
@@ -116,14 +116,22 @@ def patch_config(patch):
     """
     response = _api("PATCH", "/config", json=patch, protected=True)
     if response.status_code != 200:
-        raise CommandExecutionError(f"Patroni refused the dynamic configuration: {response.status_code} {response.text}")
+        raise CommandExecutionError(
+            f"Patroni refused the dynamic configuration: {response.status_code} {response.text}"
+        )
     return response.json()
 
 
-def wake():
+def wake(address=None):
     """
-    Have Patroni on this host read its configuration again (``POST /reload``), which also wakes its loop: what it is gets
-    into the DCS now, not at the end of ``loop_wait``. Returns True when it accepted.
+    Have a member's loop run now and not at the end of ``loop_wait``. Returns True when it accepted.
+
+    ``PATCH /config`` wakes the loop even when it changes nothing, so a key that is not there is taken away and nothing is
+    written (``POST /reload`` does not wake it). A leader wakes at once; a replica waits for the leader key in Consul and
+    does not notice.
+
+    address
+        The member; default: this host's own.
 
     CLI Example:
 
@@ -131,7 +139,7 @@ def wake():
 
         salt 'test-db1' pgha_patroni.wake
     """
-    return _api("POST", "/reload", protected=True).status_code in (200, 202)
+    return _api("PATCH", "/config", address, protected=True, json={"pgha_wake": None}).status_code == 200
 
 
 def dcs():
@@ -139,8 +147,8 @@ def dcs():
     Return what Consul knows of this cluster: ``initialize`` (the system identifier, None for a cluster that is not
     initialised) and ``leader`` (the name of the member that holds the leader key, or None).
 
-    Raises CommandExecutionError when Consul does not answer, and when Patroni's token lacks a right: a token that may not
-    read sees an empty cluster, and Patroni would initialise it once more.
+    Raises CommandExecutionError when Consul does not answer, and when Patroni's token lacks a right: a token that may
+    not read sees an empty cluster, and Patroni would initialise it once more.
 
     CLI Example:
 
@@ -162,10 +170,12 @@ def dcs():
             f"Consul does not know Patroni's token ({answer.status_code} {answer.text.strip()}): apply pgha.dcs on its"
             " servers, which registers it"
         )
-    denied = [f"{right['Access']} {right['Resource']} {right['Segment']}" for right in answer.json() if not right["Allow"]]
+    denied = [
+        f"{right['Access']} {right['Resource']} {right['Segment']}" for right in answer.json() if not right["Allow"]
+    ]
     if denied:
         raise CommandExecutionError(
-            f"Patroni's token may not {', '.join(denied)}: apply pgha.dcs on Consul's servers, which corrects its policy"
+            f"Patroni's token may not {', '.join(denied)}: apply pgha.dcs on Consul's servers, which corrects it"
         )
     values = {}
     for key in ("initialize", "leader"):
@@ -227,7 +237,7 @@ def log_tail(lines=5):
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - 16384))
-            return stream.read().decode(errors="replace").splitlines()[-int(lines):]
+            return stream.read().decode(errors="replace").splitlines()[-int(lines) :]
     except FileNotFoundError:
         return []
 
@@ -255,7 +265,9 @@ def _consul(method, path, **kwargs):
     try:
         return requests.request(method, _CONSUL + path, headers=headers, timeout=10, **kwargs)
     except requests.RequestException as error:
-        raise CommandExecutionError(f"Consul's agent on this host does not answer: {error}; see systemctl status consul")
+        raise CommandExecutionError(
+            f"Consul's agent on this host does not answer: {error}; see systemctl status consul"
+        )
 
 
 def _run_as_user(command, **kwargs):

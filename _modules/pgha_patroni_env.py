@@ -41,8 +41,8 @@ def build():
     CommandExecutionError with what pip said.
 
     pip is run from the wheel that Python brings along, by the environment's own interpreter: no pip has to be installed
-    anywhere, and it takes a third of the time of an environment with pip in it. Byte code is left to be written on first
-    use. What an interrupted build left half installed is built anew.
+    anywhere, and an environment without pip in it is made in a fraction of a second. Byte code is left to be written on
+    first use. What an interrupted build left half installed is built anew.
 
     CLI Example:
 
@@ -65,8 +65,8 @@ def build():
     try:
         where = _sources(patroni, scratch)
         hashed = __utils__["pgha_patroni_env.is_hashed"](text)
-        command = [f"{venv}/bin/python", f"{pip}/pip", "install", "--quiet", "--no-input", "--no-compile", "--no-cache-dir"]
-        command += ["--disable-pip-version-check", "--no-warn-script-location", *where]
+        command = [f"{venv}/bin/python", f"{pip}/pip", "install", "--quiet", "--no-input", "--no-compile"]
+        command += ["--no-cache-dir", "--disable-pip-version-check", "--no-warn-script-location", *where]
         if hashed:
             command += ["--require-hashes", "--no-deps", "--no-build-isolation", "--use-pep517"]
         present = __utils__["pgha_patroni_env.installed"](venv)

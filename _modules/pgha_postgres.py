@@ -131,8 +131,8 @@ def data_directory(path=None):
 
 def repository():
     """
-    Return how apt is told where PostgreSQL comes from: ``line`` (of the source), ``key_url`` and ``key_file`` (None where
-    no key is set), or None when the distribution's own sources have it.
+    Return how apt is told where PostgreSQL comes from: ``line`` (of the source), ``key_url`` and ``key_file`` (None
+    where no key is set), or None when the distribution's own sources have it.
 
     CLI Example:
 

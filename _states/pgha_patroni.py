@@ -41,8 +41,8 @@ def environment(name):
 def configured(name):
     """
     patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
-    running Patroni has been told to read it again (it is not restarted). The file of the formula's own check (pgpass) is
-    kept with it. No secret is in the changes.
+    running Patroni has been told to read it again (it is not restarted). The password file of the formula's own check
+    is kept with it. No secret is in the changes.
 
     name
         Path of patroni.yml.
@@ -79,8 +79,8 @@ def configured(name):
 
 def data_directory_ours(name):
     """
-    The data directory is empty, or what is in it belongs to this cluster. Changes nothing: data that belongs elsewhere is
-    for a person to judge, so the state fails, and Patroni is not started upon it.
+    The data directory is empty, or what is in it belongs to this cluster. Changes nothing: data that belongs elsewhere
+    is for a person to judge, so the state fails, and Patroni is not started upon it.
 
     name
         Path of the data directory.
@@ -145,12 +145,9 @@ def leader_elected(name, timeout, first=False):
 
     if _wait(initialized, timeout):
         return {**ret, "comment": "The cluster is initialised."}
-    hosts = __salt__["pgha.settings"]()["cluster"]["hosts"]
-    return _failed(
-        ret,
-        seen["error"]
-        or f"No cluster was founded within {timeout} s: see journalctl -u patroni and Patroni's log on {hosts[0]['name']}.",
-    )
+    founder = __salt__["pgha.settings"]()["cluster"]["hosts"][0]["name"]
+    late = f"No cluster was founded within {timeout} s: see journalctl -u patroni and Patroni's log on {founder}."
+    return _failed(ret, seen["error"] or late)
 
 
 def streaming(name, timeout):
@@ -163,27 +160,29 @@ def streaming(name, timeout):
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
     if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
         return {**ret, "result": None, "comment": "The run would wait for this member."}
-    seen = {}
+    seen = {"woken": False}
 
     def healthy():
         seen["member"] = __salt__["pgha_patroni.member"]()
-        return _healthy(seen["member"] or {})
+        if _healthy(seen["member"] or {}):
+            return True
+        # A replica streams through a slot, and the leader makes it in its next loop after this member is listed.
+        if not seen["woken"] and not __opts__["test"]:
+            seen["woken"] = _leader_woken()
+        return False
 
     if not _wait(healthy, 0 if __opts__["test"] else timeout):
         return _failed(ret, _diagnosis(seen["member"], timeout))
-    found, comment = seen["member"], []
-    comment.append("It is the leader." if _is_leader(found) else "It streams from the leader.")
-    if not __opts__["test"]:
-        comment += _published()
-    if found.get("pending_restart"):
+    comment = ["It is the leader." if _is_leader(seen["member"]) else "It streams from the leader."]
+    if seen["member"].get("pending_restart"):
         comment.append("A restart is pending for some parameters (patronictl list shows them).")
     return {**ret, "comment": " ".join(comment)}
 
 
 def dcs_configured(name):
     """
-    The dynamic configuration in the DCS has all that is declared. Only what differs is sent, in one request; what is not
-    declared is left alone. Any member may do this: it is the same configuration.
+    The dynamic configuration in the DCS has all that is declared. Only what differs is sent, in one request; what is
+    not declared is left alone. Any member may do this: it is the same configuration.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
     if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
@@ -239,19 +238,20 @@ def _healthy(member):
 
 
 def _is_leader(member):
-    return member.get("role") in ("primary", "master", "standby_leader")
+    return member.get("role") in ("primary", "master", "leader", "standby_leader")
 
 
-def _published():
-    """Have the member's state put into the DCS now, so that lists and other members know of it without loop_wait."""
+def _leader_woken():
+    """Have the leader look at the members now, and not at the end of its loop_wait; False while that is too early."""
     own = __salt__["pgha.settings"]()["name"]
     try:
-        listed = {entry["name"]: entry for entry in __salt__["pgha_patroni.cluster"]()}
-        if listed.get(own, {}).get("state") not in ("running", "streaming"):
-            __salt__["pgha_patroni.wake"]()
-        return []
-    except CommandExecutionError as error:
-        return [f"The list of members is late: {error}."]
+        members = __salt__["pgha_patroni.cluster"]()
+        leader = next((entry for entry in members if _is_leader(entry) and entry["name"] != own), None)
+        return bool(leader and own in [entry["name"] for entry in members]) and __salt__["pgha_patroni.wake"](
+            leader["host"]
+        )
+    except CommandExecutionError:
+        return False
 
 
 def _diagnosis(member, timeout):
@@ -264,8 +264,8 @@ def _diagnosis(member, timeout):
     settings = __salt__["pgha.settings"]()
     reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
     return (
-        f"{said}, after {timeout} s. Its log ends with:\n{log}\nSee journalctl -u patroni as well. A replica that cannot be"
-        f" mended gets the leader's data anew by: {reinit}"
+        f"{said}, after {timeout} s. Its log ends with:\n{log}\nSee journalctl -u patroni as well. A replica that cannot"
+        f" be mended gets the leader's data anew by: {reinit}"
     )
 
 

@@ -36,9 +36,10 @@ def port_free(name):
     foreign = [entry for entry in __salt__["pgha_postgres.listeners"]() if not entry["ours"]]
     if not foreign:
         return ret
-    who = "; ".join(f"{entry['address']}:{port} is held by pid {entry['pid']} ({entry['command']})" for entry in foreign)
+    holders = [f"{entry['address']}:{port} is held by pid {entry['pid']} ({entry['command']})" for entry in foreign]
+    who = "; ".join(holders)
     if __opts__["test"]:
-        return {**ret, "result": None, "comment": f"{who}. The run would fail, unless it stops this very server before."}
+        return {**ret, "result": None, "comment": f"{who}. The run would fail, unless it stops this server before."}
     return {
         **ret,
         "result": False,

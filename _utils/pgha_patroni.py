@@ -69,8 +69,8 @@ def pg_hba(settings):
 
 def dynamic(settings, shared):
     """
-    Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is what
-    a new cluster starts with and what a living one is brought to by ``PATCH /config``.
+    Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is
+    what a new cluster starts with and what a living one is brought to by ``PATCH /config``.
 
     settings
         The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
@@ -137,20 +137,22 @@ def document(settings, secrets, shared, host):
             "data_dir": postgres["data_dir"],
             "bin_dir": postgres["bin_dir"],
             "pgpass": f"{config_dir}/pgpass",
-            "authentication": {
-                key: {"username": name, "password": passwords[key]} for key, name in ROLES.items()
-            },
+            "authentication": {key: {"username": name, "password": passwords[key]} for key, name in ROLES.items()},
             # A new replica does not wait for the next spread checkpoint, which may take five minutes.
             "basebackup": [{"checkpoint": "fast"}],
             "parameters": {"unix_socket_directories": postgres["socket_dir"], **host},
         },
         "tags": {
-            "nofailover": False, "noloadbalance": False, "clonefrom": False, "nosync": False, **(patroni["tags"] or {})
+            "nofailover": False,
+            "noloadbalance": False,
+            "clonefrom": False,
+            "nosync": False,
+            **(patroni["tags"] or {}),
         },
     }
     if settings["vip"]["manager"] == "callback":
         script = "/usr/local/sbin/pgha-vip-callback"
-        result["postgresql"]["callbacks"] = {event: script for event in ("on_start", "on_stop", "on_role_change")}
+        result["postgresql"]["callbacks"] = dict.fromkeys(("on_start", "on_stop", "on_role_change"), script)
     given = copy.deepcopy(patroni.get("config") or {})
     # Already in `dynamic`, where a null takes a key away.
     (given.get("bootstrap") or {}).pop("dcs", None)
@@ -160,12 +162,17 @@ def document(settings, secrets, shared, host):
 def render(config):
     """Return a configuration as YAML, in the order of its keys."""
     head = "# Written by Salt (pgha.patroni.config); changes made here are lost.\n"
-    return head + yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, default_flow_style=False, width=200)
+    return head + yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=200)
 
 
 def secret_values(secrets):
-    """Return those of a database host's secrets that patroni.yml has in it, for masking."""
-    return [*(secrets[key] for key in (*ROLES, "restapi")), secrets["patroni"]["secret"]]
+    """
+    Return those of a database host's secrets that its files have in them, for masking: as they are, and as YAML and a
+    password file write them.
+    """
+    values = [*(secrets[key] for key in (*ROLES, "restapi")), secrets["patroni"]["secret"]]
+    quoted = [yaml.safe_dump([value], default_flow_style=False).strip()[2:].strip("'\"") for value in values]
+    return [*values, *quoted, *map(_escape, values)]
 
 
 def differences(declared, live):

@@ -28,9 +28,10 @@ def requirements(text):
 
 
 def is_hashed(text):
-    """Return True when every requirement of a file has a hash: then it names everything, and nothing is to be resolved."""
+    """Return True when every requirement of a file has a hash: it then names everything, and nothing is resolved."""
     pinned = requirements(text)
-    lines = [line for line in re.sub(r"\\\s*\n", " ", text).splitlines() if line.strip() and line.lstrip()[0] not in "#-"]
+    joined = re.sub(r"\\\s*\n", " ", text)
+    lines = [line for line in joined.splitlines() if line.strip() and line.lstrip()[0] not in "#-"]
     return bool(pinned) and len(pinned) == len(lines) and all("--hash=" in entry["text"] for entry in pinned)
 
 

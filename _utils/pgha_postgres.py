@@ -1,8 +1,8 @@
-"""Settings of PostgreSQL, worked out from what is declared and from the host they are for. Nothing is run or read here."""
+"""Settings of PostgreSQL, worked out from what is declared and from the host they are for. Nothing is run here."""
 
 import re
 
-#: Patroni gives these on the command line from the DCS, the same on all members; a value in a host's own file is ignored.
+#: Patroni takes these from the DCS, the same for all members, and ignores a value in a host's own file.
 CLUSTER_WIDE = frozenset(
     {
         "hot_standby",
@@ -156,8 +156,8 @@ def calculate(memory, cores, disk):
 
 def slot_limit(disk):
     """
-    Return how much WAL a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default has
-    no limit, so that one replica that stays away fills the disk of the primary.
+    Return how much WAL a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default
+    has no limit, so that one replica that stays away fills the disk of the primary.
     """
     return f"{max(disk // 4, 1024)}MB"
 
@@ -179,11 +179,13 @@ def shared(settings):
 
 def host_only(tuned, settings):
     """
-    Return those of the tuned parameters that belong into the host's own file: not what must be equal on all members, and
-    not what the user decided for all of them.
+    Return those of the tuned parameters that belong into the host's own file: not what must be equal on all members,
+    not what the user decided for all of them, and not what all have the same anyway.
     """
     decided = CLUSTER_WIDE | PATRONI_OWN | set(settings.get("parameters") or {})
-    return {name: canonical(value) for name, value in tuned.items() if name not in decided}
+    same = shared(settings)
+    values = {name: canonical(value) for name, value in tuned.items() if name not in decided}
+    return {name: value for name, value in values.items() if same.get(name) != value}
 
 
 def refused_name(message):
@@ -215,7 +217,7 @@ def _value(text):
 
 
 def keyring(key_url):
-    """Return where the key of the repository is kept: apt tells a binary key from an armoured one by the file's name."""
+    """Return where the key of the repository is kept: apt tells a binary key from an armoured one by its name."""
     return "/etc/apt/keyrings/pgha-postgres." + ("gpg" if key_url.endswith((".gpg", ".kbx")) else "asc")
 
 
