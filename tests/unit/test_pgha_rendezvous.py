@@ -54,7 +54,7 @@ def everyone(address, addresses, ports):
     return {
         "links": [(other, port) for other in others for port in ports],
         "listen": ports,
-        "expect": {port: others for port in ports},
+        "expect": dict.fromkeys(ports, others),
     }
 
 
