@@ -85,8 +85,8 @@ def leader():
 
 def members():
     """
-    Return the members of the datacenter that this agent sees: ``name``, ``address``, ``status``, ``type``, ``build`` of
-    each, sorted by name.
+    Return the members of the datacenter that this host may see: ``name``, ``address``, ``status``, ``type``, ``build``
+    of each, sorted by name. A server sees all; the token of a database host shows its own node alone.
 
     CLI Example:
 
@@ -116,7 +116,8 @@ def raft_peers():
     Return the servers in the raft configuration: ``address``, and with the management token ``name``, ``voter`` and
     ``leader`` of each. On a server of Consul only.
 
-    Before there are ACLs the list comes from ``/v1/status/peers``, which needs no token and tells addresses alone.
+    Before there are ACLs, and without a leader, the list comes from ``/v1/status/peers``, which needs no token, answers
+    at once (a server without a leader thinks for 7 s about a token) and tells addresses alone.
 
     CLI Example:
 
@@ -124,12 +125,13 @@ def raft_peers():
 
         salt 'test-dcs1' pgha_consul.raft_peers
     """
-    answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403,))
-    if answer["status"] == 200:
-        return [
-            {"name": one["Node"], "address": _host(one["Address"]), "voter": one["Voter"], "leader": one["Leader"]}
-            for one in answer["body"]["Servers"]
-        ]
+    if leader():
+        answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403,))
+        if answer["status"] == 200:
+            return [
+                {"name": one["Node"], "address": _host(one["Address"]), "voter": one["Voter"], "leader": one["Leader"]}
+                for one in answer["body"]["Servers"]
+            ]
     return [{"address": _host(one)} for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
 
 

@@ -21,8 +21,9 @@ BODY_SHOWN = 300
 REMEDIES = {
     403: "the token lacks the right or is not known to this server: salt-run state.orchestrate pgha registers it again",
     429: "Consul limits the rate of requests: wait, or raise limits in consul:config",
-    500: "see `journalctl -u consul` on this host; without a leader two of three servers must be started first",
 }
+NO_LEADER = "the servers have no leader: start as many of them as are a majority"
+OTHERWISE = "see journalctl -u consul on this host"
 
 
 def __init__(_opts):
@@ -119,7 +120,7 @@ def call(method, path, *, address, token=None, params=None, payload=None, allow=
     if answer.ok or answer.status_code in allow:
         return {"status": answer.status_code, "body": body}
     shown = _without_secrets(answer.text.strip(), token, payload)[:BODY_SHOWN]
-    remedy = REMEDIES.get(answer.status_code, "see `journalctl -u consul` on this host")
+    remedy = NO_LEADER if "leader" in shown.lower() else REMEDIES.get(answer.status_code, OTHERWISE)
     raise CommandExecutionError(
         f"Consul at {address} answered {answer.status_code} to {method} {path}: {shown} ({remedy})"
     )

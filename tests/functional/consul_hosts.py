@@ -1,0 +1,192 @@
+"""Real Consul agents on loopback addresses, each with the formula's modules loaded as on a host of its own."""
+
+import base64
+import contextlib
+import json
+import os
+import random
+import subprocess
+import time
+import uuid
+
+from lab import mirror
+from salt.exceptions import CommandExecutionError
+
+VERSION = "1.8.7"
+MODULES = ("pgha_consul", "pgha_consul_acl")
+ACL_STATES = ("quorum_formed", "acl_bootstrapped", "policies_and_tokens", "tokens_visible", "agent_token_set")
+
+
+def token():
+    return {"accessor": str(uuid.uuid4()), "secret": str(uuid.uuid4())}
+
+
+def released():
+    """Path and SHA-256 of the released archive of Consul, the one that the lab's hosts download."""
+    place = mirror.released("consul")
+    hashes = json.loads((place / "hashes.json").read_text())
+    return place / f"consul_{VERSION}_linux_amd64.zip", hashes[VERSION]
+
+
+class Datacenter:
+    """
+    Consul hosts with an inventory and secrets of their own: ``servers`` (1 or 3) servers and one database host.
+
+    All have the standard ports, on addresses of 127.0.0.0/8 that are drawn for each datacenter.
+    """
+
+    def __init__(self, place, loader, binary, servers=1, version=VERSION, **consul):
+        net = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
+        hosts = [(f"dcs{number}", f"{net}.{10 + number}") for number in range(1, servers + 1)]
+        self.inventory = [{"id": name, "name": name, "address": address} for name, address in hosts]
+        self.database = {"id": "db1", "name": "db1", "address": f"{net}.21"}
+        self.clusters = [{"name": "test", "namespace": "/db/", "hosts": [self.database], "vip": None}]
+        self.consul = {
+            "version": version,
+            "log_level": None,
+            "log_rotate_max_files": 3,
+            "domain": "consul",
+            "ui": True,
+            "raft_multiplier": 1,
+            "startup_timeout": 30,
+            "user": "root",
+            "group": "root",
+            "config": {},
+            **consul,
+        }
+        names = ["agent-db1", "patroni-test", "vip-test", *(f"agent-{name}" for name, _ in hosts)]
+        self.tokens = {name: token() for name in names}
+        self.management = token()
+        self.gossip_key = base64.b64encode(os.urandom(32)).decode()
+        self.servers = [Host(self, one, place / one["name"], loader, binary) for one in self.inventory]
+        self.db = Host(self, self.database, place / "db1", loader, binary)
+
+    @property
+    def secrets(self):
+        """Every secret of the datacenter."""
+        chosen = [one["secret"] for one in (self.management, *self.tokens.values())]
+        return [*chosen, self.gossip_key]
+
+    def up(self):
+        """Configure, start and set up everything, the way the orchestration does it."""
+        for host in self.servers:
+            host.state("configured")
+            host.start()
+        for name in ACL_STATES:
+            for host in self.servers:
+                host.state(name)
+        self.db.state("configured")
+        self.db.start()
+        self.db.state("joined")
+        return self
+
+    def down(self):
+        for host in (*self.servers, self.db):
+            host.stop(9)
+
+
+class Host:
+    """One host: its modules in ``salt`` (as in ``__salt__``), its Consul process."""
+
+    def __init__(self, datacenter, entry, place, loader, binary):
+        self.datacenter, self.place, self.binary, self.loader = datacenter, place, str(binary), loader
+        self.name, self.address = entry["name"], entry["address"]
+        self.process = None
+        for name in ("data", "conf", "log", "run"):
+            (place / name).mkdir(parents=True)
+        self.settings = {
+            "role": "db" if entry is datacenter.database else "dcs",
+            **entry,
+            "datacenter": {"name": "dc-1", "servers": datacenter.inventory},
+            "cluster": None,
+            "clusters": datacenter.clusters,
+            "consul": {
+                **datacenter.consul,
+                "client_addr": self.address,
+                "data_dir": str(place / "data"),
+                "config_dir": str(place / "conf"),
+                "log_dir": str(place / "log"),
+            },
+        }
+        self.salt = {
+            "pgha.settings": lambda: self.settings,
+            "pgha.secrets": self.secrets,
+            "cmd.run_all": self._run_all,
+            "service.show": self._show,
+            "service.reload": self._reload,
+        }
+        for name in MODULES:
+            module = loader(f"_modules/{name}.py", salt=self.salt)
+            module.BINARY = self.binary
+            module.PENDING = str(place / "run/restart-pending")
+            public = [key for key in vars(module) if not key.startswith("_")]
+            self.salt.update({f"{name}.{key}": getattr(module, key) for key in public})
+            setattr(self, name.removeprefix("pgha_"), module)
+
+    def secrets(self):
+        own = {"gossip_key": self.datacenter.gossip_key, "agent": self.datacenter.tokens[f"agent-{self.name}"]}
+        if self.settings["role"] == "dcs":
+            return {**own, "management": self.datacenter.management, "tokens": self.datacenter.tokens}
+        return {**own, "patroni": self.datacenter.tokens["patroni-test"], "vip": self.datacenter.tokens["vip-test"]}
+
+    def run_state(self, name, test=False):
+        module = self.loader(
+            "_states/pgha_consul.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
+        )
+        module.PENDING = str(self.place / "run/restart-pending")
+        return getattr(module, name)(name)
+
+    def state(self, name):
+        """Apply a state that must succeed."""
+        ret = self.run_state(name)
+        assert ret["result"] is True, ret
+        return ret
+
+    def start(self):
+        with open(self.place / "output", "ab") as output:
+            command = [self.binary, "agent", f"-config-dir={self.place}/conf"]
+            self.process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    def stop(self, signal=2):
+        """Stop with SIGINT as the unit does, or with another signal; returns the exit code."""
+        if self.process is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal)
+        code = self.process.wait(20)
+        self.process = None
+        return code
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def call(self, method, path, secret=None, **kwargs):
+        """A request to this host's agent with any token; returns the status code."""
+        utils = self.consul.__utils__
+        address = utils["pgha_consul.address"](self.settings["consul"])
+        return utils["pgha_consul.call"](
+            method, path, address=address, token=secret, allow=(400, 401, 403, 404, 405, 500), **kwargs
+        )["status"]
+
+    def eventually(self, condition, seconds=20):
+        """Wait until a condition holds; a request that fails counts as not yet."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(CommandExecutionError):
+                if condition():
+                    return
+            assert time.monotonic() < deadline, (self.place / "output").read_text()[-3000:]
+            time.sleep(0.1)
+
+    def _run_all(self, command, **_kwargs):
+        done = subprocess.run(command, capture_output=True, text=True)
+        return {"retcode": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+    def _show(self, _name):
+        number = self.process.pid if self.process else 0
+        return {"MainPID": str(number), "ActiveState": "active" if number else "inactive"}
+
+    def _reload(self, _name):
+        self.process.send_signal(1)
+        return True
