@@ -126,9 +126,9 @@ def wake(address=None):
     """
     Have a member's loop run now and not at the end of ``loop_wait``. Returns True when it accepted.
 
-    ``PATCH /config`` wakes the loop even when it changes nothing, so a key that is not there is taken away and nothing is
-    written (``POST /reload`` does not wake it). A leader wakes at once; a replica waits for the leader key in Consul and
-    does not notice.
+    ``PATCH /config`` wakes the loop even when it changes nothing, so a key that is not there is taken away and nothing
+    is written (``POST /reload`` does not wake it). A leader wakes at once; a replica waits for the leader key in Consul
+    and does not notice.
 
     address
         The member; default: this host's own.

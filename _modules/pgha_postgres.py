@@ -182,6 +182,29 @@ def listeners(port=None):
     return sorted(found, key=lambda entry: entry["address"])
 
 
+def log_errors(lines=5):
+    """
+    Return the last errors that end a server's process (FATAL, PANIC) from its newest log on this host, for messages.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.log_errors
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    directory = Path(
+        settings["data_dir"], str(__utils__["pgha_postgres.shared"](settings).get("log_directory") or "log")
+    )
+    logs = sorted(directory.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    if not logs:
+        return []
+    with logs[-1].open("rb") as stream:
+        stream.seek(max(0, logs[-1].stat().st_size - 65536))
+        text = stream.read().decode(errors="replace")
+    return [line for line in text.splitlines() if "FATAL: " in line or "PANIC: " in line][-int(lines) :]
+
+
 def missing_locales(locales):
     """
     Return which of the locales do not exist on this host, in the order given.

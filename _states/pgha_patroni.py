@@ -260,12 +260,12 @@ def _diagnosis(member, timeout):
     else:
         keys = ("role", "state", "replication_state", "timeline")
         said = "This member says " + ", ".join(f"{key}: {member[key]}" for key in keys if key in member)
-    log = "\n".join(__salt__["pgha_patroni.log_tail"](8))
+    log = "\n".join(__salt__["pgha_patroni.log_tail"](8) + __salt__["pgha_postgres.log_errors"](3))
     settings = __salt__["pgha.settings"]()
     reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
     return (
-        f"{said}, after {timeout} s. Its log ends with:\n{log}\nSee journalctl -u patroni as well. A replica that cannot"
-        f" be mended gets the leader's data anew by: {reinit}"
+        f"{said}, after {timeout} s. The logs end with:\n{log}\nSee journalctl -u patroni as well. A replica that"
+        f" cannot be mended gets the leader's data anew by: {reinit}"
     )
 
 

@@ -24,6 +24,7 @@ superuser by TCP                   by the socket (use_unix_socket) and `peer`: n
 import copy
 import json
 
+import salt.utils.compat
 import yaml
 
 ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
@@ -40,6 +41,11 @@ _DYNAMIC = (
     "synchronous_node_count",
     "failsafe_mode",
 )
+
+
+def __init__(_opts):
+    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
+    salt.utils.compat.pack_dunder(__name__)
 
 
 def pg_hba(settings):

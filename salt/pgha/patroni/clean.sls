@@ -15,3 +15,10 @@ Patroni is stopped and does not start again:
     - require:
       - service: Patroni is stopped and does not start again
 {%- endfor %}
+
+{{ pgha.postgres.user }} works without Patroni's environment:
+  file.line:
+    - name: ~{{ pgha.postgres.user }}/.profile
+    - mode: delete
+    - match: {{ patroni.config_dir }}/environment.sh
+    - onlyif: test -e ~{{ pgha.postgres.user }}/.profile

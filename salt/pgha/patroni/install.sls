@@ -34,17 +34,34 @@ Patroni is installed in {{ patroni.venv }}:
     - require:
       - file: {{ patroni.venv }} is Patroni's
 
-{#- What a person needs who works as this user: patronictl, psql, where they connect. #}
-{{ postgres.user }} works in Patroni's environment:
-  file.blockreplace:
-    - name: {{ salt["user.info"](postgres.user).get("home", "/var/lib/postgresql") }}/.profile
-    - marker_start: "# Patroni's environment (Salt)"
-    - marker_end: "# End of Patroni's environment"
-    - content: |
+{#- What a person needs who works as this user: patronictl, psql, and whom they ask. #}
+The shell of {{ postgres.user }} is told of Patroni's environment:
+  file.managed:
+    - name: {{ patroni.config_dir }}/environment.sh
+    - contents: |
+        # Written by Salt.
         . {{ patroni.venv }}/bin/activate
         export PATH="$PATH:{{ postgres.bin_dir }}"
         export PATRONICTL_CONFIG_FILE={{ patroni.config_dir }}/patroni.yml
         export PGHOST={{ postgres.socket_dir }}
-    - append_if_not_found: True
+    - user: {{ postgres.user }}
+    - group: {{ postgres.group }}
+    - mode: "0644"
     - require:
-      - pgha_patroni: Patroni is installed in {{ patroni.venv }}
+      - file: {{ patroni.config_dir }} is Patroni's
+
+{{ postgres.user }} has a profile of its own:
+  file.managed:
+    - name: ~{{ postgres.user }}/.profile
+    - replace: False
+    - user: {{ postgres.user }}
+    - group: {{ postgres.group }}
+    - require:
+      - sls: pgha.postgres.install
+
+{{ postgres.user }} works in Patroni's environment:
+  file.append:
+    - name: ~{{ postgres.user }}/.profile
+    - text: test ! -r {{ patroni.config_dir }}/environment.sh || . {{ patroni.config_dir }}/environment.sh
+    - require:
+      - file: {{ postgres.user }} has a profile of its own
