@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from salt.exceptions import CommandExecutionError
 
@@ -68,7 +69,7 @@ def build():
         command = [f"{venv}/bin/python", f"{pip}/pip", "install", "--quiet", "--no-input", "--no-compile"]
         command += ["--no-cache-dir", "--disable-pip-version-check", "--no-warn-script-location", *where]
         if hashed:
-            command += ["--require-hashes", "--no-deps", "--no-build-isolation", "--use-pep517"]
+            command += ["--require-hashes", "--no-deps", "--no-build-isolation", "--use-pep517", *_trusted(where)]
         present = __utils__["pgha_patroni_env.installed"](venv)
         tools = [
             entry
@@ -109,6 +110,12 @@ def _sources(patroni, scratch):
         for path in cached:
             shutil.copy(path, links)
     return [*options, *([] if options else ["--no-index"]), "--find-links", links]
+
+
+def _trusted(options):
+    """pip passes over plain http unless the host is trusted. For hashed files only: nobody on the way can change those."""
+    hosts = {urlsplit(option).hostname for option in options if option.startswith("http://")}
+    return [item for host in sorted(hosts) for item in ("--trusted-host", host)]
 
 
 def _pip(command, scratch, text):
