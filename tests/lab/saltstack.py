@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -37,6 +36,12 @@ random_reauth_delay: 1
 recon_default: 100
 recon_max: 1000
 recon_randomize: False
+"""
+# `salt … test.ping` would wait the whole gather_job_timeout for a minion that was late by a moment.
+PING = """\
+import json, sys, salt.client
+client = salt.client.LocalClient()
+print(json.dumps(client.cmd(sys.argv[1:], "test.ping", tgt_type="list", timeout=3, gather_job_timeout=1)))
 """
 
 
@@ -114,29 +119,28 @@ def wait_for_minions(lab, timeout=120):
     Raises:
         LabError: when some do not within ``timeout`` seconds; it names them.
     """
-    wanted = {h.name: h.address for h in lab.hosts.values() if h.spec.role != "master" and h.pid() is not None}
-    missing = set(wanted)
+    hosts = [host for host in lab.hosts.values() if host.spec.role != "master" and host.pid() is not None]
+    missing = {host.name for host in hosts}
 
     def connected():
-        if lab.master.pid() is None:
-            return False
-        listing = lab.master.run(["ss", "-Htn", "state", "established", "sport = :4505"], check=False).stdout
-        peers = set(re.findall(r"([\d.]+)\]?:\d+\s*$", listing, re.MULTILINE))
+        # Seen from the minion: the master does not notice at once that a powered-off minion's connection is dead.
         missing.clear()
-        missing.update(name for name, address in wanted.items() if address not in peers)
-        return not missing
+        for host in hosts:
+            listing = host.run(["ss", "-Htn", "state", "established", "dport = :4505"], check=False).stdout
+            if not listing.strip():
+                missing.add(host.name)
+                return False
+        return True
 
     def answered():
-        command = ["salt", "-L", ",".join(sorted(missing)), "test.ping", "--out=json", "--static", "-t", "10"]
-        done = lab.master.run(command, check=False)
-        start = done.stdout.find("{")
-        answers = json.loads(done.stdout[start:]) if start >= 0 else {}
+        done = lab.master.run(["/opt/salt/bin/python", "-c", PING, *sorted(missing)], check=False)
+        answers = json.loads(done.stdout.strip().splitlines()[-1]) if done.returncode == 0 else {}
         missing.difference_update(name for name, answer in answers.items() if answer is True)
         return not missing
 
     try:
         wait_for(connected, timeout=timeout, what="minions are connected")
-        missing.update(wanted)
+        missing.update(host.name for host in hosts)
         wait_for(answered, timeout=timeout, what="minions answer")
     except LabError:
         names = ", ".join(sorted(missing)) or MASTER
