@@ -113,7 +113,7 @@ def _sources(patroni, scratch):
 
 
 def _trusted(options):
-    """pip passes over plain http unless the host is trusted. For hashed files only: nobody on the way can change those."""
+    """pip passes over plain http unless the host is trusted. Only for hashed files: nobody can change those."""
     hosts = {urlsplit(option).hostname for option in options if option.startswith("http://")}
     return [item for host in sorted(hosts) for item in ("--trusted-host", host)]
 

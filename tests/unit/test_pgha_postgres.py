@@ -1,0 +1,317 @@
+"""PostgreSQL's settings from pgpro_tune and from the host; what the server refuses; the states of the host under it."""
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+BLOCK = """\
+max_connections = 100   # what initdb wrote
+#------------------------------------------------------------------------------
+# The following settings were added by pgpro_tune.
+# pgpro_tune was run with the following options:
+# -D /var/lib/pgpro/1c-18/data --config-file=/var/lib/pgpro/1c-18/data/postgresql.conf
+#------------------------------------------------------------------------------
+# Memory configuration
+shared_buffers = 489MB
+max_connections = 61
+autovacuum_analyze_scale_factor = '0.005'
+wal_compression = lz4
+log_connections = on
+effective_io_concurrency = 200 #  for SSD
+#effective_io_concurrency = 500 # for NVMe
+random_page_cost = '1.1' # for NVMe SSD
+archive_command = 'test ! -f ''/a b#c'' && cp %p' # quoted
+Work_Mem 32MB
+#------------------------------------------------------------------------------
+# End of settings added by pgpro_tune \n#------------------------------------------------------------------------------
+work_mem = 1MB
+"""
+TUNED = {
+    "shared_buffers": "489MB",
+    "max_connections": 61,
+    "autovacuum_analyze_scale_factor": "0.005",
+    "wal_compression": "lz4",
+    "log_connections": "on",
+    "effective_io_concurrency": 200,
+    "random_page_cost": "1.1",
+    "archive_command": "test ! -f '/a b#c' && cp %p",
+    "work_mem": "32MB",
+}
+#: What pgpro_tune said for 2 cores, 2 GB (1958 MB of them are there) and 16 GB of disk.
+DOCUMENT = {
+    "shared_buffers": "489MB",
+    "effective_cache_size": "979MB",
+    "work_mem": "32MB",
+    "temp_buffers": "16MB",
+    "maintenance_work_mem": "122MB",
+    "autovacuum_work_mem": "61MB",
+    "autovacuum_max_workers": 4,
+    "vacuum_cost_limit": 400,
+    "max_wal_size": "4GB",
+    "min_wal_size": "2048MB",
+}
+SETTINGS = {
+    "user": "postgres",
+    "group": "postgres",
+    "port": 5432,
+    "version": 18,
+    "bin_dir": "/nowhere/bin",
+    "data_dir": "/",
+    "lc_messages": "en_US.UTF-8",
+    "tune": True,
+    "parameters": {},
+}
+
+
+@pytest.fixture
+def utils(loader_module):
+    return loader_module("_utils/pgha_postgres.py")
+
+
+@pytest.fixture
+def server(loader_module, tmp_path, monkeypatch):
+    """A function (refuses, **settings) -> the module, over a server that refuses these parameters."""
+
+    def build(refuses=(), anonymous=False, **settings):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin/postgres").touch()
+        calls = []
+
+        def run_all(command, **_kwargs):
+            given = dict(word.split("=", 1) for word in command if "=" in word)
+            calls.append(given)
+            for name, value in given.items():
+                if name in refuses:
+                    about = "something" if anonymous and len(given) > 1 else f'parameter "{name}": "{value}"'
+                    text = f"2026-01-01 GMT [1] FATAL:  invalid value for {about}\nHINT: no"
+                    return {"retcode": 1, "stdout": "", "stderr": text}
+            return {"retcode": 0, "stdout": "/", "stderr": ""}
+
+        merged = {**SETTINGS, "bin_dir": str(tmp_path / "bin"), **settings}
+        module = loader_module(
+            "_modules/pgha_postgres.py",
+            salt={"pgha.settings": lambda: {"postgres": merged}, "cmd.run_all": run_all},
+            grains={"mem_total": 1958, "num_cpus": 2},
+        )
+        monkeypatch.setattr(module.shutil, "chown", lambda *_args: None)
+        return module, calls
+
+    return build
+
+
+def test_block_of_pgpro_tune_is_read(utils):
+    assert utils.parse_tuned(BLOCK) == TUNED
+
+
+@pytest.mark.parametrize("text", ["", "work_mem = 1MB\n", "# pgpro_tune is not what this is about\n"])
+def test_no_block_is_none(utils, text):
+    assert utils.parse_tuned(text) is None
+
+
+def test_last_of_two_blocks_counts(utils):
+    assert utils.parse_tuned(BLOCK + BLOCK.replace("489MB", "1GB"))["shared_buffers"] == "1GB"
+
+
+def test_calculation_gives_what_pgpro_tune_gave(utils):
+    assert utils.calculate(1958, 2, 16384).items() >= DOCUMENT.items()
+
+
+@pytest.mark.parametrize("memory", [512, 1958, 8192, 65536, 524288])
+@pytest.mark.parametrize("cores", [1, 4, 64])
+@pytest.mark.parametrize("disk", [2048, 16384, 4194304])
+def test_calculation_stays_in_bounds(utils, memory, cores, disk):
+    tuned = utils.calculate(memory, cores, disk)
+
+    def megabytes(name):
+        value = tuned[name]
+        return int(value[:-2]) * (1024 if value.endswith("GB") else 1)
+
+    assert 4 <= megabytes("work_mem") <= memory // 16
+    assert 4 * megabytes("shared_buffers") <= memory
+    assert megabytes("autovacuum_work_mem") <= 1024
+    assert 4 <= tuned["autovacuum_max_workers"] <= 16
+    assert megabytes("min_wal_size") * 2 == megabytes("max_wal_size") <= max(disk, 4096) // 4
+    assert not set(tuned) & utils.CLUSTER_WIDE
+
+
+def test_slots_may_not_fill_the_disk(utils):
+    assert utils.slot_limit(16384) == "4096MB"
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [(True, "on"), (False, "off"), ("100", 100), ("0.005", "0.005"), (" 32MB ", "32MB"), (None, None), ("007", "007")],
+)
+def test_values_have_one_form(utils, given, stored):
+    assert utils.canonical(given) == stored
+
+
+def test_shared_parameters_are_defaults_then_1c_then_the_users(utils):
+    shared = utils.shared(
+        {**SETTINGS, "for_1c": True, "parameters": {"max_connections": "500", "port": 1, "jit": False}}
+    )
+    assert shared["standard_conforming_strings"] == "off"
+    assert (shared["max_locks_per_transaction"], shared["max_connections"], shared["jit"]) == (256, 500, "off")
+    assert "port" not in shared
+    assert "standard_conforming_strings" not in utils.shared(SETTINGS)
+    assert utils.shared({**SETTINGS, "parameters": {"commit_delay": None}})["commit_delay"] is None
+
+
+def test_host_has_only_what_is_its_own(utils):
+    host = utils.host_only(TUNED, {**SETTINGS, "parameters": {"work_mem": "64MB"}})
+    assert "max_connections" not in host
+    assert "work_mem" not in host
+    assert "log_connections" not in host
+    assert host["shared_buffers"] == "489MB"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("ru_RU.UTF-8", "ru_RU.utf8"),
+        ("ru_RU.utf8", "ru_RU.utf8"),
+        ("C", "C"),
+        ("de_DE@euro", "de_DE@euro"),
+        ("sr_RS.UTF-8@latin", "sr_RS.utf8@latin"),
+    ],
+)
+def test_locales_are_compared_in_one_spelling(utils, name, key):
+    assert utils.locale_key(name) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "key_url", "line"),
+    [
+        ("deb https://m/a x main", None, "deb https://m/a x main"),
+        (
+            "deb https://m/a x main",
+            "https://m/k",
+            "deb [signed-by=/etc/apt/keyrings/pgha-postgres.asc] https://m/a x main",
+        ),
+        (
+            "deb [arch=amd64] https://m/a ./",
+            "https://m/k.gpg",
+            "deb [arch=amd64 signed-by=/etc/apt/keyrings/pgha-postgres.gpg] https://m/a ./",
+        ),
+        ("deb [signed-by=/k] https://m/a ./", "https://m/k", "deb [signed-by=/k] https://m/a ./"),
+    ],
+)
+def test_repository_trusts_its_own_key_only(utils, name, key_url, line):
+    assert utils.repository_line(name, key_url) == line
+
+
+def test_server_is_asked_once_when_it_takes_everything(server):
+    module, calls = server()
+    assert module.unknown_parameters({"work_mem": "1MB", "jit": "off"}) == {}
+    assert calls == [{"work_mem": "1MB", "jit": "off"}]
+
+
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_every_refused_parameter_is_named(server, anonymous):
+    module, _ = server(refuses=("wal_compression", "jit"), anonymous=anonymous)
+    refused = module.unknown_parameters({"wal_compression": "lz4", "work_mem": "1MB", "jit": "maybe"})
+    assert set(refused) == {"wal_compression", "jit"}
+    assert "lz4" in refused["wal_compression"]
+
+
+def test_missing_server_says_what_to_apply(server):
+    module, _ = server(bin_dir="/nowhere/bin")
+    with pytest.raises(CommandExecutionError, match=r"/nowhere/bin/postgres.*pgha\.postgres\.install"):
+        module.unknown_parameters({"work_mem": "1MB"})
+
+
+def test_tuned_setting_that_the_build_lacks_is_left_out(server, tmp_path):
+    (tmp_path / "postgresql.conf").write_text(BLOCK)
+    module, _ = server(refuses=("wal_compression",), package_data_dir=str(tmp_path))
+    found = module.parameters()
+    assert found["source"] == "pgpro_tune"
+    assert set(found["left_out"]) == {"wal_compression"}
+    assert "wal_compression" not in found["host"]
+    assert "max_slot_wal_keep_size" in found["host"]
+
+
+def test_setting_of_the_users_that_the_build_lacks_is_an_error(server):
+    module, _ = server(refuses=("wal_compression",), parameters={"wal_compression": "lz4"})
+    with pytest.raises(CommandExecutionError, match=r"wal_compression = 'lz4'.*pgha:postgres:parameters"):
+        module.parameters()
+
+
+def test_parameter_taken_away_is_not_asked_about(server):
+    module, calls = server(parameters={"commit_delay": None})
+    assert module.parameters()["shared"]["commit_delay"] is None
+    assert all("commit_delay" not in call for call in calls)
+
+
+@pytest.mark.parametrize(("tune", "source"), [(True, "calculated"), (False, "none")])
+def test_without_a_block_it_is_calculated_unless_unwanted(server, tune, source):
+    module, _ = server(tune=tune, package_data_dir=None)
+    found = module.parameters()
+    assert found["source"] == source
+    assert bool(found["host"]) is tune
+
+
+def test_data_directory_of_nothing_and_of_something(server, tmp_path):
+    module, _ = server()
+    assert module.data_directory(tmp_path / "absent") == {
+        "path": str(tmp_path / "absent"),
+        "exists": False,
+        "empty": True,
+        "version": None,
+        "identifier": None,
+        "patroni": False,
+        "running": False,
+    }
+    mounted = tmp_path / "mounted"
+    (mounted / "lost+found").mkdir(parents=True)
+    assert module.data_directory(mounted)["empty"] is True
+    (mounted / "PG_VERSION").write_text("18\n")
+    (mounted / "patroni.dynamic.json").touch()
+    found = module.data_directory(mounted)
+    assert (found["empty"], found["version"], found["patroni"]) == (False, "18", True)
+
+
+@pytest.fixture
+def states(loader_module):
+    def build(test=False, **salt):
+        names = {"pgha.settings": lambda: {"postgres": SETTINGS}}
+        names.update({f"pgha_postgres.{name}": value for name, value in salt.items()})
+        return loader_module("_states/pgha_postgres.py", salt=names, opts={"test": test})
+
+    return build
+
+
+def test_locales_that_are_there_change_nothing(states):
+    ret = states(missing_locales=lambda _locales: []).locales_present("x", ["ru_RU.UTF-8"])
+    assert (ret["result"], ret["changes"]) == (True, {})
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_missing_locales_are_made_together(states, test):
+    made = []
+    module = states(test, missing_locales=lambda _locales: ["ru_RU.UTF-8", "de_DE.UTF-8"], make_locales=made.append)
+    ret = module.locales_present("x", ["en_US.UTF-8", "ru_RU.UTF-8", "de_DE.UTF-8"])
+    assert ret["result"] is (None if test else True)
+    assert set(ret["changes"]) == {"ru_RU.UTF-8", "de_DE.UTF-8"}
+    assert made == ([] if test else [["ru_RU.UTF-8", "de_DE.UTF-8"]])
+
+
+def test_locale_that_cannot_be_made_fails(states):
+    def make(_locales):
+        raise CommandExecutionError("xx_XX is not spelt so")
+
+    ret = states(missing_locales=lambda locales: locales, make_locales=make).locales_present("x", ["xx_XX"])
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "xx_XX" in ret["comment"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_port_of_a_foreign_server_names_it(states, test):
+    foreign = {"address": "0.0.0.0", "pid": 42, "command": "/usr/bin/mysqld --x", "ours": False}
+    ret = states(test, listeners=lambda: [foreign]).port_free("x")
+    assert ret["result"] is (None if test else False)
+    assert ret["changes"] == {}
+    assert "pid 42 (/usr/bin/mysqld --x)" in ret["comment"]
+
+
+def test_own_server_may_have_the_port(states):
+    ours = {"address": "0.0.0.0", "pid": 42, "command": "postgres", "ours": True}
+    assert states(listeners=lambda: [ours]).port_free("x")["result"] is True
