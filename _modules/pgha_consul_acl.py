@@ -83,7 +83,7 @@ def bootstrap(timeout=None):
     refused = {}
 
     def works():
-        if _self(secret):
+        if _self(secret) is not None:
             return "works"
         if refused and time.monotonic() > refused["until"]:
             return "foreign"
@@ -96,7 +96,7 @@ def bootstrap(timeout=None):
         return None
 
     try:
-        if _self(secret):
+        if _self(secret) is not None:
             return False
     except CommandExecutionError:
         pass
@@ -249,7 +249,7 @@ def _adopt(foreign):
         "Policies": [{"ID": GLOBAL_MANAGEMENT}],
     }
     _api("PUT", "/v1/acl/token", token=foreign["SecretID"], payload=payload)
-    if _self(token["secret"], stale=False):
+    if _self(token["secret"], stale=False) is not None:
         _api("DELETE", f"/v1/acl/token/{foreign['AccessorID']}", token=token["secret"])
 
 

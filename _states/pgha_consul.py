@@ -102,12 +102,13 @@ def acl_bootstrapped(ret):
         A sentence.
     """
     if not _holds(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
-        ret["changes"]["management token"] = {"old": None, "new": "works"}
+        changes = {"management token": {"old": None, "new": "works"}}
         if __opts__["test"]:
-            ret["result"] = None
+            ret.update(result=None, changes=changes)
             _add(ret, "The ACLs would be bootstrapped.")
             return
         __salt__["pgha_consul_acl.bootstrap"]()
+        ret["changes"] = changes
     _remove_preset(ret)
     _add(ret, "The management token works.")
 
@@ -171,12 +172,13 @@ def agent_token_set(ret):
     if __salt__["pgha_consul_acl.agent_token_known"]():
         _add(ret, "It is known.")
         return
-    ret["changes"]["agent token"] = {"old": None, "new": "set"}
+    changes = {"agent token": {"old": None, "new": "set"}}
     if __opts__["test"]:
-        ret["result"] = None
+        ret.update(result=None, changes=changes)
         _add(ret, "It would be set.")
         return
     __salt__["pgha_consul_acl.agent_token_set"]()
+    ret["changes"] = changes
     _add(ret, "It was set.")
 
 

@@ -1,0 +1,300 @@
+"""The HTTP client, and what is decided around it, with an API that does what a test says."""
+
+import http.server
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+SECRET, OTHER = "11111111-aaaa-bbbb-cccc-222222222222", "33333333-aaaa-bbbb-cccc-444444444444"
+LISTED = {"dcs1": "198.51.100.11", "dcs2": "198.51.100.12", "dcs3": "198.51.100.13"}
+
+
+@pytest.fixture
+def api():
+    """A server that answers what ``api.answers`` says and keeps what it was asked in ``api.asked``."""
+    state = SimpleNamespace(answers=[], asked=[])
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            state.asked.append((self.command, self.path, dict(self.headers), body))
+            status, text = state.answers.pop(0)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_PUT = do_DELETE = answer
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    state.address = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def util(loader_module):
+    return loader_module("_utils/pgha_consul.py")
+
+
+@pytest.fixture
+def module(loader_module):
+    """A function: the ACL module of a host, over an API that is a function ``(method, path, token, payload)``."""
+
+    def build(answer, version="1.22.3", host="dcs1", name="_modules/pgha_consul_acl.py", **settings):
+        secrets = {
+            "agent": {"accessor": "a", "secret": OTHER},
+            "management": {"accessor": "m", "secret": SECRET},
+            "tokens": {"vip-test": {"accessor": "v", "secret": OTHER}},
+        }
+        known = {
+            "role": "dcs",
+            "id": host,
+            "name": host,
+            "clusters": [],
+            "datacenter": {
+                "name": "dc",
+                "servers": [{"id": one, "name": one, "address": address} for one, address in LISTED.items()],
+            },
+            "consul": {"version": version, "startup_timeout": 0.5, "data_dir": "/nonexistent", **settings},
+        }
+
+        def ask(_settings, _secrets, method, path, *, token=None, payload=None, params=None, allow=()):
+            status, body = answer(method, path, token, payload)
+            if status >= 400 and status not in allow:
+                raise CommandExecutionError(f"answered {status}: {body}")
+            return {"status": status, "body": body}
+
+        salt = {"pgha.settings": lambda: known, "pgha.secrets": lambda: secrets}
+        found = loader_module(name, salt=salt, utils={"pgha_consul.ask": ask})
+        found.REFUSED_PATIENCE = found.PRESET_PATIENCE = 0
+        return found
+
+    return build
+
+
+def test_token_is_in_the_header_alone(api, util, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    api.answers = [(200, '{"a": 1}'), (200, "text"), (200, "")]
+    assert util.call("GET", "/v1/x", address=api.address, token=SECRET, params={"stale": ""}) == {
+        "status": 200,
+        "body": {"a": 1},
+    }
+    assert util.call("PUT", "/v1/y", address=api.address, payload={"b": 2})["body"] == "text"
+    assert util.call("DELETE", "/v1/z", address=api.address)["body"] == ""
+    (_, path, headers, _), (_, _, without, body), _ = api.asked
+    assert path == "/v1/x?stale="
+    assert headers["X-Consul-Token"] == SECRET
+    assert "X-Consul-Token" not in without
+    assert json.loads(body) == {"b": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected"),
+    [
+        (403, "ACL not found", "registers it again"),
+        (500, "No cluster leader", "a majority"),
+        (500, "Invalid Policy", "journalctl -u consul"),
+        (429, "slow down", "limits"),
+        (500, "x" * 5000, "journalctl"),
+    ],
+)
+def test_error_names_place_code_answer_and_remedy(api, util, status, text, expected):
+    api.answers = [(status, text)]
+    with pytest.raises(CommandExecutionError) as caught:
+        util.call("PUT", "/v1/x", address=api.address, token=SECRET)
+    message = str(caught.value)
+    for part in (api.address, str(status), "PUT /v1/x", text[:300], expected):
+        assert part in message
+    assert len(message) < 600
+
+
+def test_error_shows_no_secret_that_consul_quotes(api, util):
+    api.answers = [(500, f"token {SECRET} with {OTHER} is refused")]
+    with pytest.raises(CommandExecutionError) as caught:
+        util.call("PUT", "/v1/acl/token", address=api.address, token=SECRET, payload={"SecretID": OTHER})
+    assert SECRET not in str(caught.value)
+    assert OTHER not in str(caught.value)
+
+
+def test_status_that_is_an_answer_is_not_an_error(api, util):
+    api.answers = [(404, "nothing")]
+    assert util.call("GET", "/v1/x", address=api.address, allow=(404,)) == {"status": 404, "body": "nothing"}
+
+
+def test_nobody_there_is_an_error_with_a_remedy(util):
+    with pytest.raises(CommandExecutionError, match="systemctl status consul") as caught:
+        util.call("GET", "/v1/x", address="http://127.0.0.1:1", token=SECRET)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("consul", "expected"),
+    [
+        ({"client_addr": "127.0.0.1"}, "http://127.0.0.1:8500"),
+        ({"client_addr": "0.0.0.0"}, "http://127.0.0.1:8500"),
+        ({"client_addr": "198.51.100.11 127.0.0.1"}, "http://127.0.0.1:8500"),
+        ({"client_addr": "198.51.100.11"}, "http://198.51.100.11:8500"),
+        ({"client_addr": "::1"}, "http://[::1]:8500"),
+        ({"client_addr": "127.0.0.1", "config": {"ports": {"http": 80}}}, "http://127.0.0.1:80"),
+        ({"client_addr": "127.0.0.1", "config": {"client_addr": "127.1.2.3"}}, "http://127.1.2.3:8500"),
+    ],
+)
+def test_address_is_that_of_the_own_agent(util, consul, expected):
+    assert util.address(consul) == expected
+
+
+def test_versions_are_compared_by_their_numbers(util):
+    assert util.at_least("1.22.3", "1.9")
+    assert util.at_least("1.15.0", "1.15")
+    assert util.at_least("v1.15.0+ent", "1.15.0")
+    assert not util.at_least("1.8.7+dfsg1", "1.15")
+    with pytest.raises(CommandExecutionError, match=r"'latest' is not a version of Consul such as 1\.22\.3"):
+        util.at_least("latest", "1.15")
+
+
+def test_waiting_ends_with_the_last_thing_that_went_wrong(util):
+    answers = iter([CommandExecutionError("first"), None, "there"])
+
+    def condition():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert util.wait_until(condition, 5, "x", interval=0) == "there"
+
+    def never():
+        raise CommandExecutionError("no leader")
+
+    with pytest.raises(CommandExecutionError, match=r"Not within 0 s: a quorum\. Last answer: no leader"):
+        util.wait_until(never, 0, "a quorum")
+
+
+def test_new_consul_gets_the_chosen_secret(module):
+    calls = []
+
+    def answer(method, path, token, payload):
+        calls.append((method, path, token, payload))
+        if path == "/v1/acl/bootstrap":
+            return 200, {"SecretID": SECRET, "AccessorID": "made"}
+        return (200, {}) if any("bootstrap" in call[1] for call in calls) else (404, "")
+
+    acl = module(answer)
+    assert acl.bootstrap() is True
+    assert ("PUT", "/v1/acl/bootstrap", "", {"BootstrapSecret": SECRET}) in calls
+    assert acl.bootstrap() is False
+
+
+def test_bootstrap_that_timed_out_and_worked_is_found_by_its_token(module):
+    done = []
+
+    def answer(method, path, _token, _payload):
+        if path == "/v1/acl/bootstrap":
+            done.append(1)
+            raise CommandExecutionError("does not answer")
+        return (200, {}) if done else (403, "ACL not found")
+
+    assert module(answer).bootstrap() is True
+    assert done == [1]
+
+
+def test_other_servers_wait_and_do_not_bootstrap(module):
+    calls = []
+
+    def answer(method, path, _token, _payload):
+        calls.append(path)
+        return (200, {}) if len(calls) > 2 else (403, "ACL not found")
+
+    assert module(answer, host="dcs2").bootstrap() is True
+    assert "/v1/acl/bootstrap" not in calls
+
+    with pytest.raises(CommandExecutionError, match="the first server of the inventory bootstraps"):
+        module(lambda *_: (403, "ACL not found"), host="dcs2").bootstrap()
+
+
+def test_foreign_bootstrap_is_an_error_with_the_way_out(module):
+    def answer(_method, path, _token, _payload):
+        if path == "/v1/acl/bootstrap":
+            return 403, "Permission denied: ACL bootstrap no longer allowed (reset index: 17)"
+        return 403, "ACL not found"
+
+    with pytest.raises(CommandExecutionError, match="write 17 to /nonexistent/acl-bootstrap-reset") as caught:
+        module(answer).bootstrap()
+    assert SECRET not in str(caught.value)
+
+
+def test_no_leader_yet_is_waited_for_and_named(module):
+    def answer(_method, path, _token, _payload):
+        return (500, "The ACL system is currently in legacy mode.") if "bootstrap" in path else (403, "")
+
+    with pytest.raises(CommandExecutionError, match="legacy mode"):
+        module(answer).bootstrap()
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "wanted"), [("1.22.3", 403, False), ("1.8.7", 403, True), ("1.8.7", 200, False)]
+)
+def test_preset_is_wanted_on_old_servers_until_the_token_works(module, version, status, wanted):
+    assert module(lambda *_: (status, {}), version=version).preset_wanted() is wanted
+
+
+def test_preset_is_wanted_while_nobody_answers_unless_the_server_keeps_an_agent_token(module, tmp_path):
+    def nobody(*_):
+        raise CommandExecutionError("does not answer")
+
+    acl = module(nobody, version="1.8.7", data_dir=str(tmp_path))
+    assert acl.preset_wanted() is True
+    (tmp_path / "acl-tokens.json").write_text(json.dumps({"agent": OTHER}))
+    assert acl.preset_wanted() is False
+    (tmp_path / "acl-tokens.json").write_text("{")
+    with pytest.raises(CommandExecutionError, match="is not JSON: remove it"):
+        acl.preset_wanted()
+
+
+def test_agent_token_that_is_not_kept_is_an_error(module, tmp_path):
+    calls = []
+
+    def answer(method, path, token, payload):
+        calls.append((method, path, payload))
+        return 200, None
+
+    acl = module(answer, data_dir=str(tmp_path))
+    with pytest.raises(CommandExecutionError, match="enable_token_persistence"):
+        acl.agent_token_set()
+    assert calls == [("PUT", "/v1/agent/token/agent", {"Token": OTHER})]
+    (tmp_path / "acl-tokens.json").write_text(json.dumps({"agent": OTHER}))
+    assert acl.agent_token_set() is True
+
+
+def test_token_that_the_master_did_not_make_is_an_error(module):
+    with pytest.raises(CommandExecutionError, match=r"no token patroni-x: salt-run pgha\.secrets"):
+        module(lambda *_: (200, {})).token_works("patroni-x")
+
+
+def test_health_tells_what_it_could_not_find_out(module):
+    def answer(_method, path, _token, _payload):
+        if path == "/v1/status/leader":
+            return 200, "198.51.100.12:8300"
+        if path == "/v1/agent/members":
+            tags = {"role": "consul", "build": "1.22.3:abc"}
+            return 200, [{"Name": "dcs1", "Addr": "198.51.100.11", "Status": 4, "Tags": tags}]
+        return 500, "broken"
+
+    consul = module(answer, name="_modules/pgha_consul.py")
+    consul.BINARY = "/nonexistent"
+    consul.__salt__["service.show"] = lambda _name: {"MainPID": "0", "ActiveState": "failed"}
+    found = consul.health()
+    assert found["leader"] == "dcs2"
+    assert found["members"] == [
+        {"name": "dcs1", "address": "198.51.100.11", "status": "failed", "type": "server", "build": "1.22.3"}
+    ]
+    assert (found["version"], found["voters"], found["autopilot"], found["restart_pending"]) == (None, None, None, [])
+    assert len(found["errors"]) == 2

@@ -1,0 +1,282 @@
+"""The states of Consul in both modes, over execution modules that say what a test wants."""
+
+import json
+import stat
+from types import SimpleNamespace
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+MANAGEMENT = "management-secret-of-the-test"
+ALL = [
+    "configured",
+    "quorum_formed",
+    "acl_bootstrapped",
+    "policies_and_tokens",
+    "tokens_visible",
+    "agent_token_set",
+    "joined",
+    "admin_access",
+]
+
+
+@pytest.fixture
+def host(tmp_path, loader_module, monkeypatch):
+    """A host: ``salt`` (its functions), ``apply(state, test=…)``, ``conf`` (its configuration directory), ``done``."""
+    conf, run = tmp_path / "conf", tmp_path / "run"
+    conf.mkdir()
+    run.mkdir()
+    servers = [
+        {"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)
+    ]
+    consul = {
+        "version": "1.8.7",
+        "client_addr": "127.0.0.1",
+        "config_dir": str(conf),
+        "data_dir": "/nonexistent",
+        "log_dir": "/var/log/consul",
+        "log_level": None,
+        "log_rotate_max_files": 30,
+        "domain": "consul",
+        "ui": True,
+        "raft_multiplier": 1,
+        "startup_timeout": 0.3,
+        "group": "root",
+        "config": {},
+    }
+    settings = {
+        "role": "dcs",
+        **servers[0],
+        "datacenter": {"name": "dc", "servers": servers},
+        "clusters": [],
+        "consul": consul,
+    }
+    secrets = {
+        "gossip_key": "gossip-key-of-the-test",
+        "management": {"accessor": "a", "secret": MANAGEMENT},
+        "agent": {"accessor": "b", "secret": "agent-secret-of-the-test"},
+        "tokens": {"vip-test": {"accessor": "c", "secret": "vip-secret-of-the-test"}},
+    }
+    done = []
+    salt = {
+        "pgha.settings": lambda: settings,
+        "pgha.secrets": lambda: secrets,
+        "pgha_consul.validate": lambda *_paths: None,
+        "pgha_consul.pid": lambda: None,
+        "pgha_consul.reload": lambda: done.append("reload"),
+        "pgha_consul.restart_pending": list,
+        "pgha_consul.leader": lambda: "198.51.100.12:8300",
+        "pgha_consul.raft_peers": lambda: [{"address": one["address"], "voter": True} for one in servers],
+        "pgha_consul.registered": lambda: True,
+        "pgha_consul_acl.preset_wanted": lambda: False,
+        "pgha_consul_acl.registrar": lambda: True,
+        "pgha_consul_acl.token_works": lambda _name: True,
+        "pgha_consul_acl.bootstrap": lambda: done.append("bootstrap"),
+        "pgha_consul_acl.differences": dict,
+        "pgha_consul_acl.apply": dict,
+        "pgha_consul_acl.agent_token_known": lambda: True,
+        "pgha_consul_acl.agent_token_set": lambda: done.append("agent token"),
+    }
+
+    def apply(name, test=False, pillar=None):
+        pillar = {"pgha_secrets": secrets} if pillar is None else pillar
+        module = loader_module("_states/pgha_consul.py", salt=salt, opts={"test": test}, pillar=pillar)
+        module.PENDING = str(run / "restart-pending")
+        module.TOKEN_FILE, module.PROFILE = str(tmp_path / ".consul-token"), str(tmp_path / "pgha-consul.sh")
+        ret = getattr(module, name)("a sentence")
+        assert ret["name"] == "a sentence"
+        text = json.dumps(ret)
+        assert not any(secret in text for secret in ("-of-the-test",)), text
+        return ret
+
+    return SimpleNamespace(
+        salt=salt, apply=apply, conf=conf, run=run, done=done, settings=settings, secrets=secrets, place=tmp_path
+    )
+
+
+def refuse(*_):
+    raise CommandExecutionError("Consul does not answer")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_first_dry_run_of_all_has_no_secrets_and_is_no_failure(host, name):
+    def none_yet():
+        raise CommandExecutionError("no secrets")
+
+    host.salt["pgha.secrets"] = none_yet
+    ret = host.apply(name, test=True, pillar={"pgha": {}})
+    assert (ret["result"], ret["changes"]) == (None, {})
+    assert "no secrets yet" in ret["comment"]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("configured", "admin_access")])
+@pytest.mark.parametrize("test", [True, False])
+def test_what_is_right_is_left_alone(host, name, test):
+    ret = host.apply(name, test=test)
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert ret["comment"]
+    assert host.done == []
+
+
+@pytest.mark.parametrize("name", ["quorum_formed", "tokens_visible", "joined"])
+def test_gates_wait_and_in_a_dry_run_look_once(host, name):
+    for key in ("pgha_consul.raft_peers", "pgha_consul_acl.token_works", "pgha_consul.registered"):
+        host.salt[key] = refuse
+    ret = host.apply(name, test=True)
+    assert (ret["result"], ret["changes"]) == (None, {})
+    assert ret["comment"].startswith("Would wait for")
+    ret = host.apply(name)
+    assert ret["result"] is False
+    assert "Consul does not answer" in ret["comment"]
+
+
+def test_quorum_names_the_servers_that_are_missing(host):
+    host.salt["pgha_consul.raft_peers"] = lambda: [
+        {"address": "198.51.100.11", "voter": True},
+        {"address": "198.51.100.12", "voter": False},
+    ]
+    assert "not among the voting servers: 198.51.100.12, 198.51.100.13" in host.apply("quorum_formed")["comment"]
+
+
+def test_quorum_without_a_leader_is_none(host):
+    host.salt["pgha_consul.leader"] = lambda: None
+    assert host.apply("quorum_formed")["result"] is False
+
+
+def test_configuration_is_written_once_and_for_consul_alone(host):
+    dry = host.apply("configured", test=True)
+    assert dry["result"] is None
+    assert list(host.conf.iterdir()) == []
+    ret = host.apply("configured")
+    assert ret["result"] is True
+    assert ret["changes"].keys() == dry["changes"].keys() == {str(host.conf / "config.json")}
+    path = host.conf / "config.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert json.loads(path.read_text())["encrypt"] == "gossip-key-of-the-test"
+    for test in (True, False):
+        again = host.apply("configured", test=test)
+        assert (again["result"], again["changes"]) == (True, {})
+    assert host.done == []
+
+
+def test_refused_configuration_changes_nothing(host):
+    host.salt["pgha_consul.validate"] = lambda *_: "unknown key, encrypt is gossip-key-of-the-test"
+    ret = host.apply("configured")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "unknown key" in ret["comment"]
+    assert list(host.conf.iterdir()) == []
+
+
+def test_running_agent_is_reloaded_and_what_waits_is_noted(host):
+    host.apply("configured")
+    host.salt["pgha_consul.pid"] = lambda: 1
+    host.settings["consul"]["log_level"] = "DEBUG"
+    assert host.apply("configured", test=True)["result"] is None
+    assert host.done == []
+    host.apply("configured")
+    assert host.done == ["reload"]
+    assert not (host.run / "restart-pending").exists()
+    host.settings["consul"]["raft_multiplier"] = 3
+    host.apply("configured")
+    host.settings["consul"]["domain"] = "other"
+    host.apply("configured")
+    assert (host.run / "restart-pending").read_text() == "domain\nperformance.raft_multiplier\n"
+    host.salt["pgha_consul.restart_pending"] = lambda: ["changed settings: domain"]
+    ret = host.apply("configured")
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert "Restart pending: changed settings: domain." in ret["comment"]
+
+
+def test_preset_comes_and_goes(host):
+    checked = []
+    host.salt["pgha_consul.validate"] = lambda *paths: checked.append(paths)
+    host.salt["pgha_consul_acl.preset_wanted"] = lambda: True
+    preset = host.conf / "acl-bootstrap.json"
+    assert set(host.apply("configured")["changes"]) == {str(host.conf / "config.json"), str(preset)}
+    assert json.loads(preset.read_text()) == {"acl": {"tokens": {"master": MANAGEMENT}}}
+    # It is no configuration by itself, so it is checked together with the other file.
+    assert checked[1][0] == str(host.conf / "config.json")
+    assert host.apply("configured")["changes"] == {}
+
+    removed = {str(preset): {"old": "there", "new": "removed"}}
+    for name in ("acl_bootstrapped", "configured"):
+        host.salt["pgha_consul_acl.preset_wanted"] = lambda: False
+        dry = host.apply(name, test=True)
+        assert (dry["result"], dry["changes"]) == (None, removed)
+        assert preset.exists()
+    ret = host.apply("acl_bootstrapped")
+    assert (ret["result"], ret["changes"]) == (True, removed)
+    assert not preset.exists()
+
+
+@pytest.mark.parametrize("works", [lambda _name: False, refuse])
+def test_acls_are_bootstrapped_when_the_token_does_not_work(host, works):
+    host.salt["pgha_consul_acl.token_works"] = works
+    changes = {"management token": {"old": None, "new": "works"}}
+    dry = host.apply("acl_bootstrapped", test=True)
+    assert (dry["result"], dry["changes"], host.done) == (None, changes, [])
+    ret = host.apply("acl_bootstrapped")
+    assert (ret["result"], ret["changes"], host.done) == (True, changes, ["bootstrap"])
+
+
+def test_failed_bootstrap_keeps_the_preset_and_reports_no_change(host):
+    (host.conf / "acl-bootstrap.json").write_text("{}")
+    host.salt["pgha_consul_acl.token_works"] = lambda _name: False
+    host.salt["pgha_consul_acl.bootstrap"] = refuse
+    ret = host.apply("acl_bootstrapped")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert (host.conf / "acl-bootstrap.json").exists()
+
+
+def test_policies_are_registered_by_one_server(host):
+    difference = {"policy vip-test": {"old": None, "new": {"rules": "x"}}}
+    host.salt["pgha_consul_acl.differences"] = host.salt["pgha_consul_acl.apply"] = lambda: difference
+    dry = host.apply("policies_and_tokens", test=True)
+    assert (dry["result"], dry["changes"], dry["comment"]) == (None, difference, "policy vip-test would be written.")
+    ret = host.apply("policies_and_tokens")
+    assert (ret["result"], ret["changes"], ret["comment"]) == (True, difference, "policy vip-test written.")
+    host.salt["pgha_consul_acl.token_works"] = refuse
+    dry = host.apply("policies_and_tokens", test=True)
+    assert (dry["result"], list(dry["changes"])) == (None, ["policies and tokens"])
+    host.salt["pgha_consul_acl.registrar"] = lambda: False
+    assert host.apply("policies_and_tokens")["changes"] == {}
+
+
+def test_agent_token_is_set_once(host):
+    host.salt["pgha_consul_acl.agent_token_known"] = lambda: False
+    changes = {"agent token": {"old": None, "new": "set"}}
+    dry = host.apply("agent_token_set", test=True)
+    assert (dry["result"], dry["changes"], host.done) == (None, changes, [])
+    ret = host.apply("agent_token_set")
+    assert (ret["result"], ret["changes"], host.done) == (True, changes, ["agent token"])
+
+
+def test_tokens_that_are_missing_are_named(host):
+    host.salt["pgha_consul_acl.token_works"] = lambda _name: False
+    assert "not known to this server: vip-test" in host.apply("tokens_visible")["comment"]
+
+
+def test_root_gets_a_token_file_that_is_his_alone(host):
+    assert host.apply("admin_access", test=True)["result"] is None
+    assert not (host.place / ".consul-token").exists()
+    assert host.apply("admin_access")["result"] is True
+    assert (host.place / ".consul-token").read_text() == MANAGEMENT + "\n"
+    assert stat.S_IMODE((host.place / ".consul-token").stat().st_mode) == 0o600
+    profile = host.place / "pgha-consul.sh"
+    assert stat.S_IMODE(profile.stat().st_mode) == 0o644
+    assert MANAGEMENT not in profile.read_text()
+    assert f"export CONSUL_HTTP_TOKEN_FILE={host.place}/.consul-token" in profile.read_text()
+    assert "CONSUL_HTTP_ADDR" not in profile.read_text()
+    assert host.apply("admin_access")["changes"] == {}
+    host.settings["consul"]["client_addr"] = "198.51.100.11"
+    host.apply("admin_access")
+    assert "export CONSUL_HTTP_ADDR=http://198.51.100.11:8500" in profile.read_text()
+
+
+def test_states_take_a_name_as_salt_reads_it(loader_module):
+    from salt.utils.args import get_function_argspec
+
+    module = loader_module("_states/pgha_consul.py")
+    for name in ALL:
+        assert get_function_argspec(getattr(module, name)).args == ["name"]
+        assert getattr(module, name).__doc__
