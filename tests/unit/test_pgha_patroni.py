@@ -1,0 +1,315 @@
+"""patroni.yml and the dynamic configuration, over a matrix of settings; what is compared, masked and asked."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRETS = {
+    "superuser": "su:per",
+    "replication": "rep'li",
+    "rewind": "re:wi\\nd",
+    "restapi": "api-secret",
+    "patroni": {"accessor": "id", "secret": "consul-token"},
+}
+PILLAR = {
+    "datacenters": {"dc": {"servers": {"dcs1": "198.51.100.11"}}},
+    "clusters": {
+        "test": {
+            "vip": "198.51.100.40/24",
+            "hosts": {"db1": "198.51.100.21", "db2.example.org": "198.51.100.22", "db3": "198.51.100.23"},
+        }
+    },
+}
+
+
+@pytest.fixture
+def utils(loader_module):
+    return loader_module("_utils/pgha_patroni.py")
+
+
+@pytest.fixture
+def settings(loader_module):
+    """A function (**sections of the cluster) -> the resolved settings of db2."""
+    inventory = loader_module("_utils/pgha_inventory.py")
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+
+    def build(**sections):
+        vip = sections.pop("vip", PILLAR["clusters"]["test"]["vip"])
+        cluster = {**PILLAR["clusters"]["test"], **sections, "vip": vip}
+        return inventory.settings({**PILLAR, "clusters": {"test": cluster}}, defaults, "db2.example.org")
+
+    return build
+
+
+@pytest.fixture
+def document(utils, settings):
+    return lambda **sections: utils.document(settings(**sections), SECRETS, {"wal_level": "replica"}, {"jit": "off"})
+
+
+def test_names_and_addresses_are_the_hosts_own(document):
+    config = document()
+    assert (config["scope"], config["namespace"], config["name"]) == ("test", "/db/", "db2")
+    assert config["restapi"]["listen"] == config["restapi"]["connect_address"] == "198.51.100.22:8008"
+    assert config["postgresql"]["connect_address"] == "198.51.100.22:5432"
+    assert config["postgresql"]["listen"] == "0.0.0.0:5432"
+    assert config["postgresql"]["data_dir"] == "/pgdata/test"
+    assert config["consul"] == {"host": "127.0.0.1:8500", "register_service": True, "token": "consul-token"}
+    assert config["bootstrap"]["initdb"] == [{"encoding": "UTF8"}, "data-checksums", {"locale": "ru_RU.UTF-8"}]
+    assert config["postgresql"]["pgpass"] == "/etc/patroni/pgpass"
+    assert config["postgresql"]["parameters"] == {"unix_socket_directories": "/run/postgresql", "jit": "off"}
+
+
+def test_every_role_has_its_own_password(document):
+    roles = document()["postgresql"]["authentication"]
+    assert {role: entry["username"] for role, entry in roles.items()} == {
+        "superuser": "postgres",
+        "replication": "replicator",
+        "rewind": "rewind",
+    }
+    assert all(roles[role]["password"] == SECRETS[role] for role in roles)
+
+
+def test_data_is_never_removed_by_default(document):
+    assert not [key for key in document()["postgresql"] if key.startswith("remove_data")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "strict", "count", "failsafe"),
+    list(itertools.product(["off", "on", "quorum", False, True], [False, True], [1, 2], [False, True])),
+)
+def test_dynamic_configuration_follows_the_settings(utils, settings, mode, strict, count, failsafe):
+    given = {
+        "ttl": 20,
+        "loop_wait": 5,
+        "retry_timeout": 7,
+        "synchronous_mode": mode,
+        "synchronous_mode_strict": strict,
+        "synchronous_node_count": count,
+        "failsafe_mode": failsafe,
+    }
+    dynamic = utils.dynamic(settings(patroni=given), {"wal_level": "replica"})
+    assert (dynamic["ttl"], dynamic["loop_wait"], dynamic["retry_timeout"]) == (20, 5, 7)
+    assert dynamic["synchronous_mode"] == {"off": False, "on": True}.get(mode, mode)
+    assert dynamic["synchronous_mode_strict"] is strict
+    assert dynamic["synchronous_node_count"] == count
+    assert dynamic["failsafe_mode"] is failsafe
+    assert dynamic["postgresql"]["use_pg_rewind"] is dynamic["postgresql"]["use_slots"] is True
+    assert dynamic["postgresql"]["parameters"] == {"wal_level": "replica"}
+
+
+@pytest.mark.parametrize("vip", ["198.51.100.40/24", None])
+@pytest.mark.parametrize("networks", [["samenet"], ["192.0.2.0/24", "2001:db8::/64"], []])
+def test_pg_hba_lets_in_whom_it_should(utils, settings, vip, networks):
+    lines = utils.pg_hba(settings(vip=vip, postgres={"client_networks": networks, "pg_hba": ["local mine all trust"]}))
+    assert lines[:2] == ["local mine all trust", "local all postgres peer"]
+    replication = [line.split()[3] for line in lines if line.startswith("host replication")]
+    assert replication == ["198.51.100.21/32", "198.51.100.22/32", "198.51.100.23/32"]
+    rewind = [line.split()[3] for line in lines if line.startswith("host postgres rewind")]
+    assert rewind == [*replication, *(["198.51.100.40/32"] if vip else [])]
+    # Whoever is not a member is turned away before the clients' lines are reached.
+    clients = lines.index("host all all 127.0.0.1/32 scram-sha-256")
+    assert lines.index("host all replicator all reject") < lines.index("host all rewind all reject") < clients
+    assert lines[clients + 1 :] == [f"host all all {network} scram-sha-256" for network in networks]
+    assert all(line.split()[-1] in ("peer", "scram-sha-256", "reject") for line in lines[1:])
+
+
+@pytest.mark.parametrize("manager", ["vip-manager", "callback", "none"])
+def test_callbacks_only_when_they_move_the_address(document, manager):
+    callbacks = document(vip={"address": "198.51.100.40/24", "manager": manager})["postgresql"].get("callbacks")
+    script = "/usr/local/sbin/pgha-vip-callback"
+    assert callbacks == (
+        {"on_start": script, "on_stop": script, "on_role_change": script} if manager == "callback" else None
+    )
+
+
+def test_whatever_patroni_accepts_is_merged(document):
+    given = {
+        "watchdog": {"mode": "required"},
+        "postgresql": {"parameters": {"jit": "on"}, "basebackup": ["no-verify"]},
+        "bootstrap": {"dcs": {"ttl": 60, "postgresql": {"parameters": {"wal_level": None}}}},
+    }
+    config = document(patroni={"config": given, "tags": {"nofailover": True}})
+    assert config["watchdog"]["mode"] == "required"
+    assert config["postgresql"]["parameters"]["jit"] == "on"
+    assert config["postgresql"]["parameters"]["unix_socket_directories"] == "/run/postgresql"
+    assert config["postgresql"]["basebackup"] == ["no-verify"]
+    assert config["bootstrap"]["dcs"]["ttl"] == 60
+    assert config["bootstrap"]["dcs"]["postgresql"]["parameters"] == {}
+    assert config["tags"]["nofailover"] is True
+
+
+def test_yaml_is_stable_and_reads_back_as_the_same(utils, document):
+    config = document()
+    text = utils.render(config)
+    assert yaml.safe_load(text) == config
+    assert text == utils.render(document())
+    assert list(yaml.safe_load(text)) == list(config)
+
+
+def test_no_secret_is_seen_in_any_spelling(utils, document, settings, loader_module):
+    files = loader_module("_utils/pgha_files.py")
+    secrets = utils.secret_values(SECRETS)
+    for text in (utils.render(document()), utils.pgpass(settings(), SECRETS)):
+        masked = files.mask(text, secrets)
+        for secret in ("su:per", "rep'li", "rep''li", "re:wi", "re\\:wi", "api-secret", "consul-token"):
+            assert secret not in masked
+
+
+def test_password_file_escapes_what_it_must(utils, settings):
+    assert utils.pgpass(settings(), SECRETS) == "*:5432:*:rewind:re\\:wi\\\\nd\n"
+
+
+@pytest.mark.parametrize(
+    ("declared", "live", "patch"),
+    [
+        ({"ttl": 30}, {"ttl": 30, "other": 1}, {}),
+        ({"ttl": 30}, {"ttl": 20}, {"ttl": 30}),
+        ({"ttl": 30}, {}, {"ttl": 30}),
+        ({"ttl": None}, {}, {}),
+        ({"ttl": None}, {"ttl": 1}, {"ttl": None}),
+        ({"a": {"on": "on", "n": 100}}, {"a": {"on": True, "n": "100"}}, {}),
+        ({"a": {"on": "off"}}, {"a": {"on": "false", "b": 1}}, {}),
+        ({"a": {"on": "off"}}, {"a": {"on": True, "b": 1}}, {"a": {"on": "off"}}),
+        ({"a": {"x": 1}}, {"a": None}, {"a": {"x": 1}}),
+        ({"synchronous_mode": False}, {"synchronous_mode": "quorum"}, {"synchronous_mode": False}),
+        ({"hba": ["a", "b"]}, {"hba": ["a", "b"]}, {}),
+        ({"hba": ["a", "b"]}, {"hba": ["b", "a"]}, {"hba": ["a", "b"]}),
+    ],
+)
+def test_only_what_differs_is_sent(utils, declared, live, patch):
+    assert utils.differences(declared, live) == patch
+
+
+def test_changes_name_each_key_with_old_and_new(utils):
+    patch, live = {"ttl": 30, "postgresql": {"parameters": {"jit": "off"}}}, {"ttl": 20}
+    assert utils.changes(patch, live) == {
+        "ttl": {"old": 20, "new": 30},
+        "postgresql.parameters.jit": {"old": None, "new": "off"},
+    }
+
+
+class Answer:
+    def __init__(self, status, body):
+        self.status_code = status
+        self.text = body if isinstance(body, str) else json.dumps(body)
+
+    def json(self):
+        return json.loads(self.text)
+
+
+@pytest.fixture
+def module(loader_module, settings, monkeypatch):
+    """A function (answer, run) -> the execution module; ``answer`` gets (method, url, kwargs) of every HTTP call."""
+
+    def build(answer=None, run=None, **sections):
+        names = {"pgha.settings": lambda: settings(**sections), "pgha.secrets": lambda: SECRETS, "cmd.run_all": run}
+        loaded = loader_module("_modules/pgha_patroni.py", salt=names)
+        monkeypatch.setattr(loaded.requests, "request", lambda method, url, **kwargs: answer(method, url, kwargs))
+        return loaded
+
+    return build
+
+
+def consul(rights=True, **keys):
+    def answer(_method, url, kwargs):
+        assert kwargs["headers"] == {"X-Consul-Token": "consul-token"}
+        if url.endswith("/internal/acl/authorize"):
+            return Answer(200, [{**asked, "Allow": rights} for asked in kwargs["json"]])
+        key = url.rpartition("/")[2].partition("?")[0]
+        return Answer(200, keys[key]) if key in keys else Answer(404, "")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ({}, {"initialize": None, "leader": None}),
+        ({"initialize": ""}, {"initialize": None, "leader": None}),
+        ({"initialize": "76", "leader": "db1"}, {"initialize": "76", "leader": "db1"}),
+    ],
+)
+def test_dcs_tells_whether_the_cluster_is_founded(module, keys, found):
+    assert module(consul(**keys)).dcs() == found
+
+
+def test_token_without_rights_is_not_an_empty_cluster(module):
+    with pytest.raises(CommandExecutionError, match=r"may not write key db/test/leader.*pgha\.dcs"):
+        module(consul(rights=False)).dcs()
+
+
+def test_unknown_token_is_not_an_empty_cluster(module):
+    with pytest.raises(CommandExecutionError, match="does not know Patroni's token"):
+        module(lambda *_args: Answer(403, "ACL not found")).dcs()
+
+
+def test_password_goes_along_only_where_it_must(module):
+    seen = []
+
+    def answer(method, url, kwargs):
+        seen.append((method, url, kwargs.get("auth"), kwargs.get("json")))
+        return Answer(200, {"members": [], "ttl": 30})
+
+    loaded = module(answer)
+    loaded.cluster("198.51.100.21")
+    loaded.dynamic_config()
+    loaded.wake("198.51.100.21")
+    assert seen == [
+        ("GET", "http://198.51.100.21:8008/cluster", None, None),
+        ("GET", "http://198.51.100.22:8008/config", None, None),
+        ("PATCH", "http://198.51.100.21:8008/config", ("patroni", "api-secret"), {"pgha_wake": None}),
+    ]
+
+
+def test_tls_of_the_api_is_followed(module):
+    def answer(_method, url, kwargs):
+        assert url.startswith("https://")
+        assert kwargs["verify"] == "/ca.pem"
+        return Answer(200, {"members": []})
+
+    given = {"restapi": {"certfile": "/cert.pem", "cafile": "/ca.pem"}}
+    assert module(answer, patroni={"config": given}).cluster() == []
+
+
+def test_silent_member_is_none_and_a_silent_cluster_an_error(module):
+    def answer(*_args):
+        raise module_under_test.requests.ConnectionError("refused")
+
+    module_under_test = module(answer)
+    assert module_under_test.member() is None
+    with pytest.raises(CommandExecutionError, match="198.51.100.22:8008"):
+        module_under_test.cluster()
+
+
+def test_refused_change_says_why(module):
+    with pytest.raises(CommandExecutionError, match="409 conflict"):
+        module(lambda *_args: Answer(409, "conflict")).patch_config({"ttl": 1})
+
+
+@pytest.mark.parametrize(("code", "error"), [(0, None), (2, "could not connect")])
+def test_write_goes_to_the_virtual_ip_without_a_password_in_sight(module, code, error):
+    seen = []
+
+    def run(command, **kwargs):
+        seen.append((command, kwargs["env"]))
+        return {"retcode": code, "stdout": "", "stderr": "could not connect\n"}
+
+    assert module(run=run).write_error() == error
+    command, env = seen[0]
+    assert env["PGHOST"] == "198.51.100.40"
+    assert env["PGPASSFILE"] == "/etc/patroni/pgpass.check"
+    assert not any(secret in json.dumps([command, env]) for secret in ("su:per", "rep'li", "re:wi", "api-secret"))
+
+
+@pytest.mark.parametrize(("code", "found"), [(0, None), (1, "ttl must be >= 20")])
+def test_validation_returns_what_patroni_says(module, code, found):
+    def run(command, **_kwargs):
+        assert command[4:] == ["/opt/patroni/bin/patroni", "--validate-config", "--ignore-listen-port", "/tmp/x.yml"]
+        return {"retcode": code, "stdout": "ttl must be >= 20", "stderr": ""}
+
+    assert module(run=run).validate("/tmp/x.yml") == found

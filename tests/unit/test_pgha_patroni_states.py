@@ -1,0 +1,328 @@
+"""The states of Patroni in both modes: what they change, what they only say, what they refuse and with which remedy."""
+
+import json
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+SETTINGS = {
+    "name": "db2",
+    "address": "198.51.100.22",
+    "cluster": {
+        "name": "test",
+        "hosts": [{"id": "db1", "name": "db1"}, {"id": "db2", "name": "db2"}],
+        "vip": {"address": "198.51.100.40"},
+    },
+    "postgres": {"user": "postgres", "group": "postgres"},
+    "patroni": {"config_dir": "/etc/patroni"},
+}
+PARAMETERS = {"shared": {}, "host": {}, "source": "pgpro_tune", "left_out": {"wal_compression": "no lz4"}}
+LEADER = {"state": "running", "role": "primary", "timeline": 1}
+REPLICA = {"state": "running", "role": "replica", "timeline": 1, "replication_state": "streaming"}
+CATCHING = {"state": "running", "role": "replica", "timeline": 1}
+
+
+def fail(text):
+    def raises(*_args):
+        raise CommandExecutionError(text)
+
+    return raises
+
+
+def series(*values):
+    """A function that returns one value after the other, and the last one for ever."""
+    left = list(values)
+    return lambda *_args: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.fixture
+def states(loader_module, monkeypatch):
+    """A function (test, utils, **functions of pgha_patroni) -> the state module with these answers."""
+
+    def build(test=False, utils=None, salt=None, **functions):
+        names = {
+            "pgha.settings": lambda: SETTINGS,
+            "pgha.secrets": lambda: {"restapi": "canary"},
+            "service.status": lambda _name: False,
+            "pgha_postgres.parameters": lambda: PARAMETERS,
+            "pgha_postgres.log_errors": lambda _lines: ["FATAL: no slot"],
+            "pgha_patroni.log_tail": lambda _lines: ["waiting for leader to bootstrap"],
+            "pgha_patroni.version": lambda: "4.1.5",
+            **{f"pgha_patroni.{name}": value for name, value in functions.items()},
+            **(salt or {}),
+        }
+        module = loader_module("_states/pgha_patroni.py", salt=names, utils=utils, opts={"test": test})
+        monkeypatch.setattr(module, "_POLL", 0)
+        return module
+
+    return build
+
+
+def environment(installed, complete=True):
+    return {"wanted": {"patroni": "4.1.5", "click": "8.5.1"}, "installed": installed, "complete": complete}
+
+
+GOOD = environment({"patroni": "4.1.5", "click": "8.5.1"})
+
+
+def test_environment_that_is_there_is_left_alone(states):
+    module = states(salt={"pgha_patroni_env.state": lambda: GOOD, "pgha_patroni_env.build": fail("built")})
+    ret = module.environment("x")
+    assert (ret["result"], ret["changes"]) == (True, {})
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize(
+    ("before", "changes"),
+    [
+        (environment({"patroni": "4.1.4", "click": "8.5.1"}), {"patroni": {"old": "4.1.4", "new": "4.1.5"}}),
+        ({**GOOD, "complete": False}, {"environment": {"old": None, "new": "complete"}}),
+    ],
+)
+def test_environment_is_built_when_something_differs(states, test, before, changes):
+    built = []
+    salt = {"pgha_patroni_env.state": series(before, GOOD), "pgha_patroni_env.build": lambda: built.append(1)}
+    ret = states(test, salt=salt).environment("x")
+    assert ret["result"] is (None if test else True)
+    assert ret["changes"] == changes
+    assert len(built) == (0 if test else 1)
+
+
+def test_new_version_under_a_running_patroni_leaves_the_restart_to_a_person(states):
+    salt = {
+        "pgha_patroni_env.state": series(environment({}, complete=False), GOOD),
+        "pgha_patroni_env.build": lambda: None,
+        "service.status": lambda _name: True,
+    }
+    assert "restart of Patroni is pending" in states(salt=salt).environment("x")["comment"]
+
+
+@pytest.mark.parametrize(
+    ("build", "after", "said"),
+    [(fail("pip: no matching hash"), GOOD, "no matching hash"), (lambda: None, environment({}), "click, patroni")],
+)
+def test_environment_that_cannot_be_built_fails(states, build, after, said):
+    salt = {"pgha_patroni_env.state": series(environment({}, complete=False), after), "pgha_patroni_env.build": build}
+    ret = states(salt=salt).environment("x")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert said in ret["comment"]
+
+
+@pytest.fixture
+def configured(states):
+    """A function (test, running, written) -> (the state's return, what was managed, what was reloaded)."""
+
+    def run(test=False, running=False, written=None, **functions):
+        managed, reloaded = {}, []
+        answer = written or {"result": None if test else True, "changes": {"diff": "+ttl"}, "comment": "Written."}
+
+        def manage(path, content, **kwargs):
+            managed[path] = (content, kwargs)
+            return answer if path.endswith("patroni.yml") else {"result": True, "changes": {}, "comment": ""}
+
+        utils = {
+            "pgha_files.manage": manage,
+            "pgha_patroni.document": lambda *_args: {"ttl": 30},
+            "pgha_patroni.secret_values": lambda _secrets: ["canary"],
+            "pgha_patroni.pgpass": lambda *_args: "*:canary",
+        }
+        salt = {"service.status": lambda _name: running, "service.reload": reloaded.append}
+        module = states(test, utils=utils, salt=salt, validate=lambda _path: None, **functions)
+        return module.configured("/etc/patroni/patroni.yml"), managed, reloaded
+
+    return run
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_new_configuration_is_read_by_a_running_patroni(configured, running):
+    ret, managed, reloaded = configured(running=running)
+    assert ret["result"] is True
+    assert ret["changes"] == {"/etc/patroni/patroni.yml": {"diff": "+ttl"}}
+    assert reloaded == (["patroni"] if running else [])
+    assert "wal_compression is left out: no lz4" in ret["comment"]
+    for _content, kwargs in managed.values():
+        assert (kwargs["user"], kwargs["mode"], kwargs["secrets"]) == ("postgres", "0600", ["canary"])
+    assert managed["/etc/patroni/patroni.yml"][1]["check"]("x") is None
+    assert "canary" not in json.dumps(ret)
+
+
+def test_configuration_as_it_should_be_reloads_nothing(configured):
+    good = {"result": True, "changes": {}, "comment": "As it should be."}
+    ret, _, reloaded = configured(running=True, written=good)
+    assert (ret["result"], ret["changes"], reloaded) == (True, {}, [])
+
+
+def test_refused_configuration_reloads_nothing(configured):
+    bad = {"result": False, "changes": {}, "comment": "refused: ttl"}
+    ret, _, reloaded = configured(running=True, written=bad)
+    assert (ret["result"], ret["changes"], reloaded) == (False, {}, [])
+    assert "refused: ttl" in ret["comment"]
+
+
+def test_dry_run_of_the_configuration_reloads_nothing(configured):
+    ret, _, reloaded = configured(test=True, running=True)
+    assert ret["result"] is None
+    assert ret["changes"]
+    assert reloaded == []
+
+
+def test_dry_run_before_the_installation_says_so(configured):
+    ret, managed, _ = configured(test=True, version=lambda: None)
+    assert (ret["result"], ret["changes"], managed) == (None, {}, {})
+
+
+def directory(**facts):
+    found = {"empty": False, "version": "18", "identifier": "1", "patroni": True, "running": False, **facts}
+    return {"pgha_postgres.data_directory": lambda _path: found}
+
+
+def dcs(initialize, leader=None):
+    return lambda: {"initialize": initialize, "leader": leader}
+
+
+@pytest.mark.parametrize(
+    ("facts", "initialize", "result", "said"),
+    [
+        ({"empty": True}, None, True, "empty"),
+        ({}, "1", True, "this cluster's data"),
+        ({}, None, True, "this cluster's data"),
+        ({}, "2", False, "system identifier 1, this cluster has 2"),
+        ({"patroni": False}, "1", True, "this cluster's data"),
+        ({"patroni": False}, None, False, "PostgreSQL 18 that Patroni has never run"),
+        ({"identifier": None}, "1", True, "incomplete copy"),
+        ({"identifier": None}, None, False, "no complete PostgreSQL data"),
+    ],
+)
+def test_data_of_others_is_never_taken(states, facts, initialize, result, said):
+    ret = states(salt=directory(**facts), dcs=dcs(initialize)).data_directory_ours("/pgdata/test")
+    assert ret["result"] is result
+    assert ret["changes"] == {}
+    assert said in ret["comment"]
+    assert result or "mv /pgdata/test /pgdata/test.old" in ret["comment"]
+
+
+def test_data_under_a_running_patroni_needs_no_consul(states):
+    module = states(salt=directory(running=True), member=lambda: LEADER, dcs=fail("Consul is down"))
+    assert module.data_directory_ours("/pgdata/test")["result"] is True
+
+
+def test_data_cannot_be_judged_without_consul(states):
+    ret = states(salt=directory(), dcs=fail("Consul is down")).data_directory_ours("/pgdata/test")
+    assert (ret["result"], ret["comment"]) == (False, "Consul is down")
+    ret = states(True, salt=directory(), dcs=fail("Consul is down")).data_directory_ours("/pgdata/test")
+    assert ret["result"] is None
+
+
+def test_founder_waits_for_nobody(states):
+    assert states(dcs=fail("not asked")).leader_elected("x", 5, first=True)["result"] is True
+
+
+def test_others_wait_until_the_cluster_is_founded(states):
+    answers = series(None, None, "76")
+    module = states(dcs=lambda: {"initialize": answers(), "leader": None})
+    assert module.leader_elected("x", 5)["comment"] == "The cluster is initialised."
+
+
+@pytest.mark.parametrize(("answer", "said"), [(dcs(None), "Patroni's log on db1"), (fail("no Consul"), "no Consul")])
+def test_cluster_that_nobody_founds_fails(states, answer, said):
+    ret = states(dcs=answer).leader_elected("x", 0)
+    assert ret["result"] is False
+    assert said in ret["comment"]
+
+
+@pytest.mark.parametrize(("member", "said"), [(LEADER, "It is the leader."), (REPLICA, "It streams from the leader.")])
+@pytest.mark.parametrize("test", [False, True])
+def test_healthy_member_changes_nothing(states, test, member, said):
+    module = states(test, member=lambda: member, wake=fail("woken"), cluster=fail("asked"))
+    ret = module.streaming("x", 5)
+    assert (ret["result"], ret["changes"], ret["comment"]) == (True, {}, said)
+
+
+def test_pending_restart_is_told_and_not_done(states):
+    ret = states(member=lambda: {**REPLICA, "pending_restart": True}).streaming("x", 5)
+    assert ret["result"] is True
+    assert "restart is pending" in ret["comment"]
+
+
+def test_leader_is_woken_once_and_only_when_it_knows_of_this_member(states):
+    leader = {"name": "db1", "role": "leader", "host": "198.51.100.21"}
+    woken = []
+    module = states(
+        member=series(None, CATCHING, CATCHING, CATCHING, REPLICA),
+        cluster=series([leader], [leader, {"name": "db2", "role": "replica"}]),
+        wake=lambda address: woken.append(address) or True,
+    )
+    assert module.streaming("x", 5)["result"] is True
+    assert woken == ["198.51.100.21"]
+
+
+@pytest.mark.parametrize(("member", "said"), [(None, "does not answer"), (CATCHING, "role: replica, state: running")])
+def test_member_that_does_not_stream_fails_with_logs_and_remedy(states, member, said):
+    ret = states(member=lambda: member, cluster=fail("silent")).streaming("x", 0)
+    assert ret["result"] is False
+    for part in (said, "waiting for leader to bootstrap", "FATAL: no slot", "patronictl reinit test db2"):
+        assert part in ret["comment"]
+
+
+def test_dry_run_waits_for_nobody(states):
+    assert states(True, member=lambda: None).streaming("x", 500)["result"] is None
+
+
+@pytest.fixture
+def configuration(states):
+    """A function (live, test, accepts) -> (the return of dcs_configured, the patches that were sent)."""
+
+    def run(live, test=False, accepts=True, **functions):
+        sent = []
+
+        def patch(changed):
+            sent.append(changed)
+            return {**live, **(changed if accepts else {})}
+
+        utils = {"pgha_patroni.dynamic": lambda *_args: {"ttl": 30, "synchronous_mode": False}}
+        functions = {"member": lambda: LEADER, "dynamic_config": lambda: live, "patch_config": patch, **functions}
+        return states(test, utils=utils, **functions).dcs_configured("x"), sent
+
+    return run
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_equal_configuration_sends_nothing(configuration, test):
+    ret, sent = configuration({"ttl": 30, "synchronous_mode": "off", "by_hand": 1}, test)
+    assert (ret["result"], ret["changes"], sent) == (True, {}, [])
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_only_the_difference_is_sent(configuration, test):
+    ret, sent = configuration({"ttl": 20, "synchronous_mode": False}, test)
+    assert ret["result"] is (None if test else True)
+    assert ret["changes"] == {"ttl": {"old": 20, "new": 30}}
+    assert sent == ([] if test else [{"ttl": 30}])
+
+
+def test_change_that_does_not_last_fails(configuration):
+    ret, _ = configuration({"ttl": 20, "synchronous_mode": False}, accepts=False)
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "ttl" in ret["comment"]
+
+
+def test_configuration_of_a_silent_patroni_fails_but_not_in_a_dry_run(configuration):
+    ret, _ = configuration({}, dynamic_config=fail("does not answer"))
+    assert (ret["result"], ret["comment"]) == (False, "does not answer")
+    ret, _ = configuration({}, test=True, member=lambda: None)
+    assert ret["result"] is None
+
+
+def test_write_is_tried_until_it_works(states):
+    module = states(write_error=series("no route", "recovery", None))
+    assert module.serves_writes("x", 5)["result"] is True
+
+
+def test_write_that_never_works_says_why(states):
+    ret = states(write_error=lambda: "in recovery").serves_writes("x", 0)
+    assert ret["result"] is False
+    assert "in recovery" in ret["comment"]
+
+
+def test_dry_run_writes_nothing(states):
+    assert states(True, write_error=fail("written")).serves_writes("x", 5)["result"] is True
