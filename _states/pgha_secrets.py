@@ -24,4 +24,9 @@ def stored(name):
         missing = __utils__["pgha_store.fill"](store, pgha)
         comment = f"{len(missing)} secrets were made." if missing else "All secrets are there."
     changes = {secret: {"old": None, "new": "made" if not __opts__["test"] else "to be made"} for secret in missing}
-    return {"name": name, "result": None if missing and __opts__["test"] else True, "changes": changes, "comment": comment}
+    return {
+        "name": name,
+        "result": None if missing and __opts__["test"] else True,
+        "changes": changes,
+        "comment": comment,
+    }

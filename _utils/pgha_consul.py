@@ -11,8 +11,8 @@ A token travels in the header ``X-Consul-Token`` only: never in a URL, a log lin
 import re
 import time
 
+import pgha_files
 import requests
-import salt.utils.compat
 from salt.exceptions import CommandExecutionError
 
 TIMEOUT = 10
@@ -24,11 +24,6 @@ REMEDIES = {
 }
 NO_LEADER = "the servers have no leader: start as many of them as are a majority"
 OTHERWISE = "see journalctl -u consul on this host"
-
-
-def __init__(_opts):
-    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
-    salt.utils.compat.pack_dunder(__name__)
 
 
 def at_least(version, minimum):
@@ -168,4 +163,4 @@ def _without_secrets(text, token, payload):
     """Consul may quote what it was sent; hide what was secret in it."""
     sent = payload if isinstance(payload, dict) else {}
     secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]
-    return __utils__["pgha_files.mask"](text, secrets)
+    return pgha_files.mask(text, secrets)

@@ -33,7 +33,8 @@ domain, dns_config          servers -> agents too               an agent answers
 import json
 import re
 
-import salt.utils.compat
+import pgha_consul
+import pgha_inventory
 
 # What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
 # the part that is the same from 1.8 to 1.22.
@@ -52,11 +53,6 @@ RELOADED = (
 )
 # From this version on ACL bootstrap takes the secret that we chose.
 BOOTSTRAP_SECRET = "1.15"  # noqa: S105
-
-
-def __init__(_opts):
-    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
-    salt.utils.compat.pack_dunder(__name__)
 
 
 def config(settings, secrets):
@@ -105,7 +101,7 @@ def config(settings, secrets):
         result.update(_ui(consul))
     else:
         result["acl"]["tokens"] = {"agent": secrets["agent"]["secret"]}
-    return __utils__["pgha_inventory.merge"](result, consul.get("config"))
+    return pgha_inventory.merge(result, consul.get("config"))
 
 
 def render(mapping):
@@ -234,7 +230,7 @@ def _node_identities(settings):
 
 
 def _at_least(version, minimum):
-    return __utils__["pgha_consul.at_least"](version, minimum)
+    return pgha_consul.at_least(version, minimum)
 
 
 def _reloaded(path):

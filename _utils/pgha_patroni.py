@@ -24,7 +24,7 @@ superuser by TCP                   by the socket (use_unix_socket) and `peer`: n
 import copy
 import json
 
-import salt.utils.compat
+import pgha_inventory
 import yaml
 
 ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
@@ -41,11 +41,6 @@ _DYNAMIC = (
     "synchronous_node_count",
     "failsafe_mode",
 )
-
-
-def __init__(_opts):
-    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
-    salt.utils.compat.pack_dunder(__name__)
 
 
 def pg_hba(settings):
@@ -93,7 +88,7 @@ def dynamic(settings, shared):
         "pg_hba": pg_hba(settings),
     }
     given = ((patroni.get("config") or {}).get("bootstrap") or {}).get("dcs") or {}
-    return _plain(__utils__["pgha_inventory.merge"](result, given))
+    return _plain(pgha_inventory.merge(result, given))
 
 
 def document(settings, secrets, shared, host):
@@ -162,7 +157,7 @@ def document(settings, secrets, shared, host):
     given = copy.deepcopy(patroni.get("config") or {})
     # Already in `dynamic`, where a null takes a key away.
     (given.get("bootstrap") or {}).pop("dcs", None)
-    return _plain(__utils__["pgha_inventory.merge"](result, given))
+    return _plain(pgha_inventory.merge(result, given))
 
 
 def render(config):

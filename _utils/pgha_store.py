@@ -13,15 +13,11 @@ import secrets
 import uuid
 from pathlib import Path
 
-import salt.utils.compat
+import pgha_files
+import pgha_inventory
 from salt.exceptions import CommandExecutionError
 
 DEFAULT_PATH = "/var/lib/pgha"
-
-
-def __init__(_opts):
-    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
-    salt.utils.compat.pack_dunder(__name__)
 
 
 def directory(opts):
@@ -54,7 +50,7 @@ def fill(path, pgha):
             for name, make in names.items():
                 _put(stored, name.split("/")[1:], make())
             if names:
-                __utils__["pgha_files.write_private"](str(file), json.dumps(stored, indent=2, sort_keys=True) + "\n")
+                pgha_files.write_private(str(file), json.dumps(stored, indent=2, sort_keys=True) + "\n")
             made += names
     return sorted(made)
 
@@ -66,7 +62,7 @@ def of_minion(path, pgha, minion_id):
     A database host gets the gossip key, its own agent token, and the secrets of its cluster. A server of Consul gets
     the gossip key, its own agent token, the management token, and the tokens that it registers.
     """
-    host = __utils__["pgha_inventory.place"](pgha, minion_id)
+    host = pgha_inventory.place(pgha, minion_id)
     datacenter = _read(_file(path, "datacenter", host["datacenter"])) if host else None
     if not datacenter:
         return None
@@ -80,7 +76,7 @@ def of_minion(path, pgha, minion_id):
     own["agent"] = datacenter["agents"].get(host["name"])
     own["tokens"] = {f"agent-{name}": token for name, token in datacenter["agents"].items()}
     for name in pgha.get("clusters") or {}:
-        if __utils__["pgha_inventory.datacenter_of"](pgha, name) == host["datacenter"]:
+        if pgha_inventory.datacenter_of(pgha, name) == host["datacenter"]:
             cluster = _read(_file(path, "cluster", name))
             own["tokens"].update({f"agent-{agent}": token for agent, token in cluster.get("agents", {}).items()})
             own["tokens"].update({f"{use}-{name}": cluster[use] for use in ("patroni", "vip") if use in cluster})
@@ -90,7 +86,7 @@ def of_minion(path, pgha, minion_id):
 def _wanted(path, pgha):
     """Return (file, what it holds, {path of a missing secret: how it is made}) for each file of an inventory."""
     result = []
-    names_of = __utils__["pgha_inventory.hosts"]
+    names_of = pgha_inventory.hosts
     for name, entry in (pgha.get("datacenters") or {}).items():
         wanted = {"gossip_key": _key, "management": _token}
         wanted.update({f"agents/{host['name']}": _token for host in names_of(entry.get("servers"))})

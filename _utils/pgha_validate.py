@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections import defaultdict
 
-import salt.utils.compat
+import pgha_inventory
 
 HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
 # Consul: datacenter names are lower case letters, digits, - and _.
@@ -23,11 +23,6 @@ CHOICES = {
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),
 }
-
-
-def __init__(_opts):
-    """Salt's loader gives modules of this kind no ``__utils__`` by itself."""
-    salt.utils.compat.pack_dunder(__name__)
 
 
 def faults(pgha, defaults):
@@ -69,7 +64,7 @@ def _datacenter(name, entry, pgha, defaults, sections):
     found += _sections(path, entry, sections, defaults)
     servers = _mapping(f"{path}:servers", entry.get("servers"), found, "MINION_ID: ADDRESS of each server")
     found += _hosts(f"{path}:servers", servers)
-    consul = __utils__["pgha_inventory.section"]("consul", pgha, defaults, name, None)
+    consul = pgha_inventory.section("consul", pgha, defaults, name, None)
     if servers and (len(servers) < 3 or len(servers) % 2 == 0) and not consul["allow_weak_quorum"]:
         found.append(
             f"{path}:servers: {len(servers)} servers bear the loss of no more than {max(0, (len(servers) - 1) // 2)};"
@@ -90,12 +85,12 @@ def _cluster(name, entry, pgha, defaults, sections):
     hosts = _mapping(f"{path}:hosts", entry.get("hosts"), found, "MINION_ID: ADDRESS of each database host")
     found += _hosts(f"{path}:hosts", hosts)
     datacenters = pgha.get("datacenters") if isinstance(pgha.get("datacenters"), dict) else {}
-    datacenter = __utils__["pgha_inventory.datacenter_of"](pgha, name)
+    datacenter = pgha_inventory.datacenter_of(pgha, name)
     if datacenter is None:
         found.append(f"{path}:datacenter: there are several datacenters, so name one of {', '.join(datacenters)}")
     elif datacenter not in datacenters:
         found.append(f"{path}:datacenter: there is no datacenter {datacenter!r}{_guess(datacenter, datacenters)}")
-    section = __utils__["pgha_inventory.section"]
+    section = pgha_inventory.section
     vip = section("vip", pgha, defaults, datacenter, name)
     found += _vip(f"{path}:vip", entry.get("vip"), vip, hosts, defaults)
     found += _patroni(f"{path}:patroni", section("patroni", pgha, defaults, datacenter, name), len(hosts))
@@ -146,7 +141,7 @@ def _patroni(path, settings, members):
             found.append(
                 f"{path}:ttl: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low"
             )
-    mode = __utils__["pgha_inventory.synchronous_mode"](settings["synchronous_mode"])
+    mode = pgha_inventory.synchronous_mode(settings["synchronous_mode"])
     if mode != "off" and members and settings["synchronous_node_count"] > members - 1:
         found.append(
             f"{path}:synchronous_node_count: {settings['synchronous_node_count']} synchronous standbys cannot be had"
@@ -195,7 +190,7 @@ def _hosts(path, entries):
         if _address(entry) is None:
             given = entry.get("address") if isinstance(entry, dict) else entry
             found.append(f"{path}:{minion_id}: {given!r} is no IPv4 address")
-        name = __utils__["pgha_inventory.hosts"]({minion_id: entry})[0]["name"]
+        name = pgha_inventory.hosts({minion_id: entry})[0]["name"]
         if not HOST_NAME.match(str(name)):
             found.append(f"{path}:{minion_id}: {name!r} is no host name (letters, digits, -); set name")
     return found
@@ -208,7 +203,7 @@ def _twice(datacenters, clusters):
     groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
     for path, entry, key in groups:
         entries = entry.get(key) if isinstance(entry, dict) else None
-        for host in __utils__["pgha_inventory.hosts"](entries if isinstance(entries, dict) else {}):
+        for host in pgha_inventory.hosts(entries if isinstance(entries, dict) else {}):
             place = f"{path}:{host['id']}"
             seen["minion id"][host["id"]].append(place)
             seen["host name"][host["name"].lower()].append(place)
@@ -228,7 +223,7 @@ def _twice(datacenters, clusters):
 
 def _parsed_vip(name, entry):
     try:
-        return __utils__["pgha_inventory.vip"](name, entry.get("vip")) if isinstance(entry, dict) else None
+        return pgha_inventory.vip(name, entry.get("vip")) if isinstance(entry, dict) else None
     except ValueError:
         return None
 
@@ -254,7 +249,7 @@ def _section(path, given, name, defaults):
         expected = known.get(key)
         choices = CHOICES.get((name, key))
         if choices:
-            shown = __utils__["pgha_inventory.synchronous_mode"](value) if key == "synchronous_mode" else value
+            shown = pgha_inventory.synchronous_mode(value) if key == "synchronous_mode" else value
             if shown not in choices:
                 words = ", ".join("null" if choice is None else str(choice) for choice in choices)
                 found.append(f"{path}:{key}: {value!r} is none of {words}")

@@ -119,7 +119,9 @@ def test_all_faults_are_named_at_once(faults):
         assert said in found
 
 
-@pytest.mark.parametrize("pgha", [None, {}, [], "text", {"clusters": [1]}, {"datacenters": {"dc": 3}, "clusters": {"a": None}}])
+@pytest.mark.parametrize(
+    "pgha", [None, {}, [], "text", {"clusters": [1]}, {"datacenters": {"dc": 3}, "clusters": {"a": None}}]
+)
 def test_nonsense_is_a_fault_and_no_crash(faults, pgha):
     assert faults(pgha)
 

@@ -74,7 +74,9 @@ def test_each_host_gets_its_own_and_no_others(store, tmp_path):
 
 def test_ext_pillar_decides_by_the_id_and_not_by_what_the_pillar_claims(loader_module, store, tmp_path):
     store.fill(tmp_path, PGHA)
-    ext = loader_module("_pillar/pgha.py", opts={"pgha_store": str(tmp_path)}, grains={"id": "dcs1", "pgha": {"role": "dcs"}})
+    ext = loader_module(
+        "_pillar/pgha.py", opts={"pgha_store": str(tmp_path)}, grains={"id": "dcs1", "pgha": {"role": "dcs"}}
+    )
     assert ext.ext_pillar("stranger", {"pgha": PGHA}, True) == {}
     assert ext.ext_pillar("db1", {}, True) == {}
     assert ext.ext_pillar("db3", {"pgha": PGHA}, True)["pgha_secrets"]["agent"]
