@@ -1,0 +1,539 @@
+"""What the preflight finds, and what it must not find on a healthy or half-built cluster."""
+
+import copy
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVERS = {f"test-dcs{n}": f"198.51.100.1{n}" for n in (1, 2, 3)}
+HOSTS = {f"test-db{n}": f"198.51.100.2{n}" for n in (1, 2, 3)}
+PILLAR = {
+    "datacenters": {"dc": {"servers": SERVERS}},
+    "clusters": {
+        "test": {"vip": "198.51.100.40/24", "hosts": HOSTS},
+        "other": {"vip": "198.51.100.41/24", "hosts": {"other-db1": "198.51.100.31"}},
+    },
+}
+ALL = [*SERVERS, *HOSTS, "other-db1"]
+
+
+@pytest.fixture
+def settings_of(loader_module):
+    inventory = loader_module("_utils/pgha_inventory.py")
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+
+    def make(minion_id="test-db1", **sections):
+        return inventory.settings({**copy.deepcopy(PILLAR), **sections}, defaults, minion_id)
+
+    return make
+
+
+@pytest.fixture
+def verdict(loader_module):
+    return loader_module("_utils/pgha_preflight.py")
+
+
+@pytest.fixture
+def foreign(loader_module):
+    return loader_module("_utils/pgha_foreign.py")
+
+
+def facts(**over):
+    found = {
+        "release": {"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": "Debian GNU/Linux 12"},
+        "machine": "x86_64",
+        "systemd": True,
+        "hostname": "test-db1",
+        "memory_mb": 2048,
+        "disks": [{"path": "/pgdata/test", "free_mb": 9999, "in_use": False}],
+        "addresses": [
+            {"interface": "lo", "address": "127.0.0.1", "prefix": 8},
+            {"interface": "eth0", "address": "198.51.100.21", "prefix": 24},
+            {"interface": "eth1", "address": "10.0.0.1", "prefix": 8},
+        ],
+        "interfaces": {"lo": {"loopback": True}, "eth0": {"loopback": False}, "eth1": {"loopback": False}},
+    }
+    return {**found, **over}
+
+
+class TestPlan:
+    def test_database_host(self, verdict, settings_of):
+        plan = verdict.plan(settings_of("test-db1"), ALL)
+        to = {address: sorted(port for peer, port in plan["links"] if peer == address) for address, _ in plan["links"]}
+        assert to["198.51.100.11"] == [8300, 8301]
+        assert to["198.51.100.22"] == [5432, 8008, 8301]
+        # Of another cluster: they only gossip.
+        assert to["198.51.100.31"] == [8301]
+        assert plan["listen"] == [5432, 8008, 8301]
+        assert sorted(plan["expect"][8301]) == sorted(
+            [*SERVERS.values(), "198.51.100.22", "198.51.100.23", "198.51.100.31"]
+        )
+        assert plan["expect"][5432] == ["198.51.100.22", "198.51.100.23"]
+
+    def test_server(self, verdict, settings_of):
+        plan = verdict.plan(settings_of("test-dcs2"), ALL)
+        assert plan["listen"] == [8300, 8301]
+        assert ("198.51.100.21", 8301) in plan["links"]
+        assert ("198.51.100.21", 8300) not in plan["links"]
+        assert len(plan["expect"][8300]) == 6
+
+    def test_what_one_connects_to_the_other_expects(self, verdict, settings_of):
+        plans = {name: verdict.plan(settings_of(name), ALL) for name in ALL}
+        address = {**SERVERS, **HOSTS, "other-db1": "198.51.100.31"}
+        for name, plan in plans.items():
+            for peer, port in plan["links"]:
+                other = next(known for known, own in address.items() if own == peer)
+                assert address[name] in plans[other]["expect"][port]
+
+    def test_only_hosts_of_this_run(self, verdict, settings_of):
+        plan = verdict.plan(settings_of("test-db1"), ["test-db1", "test-db2"])
+        assert {peer for peer, _ in plan["links"]} == {"198.51.100.22"}
+
+    def test_other_ports(self, verdict, settings_of):
+        settings = settings_of(
+            consul={"config": {"ports": {"server": 1, "serf_lan": 2, "http": 3}}},
+            postgres={"port": 4},
+            patroni={"restapi_port": 5},
+        )
+        assert verdict.ports(settings) == {"rpc": 1, "gossip": 2, "http": 3, "postgres": 4, "rest": 5}
+
+
+class TestSystem:
+    def test_good(self, verdict, settings_of):
+        assert verdict.system(facts(), settings_of()) == ([], [])
+
+    @pytest.mark.parametrize(
+        ("release", "told"),
+        [
+            ({"ID": "astra", "VERSION_ID": "1.8_x86-64"}, False),
+            ({"ID": "astra", "VERSION_ID": "1.8.1"}, False),
+            ({"ID": "astra", "VERSION_ID": "1.7_x86-64"}, True),
+            ({"ID": "debian", "VERSION_ID": "13"}, True),
+            ({}, True),
+        ],
+    )
+    def test_systems_that_were_not_tried_are_a_warning(self, verdict, settings_of, release, told):
+        faults, warnings = verdict.system(facts(release=release), settings_of())
+        assert faults == []
+        assert bool(warnings) is told
+
+    def test_everything_at_once(self, verdict, settings_of):
+        bad = facts(
+            machine="aarch64", systemd=False, memory_mb=100, disks=[{"path": "/x", "free_mb": 10, "in_use": False}]
+        )
+        faults, _ = verdict.system(bad, settings_of())
+        text = "\n".join(faults)
+        assert len(faults) == 5
+        assert "consul:url" in text
+        assert "vip:url" in text
+        assert "preflight:min_memory_mb" in text
+        assert "10 MB are free for /x" in text
+
+    def test_full_disk_in_use_does_not_stop_a_run(self, verdict, settings_of):
+        disks = [{"path": "/pgdata/test", "free_mb": 10, "in_use": True}]
+        faults, warnings = verdict.system(facts(disks=disks), settings_of())
+        assert (faults, len(warnings)) == ([], 1)
+
+    def test_other_host_name_is_a_warning(self, verdict, settings_of):
+        assert verdict.system(facts(hostname="debian"), settings_of())[1] == [
+            "the host calls itself debian, the pillar test-db1"
+        ]
+        assert verdict.system(facts(hostname="test-db1.example.org"), settings_of())[1] == []
+
+
+class TestNetwork:
+    def test_good(self, verdict, settings_of):
+        assert verdict.network(facts(), settings_of()) == ([], [])
+
+    def test_good_while_this_host_holds_it(self, verdict, settings_of):
+        rows = [*facts()["addresses"], {"interface": "eth0", "address": "198.51.100.40", "prefix": 32}]
+        assert verdict.network(facts(addresses=rows), settings_of()) == ([], [])
+
+    def test_address_of_another(self, verdict, settings_of):
+        faults, _ = verdict.network(facts(), settings_of("test-db2"))
+        assert "the pillar says 198.51.100.22, this host has 127.0.0.1 on lo, 198.51.100.21 on eth0" in faults[0]
+
+    @pytest.mark.parametrize(
+        ("interface", "fault"), [("eth7", "this host has eth0, eth1, lo"), ("lo", "loopback"), ("eth1", "10.0.0.0/8")]
+    )
+    def test_interface_of_the_virtual_ip(self, verdict, settings_of, interface, fault):
+        faults, _ = verdict.network(facts(), settings_of(vip={"interface": interface}))
+        assert fault in faults[0]
+
+    def test_nobody_moves_it(self, verdict, settings_of):
+        settings = settings_of(vip={"interface": "eth7", "manager": "none"})
+        assert verdict.network(facts(), settings) == ([], [])
+
+    def test_other_prefix_is_a_warning(self, verdict, settings_of):
+        settings = settings_of()
+        settings["cluster"]["vip"]["prefix"] = 32
+        faults, warnings = verdict.network(facts(), settings)
+        assert (faults, len(warnings)) == ([], 1)
+
+    def test_server_has_none(self, verdict, settings_of):
+        rows = [{"interface": "eth0", "address": "198.51.100.11", "prefix": 24}]
+        assert verdict.network(facts(addresses=rows), settings_of("test-dcs1")) == ([], [])
+
+
+class TestVirtualIp:
+    MEMBERS = {"198.51.100.22": ["02:22"], "198.51.100.23": ["02:23", "02:24"]}
+
+    @pytest.mark.parametrize("answering", [[], ["02:23"], ["02:23", "02:24"]])
+    def test_free_or_on_a_member(self, verdict, settings_of, answering):
+        assert verdict.virtual_ip(answering, self.MEMBERS, True, False, settings_of()) == ([], [])
+
+    def test_stranger_is_a_fault_even_beside_a_member(self, verdict, settings_of):
+        faults, _ = verdict.virtual_ip(["02:23", "02:99"], self.MEMBERS, True, True, settings_of())
+        assert "02:99 answers for it" in faults[0]
+        assert "02:23" not in faults[0]
+
+    def test_two_members_are_a_warning_as_the_run_may_put_it_right(self, verdict, settings_of):
+        faults, warnings = verdict.virtual_ip(["02:22", "02:23"], self.MEMBERS, True, True, settings_of())
+        assert faults == []
+        assert "198.51.100.22, 198.51.100.23" in warnings[0]
+
+    @pytest.mark.parametrize(("runs", "fatal"), [(True, False), (False, True)])
+    def test_on_another_network_than_the_members(self, verdict, settings_of, runs, fatal):
+        faults, _ = verdict.virtual_ip(["02:99"], {}, False, runs, settings_of())
+        assert bool(faults) is fatal
+
+
+def link(ok=True, error=None, id=None, offset=None, margin=None, **more):
+    return {"ok": ok, "error": error, "id": id, "offset": offset, "margin": margin, **more}
+
+
+class TestMeeting:
+    NAMES = {"198.51.100.22": "test-db2", "198.51.100.23": "test-db3"}
+
+    def test_unreachable_ports_are_told_a_host_at_a_time(self, verdict):
+        found = {
+            ("198.51.100.22", 8301, "tcp"): link(False, "timed out"),
+            ("198.51.100.22", 8008, "tcp"): link(False, "timed out"),
+            ("198.51.100.22", 5432, "tcp"): link(),
+            ("198.51.100.23", 8301, "udp"): link(False, "refused"),
+            ("198.51.100.29", 8301, "tcp"): link(False, "no route"),
+        }
+        assert verdict.reachability(found, self.NAMES) == [
+            "cannot reach test-db2 (198.51.100.22) at 8301/tcp, 8008/tcp: timed out (a firewall in between, or the host is"
+            " off)",
+            "cannot reach test-db3 (198.51.100.23) at 8301/udp: refused (its preflight did not run at the same time, or a"
+            " firewall rejects it)",
+            "cannot reach 198.51.100.29 (198.51.100.29) at 8301/tcp: no route",
+        ]
+
+    def test_host_at_the_address_of_another(self, verdict):
+        found = {("198.51.100.22", port, "tcp"): link(id="test-db9") for port in (8301, 8008)}
+        assert verdict.identity(found, {"198.51.100.22": "test-db2"}) == [
+            "at 198.51.100.22, the address of test-db2, answers test-db9"
+        ]
+
+    @pytest.mark.parametrize(
+        ("offset", "margin", "faults", "warnings"),
+        [
+            (0.4, 0.0, 0, 0),
+            (None, None, 0, 0),
+            (1.0, 0.1, 0, 1),
+            (1.0, 0.6, 0, 0),
+            (-7.0, 0.1, 1, 0),
+            (5.3, 0.5, 0, 1),
+        ],
+    )
+    def test_clocks(self, verdict, settings_of, offset, margin, faults, warnings):
+        found = {("198.51.100.22", 8301, "tcp"): link(offset=offset, margin=margin)}
+        result = verdict.clocks(found, self.NAMES, settings_of())
+        assert [len(rows) for rows in result] == [faults, warnings]
+
+    def test_the_best_measurement_counts(self, verdict, settings_of):
+        found = {
+            ("198.51.100.22", 8301, "tcp"): link(offset=9.0, margin=2.0),
+            ("198.51.100.22", 8008, "tcp"): link(offset=0.0, margin=0.01),
+        }
+        assert verdict.clocks(found, self.NAMES, settings_of()) == ([], [])
+
+    def test_the_skew_is_told_with_its_sign(self, verdict, settings_of):
+        found = {("198.51.100.22", 8301, "tcp"): link(offset=-7.04, margin=0.01)}
+        assert "test-db2 -7.0 s" in verdict.clocks(found, self.NAMES, settings_of())[0][0]
+
+
+class TestDataDirectory:
+    @pytest.mark.parametrize(
+        ("entries", "version", "fault", "warning"),
+        [
+            ([], None, None, None),
+            (["PG_VERSION", "base", "anything"], "18", None, None),
+            (["PG_VERSION"], "15", "holds data of PostgreSQL 15, the pillar says 18", None),
+            (["lost+found"], None, "root of a file system", None),
+            (["notes.txt", "base"], None, "(notes.txt)", None),
+            (["base", "global", "pg_wal"], None, None, "interrupted"),
+        ],
+    )
+    def test_verdict(self, foreign, settings_of, entries, version, fault, warning):
+        data = {"path": "/pgdata/test", "entries": entries, "version": version}
+        faults, warnings = foreign.data_directory(data, settings_of(postgres={"version": 18}))
+        assert (len(faults), len(warnings)) == (bool(fault), bool(warning))
+        assert all(fault in text for text in faults)
+        assert all(warning in text for text in warnings)
+
+    def test_a_real_data_directory_without_its_version_is_known_as_one(self, foreign):
+        assert {"base", "global", "pg_wal", "postgresql.conf", "pg_hba.conf", "PG_VERSION"} - foreign.PGDATA == {
+            "PG_VERSION"
+        }
+
+
+class TestLocales:
+    def test_installed_or_known(self, foreign, settings_of):
+        found = {"installed": ["C", "ru_RU.utf8"], "supported": ["en_US.UTF-8"]}
+        assert foreign.locales(found, settings_of()) == []
+
+    def test_unknown(self, foreign, settings_of):
+        settings = settings_of(postgres={"locale": "ru_RU.UTF8", "locales": ["xx_XX.UTF-8"], "lc_messages": "C"})
+        found = {"installed": [], "supported": ["ru_RU.UTF-8", "en_US.UTF-8"]}
+        assert [text.split()[2] for text in foreign.locales(found, settings)] == ["xx_XX.UTF-8"]
+
+    def test_package_is_still_to_come(self, foreign, settings_of):
+        assert foreign.locales({"installed": ["C"], "supported": None}, settings_of()) == []
+
+
+def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7):
+    return {
+        "address": address, "port": port, "pid": pid, "name": name, "cmdline": list(cmdline), "cwd": cwd, "scope": scope,
+    }  # fmt: skip
+
+
+CONSUL = ("/usr/bin/consul", "agent", "-config-dir=/etc/consul.d")
+PATRONI = ("/opt/patroni/bin/python3", "/opt/patroni/bin/patroni", "/etc/patroni/patroni.yml")
+
+
+class TestListeners:
+    def judge(self, foreign, verdict, settings, *found):
+        return foreign.listeners(list(found), settings, verdict.ports(settings))
+
+    def test_ours_are_good(self, foreign, verdict, settings_of):
+        found = [
+            listener(8301, "consul", *CONSUL),
+            listener(8500, "consul", *CONSUL, address="127.0.0.1"),
+            listener(5432, "postgres", cwd="/pgdata/test", address="0.0.0.0"),
+            listener(8008, "patroni", *PATRONI, scope="test"),
+            listener(22, "sshd", address="0.0.0.0"),
+            listener(5432, "postgres", cwd="/var/lib/pgpro/1c-18/data", address="127.0.0.1"),
+        ]
+        assert self.judge(foreign, verdict, settings_of(), *found) == [[], []]
+
+    @pytest.mark.parametrize(
+        ("found", "told"),
+        [
+            (listener(8301, "nginx"), "nginx, process 7, has the port of Consul"),
+            (listener(8500, "", address="0.0.0.0", pid=None), "a process that cannot be seen has the port of Consul"),
+            (listener(8301, "consul", "consul", "agent", "-dev"), "no configuration directory"),
+            (listener(8301, "consul", "consul", "agent", "-config-dir", "/etc/consul"), "runs with /etc/consul,"),
+            (listener(5432, "postgres", cwd="/var/lib/postgresql/15/main"), "runs on /var/lib/postgresql/15/main"),
+            (listener(5432, "pgbouncer", address="127.0.0.1"), "has the port of PostgreSQL"),
+            (listener(8008, "python3", "python3", "-m", "http.server"), "has the port of Patroni"),
+            (listener(8008, "patroni", *PATRONI, scope="prod"), "a Patroni of the cluster prod runs"),
+        ],
+    )
+    def test_others_are_faults(self, foreign, verdict, settings_of, found, told):
+        faults, warnings = self.judge(foreign, verdict, settings_of(), found)
+        assert (len(faults), warnings) == (1, [])
+        assert told in faults[0]
+        assert f"it listens at {found['address']}:{found['port']}" in faults[0]
+
+    def test_one_process_is_told_once(self, foreign, verdict, settings_of):
+        found = [listener(port, "consul", "consul", "agent", "-dev") for port in (8301, 8500)]
+        found[1]["address"] = "127.0.0.1"
+        faults, _ = self.judge(foreign, verdict, settings_of(), *found)
+        assert len(faults) == 1
+        assert "198.51.100.21:8301, 127.0.0.1:8500" in faults[0]
+
+    def test_addresses_that_do_not_meet(self, foreign, verdict, settings_of):
+        found = [
+            listener(8500, "nginx", address="10.0.0.1"),
+            listener(8008, "nginx", address="127.0.0.1"),
+            listener(8300, "nginx"),
+        ]
+        assert self.judge(foreign, verdict, settings_of(), *found) == [[], []]
+
+    def test_by_hand_patroni_of_the_same_cluster_is_adopted(self, foreign, verdict, settings_of):
+        found = listener(8008, "patroni", *PATRONI[:2], "/opt/patroni/patroni.yml", scope="test", address="0.0.0.0")
+        faults, warnings = self.judge(foreign, verdict, settings_of(), found)
+        assert faults == []
+        assert "/opt/patroni/patroni.yml" in warnings[0]
+
+    def test_served(self, foreign):
+        found = [
+            listener(8301, "consul"),
+            listener(5432, "x", address="0.0.0.0"),
+            listener(8008, "x", address="127.0.0.1"),
+        ]
+        assert foreign.served(found, "198.51.100.21") == {8301, 5432}
+
+
+class TestConsulFiles:
+    def test_other_datacenter(self, foreign, settings_of):
+        files = {"/etc/consul.d/a.json": "dc", "/etc/consul.d/b.json": None, "/etc/consul.d/c.hcl": "dc1"}
+        assert [text.split()[0] for text in foreign.consul_files(files, settings_of())] == ["/etc/consul.d/c.hcl"]
+
+
+@pytest.fixture
+def execution(loader_module, settings_of, tmp_path):
+    """The module on this machine, as test-db1 with an address of the loopback and ports of its own."""
+
+    def make(minion_id="test-db1", units=None, neighbours=None, **over):
+        settings = settings_of(
+            minion_id,
+            consul={"config_dir": str(tmp_path / "consul.d"), "data_dir": str(tmp_path / "consul")},
+            preflight={"port_timeout": 0.3, "min_disk_mb": 0, "probe_vip": neighbours is not None},
+        )
+        settings["postgres"]["data_dir"] = str(tmp_path / "pgdata")
+        settings.update(over)
+        salt = {
+            "pgha.settings": lambda: settings,
+            "pgha.plan": lambda: {"hosts": [minion_id]},
+            "pgha_vip.addresses": lambda: facts()["addresses"],
+            "pgha_vip.interface": lambda: "eth0",
+            "pgha_vip.neighbours": neighbours,
+            "service.show": lambda unit: {"ActiveState": (units or {}).get(unit, "inactive")},
+            "cmd.run_all": lambda *_args, **_kwargs: {"stdout": "C\nru_RU.utf8\nen_US.utf8\n", "retcode": 0},
+        }
+        module = loader_module("_modules/pgha_preflight.py", salt=salt)
+        module.settings = settings
+        return module
+
+    return make
+
+
+class TestExecution:
+    def test_listeners_are_named_with_their_process(self, execution):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            found = [row for row in execution().listeners() if row["port"] == port]
+        assert found[0]["address"] == "127.0.0.1"
+        assert "python" in found[0]["name"] or "pytest" in found[0]["name"]
+        assert found[0]["cwd"] == str(Path.cwd())
+
+    def test_data_directory(self, execution, tmp_path):
+        module = execution()
+        assert module.data_directory()["entries"] == []
+        (tmp_path / "pgdata").mkdir()
+        (tmp_path / "pgdata/PG_VERSION").write_text("18\n")
+        assert module.data_directory() == {
+            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18",
+        }  # fmt: skip
+
+    def test_data_directory_that_is_a_file(self, execution, tmp_path):
+        (tmp_path / "pgdata").touch()
+        with pytest.raises(CommandExecutionError, match="not a directory"):
+            execution().data_directory()
+
+    def test_consul_files(self, execution, tmp_path):
+        home = tmp_path / "consul.d"
+        home.mkdir()
+        (home / "a.json").write_text('{"datacenter": "dc"}')
+        (home / "b.json").write_text("[]")
+        (home / "c.hcl").write_text('# datacenter = "no"\n  datacenter = "dc1"\n')
+        (home / "d.hcl").write_text("server = true")
+        assert list(execution().consul_files().values()) == ["dc", None, "dc1", None]
+
+    def test_host(self, execution, tmp_path):
+        (tmp_path / "consul").mkdir()
+        (tmp_path / "consul/raft").mkdir()
+        found = execution().host()
+        assert found["interfaces"]["lo"] == {"loopback": True}
+        assert found["memory_mb"] > 0
+        assert [disk["in_use"] for disk in found["disks"]] == [True, False]
+        assert all(disk["free_mb"] > 0 for disk in found["disks"])
+
+    def test_scope_of_a_running_patroni(self, execution, tmp_path):
+        file = tmp_path / "patroni.yml"
+        file.write_text("scope: test\n")
+        module = execution()
+        assert module._scope(["python3", "/opt/patroni/bin/patroni", str(file)]) == "test"
+        assert module._scope(["vi", str(file)]) is None
+        assert module._scope(["patroni", str(tmp_path / "none.yml")]) is None
+
+    def test_check_gathers_everything(self, execution, tmp_path):
+        (tmp_path / "pgdata").mkdir()
+        (tmp_path / "pgdata/holiday.jpg").touch()
+        (tmp_path / "consul.d").mkdir()
+        (tmp_path / "consul.d/x.json").write_text('{"datacenter": "prod"}')
+        module = execution(address="198.51.100.77")
+        text = "\n".join(module.check()["faults"])
+        assert "holiday.jpg" in text
+        assert "datacenter prod" in text
+        assert "the pillar says 198.51.100.77" in text
+
+    def test_virtual_ip_is_asked_beside_the_meeting(self, execution):
+        asked = []
+
+        def neighbours(addresses):
+            asked.append(addresses)
+            return {addresses[0]: ["02:99"], **dict.fromkeys(addresses[1:], [])}
+
+        faults = execution(neighbours=neighbours).check()["faults"]
+        assert asked == [["198.51.100.40", "198.51.100.21", "198.51.100.22", "198.51.100.23"]]
+        assert any("02:99" in text for text in faults)
+
+    def test_virtual_ip_that_cannot_be_asked_is_a_warning(self, execution):
+        def neighbours(_addresses):
+            raise CommandExecutionError("raw sockets need root")
+
+        found = execution(neighbours=neighbours).check()
+        assert any("raw sockets need root" in text for text in found["warnings"])
+        assert not any("virtual IP" in text for text in found["faults"])
+
+    @pytest.mark.parametrize(
+        ("units", "listening", "listen", "later", "hold"),
+        [
+            ({}, [], {5432, 8008, 8301}, {}, set()),
+            ({"consul.service": "active", "patroni.service": "active"}, [5432, 8008, 8301], set(), {}, set()),
+            ({"patroni.service": "active"}, [8008, 8301], {5432}, {8008: 2}, {5432}),
+            ({"patroni.service": "activating"}, [8301], {5432, 8008}, {8008: 2}, {5432}),
+            ({"consul.service": "activating"}, [], {5432, 8008, 8301}, {8300: 2, 8301: 2}, set()),
+        ],
+    )
+    def test_ports_of_services_that_start_are_left_to_them(self, execution, units, listening, listen, later, hold):
+        module = execution(units=units)
+        called = SimpleNamespace()
+
+        def meet(me, address, links, ports, expect, **kwargs):
+            called.listen, called.kwargs = ports, kwargs
+            return {}
+
+        module.__utils__["pgha_rendezvous.meet"] = meet
+        plan = module.__utils__["pgha_preflight.plan"](module.settings, ALL)
+        module._meet(module.settings, plan, [listener(port, "x") for port in listening])
+        assert (called.listen, called.kwargs["later"], called.kwargs["hold"]) == (listen, later, hold)
+        assert (called.kwargs["udp"], called.kwargs["http"], called.kwargs["excuse"]) == (8301, 8008, {5432: 8008})
+
+
+class TestState:
+    def state(self, loader_module, check, test=False):
+        salt = {"pgha_preflight.check": check}
+        return loader_module("_states/pgha_preflight.py", salt=salt, opts={"test": test})
+
+    @pytest.mark.parametrize("test", [True, False])
+    def test_nothing_in_the_way(self, loader_module, test):
+        result = self.state(loader_module, lambda: {"faults": [], "warnings": []}, test).passed("x")
+        assert (result["result"], result["changes"]) == (True, {})
+
+    @pytest.mark.parametrize("test", [True, False])
+    def test_every_fault_and_warning_is_named(self, loader_module, test):
+        found = {"faults": ["one", "two"], "warnings": ["three"]}
+        result = self.state(loader_module, lambda: found, test).passed("x")
+        assert result["result"] is False
+        assert result["comment"] == "fault: one\nfault: two\nwarning: three"
+
+    def test_warnings_alone_stop_nothing(self, loader_module):
+        result = self.state(loader_module, lambda: {"faults": [], "warnings": ["three"]}).passed("x")
+        assert (result["result"], result["comment"]) == (True, "warning: three")
+
+    def test_wrong_pillar(self, loader_module):
+        def check():
+            raise CommandExecutionError("the pillar cannot work")
+
+        assert self.state(loader_module, check).passed("x")["comment"] == "the pillar cannot work"

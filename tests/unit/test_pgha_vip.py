@@ -1,0 +1,554 @@
+"""The virtual IP: vip-manager's configuration by version, who has it, who should, and who answers at it."""
+
+import copy
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError
+from salt.utils.jinja import SerializerExtension
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "0f4e5dd1-6f0e-4c8a-9f5e-000000000001"
+PILLAR = {
+    "datacenters": {"dc": {"servers": {"test-dcs1": "198.51.100.11"}}},
+    "clusters": {
+        "test": {
+            "vip": "198.51.100.40/24",
+            "hosts": {"test-db1": "198.51.100.21", "test-db2.example.org": "198.51.100.22"},
+        }
+    },
+}
+
+
+@pytest.fixture
+def settings_of(loader_module):
+    inventory = loader_module("_utils/pgha_inventory.py")
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+
+    def make(minion_id="test-db1", **sections):
+        return inventory.settings({**copy.deepcopy(PILLAR), **sections}, defaults, minion_id)
+
+    return make
+
+
+def listing(**links):
+    """What `ip -j addr show` prints for ``interface=[(address, prefix), …]``."""
+    return json.dumps(
+        [
+            {"ifname": name, "addr_info": [{"local": address, "prefixlen": prefix} for address, prefix in rows]}
+            for name, rows in links.items()
+        ]
+    )
+
+
+HERE = {"lo": [("127.0.0.1", 8)], "eth0": [("198.51.100.21", 24)]}
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("version", "chosen", "wanted"),
+        [
+            ("3.0.0", None, "consul"),
+            ("4.0.0", None, "consul"),
+            ("4.2.1", None, "consul"),
+            ("5.0.0", None, "patroni"),
+            ("10.1", None, "patroni"),
+            ("4.0.0", "patroni", "patroni"),
+            ("5.0.0", "consul", "consul"),
+        ],
+    )
+    def test_where_the_leader_is_looked_for(self, loader_module, version, chosen, wanted):
+        assert loader_module("_utils/pgha_vip.py").dcs_type(version, chosen) == wanted
+
+    @pytest.mark.parametrize("namespace", ["/db/", "db", "/db"])
+    def test_key_has_no_leading_slash(self, loader_module, namespace):
+        assert loader_module("_utils/pgha_vip.py").trigger_key(namespace, "test") == "db/test/leader"
+
+    def test_consul_is_asked_with_the_token(self, loader_module, settings_of):
+        settings = settings_of("test-db2.example.org", vip={"interval": 500})
+        config = loader_module("_utils/pgha_vip.py").config(settings, "eth1", TOKEN)
+        assert config == {
+            "ip": "198.51.100.40",
+            "netmask": 24,
+            "interface": "eth1",
+            "manager-type": "basic",
+            "interval": 500,
+            "retry-num": 3,
+            "retry-after": 250,
+            "dcs-type": "consul",
+            "dcs-endpoints": ["http://127.0.0.1:8500"],
+            "trigger-key": "db/test/leader",
+            "trigger-value": "test-db2",
+            "consul-token": TOKEN,
+        }
+
+    def test_patroni_is_asked_at_the_hosts_own_address_without_a_token(self, loader_module, settings_of):
+        module = loader_module("_utils/pgha_vip.py")
+        text = module.text(module.config(settings_of(vip={"version": "5.0.0"}), "eth0", TOKEN))
+        config = yaml.safe_load(text)
+        assert config["dcs-endpoints"] == ["http://198.51.100.21:8008"]
+        assert (config["trigger-key"], config["trigger-value"]) == ("/leader", "200")
+        assert TOKEN not in text
+
+    def test_own_keys_go_over_it_and_null_takes_one_away(self, loader_module, settings_of):
+        settings = settings_of(vip={"config": {"verbose": True, "retry-num": None, "interval": 100}})
+        config = loader_module("_utils/pgha_vip.py").config(settings, "eth0", TOKEN)
+        assert (config["verbose"], config["interval"]) == (True, 100)
+        assert "retry-num" not in config
+
+    def test_api_with_a_certificate_or_ipv6(self, loader_module, settings_of):
+        settings = settings_of(patroni={"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009})
+        module = loader_module("_utils/pgha_vip.py")
+        assert module.api(settings) == "https://198.51.100.21:8009"
+        assert module.api(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
+
+
+@pytest.fixture
+def execution(loader_module, settings_of, tmp_path):
+    def make(links=None, show=None, **sections):
+        host = SimpleNamespace(ran=[], retcode=0)
+
+        def run_all(command, **_kwargs):
+            host.ran.append(command)
+            return {"retcode": host.retcode, "stdout": listing(**(links or HERE)), "stderr": "refused"}
+
+        salt = {
+            "pgha.settings": lambda: settings_of(**sections),
+            "cmd.run_all": run_all,
+            "service.show": lambda _unit: show or {},
+        }
+        module = loader_module("_modules/pgha_vip.py", salt=salt)
+        module.CONFIG, module.UNIT = str(tmp_path / "vip-manager.yml"), str(tmp_path / "unit")
+        module.STARTED_WITH, module.HELPER = str(tmp_path / "started"), str(tmp_path / "helper")
+        module.host = host
+        return module
+
+    return make
+
+
+class TestExecution:
+    def test_who_has_it(self, execution):
+        assert execution().holds() is False
+        assert execution({**HERE, "eth1": [("198.51.100.40", 32)]}).holds() is True
+
+    def test_interface_is_that_of_the_address_or_the_setting(self, execution):
+        assert execution().interface() == "eth0"
+        assert execution(vip={"interface": "bond0"}).interface() == "bond0"
+        with pytest.raises(CommandExecutionError, match=r"198\.51\.100\.21.*set vip:interface"):
+            execution({"eth0": [("10.0.0.1", 8)]}).interface()
+
+    def test_failing_ip_is_an_error(self, execution):
+        module = execution()
+        module.host.retcode = 1
+        with pytest.raises(CommandExecutionError, match="refused"):
+            module.addresses()
+
+    def test_configuration_is_shown_without_the_token(self, execution):
+        module = execution()
+        assert module.config() is None
+        Path(module.CONFIG).write_text(f"ip: 198.51.100.40\nconsul-token: {TOKEN}\netcd-password: x\n")
+        assert module.config() == {
+            "ip": "198.51.100.40", "consul-token": "**********", "etcd-password": "**********",
+        }  # fmt: skip
+
+    def test_patroni_that_does_not_answer_does_not_lead(self, execution, settings_of, free_port):
+        module = execution(patroni={"restapi_port": free_port})
+        module.__salt__["pgha.settings"] = lambda: (
+            settings_of(patroni={"restapi_port": free_port}) | {"address": "127.0.0.1"}
+        )
+        assert module.leads(timeout=0.5) is False
+
+    def test_restart_is_pending_after_any_change(self, execution, tmp_path, monkeypatch):
+        assert execution().restart_pending() is None
+        module = execution(show={"MainPID": "4711"})
+        Path(module.CONFIG).write_text("a")
+        Path(module.UNIT).write_text("b")
+        digests = {path: module._digest(path) for path in (module.CONFIG, module.UNIT)}
+        Path(module.STARTED_WITH).write_text("".join(f"{digest}  {path}\n" for path, digest in digests.items()))
+        monkeypatch.setattr(module.os, "readlink", lambda _path: "/opt/vip-manager/4.0.0/vip-manager")
+        monkeypatch.setattr(module.os.path, "realpath", lambda _path: "/opt/vip-manager/4.0.0/vip-manager")
+        assert module.restart_pending() == []
+        Path(module.CONFIG).write_text("changed")
+        monkeypatch.setattr(module.os.path, "realpath", lambda _path: "/opt/vip-manager/4.0.1/vip-manager")
+        assert module.restart_pending() == [module.CONFIG, "/usr/bin/vip-manager"]
+        Path(module.STARTED_WITH).unlink()
+        assert module.UNIT in module.restart_pending()
+
+    def test_moving_needs_the_helper(self, execution):
+        module = execution()
+        with pytest.raises(CommandExecutionError, match="vip:manager set to callback"):
+            module.move("add")
+        Path(module.HELPER).touch()
+        module.move("add")
+        assert module.host.ran == [[module.HELPER, "add"]]
+        module.host.retcode = 1
+        with pytest.raises(CommandExecutionError, match="refused"):
+            module.move("del")
+
+    def test_host_without_a_virtual_ip(self, execution, settings_of):
+        module = execution()
+        module.__salt__["pgha.settings"] = lambda: settings_of("test-dcs1")
+        with pytest.raises(CommandExecutionError, match="no virtual IP"):
+            module.holds()
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Wire:
+    """A raw socket on a network where some addresses are taken."""
+
+    def __init__(self, taken):
+        self.taken, self.waiting, self.sent = taken, [], []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_args):
+        pass
+
+    def bind(self, _address):
+        pass
+
+    def getsockname(self):
+        return ("eth0", 0x0806, 0, 1, b"\x02\0\0\0\0\x01")
+
+    def send(self, frame):
+        self.sent.append(frame)
+        target = socket.inet_ntoa(frame[38:42])
+        for mac in self.taken.get(target, ()):
+            source = bytes.fromhex(mac.replace(":", ""))
+            self.waiting.append(frame[6:12] + source + frame[12:20] + b"\0\x02" + source + frame[38:42] + frame[6:16])
+
+    def settimeout(self, _seconds):
+        pass
+
+    def recv(self, _size):
+        if not self.waiting:
+            raise TimeoutError
+        return self.waiting.pop(0)
+
+
+class TestArp:
+    @pytest.fixture
+    def ask(self, execution, monkeypatch):
+        def asking(taken, function, *args, **kwargs):
+            module = execution()
+            wire = Wire(taken)
+            monkeypatch.setattr(module.socket, "socket", lambda *_args: wire)
+            return getattr(module, function)(*args, timeout=0.05, **kwargs), wire
+
+        return asking
+
+    def test_nobody_answers(self, ask):
+        answers, wire = ask({}, "answers")
+        assert answers == []
+        frame = wire.sent[0]
+        assert frame[:6] == b"\xff" * 6
+        # A probe claims nothing: the sender's protocol address is zero (RFC 5227).
+        assert frame[28:32] == b"\0" * 4
+        assert socket.inet_ntoa(frame[38:42]) == "198.51.100.40"
+
+    def test_everyone_who_answers_is_named_and_not_this_host(self, ask):
+        taken = {"198.51.100.40": ["02:00:00:00:00:22", "02:00:00:00:00:11", "02:00:00:00:00:01"]}
+        assert ask(taken, "answers")[0] == ["02:00:00:00:00:11", "02:00:00:00:00:22"]
+
+    def test_several_are_asked_at_once(self, ask):
+        taken = {"198.51.100.22": ["02:00:00:00:00:22"]}
+        found, _ = ask(taken, "neighbours", ["198.51.100.22", "198.51.100.23"])
+        assert found == {"198.51.100.22": ["02:00:00:00:00:22"], "198.51.100.23": []}
+
+    def test_without_the_right_to_it(self, execution, monkeypatch):
+        module = execution()
+
+        def denied(*_args):
+            raise PermissionError
+
+        monkeypatch.setattr(module.socket, "socket", denied)
+        with pytest.raises(CommandExecutionError, match="CAP_NET_RAW"):
+            module.answers()
+
+    def test_other_frames_are_passed_over(self, execution):
+        module = execution()
+        assert module._sender(b"short") is None
+        assert module._sender(b"\0" * 60) is None
+
+
+@pytest.fixture
+def state(loader_module, settings_of):
+    """The states over a host: ``leads``, ``holds``, ``pending``; ``done`` is what they did to it."""
+
+    def make(test=False, leads=False, holds=False, pending=None, secrets=None, **sections):
+        host = SimpleNamespace(leads=leads, holds=holds, pending=pending, done=[])
+
+        def move(verb):
+            host.done.append(verb)
+            host.holds = verb == "add"
+            return {"add": "198.51.100.40/24 added to eth0", "del": "198.51.100.40/24 removed from eth0"}[verb]
+
+        def restart(unit):
+            host.done.append(f"restart {unit}")
+            return True
+
+        def own_secrets():
+            if secrets is None:
+                raise CommandExecutionError("The master serves no secrets")
+            return secrets
+
+        salt = {
+            "pgha.settings": lambda: settings_of(**sections),
+            "pgha.secrets": own_secrets,
+            "pgha_vip.interface": lambda: "eth0",
+            "pgha_vip.leads": lambda: host.leads,
+            "pgha_vip.holds": lambda: host.holds,
+            "pgha_vip.restart_pending": lambda: host.pending,
+            "pgha_vip.move": move,
+            "service.restart": restart,
+            "file.file_exists": lambda path: Path(path).exists(),
+        }
+        module = loader_module("_states/pgha_vip.py", salt=salt, opts={"test": test})
+        module.POLL = 0.01
+        module.host = host
+        return module
+
+    return make
+
+
+SECRETS = {"vip": {"accessor": "x", "secret": TOKEN}}
+
+
+class TestConfigured:
+    def test_file_is_private_and_the_token_is_not_shown(self, state, tmp_path):
+        path = tmp_path / "vip-manager.yml"
+        result = state(secrets=SECRETS).configured(str(path))
+        assert result["result"] is True
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert yaml.safe_load(path.read_text())["consul-token"] == TOKEN
+        assert TOKEN not in json.dumps(result)
+        assert state(secrets=SECRETS).configured(str(path))["changes"] == {}
+
+    def test_dry_run(self, state, tmp_path):
+        path = tmp_path / "vip-manager.yml"
+        result = state(test=True, secrets=SECRETS).configured(str(path))
+        assert result["result"] is None
+        assert "198.51.100.40" in result["changes"]["diff"]
+        assert TOKEN not in json.dumps(result)
+        assert not path.exists()
+
+    def test_running_one_is_left_alone_and_told(self, state, tmp_path):
+        module = state(secrets=SECRETS, pending=["/etc/vip-manager/vip-manager.yml"])
+        result = module.configured(str(tmp_path / "vip-manager.yml"))
+        assert "restart of vip-manager is pending" in result["comment"]
+        assert module.host.done == []
+
+    def test_missing_secret_is_told(self, state, tmp_path):
+        result = state().configured(str(tmp_path / "vip-manager.yml"))
+        assert (result["result"], result["comment"]) == (False, "The master serves no secrets")
+
+    def test_patroni_needs_no_secret(self, state, tmp_path):
+        assert state(vip={"version": "5.0.0"}).configured(str(tmp_path / "vip-manager.yml"))["result"] is True
+
+
+class TestRestarted:
+    @pytest.mark.parametrize("pending", [None, []])
+    def test_nothing_to_do(self, state, pending):
+        module = state(pending=pending)
+        result = module.restarted("x")
+        assert (result["result"], result["changes"], module.host.done) == (True, {}, [])
+
+    def test_only_what_is_pending(self, state):
+        module = state(pending=["/usr/bin/vip-manager"])
+        assert "/usr/bin/vip-manager" in module.restarted("x")["changes"]["vip-manager"]["old"]
+        assert module.host.done == ["restart vip-manager.service"]
+
+    def test_dry_run(self, state):
+        module = state(test=True, pending=["/usr/bin/vip-manager"])
+        assert module.restarted("x")["result"] is None
+        assert module.host.done == []
+
+    def test_failure(self, state):
+        module = state(pending=["x"])
+        module.__salt__["service.restart"] = lambda _unit: False
+        assert module.restarted("x")["result"] is False
+
+
+class TestFollowsLeader:
+    @pytest.mark.parametrize("both", [True, False])
+    def test_in_line(self, state, both):
+        assert state(leads=both, holds=both).follows_leader("x")["result"] is True
+
+    def test_waits_for_it(self, state):
+        module = state(leads=True)
+        looks = iter([False, False, True])
+        module.__salt__["pgha_vip.holds"] = lambda: next(looks)
+        assert module.follows_leader("x", timeout=5)["result"] is True
+
+    @pytest.mark.parametrize(("leads", "holds"), [(True, False), (False, True)])
+    def test_gives_up_and_says_how_it_is(self, state, leads, holds):
+        result = state(leads=leads, holds=holds).follows_leader("x", timeout=0.05)
+        assert result["result"] is False
+        assert f"Patroni here {'is' if leads else 'is not'} the leader" in result["comment"]
+
+    def test_dry_run_does_not_wait(self, state):
+        assert state(test=True, leads=True).follows_leader("x", timeout=60)["result"] is None
+
+
+class TestHeldByLeader:
+    @pytest.mark.parametrize(("leads", "holds", "done"), [(True, False, "add"), (False, True, "del")])
+    def test_put_right(self, state, leads, holds, done):
+        module = state(leads=leads, holds=holds)
+        result = module.held_by_leader("x")
+        assert module.host.done == [done]
+        assert result["changes"]["virtual IP"]["new"] == ("here" if leads else "not here")
+        assert module.held_by_leader("x")["changes"] == {}
+
+    def test_dry_run(self, state):
+        module = state(test=True, leads=True)
+        assert module.held_by_leader("x")["result"] is None
+        assert module.host.done == []
+
+    def test_failure_is_told(self, state):
+        module = state(leads=True)
+
+        def move(_verb):
+            raise CommandExecutionError("no helper")
+
+        module.__salt__["pgha_vip.move"] = move
+        assert module.held_by_leader("x")["comment"] == "no helper"
+
+
+class TestCallbackReleased:
+    def test_without_a_callback_the_address_is_not_ours(self, state, tmp_path):
+        module = state(holds=True)
+        assert module.callback_released(str(tmp_path / "helper"))["changes"] == {}
+        assert module.host.done == []
+
+    def test_released(self, state, tmp_path):
+        (tmp_path / "helper").touch()
+        module = state(holds=True)
+        assert module.callback_released(str(tmp_path / "helper"))["changes"]["virtual IP"]["new"] == "not here"
+        assert module.host.done == ["del"]
+
+    def test_dry_run(self, state, tmp_path):
+        (tmp_path / "helper").touch()
+        module = state(test=True, holds=True)
+        assert module.callback_released(str(tmp_path / "helper"))["result"] is None
+        assert module.host.done == []
+
+
+class TestCallback:
+    """The script itself, with a sudo that only writes down what it is asked."""
+
+    @pytest.mark.parametrize(
+        ("action", "role", "verb"),
+        [
+            ("on_start", "primary", "add"),
+            ("on_start", "master", "add"),
+            ("on_start", "replica", "del"),
+            ("on_role_change", "primary", "add"),
+            ("on_role_change", "standby_leader", "add"),
+            ("on_role_change", "replica", "del"),
+            ("on_stop", "primary", "del"),
+            ("on_stop", "replica", "del"),
+            ("on_reload", "primary", None),
+            ("on_restart", "replica", None),
+        ],
+    )
+    def test_what_it_does(self, tmp_path, action, role, verb):
+        sudo = tmp_path / "sudo"
+        sudo.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
+        sudo.chmod(0o755)
+        script = ROOT / "salt/pgha/vip/files/pgha-vip-callback"
+        ran = subprocess.run(
+            ["/bin/sh", script, action, role, "test"],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert ran.stdout.strip() == (f"-n /usr/local/sbin/pgha-vip {verb}" if verb else "")
+
+
+class TestHelper:
+    """The helper, with an `ip` and a network that are not there."""
+
+    @pytest.fixture
+    def helper(self, monkeypatch):
+        import jinja2
+
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, extensions=[SerializerExtension])
+        template = environment.from_string((ROOT / "salt/pgha/vip/files/pgha-vip.j2").read_text())
+
+        def make(interface=None, links=None, address="198.51.100.40"):
+            text = template.render(vip={"address": address, "prefix": 24}, interface=interface, address="198.51.100.21")
+            module = SimpleNamespace(ran=[], announced=[])
+            names = {"__name__": "pgha_vip_helper"}
+            exec(compile(text, "pgha-vip", "exec"), names)
+            links = copy.deepcopy(links or HERE)
+
+            def ip(*words):
+                if words[0] == "-j":
+                    return listing(**links)
+                module.ran.append(" ".join(words))
+                if words[1] == "add":
+                    links[words[4]].append((address, 24))
+                elif words[1] == "del":
+                    if (address, 24) not in links[words[4]]:
+                        raise RuntimeError("no such address")
+                    links[words[4]].remove((address, 24))
+                else:
+                    for rows in links.values():
+                        rows[:] = [row for row in rows if row[0] != address]
+                return ""
+
+            names.update(ip=ip, announce=module.announced.append)
+            module.add, module.remove = names["add"], names["remove"]
+            return module
+
+        return make
+
+    def test_added_where_the_host_is_and_announced(self, helper):
+        module = helper()
+        assert module.add() == "added to eth0"
+        assert module.ran == ["addr add 198.51.100.40/24 dev eth0"]
+        assert module.announced == ["eth0"]
+        assert module.add() == "is here already"
+        assert len(module.ran) == 1
+
+    def test_added_to_the_named_interface(self, helper):
+        module = helper(interface="eth1", links={**HERE, "eth1": []})
+        assert module.add() == "added to eth1"
+
+    def test_removed_from_wherever_it_is(self, helper):
+        module = helper(links={**HERE, "eth1": [("198.51.100.40", 24)]})
+        assert module.remove() == "removed from eth1"
+        assert module.remove() == "is not here"
+
+    def test_removed_with_another_prefix(self, helper):
+        module = helper(links={"eth0": [("198.51.100.21", 24), ("198.51.100.40", 32)]})
+        assert module.remove() == "removed from eth0"
+        assert module.ran[-1] == "addr flush to 198.51.100.40"
+
+    def test_host_without_its_address(self, helper):
+        with pytest.raises(RuntimeError, match=r"198\.51\.100\.21"):
+            helper(links={"eth0": []}).add()
+
+    def test_wrong_words_do_nothing(self, tmp_path):
+        import jinja2
+
+        environment = jinja2.Environment(extensions=[SerializerExtension])
+        text = environment.from_string((ROOT / "salt/pgha/vip/files/pgha-vip.j2").read_text()).render(
+            vip={"address": "198.51.100.40", "prefix": 24}, interface=None, address="198.51.100.21"
+        )
+        (tmp_path / "pgha-vip").write_text(text)
+        for words in ([], ["up"], ["add", "x"]):
+            ran = subprocess.run(
+                [sys.executable, tmp_path / "pgha-vip", *words], capture_output=True, text=True, check=False
+            )
+            assert (ran.returncode, ran.stderr.strip()) == (1, "usage: pgha-vip add|del")
