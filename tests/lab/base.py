@@ -11,6 +11,8 @@ PACKAGES = [
     "systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "iputils-arping", "python3", "python3-venv",
     "ca-certificates", "sudo", "locales", "procps", "unzip", "openssl",
 ]  # fmt: skip
+# What is mounted and started on the way is gone with the command, also when it is interrupted.
+APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 UNITS = {
     "salt-master": """\
 [Unit]
@@ -69,11 +71,9 @@ def base():
 
     def build(place):
         root, log = place / "root", place / "log"
-        run(
-            ["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), "bookworm", root,
-             machine.debian_mirror()],
-            log=log,
-        )  # fmt: skip
+        packages = ",".join(PACKAGES)
+        mirror = machine.debian_mirror()
+        run([*APART, "debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", root, mirror], log=log)
         say("Debian 12 is unpacked; installing Salt")
         write(root / "etc/apt/sources.list", "")
         for leftover in [*root.glob("var/cache/apt/**/*.*"), *root.glob("var/lib/apt/lists/*_*")]:
@@ -87,7 +87,7 @@ def base():
         )
         shutil.copytree(wheels, root / "srv/wheels")
         clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "PIP_CONFIG_FILE": os.devnull}
-        run(["unshare", "--mount", "--pid", "--fork", "chroot", root, "sh", "-c", install], log=log, env=clean)
+        run([*APART, "chroot", root, "sh", "-c", install], log=log, env=clean)
         shutil.rmtree(root / "srv/wheels")
         for command in root.glob("opt/salt/bin/salt*"):
             (root / "usr/local/bin" / command.name).symlink_to(f"/opt/salt/bin/{command.name}")

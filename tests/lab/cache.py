@@ -59,9 +59,7 @@ def _build(name, place, build):
     need = 4 * 1024**3
     free = shutil.disk_usage(CACHE).free
     if free < need:
-        raise LabError(
-            f"{CACHE} has {free >> 20} MB free, {name} needs {need >> 20}: make room or set PGHA_CACHE"
-        )
+        raise LabError(f"{CACHE} has {free >> 20} MB free, {name} needs {need >> 20}: make room or set PGHA_CACHE")
     say(f"building {name} (once; kept in {place})")
     began = time.monotonic()
     temporary = CACHE / f"{place.name}.part"

@@ -11,7 +11,6 @@ The processes that own a lab, so that a lab can neither outlive its owner nor le
 The caller writes one byte into the lifeline to let the lab live on by itself (`lab up`).
 """
 
-import ctypes
 import functools
 import http.server
 import json
@@ -25,11 +24,10 @@ import threading
 from pathlib import Path
 
 from . import cgroups
-from .tools import PACKAGE_PARENT, run, wait_for
+from .tools import PACKAGE_PARENT, die_with_parent, run, wait_for
 from .topology import CLIENT, PREFIX
 
 DETACH = b"d"
-PR_SET_PDEATHSIG = 1
 # In the bridge's family, since hosts talk through the bridge and not through this namespace's own stack.
 RULES = """
 table bridge lab {
@@ -73,17 +71,13 @@ def namespaces(pid):
         return None
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def guard(state):
     """Start the lab's namespaces, tell where they are in ``lab.json``, and clean up when they or the caller end."""
     unshare = subprocess.Popen(
         ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", *command("init", state)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: unshare.kill())

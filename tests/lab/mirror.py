@@ -5,8 +5,8 @@ import shutil
 import tarfile
 import zipfile
 
-from . import archive, base, cache, postgrespro
-from .tools import run, write
+from . import archive, base, cache, machine, postgrespro
+from .tools import CHECKOUT, run, write
 
 # Debian's suite and package, the version that is in it, the file in the package, the released archive.
 BINARIES = {
@@ -16,7 +16,6 @@ BINARIES = {
         ("trixie", "vip-manager2", "3.0.0", "usr/bin/vip-manager", "vip-manager_{version}_Linux_x86_64.tar.gz"),
     ],
 }
-PYTHON = ["patroni[psycopg3,consul]==4.1.5", "psycopg[binary]==3.3.9", "setuptools", "wheel", "pip"]
 # Debian's own packages that a formula may ask for and the base lacks; an air-gapped site mirrors them as well.
 DEBIAN = ["postgresql-15", "gnupg", "chrony", "curl"]
 
@@ -24,7 +23,7 @@ DEBIAN = ["postgresql-15", "gnupg", "chrony", "curl"]
 def files():
     """Build or find everything the mirror serves: {directory of the mirror: directory of the cache}."""
     found = {name: released(name) for name in BINARIES}
-    found["wheels"] = base.wheelhouse("wheels", PYTHON)
+    found["wheels"] = patroni()
     found["pgpro"] = postgrespro.repository()
     found["debian"] = debian()
     return found
@@ -78,6 +77,20 @@ def pack(binary, name, target):
         about.size, about.mode = binary.stat().st_size, 0o755
         packed.addfile(about, content)
     run(["gzip", "-n", "-1", bare])
+
+
+def patroni():
+    """Directory of the cache with the files of PyPI that the formula's requirements name; their hashes are in there."""
+    requirements = CHECKOUT / "salt/pgha/patroni/files/requirements.txt"
+
+    def build(place):
+        venv = archive.scratch(place)
+        run([machine.python311(), "-m", "venv", venv])
+        pip = [venv / "bin/pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        run([*pip, "-d", place, "-r", requirements])
+        shutil.rmtree(venv)
+
+    return cache.entry("patroni", {"requirements": requirements.read_text(encoding="utf-8")}, build)
 
 
 def debian():

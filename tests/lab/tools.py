@@ -1,8 +1,10 @@
 """What every part of the lab uses: errors with a remedy, running commands, progress lines, locks, waiting."""
 
 import contextlib
+import ctypes
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +14,14 @@ START = time.monotonic()
 # The package's parent, for `python3 -m lab.…`, and the checkout that the lab serves to its master.
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 CHECKOUT = PACKAGE_PARENT.parent
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """For ``preexec_fn``: the child is killed when the thread that started it ends, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class LabError(Exception):
@@ -29,7 +39,7 @@ def run(command, *, check=True, log=None, **kwargs):
 
     Args:
         check: raise when it exits with something other than 0.
-        log: a file that gets the output (appended) instead of the caller.
+        log: a file that gets the output (appended) instead of the caller. Such long work dies with this process.
         kwargs: passed to subprocess.run.
 
     Raises:
@@ -46,7 +56,8 @@ def run(command, *, check=True, log=None, **kwargs):
             with open(log, "a", encoding="utf-8") as output:
                 output.write(f"$ {' '.join(map(str, command))}\n")
                 output.flush()
-                done = subprocess.run(command, check=False, stdout=output, stderr=subprocess.STDOUT, **kwargs)
+                kwargs.update(stdout=output, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+                done = subprocess.run(command, check=False, **kwargs)
     except FileNotFoundError as error:
         raise LabError(f"{command[0]} is not installed: run `tests/lab/lab deps` ({error})") from None
     if check and done.returncode:
