@@ -286,7 +286,7 @@ def _process(pid):
 
 def _scope(cmdline):
     """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
-    if not any("patroni" in word for word in cmdline):
+    if not any(os.path.basename(word) == "patroni" for word in cmdline):
         return None
     for word in cmdline:
         if word.endswith((".yml", ".yaml")):

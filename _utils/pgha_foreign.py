@@ -144,7 +144,7 @@ def _postgres(one, settings):
 
 
 def _patroni(one, settings):
-    if not any("patroni" in word for word in one["cmdline"]):
+    if not any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"]):
         return _other(one, "Patroni"), None
     if one["scope"] and one["scope"] != settings["cluster"]["name"]:
         return (
