@@ -191,16 +191,14 @@ def answers(address=None, timeout=0.6):
     return neighbours([address or _vip()["address"]], timeout)[address or _vip()["address"]]
 
 
-def neighbours(wanted, timeout=0.6, first=False):
+def neighbours(wanted, timeout=0.6):
     """
     Return the hardware addresses that answer for each of several addresses: ``{address: [mac, …]}``.
 
     wanted
         IPv4 addresses in the network of the interface that gets the virtual IP.
     timeout
-        Seconds to collect answers.
-    first
-        True: return as soon as every address has an answer.
+        Seconds to collect answers; three questions are asked in that time.
 
     CLI Example:
 
@@ -220,7 +218,7 @@ def neighbours(wanted, timeout=0.6, first=False):
         own = raw.getsockname()[4]
         end = time.monotonic() + timeout
         questions = [time.monotonic() + timeout * part for part in (0, 0.25, 0.5)]
-        while (now := time.monotonic()) < end and not (first and all(found.values())):
+        while (now := time.monotonic()) < end:
             if questions and now >= questions[0]:
                 questions.pop(0)
                 for target in packed:
