@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 from salt.exceptions import CommandExecutionError
 
+_SOURCES = Path("/etc/apt/sources.list")
 #: Messages are looked into, so they must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
 
@@ -132,7 +133,8 @@ def data_directory(path=None):
 def repository():
     """
     Return how apt is told where PostgreSQL comes from: ``line`` (of the source), ``key_url`` and ``key_file`` (None
-    where no key is set), or None when the distribution's own sources have it.
+    where no key is set). None when there is nothing to tell: the distribution's own sources have it, or somebody has
+    named the same repository on this host before (as the vendor's script does): apt takes no source with two keys.
 
     CLI Example:
 
@@ -143,6 +145,12 @@ def repository():
     repo = __salt__["pgha.settings"]()["postgres"].get("repo") or {}
     if not repo.get("name"):
         return None
+    place = __utils__["pgha_postgres.repository_url"](repo["name"])
+    others = [_SOURCES, *sorted(Path(f"{_SOURCES}.d").glob("*.list")), *sorted(Path(f"{_SOURCES}.d").glob("*.sources"))]
+    for path in others:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        if path.name != "pgha-postgres.list" and place in __utils__["pgha_postgres.sources"](text):
+            return None
     key_url = repo.get("key_url")
     return {
         "line": __utils__["pgha_postgres.repository_line"](repo["name"], key_url),

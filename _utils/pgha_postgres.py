@@ -239,3 +239,20 @@ def repository_line(name, key_url):
         options, _, rest = rest[1:].partition("]")
         signed = f"{options.strip()} {signed}"
     return f"{kind} [{signed}] {rest.strip()}"
+
+
+def repository_url(line):
+    """Return the address in the line of an apt source, without a slash at its end."""
+    return re.sub(r"\[[^]]*\]", "", line).split()[1].rstrip("/")
+
+
+def sources(text):
+    """Return the addresses of all repositories that a file of apt's sources names, of either style."""
+    found = set()
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["deb"] and len(words) > 2:
+            found.add(repository_url(line))
+        elif words[:1] == ["URIs:"]:
+            found.update(word.rstrip("/") for word in words[1:])
+    return found

@@ -315,3 +315,40 @@ def test_port_of_a_foreign_server_names_it(states, test):
 def test_own_server_may_have_the_port(states):
     ours = {"address": "0.0.0.0", "pid": 42, "command": "postgres", "ours": True}
     assert states(listeners=lambda: [ours]).port_free("x")["result"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# deb https://m/a x main\ndeb-src https://m/b x main\n\n", set()),
+        ("deb [arch=amd64 signed-by=/k] https://m/a/ x main\ndeb https://m/b x main", {"https://m/a", "https://m/b"}),
+        ("Types: deb\nURIs: https://m/a https://m/b/\nSuites: x\n", {"https://m/a", "https://m/b"}),
+    ],
+)
+def test_sources_of_apt_are_read_in_both_styles(utils, text, found):
+    assert utils.sources(text) == found
+
+
+@pytest.mark.parametrize(
+    ("files", "ours"),
+    [
+        ({}, True),
+        ({"pgha-postgres.list": "deb [signed-by=/k] https://m/a x main"}, True),
+        ({"postgrespro.list": "deb https://m/a/ x main"}, False),
+        ({"postgrespro.list.save": "deb https://m/a/ x main"}, True),
+    ],
+)
+def test_repository_that_somebody_named_before_is_left_to_them(server, tmp_path, monkeypatch, files, ours):
+    module, _ = server(repo={"name": "deb https://m/a x main", "key_url": "https://m/key"})
+    monkeypatch.setattr(module, "_SOURCES", tmp_path / "sources.list")
+    (tmp_path / "sources.list.d").mkdir()
+    for name, text in files.items():
+        (tmp_path / "sources.list.d" / name).write_text(text)
+    found = module.repository()
+    assert (found is not None) is ours
+    assert not ours or found["key_file"] == "/etc/apt/keyrings/pgha-postgres.asc"
+
+
+def test_distribution_that_has_it_needs_no_repository(server):
+    module, _ = server(repo=None)
+    assert module.repository() is None

@@ -29,6 +29,15 @@ The repository of PostgreSQL is a source of apt:
     - aptkey: False
     - require_in:
       - pkg: PostgreSQL {{ postgres.version }} is installed
+
+{%- else %}
+
+{#- Debian's own sources have it, or a person named it before: apt refuses one repository with two keys. #}
+The repository of PostgreSQL is named by others:
+  file.absent:
+    - name: /etc/apt/sources.list.d/pgha-postgres.list
+    - require_in:
+      - pkg: PostgreSQL {{ postgres.version }} is installed
 {%- endif %}
 
 {%- if postgres.get("createcluster") %}
