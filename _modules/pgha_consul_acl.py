@@ -10,6 +10,7 @@ import re
 import time
 from pathlib import Path
 
+import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
@@ -101,7 +102,7 @@ def bootstrap(timeout=None):
     except CommandExecutionError:
         pass
     what = "the management token works" if registrar() else "the first server of the inventory bootstraps the ACLs"
-    if __utils__["pgha_consul.wait_until"](works, timeout, what) == "foreign":
+    if pgha_wait.until(works, timeout, what) == "foreign":
         index = re.search(r"reset index: (\d+)", refused["text"])
         raise CommandExecutionError(
             "The ACLs of this Consul were bootstrapped with a management token that is not the one in the master's"

@@ -9,6 +9,7 @@ import functools
 import json
 from pathlib import Path
 
+import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 PRESET = "acl-bootstrap.json"
@@ -273,7 +274,7 @@ def _gate(ret, condition, what):
     """Wait for a condition, or in test mode look once. Returns what it returned, None when it would be waited for."""
     if not __opts__["test"]:
         timeout = __salt__["pgha.settings"]()["consul"]["startup_timeout"]
-        return __utils__["pgha_consul.wait_until"](condition, timeout, what)
+        return pgha_wait.until(condition, timeout, what)
     result = _holds(condition)
     if not result:
         ret["result"] = None

@@ -9,7 +9,6 @@ A token travels in the header ``X-Consul-Token`` only: never in a URL, a log lin
 """
 
 import re
-import time
 
 import pgha_files
 import requests
@@ -119,37 +118,6 @@ def call(method, path, *, address, token=None, params=None, payload=None, allow=
     raise CommandExecutionError(
         f"Consul at {address} answered {answer.status_code} to {method} {path}: {shown} ({remedy})"
     )
-
-
-def wait_until(condition, timeout, what, interval=0.2):
-    """
-    Ask again and again until a condition holds.
-
-    condition
-        A function. It returns something true when the condition holds (that is returned here), else something false; a
-        CommandExecutionError that it raises counts as not yet.
-    timeout
-        Seconds. The condition is asked at least once.
-    what
-        What is waited for, for the message.
-    interval
-        Seconds between two questions.
-
-    Raises CommandExecutionError with the last thing that went wrong when the time is over.
-    """
-    deadline = time.monotonic() + timeout
-    last = None
-    while True:
-        try:
-            result = condition()
-            last = None
-        except CommandExecutionError as error:
-            result, last = None, error
-        if result:
-            return result
-        if time.monotonic() >= deadline:
-            raise CommandExecutionError(f"Not within {timeout} s: {what}" + (f". Last answer: {last}" if last else ""))
-        time.sleep(interval)
 
 
 def _decoded(answer):

@@ -5,6 +5,7 @@ import json
 import threading
 from types import SimpleNamespace
 
+import pgha_wait
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -169,13 +170,13 @@ def test_waiting_ends_with_the_last_thing_that_went_wrong(util):
             raise answer
         return answer
 
-    assert util.wait_until(condition, 5, "x", interval=0) == "there"
+    assert pgha_wait.until(condition, 5, "x", interval=0) == "there"
 
     def never():
         raise CommandExecutionError("no leader")
 
     with pytest.raises(CommandExecutionError, match=r"Not within 0 s: a quorum\. Last answer: no leader"):
-        util.wait_until(never, 0, "a quorum")
+        pgha_wait.until(never, 0, "a quorum")
 
 
 def test_new_consul_gets_the_chosen_secret(module):

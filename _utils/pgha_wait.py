@@ -1,0 +1,41 @@
+"""
+Waiting for a condition, never for a time.
+
+Modules and states import this instead of calling it through ``__utils__``: a function called through a loader runs in
+that loader's context, and so would the condition that it is given, which then finds no ``__utils__``.
+"""
+
+import time
+
+from salt.exceptions import CommandExecutionError
+
+
+def until(condition, timeout, what, interval=0.2):
+    """
+    Ask again and again until a condition holds.
+
+    condition
+        A function. It returns something true when the condition holds (that is returned here), else something false; a
+        CommandExecutionError that it raises counts as not yet.
+    timeout
+        Seconds. The condition is asked at least once.
+    what
+        What is waited for, for the message.
+    interval
+        Seconds between two questions.
+
+    Raises CommandExecutionError with the last thing that went wrong when the time is over.
+    """
+    deadline = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            result = condition()
+            last = None
+        except CommandExecutionError as error:
+            result, last = None, error
+        if result:
+            return result
+        if time.monotonic() >= deadline:
+            raise CommandExecutionError(f"Not within {timeout} s: {what}" + (f". Last answer: {last}" if last else ""))
+        time.sleep(interval)
