@@ -86,6 +86,7 @@ def run(lab, arguments):
 
 
 def status(lab, _arguments):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if not lab.running():
         print("the lab is down")
         return 3

@@ -184,7 +184,7 @@ class Lab:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
-        return b"lab.keeper" in words and str(self.state).encode() in words
+        return b"guard" in words and str(self.state).encode() in words
 
     def address_of(self, name):
         """The address of a host, or of the outside client."""

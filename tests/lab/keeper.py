@@ -54,7 +54,7 @@ table bridge lab {
 
 def command(part, state):
     """The command line that runs one of this module's processes."""
-    return [sys.executable, "-m", "lab.keeper", part, str(state)]
+    return [sys.executable, "-c", "import lab.keeper; lab.keeper.main()", part, str(state)]
 
 
 def environment():
@@ -148,5 +148,6 @@ class _Mirror(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-if __name__ == "__main__":
+def main():
+    """Be the part that the command line names."""
     {"guard": guard, "init": init}[sys.argv[1]](Path(sys.argv[2]))
