@@ -17,17 +17,23 @@ include:
       - sls: pgha.postgres.install
 {%- endfor %}
 
-{#- Its parent stays root's: only the data directory itself is handed over. #}
+{%- set above = postgres.data_dir.rpartition("/")[0] %}
+
+{#- Made when it is missing; a mount point, say, keeps its owner and mode. #}
+{{ above }} has room for the data directory:
+  file.directory:
+    - name: {{ above }}
+    - makedirs: True
+
 {{ postgres.data_dir }} is the server's:
   file.directory:
     - name: {{ postgres.data_dir }}
     - user: {{ postgres.user }}
     - group: {{ postgres.group }}
     - mode: "0700"
-    - makedirs: True
-    - dir_mode: "0755"
     - require:
       - sls: pgha.postgres.install
+      - file: {{ above }} has room for the data directory
 
 Patroni is installed in {{ patroni.venv }}:
   pgha_patroni.environment:
