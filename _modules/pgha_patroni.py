@@ -225,7 +225,8 @@ def write_error(address=None):
 
 def log_tail(lines=5):
     """
-    Return the last lines of Patroni's log on this host, for messages.
+    Return the last lines of Patroni's log on this host, and of what it and the server say to the journal (a server that
+    cannot start says why only there), for messages.
 
     CLI Example:
 
@@ -234,12 +235,14 @@ def log_tail(lines=5):
         salt 'test-db1' pgha_patroni.log_tail 20
     """
     path = Path(_settings()["patroni"]["log_dir"], "patroni.log")
-    try:
+    said = []
+    if path.exists():
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - 16384))
-            return stream.read().decode(errors="replace").splitlines()[-int(lines) :]
-    except FileNotFoundError:
-        return []
+            said = stream.read().decode(errors="replace").splitlines()[-int(lines) :]
+    command = ["journalctl", "--unit=patroni", f"--lines={int(lines)}", "--output=cat", "--no-pager", "--quiet"]
+    journal = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)
+    return said + journal["stdout"].splitlines()
 
 
 def _settings():

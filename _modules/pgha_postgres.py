@@ -5,6 +5,7 @@ What the installed PostgreSQL is and knows: its parameters on this host, what it
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -192,7 +193,8 @@ def listeners(port=None):
 
 def log_errors(lines=5):
     """
-    Return the last errors that end a server's process (FATAL, PANIC) from its newest log on this host, for messages.
+    Return the last errors that ended a process of the server (FATAL, PANIC) from its log on this host, for messages;
+    none when nothing was logged in the last minute (a copy of the leader's data has the leader's old log in it).
 
     CLI Example:
 
@@ -204,12 +206,8 @@ def log_errors(lines=5):
     directory = Path(
         settings["data_dir"], str(__utils__["pgha_postgres.shared"](settings).get("log_directory") or "log")
     )
-    logs = sorted(directory.glob("*.log"), key=lambda path: path.stat().st_mtime)
-    if not logs:
-        return []
-    with logs[-1].open("rb") as stream:
-        stream.seek(max(0, logs[-1].stat().st_size - 65536))
-        text = stream.read().decode(errors="replace")
+    recent = [path for path in directory.glob("*.log") if time.time() - path.stat().st_mtime < 60]
+    text = _tail(max(recent, key=lambda path: path.stat().st_mtime)) if recent else ""
     return [line for line in text.splitlines() if "FATAL: " in line or "PANIC: " in line][-int(lines) :]
 
 
@@ -262,6 +260,12 @@ def make_locales(locales):
             f"locale-gen did not make {', '.join(missing)}: {result['stdout']} {result['stderr']}; see /etc/locale.gen"
             " and /usr/share/i18n/SUPPORTED for how it is spelt"
         )
+
+
+def _tail(path):
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 65536))
+        return stream.read().decode(errors="replace")
 
 
 def _tuned(settings):
