@@ -53,7 +53,9 @@ def configured(ret):
     directory = Path(settings["consul"]["config_dir"])
     path = directory / "config.json"
     old, new = _json(path), __utils__["pgha_consul_config.config"](settings, secrets)
-    if not _write(ret, path, new, lambda draft: __salt__["pgha_consul.validate"](draft)):
+    # Looked up here: a function that a utility calls finds the names of the utility's loader.
+    validate = __salt__["pgha_consul.validate"]
+    if not _write(ret, path, new, validate):
         return
     if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
         _mark_pending(__utils__["pgha_consul_config.restart_keys"](old, new))
@@ -61,7 +63,7 @@ def configured(ret):
         _add(ret, "The running agent read it.")
     if __salt__["pgha_consul_acl.preset_wanted"]() if settings["role"] == "dcs" else False:
         preset = __utils__["pgha_consul_config.preset"](settings, secrets)
-        _write(ret, directory / PRESET, preset, lambda draft: __salt__["pgha_consul.validate"](str(path), draft))
+        _write(ret, directory / PRESET, preset, functools.partial(validate, str(path)))
     else:
         _remove_preset(ret)
     for pending in __salt__["pgha_consul.restart_pending"]():
