@@ -97,6 +97,7 @@ class Lab:
                 if len(self.hosts) != len(topology(clusters)):
                     raise LabError(f"it has {len(self.hosts)} hosts, not the ones asked for: run `lab down` first")
                 return
+            machine.require_watches(len(topology(clusters)))
             tree, files = base.base(), mirror.files()
             keeper.clean(self.state)
             self.state.mkdir(parents=True, mode=0o700)

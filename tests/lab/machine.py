@@ -1,5 +1,6 @@
 """What the lab needs of the machine it runs on: root, Debian packages, room on a disk, a mirror, a Python 3.11."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ PACKAGES = {
     "systemd-container": "systemd-nspawn",
     "util-linux": "nsenter",
 }
+# inotify instances that a booted host takes: measured, with systemd, dbus and logind in it.
+WATCHES = 6
 
 
 def missing_packages():
@@ -67,6 +70,28 @@ def check():
     names = missing_packages()
     if names:
         raise LabError(f"missing packages: {' '.join(names)}; run `tests/lab/lab deps` to install them")
+
+
+def require_watches(hosts):
+    """
+    Find out whether as many hosts can boot: each systemd takes some of the inotify instances that root may have.
+
+    Raises:
+        LabError: when they are too few; a host would hang in its boot, and say nothing that helps.
+    """
+    libc, taken = ctypes.CDLL(None), []
+    try:
+        while len(taken) < WATCHES * hosts:
+            descriptor = libc.inotify_init1(os.O_CLOEXEC)
+            if descriptor < 0:
+                raise LabError(
+                    f"{hosts} hosts need {WATCHES * hosts} inotify instances, {len(taken)} are free: end another "
+                    "lab, or allow more with `sysctl fs.inotify.max_user_instances=512`"
+                )
+            taken.append(descriptor)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def mirrors():
