@@ -17,7 +17,7 @@ master_start_timeout               primary_start_timeout, as it is called since 
 wal_keep_segments: 8               wal_keep_size: 128MB, which is the same since PostgreSQL 13
 unix_socket_directories: /tmp/     /run/postgresql: nobody else can put a socket there
 memory settings in bootstrap.dcs   in the host's own part: hosts may differ
-superuser by TCP                   by the socket (use_unix_socket) and `peer`: no password to check
+own connections by TCP              by the socket: `peer` for the superuser; pg_hba needs no line for localhost
 =================================  ====================================================================================
 """
 
@@ -135,6 +135,7 @@ def document(settings, secrets, shared, host):
             "listen": f"0.0.0.0:{postgres['port']}",
             "connect_address": f"{address}:{postgres['port']}",
             "use_unix_socket": True,
+            "use_unix_socket_repl": True,
             "data_dir": postgres["data_dir"],
             "bin_dir": postgres["bin_dir"],
             "pgpass": f"{config_dir}/pgpass",
