@@ -29,11 +29,8 @@
 Every secret is stored on the master:
   pgha_secrets.stored: []
 
-The formula's modules are on all hosts:
-  {{- stage(plan.hosts, ["pgha.modules"], [{"pgha_secrets": "Every secret is stored on the master"}]) }}
-
 Nothing stands in the way on any host:
-  {{- stage(plan.hosts, ["pgha.preflight"], [{"salt": "The formula's modules are on all hosts"}]) }}
+  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"], [{"pgha_secrets": "Every secret is stored on the master"}]) }}
 
 {%- for datacenter, servers in plan.datacenters.items() %}
 
