@@ -63,7 +63,7 @@ def watch(timeout=3600):
     timeout
         Seconds after which it gives up.
 
-    Returns True when the orchestration succeeded, else raises CommandExecutionError.
+    Raises CommandExecutionError when the orchestration failed, so that the exit code says it.
 
     CLI Example:
 
@@ -81,7 +81,7 @@ def watch(timeout=3600):
             if ended is False:
                 raise CommandExecutionError("The orchestration failed; its own output says where and why")
             if ended:
-                return True
+                return
     raise CommandExecutionError(f"No orchestration ended within {timeout} s")
 
 

@@ -41,8 +41,7 @@ Consul of {{ datacenter }} has its quorum and denies by default:
 {%- for cluster, hosts in plan.clusters.items() %}
 
 PostgreSQL and Patroni are installed on the hosts of {{ cluster }}:
-  {{- stage(hosts, ["pgha.hosts", "pgha.postgres.install", "pgha.patroni.install", "pgha.vip.install", "pgha.consul.install"],
-            [{"salt": "Nothing stands in the way on any host"}], parallel=True) }}
+  {{- stage(hosts, ["pgha.packages"], [{"salt": "Nothing stands in the way on any host"}], parallel=True) }}
 {%- endfor %}
 
 {%- for cluster, hosts in plan.clusters.items() %}

@@ -1,0 +1,7 @@
+# What a database host installs while the Consul servers form their quorum: everything that needs no Consul.
+include:
+  - pgha.hosts
+  - pgha.postgres.install
+  - pgha.patroni.install
+  - pgha.vip.install
+  - pgha.consul.install
