@@ -9,7 +9,8 @@ from salt.exceptions import CommandExecutionError
 
 #: Seconds: the members are on one network, so whoever does not answer in this time is in trouble.
 _TIMEOUT = 5
-_CONSUL = "http://127.0.0.1:8500/v1"
+#: The agent of this host.
+CONSUL = "http://127.0.0.1:8500/v1"
 
 
 def version():
@@ -266,7 +267,7 @@ def _api(method, path, address=None, protected=False, **kwargs):
 def _consul(method, path, **kwargs):
     headers = {"X-Consul-Token": __salt__["pgha.secrets"]()["patroni"]["secret"]}
     try:
-        return requests.request(method, _CONSUL + path, headers=headers, timeout=10, **kwargs)
+        return requests.request(method, CONSUL + path, headers=headers, timeout=10, **kwargs)
     except requests.RequestException as error:
         raise CommandExecutionError(
             f"Consul's agent on this host does not answer: {error}; see systemctl status consul"

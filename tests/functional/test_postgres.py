@@ -1,0 +1,90 @@
+"""The modules of PostgreSQL against a real server of version 18 that knows neither lz4 nor ICU."""
+
+import subprocess
+
+import pytest
+from functional.patroni_hosts import USER, Member, listening, server, settings, traversable
+from salt.exceptions import CommandExecutionError
+
+
+@pytest.fixture(scope="module")
+def base():
+    with traversable() as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def binaries(base):
+    return server(base / "server")
+
+
+@pytest.fixture
+def member(base, loader, binaries, tmp_path):
+    """A function (**settings of the section postgres) -> a host with the server installed, and nothing running."""
+
+    def build(**postgres):
+        place = base / tmp_path.name
+        return Member(place, loader, settings(place, loader, binaries, postgres=postgres))
+
+    return build
+
+
+def initdb(host, place):
+    command = ["runuser", "-u", USER, "--", f"{host.settings['postgres']['bin_dir']}/initdb", "--no-sync", "-D", place]
+    subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+
+def test_server_says_what_it_refuses(member):
+    given = {"work_mem": "32MB", "wal_compression": "lz4", "nonsense": "1", "max_connections": "0", "ext.own": "x"}
+    refused = member().call("pgha_postgres.unknown_parameters", given)
+    assert set(refused) == {"wal_compression", "nonsense", "max_connections"}
+    assert "outside the valid range" in refused["max_connections"]
+    assert member().call("pgha_postgres.unknown_parameters", {"work_mem": "32MB"}) == {}
+
+
+def test_tuned_parameters_suit_this_server(member):
+    found = member().call("pgha_postgres.parameters")
+    assert found["source"] == "calculated"
+    assert set(found["left_out"]) == {"wal_compression", "default_toast_compression"}
+    assert found["host"]["effective_cache_size"] == "512MB"
+    assert member().call("pgha_postgres.unknown_parameters", {**found["host"]}) == {}
+
+
+def test_parameter_of_the_users_that_this_server_refuses(member):
+    with pytest.raises(CommandExecutionError, match="default_toast_compression = 'lz4'"):
+        member(parameters={"default_toast_compression": "lz4"}).call("pgha_postgres.parameters")
+
+
+def test_block_of_the_package_is_found_where_there_is_one(member, binaries):
+    host = member(package_data_dir=str(binaries.parent / "share"))
+    (binaries.parent / "share/postgresql.conf").write_text((binaries.parent / "share/pgpro_tune.conf").read_text())
+    found = host.call("pgha_postgres.parameters")
+    assert found["source"] == "pgpro_tune"
+    assert found["host"]["effective_io_concurrency"] == 200
+    assert "max_connections" not in found["host"]
+
+
+def test_data_directory_is_told_by_its_control_file(member):
+    host = member()
+    place = host.settings["postgres"]["data_dir"]
+    assert host.call("pgha_postgres.data_directory")["empty"] is True
+    initdb(host, place)
+    found = host.call("pgha_postgres.data_directory")
+    assert (found["empty"], found["version"], found["patroni"], found["running"]) == (False, "18", False, False)
+    assert found["identifier"].isdigit()
+
+
+def test_whoever_has_the_port_is_named(member):
+    host = member(port=54321)
+    assert host.call("pgha_postgres.listeners") == []
+    assert host.must("port_free", "x", kind="pgha_postgres")["changes"] == {}
+    with listening("127.77.0.99", 54321):
+        ret = host.state("port_free", "x", kind="pgha_postgres")
+    assert ret["result"] is False
+    assert "127.77.0.99:54321" in ret["comment"]
+    assert "python" in ret["comment"]
+
+
+def test_locales_are_compared_with_those_of_the_host(member):
+    missing = member().call("pgha_postgres.missing_locales", ["C.UTF-8", "C.utf8", "xx_YY.UTF-8", "POSIX"])
+    assert missing == ["xx_YY.UTF-8"]
