@@ -17,7 +17,7 @@ include:
       - sls: pgha.postgres.install
 {%- endfor %}
 
-{%- set above = postgres.data_dir.rpartition("/")[0] %}
+{%- set above = postgres.data_dir.rpartition("/")[0] or "/" %}
 
 {#- Made when it is missing; a mount point, say, keeps its owner and mode. #}
 {{ above }} has room for the data directory:
