@@ -1,10 +1,9 @@
 # A database host, complete.
 include:
   - pgha.role
-  - pgha.hosts
+  - pgha.packages
   - pgha.postgres
-  - pgha.patroni.install
-  - pgha.vip.install
   - pgha.consul
   - pgha.patroni
   - pgha.vip
+  - pgha.patroni.writes

@@ -10,14 +10,15 @@
 {%- set plan = salt["pgha.plan"]() %}
 {%- do salt["pgha.lock"]() %}
 
-{%- macro stage(hosts, sls, requires, parallel=False) %}
+{#- timeout: seconds until Salt asks whether a silent host still works. The first stage is short and meets every host, so a
+    missing one is named soon; later a host that is busy with its own stage must not look like a missing one. -#}
+{%- macro stage(hosts, sls, requires, parallel=False, timeout=300) %}
   salt.state:
     - tgt: {{ hosts | json }}
     - tgt_type: list
     - sls: {{ sls | json }}
     - queue: True
-    # A host that is busy with its own stage may be late to say so; it is not gone for that.
-    - timeout: 300
+    - timeout: {{ timeout }}
     {%- if parallel %}
     - parallel: True
     {%- endif %}
@@ -30,7 +31,8 @@ Every secret is stored on the master:
   pgha_secrets.stored: []
 
 Nothing stands in the way on any host:
-  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"], [{"pgha_secrets": "Every secret is stored on the master"}]) }}
+  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"], [{"pgha_secrets": "Every secret is stored on the master"}],
+            timeout=15) }}
 
 {%- for datacenter, servers in plan.datacenters.items() %}
 

@@ -97,7 +97,8 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
     pillar = pillar_of(variant, minion_id)
     of_role = "pgha.dcs" if "dcs" in minion_id else "pgha.db"
     not_mine = {"pgha.db", "pgha.consul.acl"} if of_role == "pgha.db" else {"pgha.dcs"}
-    components = ("pgha.postgres", "pgha.patroni", "pgha.vip", "pgha.db", "pgha.packages") if of_role == "pgha.dcs" else ("pgha.dcs",)
+    of_databases = ("pgha.postgres", "pgha.patroni", "pgha.vip", "pgha.db", "pgha.packages")
+    components = of_databases if of_role == "pgha.dcs" else ("pgha.dcs",)
     for name in sls_names():
         if name.startswith(components) or (name in not_mine and name != of_role):
             continue
