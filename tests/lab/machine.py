@@ -30,6 +30,7 @@ PACKAGES = {
 }
 # inotify instances that a booted host takes: measured, with systemd, dbus and logind in it.
 WATCHES = 6
+LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 def missing_packages():
@@ -74,21 +75,38 @@ def check():
 
 def require_watches(hosts):
     """
-    Find out whether as many hosts can boot: each systemd takes some of the inotify instances that root may have.
+    See to it that as many hosts can boot: each systemd takes some of the inotify instances that root may have.
+
+    Where they are too few the limit is raised, until the machine's next boot: without them a host hangs in its own.
 
     Raises:
-        LabError: when they are too few; a host would hang in its boot, and say nothing that helps.
+        LabError: when it cannot be raised.
     """
+    wanted = WATCHES * hosts
+    free = free_watches(wanted)
+    if free >= wanted:
+        return
+    limit = int(LIMIT.read_text()) + wanted - free
+    try:
+        LIMIT.write_text(f"{limit}\n")
+    except OSError as error:
+        raise LabError(
+            f"{hosts} hosts need {wanted} inotify instances, {free} are free, the limit cannot be raised ({error}): "
+            f"end another lab, or set fs.inotify.max_user_instances to {limit} on the machine itself"
+        ) from None
+    say(f"fs.inotify.max_user_instances is raised to {limit} until the next boot: {hosts} hosts need {wanted}")
+
+
+def free_watches(wanted):
+    """How many inotify instances root can still have, ``wanted`` at the most."""
     libc, taken = ctypes.CDLL(None), []
     try:
-        while len(taken) < WATCHES * hosts:
+        while len(taken) < wanted:
             descriptor = libc.inotify_init1(os.O_CLOEXEC)
             if descriptor < 0:
-                raise LabError(
-                    f"{hosts} hosts need {WATCHES * hosts} inotify instances, {len(taken)} are free: end another "
-                    "lab, or allow more with `sysctl fs.inotify.max_user_instances=512`"
-                )
+                break
             taken.append(descriptor)
+        return len(taken)
     finally:
         for descriptor in taken:
             os.close(descriptor)
