@@ -4,7 +4,7 @@ What the clusters are doing, put together from what the hosts told, and as table
 Pure functions: the runner ``pgha.status`` asks the hosts.
 """
 
-SEEN_AS_GOOD = ("running", "streaming", "in archive recovery")
+LEADERS = ("leader", "standby_leader")
 
 
 def summary(plan, told):
@@ -54,15 +54,15 @@ def _cluster(name, hosts, told, faults):
         for member in answer.get("members") or []:
             members.setdefault(member["name"], member)
     holders = sorted(answer["name"] for answer in answers.values() if answer.get("holds_vip"))
-    leaders = sorted(member["name"] for member in members.values() if member["role"] in ("leader", "standby_leader"))
+    leaders = sorted(member["name"] for member in members.values() if member["role"] in LEADERS)
     if not leaders:
         faults.append(f"{name}: no leader")
     names = {answer["name"] for answer in answers.values()}
     for lost in sorted(names - set(members)):
         faults.append(f"{name}: {lost} is no member; see journalctl -u patroni there")
     for member in members.values():
-        if member["state"] not in SEEN_AS_GOOD:
-            faults.append(f"{name}: {member['name']} is {member['state']}")
+        if member["state"] != ("running" if member["role"] in LEADERS else "streaming"):
+            faults.append(f"{name}: {member['name']} ({member['role']}) is {member['state']}")
         if member.get("pending_restart"):
             faults.append(f"{name}: {member['name']} waits for a restart to apply a setting")
     vip = next((answer["vip"] for answer in answers.values() if answer.get("vip")), None)

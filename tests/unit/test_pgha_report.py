@@ -72,6 +72,7 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
             {"db1": database("db1", state="start failed"), "db2": database("db2", state="start failed")},
             "is start failed",
         ),
+        ({"db1": database("db1", state="running")}, "db2 (replica) is running"),
         ({"db1": database("db1", pending_restart=True)}, "db2 waits for a restart"),
         ({"db1": database("db1", leader=""), "db2": database("db2", leader="")}, "one: no leader"),
     ],
