@@ -98,7 +98,7 @@ def dynamic_config():
     """
     response = _api("GET", "/config")
     if response.status_code != 200:
-        raise CommandExecutionError(f"There is no dynamic configuration yet: {response.status_code} {response.text}")
+        raise CommandExecutionError(f"There is no dynamic configuration yet: HTTP {response.status_code}")
     return response.json()
 
 

@@ -4,6 +4,7 @@ Patroni's environment and configuration as desired states, and the gates of its 
 
 import time
 
+import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 #: Seconds between two looks at what is waited for.
@@ -190,7 +191,7 @@ def dcs_configured(name):
     try:
         parameters = __salt__["pgha_postgres.parameters"]()
         declared = __utils__["pgha_patroni.dynamic"](__salt__["pgha.settings"](), parameters["shared"])
-        live = __salt__["pgha_patroni.dynamic_config"]()
+        live = _dynamic_config()
         patch = __utils__["pgha_patroni.differences"](declared, live)
         if not patch:
             return ret
@@ -204,6 +205,14 @@ def dcs_configured(name):
     if left:
         return _failed(ret, f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
     return {**ret, "comment": "It was changed; every member follows, and says by itself if a restart is pending."}
+
+
+def _dynamic_config():
+    """The live configuration; a member that has just become the leader does not see it before its next loop."""
+    if __opts__["test"]:
+        return __salt__["pgha_patroni.dynamic_config"]()
+    timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
+    return pgha_wait.until(__salt__["pgha_patroni.dynamic_config"], timeout, "Patroni shows its dynamic configuration")
 
 
 def serves_writes(name, timeout):

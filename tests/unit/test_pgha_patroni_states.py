@@ -14,7 +14,7 @@ SETTINGS = {
         "vip": {"address": "198.51.100.40"},
     },
     "postgres": {"user": "postgres", "group": "postgres"},
-    "patroni": {"config_dir": "/etc/patroni"},
+    "patroni": {"config_dir": "/etc/patroni", "loop_wait": 0},
 }
 PARAMETERS = {"shared": {}, "host": {}, "source": "pgpro_tune", "left_out": {"wal_compression": "no lz4"}}
 LEADER = {"state": "running", "role": "primary", "timeline": 1}
@@ -308,7 +308,8 @@ def test_change_that_does_not_last_fails(configuration):
 
 def test_configuration_of_a_silent_patroni_fails_but_not_in_a_dry_run(configuration):
     ret, _ = configuration({}, dynamic_config=fail("does not answer"))
-    assert (ret["result"], ret["comment"]) == (False, "does not answer")
+    assert ret["result"] is False
+    assert "does not answer" in ret["comment"]
     ret, _ = configuration({}, test=True, member=lambda: None)
     assert ret["result"] is None
 
