@@ -1,0 +1,135 @@
+"""A cluster of the lab as its tests see it: members, leader, addresses, services, and connections to it."""
+
+import contextlib
+import json
+import urllib.request
+
+import psycopg
+from integration import formula
+from lab.tools import LabError, wait_for
+
+UNITS = ("consul", "patroni", "vip-manager")
+
+
+class Cluster:
+    """One database cluster with the Consul servers that it uses."""
+
+    def __init__(self, lab, name="test", vip="198.51.100.40"):
+        self.lab, self.name, self.vip = lab, name, vip
+        self.db = [lab[f"{name}-db{n}"] for n in (1, 2, 3)]
+        self.dcs = [lab[f"test-dcs{n}"] for n in (1, 2, 3)]
+
+    @property
+    def hosts(self):
+        """All its hosts, the servers of Consul first."""
+        return [*self.dcs, *self.db]
+
+    def members(self):
+        """The list of members that the first Patroni which answers gives; [] when none does."""
+        for host in self.db:
+            with contextlib.suppress(OSError, ValueError):
+                if host.pid() is not None:
+                    with urllib.request.urlopen(f"http://{host.address}:8008/cluster", timeout=2) as answer:
+                        return json.load(answer)["members"]
+        return []
+
+    def leader(self):
+        """The host that leads, waited for."""
+
+        def found():
+            return [member["name"] for member in self.members() if member["role"] == "leader"]
+
+        return self.lab[wait_for(found, timeout=60, what=f"{self.name} has a leader")[0]]
+
+    def replicas(self):
+        """The hosts that do not lead."""
+        leader = self.leader()
+        return [host for host in self.db if host is not leader]
+
+    def holders(self):
+        """Names of the hosts that have the virtual IP."""
+        return [host.name for host in self.db if self.vip in host.addresses()]
+
+    def timeline(self):
+        """The timeline of the leader."""
+        return next(member["timeline"] for member in self.members() if member["role"] == "leader")
+
+    def why_not_healthy(self):
+        """What is missing to a whole cluster in words, or None: one leader with the address, and all others stream."""
+        members = self.members()
+        if len(members) != len(self.db):
+            return f"members are {[member['name'] for member in members]}"
+        leaders = [member["name"] for member in members if member["role"] == "leader"]
+        states = {member["name"]: member["state"] for member in members}
+        if len(leaders) != 1 or states.pop(leaders[0]) != "running" or set(states.values()) != {"streaming"}:
+            return f"members are {[(m['name'], m['role'], m['state']) for m in members]}"
+        if len({member.get("timeline") for member in members}) != 1:
+            return f"timelines are {[(m['name'], m.get('timeline')) for m in members]}"
+        if self.holders() != leaders:
+            return f"the virtual IP is on {self.holders()}, the leader is {leaders}"
+        return None
+
+    def wait_healthy(self, timeout=150):
+        """Wait until the cluster is whole; fails with what is missing."""
+        try:
+            wait_for(lambda: self.why_not_healthy() is None, timeout=timeout, what="whole", interval=0.2)
+        except LabError:
+            raise AssertionError(f"{self.name} is not whole after {timeout} s: {self.why_not_healthy()}") from None
+
+    def services(self, units=UNITS):
+        """For each host and unit what changes with a restart: (state, main PID, the moment it became active)."""
+        return {(host.name, unit): service(host, unit) for host in self.hosts for unit in units}
+
+    def psql(self, host, sql, database="postgres"):
+        """The result of ``sql`` on ``host``, asked through the socket as a DBA does there; text without a frame."""
+        shell = 'psql -XAtq -v ON_ERROR_STOP=1 -d "$0" -c "$1"'
+        words = [
+            "/usr/sbin/runuser",
+            "-u",
+            "postgres",
+            "--",
+            "/usr/bin/env",
+            "PGHOST=/run/postgresql",
+            "sh",
+            "-c",
+            shell,
+            database,
+            sql,
+        ]
+        path = "/opt/pgpro/1c-18/bin:/usr/lib/postgresql/15/bin:/usr/bin:/bin"
+        return host.run(words, env={"PATH": path}).stdout.strip()
+
+    def connect(self, address=None, **options):
+        """A connection of a client outside to the virtual IP (or ``address``) as the superuser."""
+        secret = formula.store(self.lab, f"cluster-{self.name}")["superuser"]
+        options = {"dbname": "postgres", "user": "postgres", "password": secret, "connect_timeout": 5, **options}
+        return psycopg.connect(host=address or self.vip, autocommit=True, **options)
+
+    def consul(self, *words, host=None):
+        """The output of the command ``consul`` in root's login shell on a server of Consul."""
+        for server in [host] if host else self.dcs:
+            if server.pid() is not None:
+                return server.run(["bash", "-lc", 'consul "$@"', "consul", *words]).stdout
+        raise AssertionError("every server of Consul is off")
+
+    def voters(self):
+        """{name: role} of the voters in raft, as the leader sees them."""
+        rows = [line.split() for line in self.consul("operator", "raft", "list-peers").splitlines()[1:]]
+        return {row[0]: row[3] for row in rows if row[4] == "true"}
+
+    def dcs_leader(self):
+        """The host that leads Consul."""
+        return self.lab[next(name for name, role in self.voters().items() if role == "leader")]
+
+
+def service(host, unit):
+    """What changes with a restart of ``unit``: (state, main PID, the moment it became active)."""
+    names = ("ActiveState", "MainPID", "ActiveEnterTimestampMonotonic")
+    shown = host.run(["systemctl", "show", unit, *(f"-p{name}" for name in names)]).stdout
+    values = dict(line.split("=", 1) for line in shown.splitlines())
+    return tuple(values[name] for name in names)
+
+
+def main_pid(host, unit):
+    """The main PID of a unit, in the host's own numbering."""
+    return service(host, unit)[1]

@@ -1,0 +1,91 @@
+"""The lab, the cluster on it, and the table of outages that the run ends with."""
+
+import pytest
+from integration import formula
+from integration.cluster import Cluster
+from integration.ledger import Ledger, Observer
+from lab import Lab
+
+OUTAGES = []
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The lab that `tests/lab/lab run --clusters 2` brought up around this process."""
+    lab = Lab()
+    assert lab.inside(), "run it in the lab: tests/run tests/integration"
+    assert "test2-db3" in lab.hosts, "the lab has one cluster; these tests need `lab run --clusters 2`"
+    return lab
+
+
+@pytest.fixture(scope="session")
+def pillar(lab):
+    """The pillar on the master, with nothing over the lab's own at first."""
+    pillar = formula.Pillar(lab)
+    pillar.put({})
+    return pillar
+
+
+@pytest.fixture(scope="session")
+def bare(lab, pillar):
+    """A lab in which nothing was deployed before."""
+    used = lab.master.run(["test", "-e", formula.STORE], check=False).returncode == 0
+    assert not used, "the lab has been used: tests/lab/lab down, then again"
+    lab.wait_ready()
+    lab.salt("salt-run", "saltutil.sync_all")
+    return lab
+
+
+@pytest.fixture(scope="session")
+def cluster(lab, pillar):
+    """The first cluster, deployed: by the tests before, or here when a test is run alone."""
+    cluster = Cluster(lab)
+    if cluster.why_not_healthy():
+        lab.salt("salt-run", "saltutil.sync_all")
+        done = formula.run(lab)
+        assert done.code == 0, done.text
+    cluster.wait_healthy()
+    return cluster
+
+
+@pytest.fixture
+def ledger(cluster):
+    """A ledger that writes during the test; at its end every acknowledged write has to be there exactly once."""
+    cluster.wait_healthy()
+    with Ledger(cluster) as ledger:
+        yield ledger
+    ledger.check()
+
+
+@pytest.fixture
+def observer(cluster):
+    """Looks during the test where the virtual IP is; at its end it must never have been on two hosts."""
+    with Observer(cluster) as observer:
+        yield observer
+    assert observer.looks > 0
+    assert not observer.overlaps, f"the virtual IP was on two hosts for {observer.overlaps} s"
+
+
+@pytest.fixture
+def measured(request, ledger, observer):
+    """A function: notes the outage that the ledger saw, for the table at the end; fails when it is over ``limit`` s."""
+
+    def note(what, limit):
+        outage = ledger.outage()
+        OUTAGES.append((what, outage, limit, len(ledger.ok), len(ledger.info), observer.looks, observer.overlaps))
+        assert outage <= limit, f"{what}: {outage:.1f} s without a write, {limit} s at most were promised"
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what the faults cost."""
+    if not OUTAGES:
+        return
+    terminalreporter.section("outages as a client saw them")
+    terminalreporter.write_line(
+        f"{'fault':58} {'outage':>8} {'limit':>7} {'acked':>7} {'open':>5} {'looks at the VIP':>17}"
+    )
+    for what, outage, limit, ok, info, looks, overlaps in OUTAGES:
+        line = f"{what:58} {outage:6.2f} s {limit:5.0f} s {ok:7} {info:5} {looks:17}"
+        terminalreporter.write_line(line + (f"  on two hosts for {overlaps} s" if overlaps else ""))

@@ -1,0 +1,119 @@
+"""What a person does with the formula on the lab: the pillar, the main job, and what a run changed."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass, field
+
+from lab.tools import wait_for
+
+STORE = "/var/lib/pgha"
+
+
+class Pillar:
+    """The lab's own pillar with something on top of it."""
+
+    def __init__(self, lab):
+        self.master = lab.master
+
+    def put(self, pgha):
+        """Merge ``pgha`` (a mapping) over the lab's pillar; what an earlier call put there is gone."""
+        self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": pgha}))
+        self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
+
+
+@dataclass
+class Run:
+    """An orchestration, or another job of Salt, that has ended."""
+
+    code: int
+    out: str
+    err: str
+    states: dict = field(default_factory=dict)
+
+    @property
+    def text(self):
+        """Everything it said."""
+        return self.out + self.err
+
+    def failed(self):
+        """A line for each stage that did not succeed."""
+        return [f"{name}: {state['comment']}" for name, state in self.states.items() if state["result"] is not True]
+
+    def changed(self):
+        """A line for everything that was changed, or in a dry run would be: on the master, and on each host."""
+        lines = []
+        for name, state in self.states.items():
+            changes = state["changes"]
+            if "ret" not in changes:
+                lines += [f"master: {name}: {changes}"] if changes else []
+                continue
+            for host, states in changes["ret"].items():
+                lines += changed_states(host, states)
+        return lines
+
+
+def changed_states(host, states):
+    """The lines of Run.changed for one host; what is no mapping of states is an error, and a line too."""
+    if not isinstance(states, dict):
+        return [f"{host}: {states}"]
+    return [
+        f"{host}: {state.get('__id__')}: {state['changes']}"
+        for state in states.values()
+        if state["changes"] or state["result"] is not True
+    ]
+
+
+def run(lab, *arguments, timeout=600):
+    """Run the main job on the master and return its Run."""
+    command = ["salt-run", "state.orchestrate", "pgha", *arguments, "--out=json"]
+    done = lab.salt(*command, check=False, timeout=timeout)
+    return Run(done.returncode, done.stdout, done.stderr, _states(done.stdout))
+
+
+def _states(text):
+    with contextlib.suppress(ValueError, KeyError, AttributeError):
+        by_host = json.loads(text[text.index("{") :])["data"]
+        return {state["__id__"]: state for states in by_host.values() for state in states.values()}
+    return {}
+
+
+def run_until(lab, reached, *, what, timeout=240):
+    """
+    Start the main job and kill it with everything it forked, without a warning, as soon as ``reached()`` is true.
+
+    Raises:
+        AssertionError: when it ended before.
+        LabError: when it is not reached within ``timeout`` seconds.
+    """
+    command = ["salt-run", "state.orchestrate", "pgha"]
+    output = subprocess.DEVNULL
+    process = lab.master.popen(command, stdout=output, stderr=output, stdin=output, start_new_session=True)
+
+    def seen():
+        assert process.poll() is None, f"the run ended with {process.returncode} before: {what}"
+        return reached()
+
+    try:
+        wait_for(seen, timeout=timeout, what=what, interval=0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def working_on(host, sls):
+    """Whether the minion of ``host`` is applying the state ``sls`` right now."""
+    done = host.run(["grep", "-rqsF", sls, "/var/cache/salt/minion/proc"], check=False)
+    return done.returncode == 0
+
+
+def idle(hosts):
+    """Whether no minion of ``hosts`` has a job left; a killed run leaves its jobs to the minions."""
+    return not any(working_on(host, "pgha.") for host in hosts)
+
+
+def store(lab, name):
+    """What the master's store holds in the file ``name``.json."""
+    return json.loads(lab.master.read(f"{STORE}/{name}.json"))

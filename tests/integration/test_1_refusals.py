@@ -1,0 +1,46 @@
+"""What cannot work is refused before a host is touched, and named."""
+
+from integration import formula
+
+
+def touched(lab):
+    """Names of the hosts that have anything of the formula's."""
+    paths = ["/etc/consul.d", "/etc/patroni", "/opt/patroni", "/opt/consul", "/pgdata", "/etc/vip-manager"]
+    script = 'for path; do test ! -e "$path" || echo "$path"; done; grep -l pgha: /etc/hosts'
+    return [
+        host.name for host in lab.hosts.values() if host.run(["sh", "-c", script, "sh", *paths], check=False).stdout
+    ]
+
+
+def test_a_bad_pillar_is_refused_with_all_faults_at_once_and_no_host_is_touched(bare, pillar):
+    pillar.put(
+        {
+            "patroni": {"ttl": 15, "loop_weight": 10},
+            "datacenters": {"test-dcs-cluster": {"servers": {"test-dcs4": "198.51.100.14"}}},
+            "clusters": {"test": {"vip": "198.51.100.40", "hosts": {"test-db3": "198.51.100.21"}}},
+        }
+    )
+    try:
+        run = formula.run(bare)
+    finally:
+        pillar.put({})
+    assert run.code == 1
+    for fault in ("ttl", "loop_weight", "4 servers", "198.51.100.40", "198.51.100.21"):
+        assert fault in run.text, f"{fault} is not named in {run.text}"
+    assert touched(bare) == []
+
+
+def test_a_host_whose_minion_is_silent_is_named_and_no_host_is_touched(bare):
+    silent = bare["test-db3"]
+    silent.run(["systemctl", "stop", "salt-minion"])
+    try:
+        run = formula.run(bare)
+    finally:
+        silent.run(["systemctl", "start", "salt-minion"])
+        bare.wait_ready()
+    assert run.code == 1
+    # Its peers missed it as well; one line says that it is the host which gave no answer, and there is no other such.
+    silent_ones = [line.strip() for line in "\n".join(run.failed()).splitlines() if "did not return" in line]
+    assert len(silent_ones) == 1, run.text
+    assert "test-db3" in silent_ones[0]
+    assert touched(bare) == []

@@ -1,0 +1,33 @@
+"""A run over a healthy cluster changes nothing and restarts nothing; so do highstate and a dry run."""
+
+import json
+
+from integration import formula
+
+
+def test_a_second_run_changes_and_restarts_nothing(cluster):
+    before = cluster.services()
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert not run.failed()
+    assert run.changed() == []
+    assert cluster.services() == before
+
+
+def test_a_dry_run_finds_nothing_to_do(cluster):
+    before = cluster.services()
+    run = formula.run(cluster.lab, "test=True")
+    assert run.code == 0, run.text
+    assert run.changed() == []
+    assert cluster.services() == before
+
+
+def test_highstate_by_role_changes_nothing_either(cluster):
+    names = ",".join(host.name for host in cluster.hosts)
+    done = cluster.lab.salt("salt", "-L", names, "state.highstate", "--out=json", "--static", "-t", "120", check=False)
+    answers = json.loads(done.stdout[done.stdout.index("{") :])
+    assert sorted(answers) == sorted(host.name for host in cluster.hosts)
+    assert done.returncode == 0, done.stdout
+    for host, states in answers.items():
+        assert len(states) > 15, f"{host} applied only {list(states)}"
+        assert formula.changed_states(host, states) == []
