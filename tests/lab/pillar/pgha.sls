@@ -5,10 +5,11 @@ pgha:
     version: 1.8.7
     url: {{ parts.mirror }}/consul/consul_{version}_linux_amd64.zip
     hashes: {{ parts["consul"] | json }}
-  postgres:
-    repo:
-      name: deb {{ parts.mirror }}/pgpro/1c/1c-{version}/debian bookworm main
-      key_url: {{ parts.mirror }}/pgpro/1c/1c-{version}/keys/GPG-KEY-POSTGRESPRO
+  distributions:
+    postgrespro-1c:
+      repo:
+        name: deb {{ parts.mirror }}/pgpro/1c/1c-{version}/debian bookworm main
+        key_url: {{ parts.mirror }}/pgpro/1c/1c-{version}/keys/GPG-KEY-POSTGRESPRO
   patroni:
     find_links: {{ parts.mirror }}/wheels/
   vip:
