@@ -105,9 +105,12 @@ def dynamic_config():
 def patch_config(patch):
     """
     Change the dynamic configuration (``PATCH /config``) and return it as it is afterwards. All members follow at once.
+    None: somebody else changed it at the same moment (HTTP 409), and nothing was done.
 
     patch
         What differs, as nested mappings; null takes a key away.
+
+    Raises CommandExecutionError when Patroni does not answer or refuses it.
 
     CLI Example:
 
@@ -116,6 +119,8 @@ def patch_config(patch):
         salt 'test-db1' pgha_patroni.patch_config '{"ttl": 30}'
     """
     response = _api("PATCH", "/config", json=patch, protected=True)
+    if response.status_code == 409:
+        return None
     if response.status_code != 200:
         raise CommandExecutionError(
             f"Patroni refused the dynamic configuration: {response.status_code} {response.text}"

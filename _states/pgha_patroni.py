@@ -2,13 +2,11 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
-import time
-
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
-#: Seconds between two looks at what is waited for.
-_POLL = 0.2
+#: Seconds that members which send the same change at the same moment get to notice it.
+_CONFLICT = 10
 
 
 def environment(name):
@@ -132,23 +130,14 @@ def leader_elected(name, timeout, first=False):
         return ret
     if __opts__["test"]:
         return {**ret, "comment": "The run would wait for the first leader." if not _consul_answers() else ""}
-    seen = {"error": None}
-
-    def initialized():
-        try:
-            found = __salt__["pgha_patroni.dcs"]()
-        except CommandExecutionError as error:
-            seen["error"] = str(error)
-            return False
-        seen["error"] = None
-        # The key is there, but empty, while the first member runs initdb.
-        return bool(found["initialize"])
-
-    if _wait(initialized, timeout):
-        return {**ret, "comment": "The cluster is initialised."}
     founder = __salt__["pgha.settings"]()["cluster"]["hosts"][0]["name"]
-    late = f"No cluster was founded within {timeout} s: see journalctl -u patroni and Patroni's log on {founder}."
-    return _failed(ret, seen["error"] or late)
+    what = f"{founder} founds the cluster (journalctl -u patroni and Patroni's log on {founder} say why)"
+    try:
+        # The key is there, but empty, while the first member runs initdb.
+        pgha_wait.until(lambda: __salt__["pgha_patroni.dcs"]()["initialize"], timeout, what)
+    except CommandExecutionError as error:
+        return _failed(ret, str(error))
+    return {**ret, "comment": "The cluster is initialised."}
 
 
 def streaming(name, timeout):
@@ -172,7 +161,9 @@ def streaming(name, timeout):
             seen["woken"] = _leader_woken()
         return False
 
-    if not _wait(healthy, 0 if __opts__["test"] else timeout):
+    try:
+        pgha_wait.until(healthy, 0 if __opts__["test"] else timeout, "this member leads or streams")
+    except CommandExecutionError:
         return _failed(ret, _diagnosis(seen["member"], timeout))
     comment = ["It is the leader." if _is_leader(seen["member"]) else "It streams from the leader."]
     if seen["member"].get("pending_restart"):
@@ -198,13 +189,23 @@ def dcs_configured(name):
         ret["changes"] = __utils__["pgha_patroni.changes"](patch, live)
         if __opts__["test"]:
             return {**ret, "result": None, "comment": "It would be changed on the living cluster."}
-        after = __salt__["pgha_patroni.patch_config"](patch)
-        left = __utils__["pgha_patroni.differences"](declared, after)
+        left = __utils__["pgha_patroni.differences"](declared, _patched(declared))
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     if left:
         return _failed(ret, f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
     return {**ret, "comment": "It was changed; every member follows, and says by itself if a restart is pending."}
+
+
+def _patched(declared):
+    """Send what differs from ``declared`` and return what is there then; another member may be sending the same."""
+
+    def sent():
+        live = __salt__["pgha_patroni.dynamic_config"]()
+        patch = __utils__["pgha_patroni.differences"](declared, live)
+        return __salt__["pgha_patroni.patch_config"](patch) if patch else live
+
+    return pgha_wait.until(sent, _CONFLICT, "Patroni takes the change of its dynamic configuration")
 
 
 def _dynamic_config():
@@ -229,15 +230,18 @@ def serves_writes(name, timeout):
         return {**ret, "comment": "Without a virtual IP the leader's host checks this."}
     if __opts__["test"]:
         return {**ret, "comment": "A dry run writes nothing."}
-    seen = {}
 
     def writes():
-        seen["error"] = __salt__["pgha_patroni.write_error"]()
-        return seen["error"] is None
+        error = __salt__["pgha_patroni.write_error"]()
+        if error:
+            raise CommandExecutionError(error)
+        return True
 
-    if _wait(writes, timeout):
-        return ret
-    return _failed(ret, f"No write within {timeout} s: {seen['error']}")
+    try:
+        pgha_wait.until(writes, timeout, "a write through the address of the cluster")
+    except CommandExecutionError as error:
+        return _failed(ret, str(error))
+    return ret
 
 
 def _healthy(member):
@@ -298,16 +302,6 @@ def _consul_answers():
         __salt__["pgha_patroni.dcs"]()
     except CommandExecutionError:
         return False
-    return True
-
-
-def _wait(condition, timeout):
-    """Ask until it is so or ``timeout`` seconds have passed; at least once."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL)
     return True
 
 

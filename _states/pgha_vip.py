@@ -2,13 +2,11 @@
 The virtual IP as a state: vip-manager's configuration, and the address being where the leader is.
 """
 
-import time
-
+import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 CONFIG = "/etc/vip-manager/vip-manager.yml"
 HELPER = "/usr/local/sbin/pgha-vip"
-POLL = 0.2
 
 
 def configured(name=CONFIG):
@@ -73,20 +71,21 @@ def follows_leader(name, timeout=60):
     timeout
         Seconds to wait for it.
     """
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            leads, holds = __salt__["pgha_vip.leads"](), __salt__["pgha_vip.holds"]()
-        except CommandExecutionError as error:
+    seen = {}
+
+    def looked():
+        seen.update(leads=__salt__["pgha_vip.leads"](), holds=__salt__["pgha_vip.holds"]())
+        return seen["leads"] == seen["holds"]
+
+    try:
+        pgha_wait.until(looked, 0 if __opts__["test"] else timeout, "the virtual IP is where the leader is")
+    except CommandExecutionError as error:
+        if not seen:
             return _ret(name, False, str(error))
-        if leads == holds:
-            return _ret(name, True, _where(leads, holds))
         if __opts__["test"]:
-            return _ret(name, None, _where(leads, holds))
-        if time.monotonic() >= deadline:
-            where = _where(leads, holds)
-            return _ret(name, False, f"{where} That is so after {timeout} s: see journalctl -u vip-manager")
-        time.sleep(POLL)
+            return _ret(name, None, _where(**seen))
+        return _ret(name, False, f"{_where(**seen)} That is so after {timeout} s: see journalctl -u vip-manager")
+    return _ret(name, True, _where(**seen))
 
 
 def held_by_leader(name):

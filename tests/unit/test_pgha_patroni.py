@@ -287,8 +287,12 @@ def test_silent_member_is_none_and_a_silent_cluster_an_error(module):
 
 
 def test_refused_change_says_why(module):
-    with pytest.raises(CommandExecutionError, match="409 conflict"):
-        module(lambda *_args: Answer(409, "conflict")).patch_config({"ttl": 1})
+    with pytest.raises(CommandExecutionError, match="400 bad"):
+        module(lambda *_args: Answer(400, "bad")).patch_config({"ttl": 1})
+
+
+def test_a_change_that_somebody_else_forestalled_is_none(module):
+    assert module(lambda *_args: Answer(409, "conflict")).patch_config({"ttl": 1}) is None
 
 
 @pytest.mark.parametrize(("code", "error"), [(0, None), (2, "could not connect")])

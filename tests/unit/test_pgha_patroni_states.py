@@ -52,7 +52,7 @@ def states(loader_module, monkeypatch):
             **(salt or {}),
         }
         module = loader_module("_states/pgha_patroni.py", salt=names, utils=utils, opts={"test": test})
-        monkeypatch.setattr(module, "_POLL", 0)
+        monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
         return module
 
     return build
@@ -298,6 +298,17 @@ def test_only_the_difference_is_sent(configuration, test):
     assert ret["result"] is (None if test else True)
     assert ret["changes"] == {"ttl": {"old": 20, "new": 30}}
     assert sent == ([] if test else [{"ttl": 30}])
+
+
+def test_members_that_send_the_same_at_once_all_succeed(configuration):
+    live, tried = {"ttl": 20, "synchronous_mode": False}, []
+
+    def patch(changed):
+        tried.append(changed)
+        live.update(changed)
+
+    ret, _ = configuration(live, patch_config=patch)
+    assert (ret["result"], tried, live["ttl"]) == (True, [{"ttl": 30}], 30)
 
 
 def test_change_that_does_not_last_fails(configuration):

@@ -316,7 +316,6 @@ def state(loader_module, settings_of):
             "file.file_exists": lambda path: Path(path).exists(),
         }
         module = loader_module("_states/pgha_vip.py", salt=salt, opts={"test": test})
-        module.POLL = 0.01
         module.host = host
         return module
 

@@ -1,0 +1,59 @@
+"""A second database cluster on the same Consul, with Debian's PostgreSQL 15 and Patroni's callback for its address."""
+
+import pytest
+from integration import formula
+from integration.cluster import UNITS, Cluster
+
+SECOND = {
+    "clusters": {
+        "test2": {
+            "vip": {"address": "198.51.100.50/24", "name": "test2-db-cl", "manager": "callback"},
+            "hosts": {f"test2-db{n}": f"198.51.100.{30 + n}" for n in (1, 2, 3)},
+            "postgres": {"distribution": "debian", "version": 15},
+        }
+    },
+}
+
+
+FIRST = {"patroni": {"synchronous_mode": "on"}}
+
+
+@pytest.fixture(scope="module")
+def second(cluster, pillar):
+    pillar.put(FIRST)
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    before = cluster.services()
+    pillar.put({**FIRST, **SECOND})
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert cluster.services() == before, "the first cluster was restarted"
+    touched = [line for line in run.changed() if line.startswith("test-db")]
+    assert touched == [], "the first cluster's hosts were changed"
+    return Cluster(cluster.lab, "test2", "198.51.100.50")
+
+
+def test_it_serves_writes_through_its_own_address(second):
+    second.wait_healthy()
+    with second.connect() as connection:
+        connection.execute("CREATE TABLE here (is_what text)")
+        assert connection.execute("SHOW server_version_num").fetchone()[0].startswith("15")
+
+
+def test_its_address_follows_its_leader_without_a_daemon(second):
+    leader = second.leader()
+    leader.run(["su", "-", "postgres", "-c", f"patronictl switchover test2 --leader {leader.name} --force"])
+    second.wait_healthy()
+    assert second.holders() == [second.leader().name]
+    assert second.leader() is not leader
+    with second.connect() as connection:
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+
+
+def test_a_run_over_both_changes_nothing(second, cluster):
+    units = UNITS[:2]
+    before = (cluster.services(), second.services(units))
+    run = formula.run(second.lab)
+    assert run.code == 0, run.text
+    assert run.changed() == []
+    assert (cluster.services(), second.services(units)) == before
