@@ -76,6 +76,19 @@ class Cluster:
         except LabError:
             raise AssertionError(f"{self.name} is not whole after {timeout} s: {self.why_not_healthy()}") from None
 
+    def diagnosis(self):
+        """What to look at after a failed test: members, address, and the last words of every database host."""
+        script = (
+            "ip -br -4 addr show eth0; tail -n 25 /var/log/patroni/patroni.log;"
+            " tail -qn 12 $(ls -t /pgdata/*/log/*.log | head -n 2);"
+            " journalctl -n 8 --no-pager -o short-precise -u vip-manager"
+        )
+        said = [f"members: {self.members()}", f"the virtual IP is on {self.holders()}"]
+        for host in self.db:
+            with contextlib.suppress(LabError):
+                said += [f"--- {host.name}", host.run(["sh", "-c", script], check=False, timeout=20).stdout]
+        return "\n".join(said)
+
     def services(self, units=UNITS):
         """For each host and unit what changes with a restart: (state, main PID, the moment it became active)."""
         return {(host.name, unit): service(host, unit) for host in self.hosts for unit in units}

@@ -78,6 +78,15 @@ def measured(request, ledger, observer):
     return note
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Keep how the cluster was when a test failed: its hosts are gone when a person reads of it."""
+    report = (yield).get_result()
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and cluster:
+        report.sections.append(("the cluster at that moment", cluster.diagnosis()))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print what the faults cost."""
     if not OUTAGES:

@@ -80,7 +80,9 @@ class Ledger:
         """Wait until writes that begin from now on are acknowledged."""
         count, deadline = len(self.ok), time.monotonic() + timeout
         while len(self.ok) < count + 2 * WORKERS:
-            assert time.monotonic() < deadline, f"no write within {timeout} s; the last errors: {self.errors[-3:]}"
+            assert time.monotonic() < deadline, (
+                f"no write within {timeout} s; {len(self.info)} are open; the last errors: {self.errors[-2:]}"
+            )
             time.sleep(0.02)
 
     def outage(self):
