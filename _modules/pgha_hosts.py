@@ -25,8 +25,9 @@ MARK = "#pgha# "
 def entries():
     """
     Return the names that this host must know, as a list of ``{"address", "names"}`` in the order of the inventory: the
-    servers of the datacenter, the hosts of its clusters, the virtual IPs; each NAME, and NAME.DOMAIN where
-    ``hosts:domain`` is set.
+    servers of the datacenter; on a database host the hosts of its cluster and the virtual IP, on a server those of all
+    clusters of the datacenter (so another cluster changes nothing on the hosts of this one). Each is NAME, and
+    NAME.DOMAIN where ``hosts:domain`` is set.
 
     CLI Example:
 
@@ -36,9 +37,10 @@ def entries():
     """
     settings = __salt__["pgha.settings"]()
     found = [*settings["datacenter"]["servers"]]
-    for cluster in settings["clusters"]:
+    clusters = [settings["cluster"]] if settings["cluster"] else settings["clusters"]
+    for cluster in clusters:
         found += cluster["hosts"]
-    found += [cluster["vip"] for cluster in settings["clusters"] if cluster["vip"] and cluster["vip"]["name"]]
+    found += [cluster["vip"] for cluster in clusters if cluster["vip"] and cluster["vip"]["name"]]
     domain = settings["hosts"]["domain"]
     rows = []
     for host in found:

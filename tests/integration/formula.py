@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 
 from lab.tools import wait_for
@@ -89,18 +90,23 @@ def run_until(lab, reached, *, what, timeout=240):
         LabError: when it is not reached within ``timeout`` seconds.
     """
     command = ["salt-run", "state.orchestrate", "pgha"]
-    output = subprocess.DEVNULL
-    process = lab.master.popen(command, stdout=output, stderr=output, stdin=output, start_new_session=True)
+    with tempfile.TemporaryFile("w+") as said:
+        process = lab.master.popen(
+            command, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
-    def seen():
-        assert process.poll() is None, f"the run ended with {process.returncode} before: {what}"
-        return reached()
+        def seen():
+            if process.poll() is not None:
+                said.seek(0)
+                raise AssertionError(f"the run ended with {process.returncode} before: {what}\n{said.read()}")
+            return reached()
 
-    try:
-        wait_for(seen, timeout=timeout, what=what, interval=0.05)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            wait_for(seen, timeout=timeout, what=what, interval=0.05)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def working_on(host, sls):

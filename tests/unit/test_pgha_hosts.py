@@ -14,17 +14,18 @@ DEBIAN = """127.0.0.1\tlocalhost
 10.0.0.7 backup  # the tape robot"""
 
 
-def settings(domain="test.local", vip=True):
-    hosts = [{"id": f"test-db{n}", "name": f"test-db{n}", "address": f"198.51.100.2{n}"} for n in (1, 2)]
+def cluster(name, network, vip=True):
+    hosts = [{"id": f"{name}-db{n}", "name": f"{name}-db{n}", "address": f"{network}{n}"} for n in (1, 2)]
+    address = {"address": f"{network}0", "prefix": 24, "name": f"{name}-db-cl"}
+    return {"name": name, "hosts": hosts, "vip": address if vip else None}
+
+
+def settings(domain="test.local", vip=True, role="db"):
+    clusters = [cluster("test", "198.51.100.2", vip), cluster("other", "198.51.100.3")]
     return {
         "datacenter": {"name": "dc", "servers": [{"id": "test-dcs1", "name": "test-dcs1", "address": "198.51.100.11"}]},
-        "clusters": [
-            {
-                "name": "test",
-                "hosts": hosts,
-                "vip": {"address": "198.51.100.40", "prefix": 24, "name": "test-db-cl"} if vip else None,
-            }
-        ],
+        "cluster": clusters[0] if role == "db" else None,
+        "clusters": clusters,
         "hosts": {"manage": True, "domain": domain},
     }
 
@@ -57,9 +58,11 @@ def path(tmp_path):
 def test_entries_name_servers_hosts_and_vip_in_order(hosts):
     rows = hosts().entries()
     assert rows[0] == {"address": "198.51.100.11", "names": ["test-dcs1", "test-dcs1.test.local"]}
-    assert rows[-1] == {"address": "198.51.100.40", "names": ["test-db-cl", "test-db-cl.test.local"]}
+    assert rows[-1] == {"address": "198.51.100.20", "names": ["test-db-cl", "test-db-cl.test.local"]}
     plain = hosts(domain=None, vip=False).entries()
     assert [row["names"] for row in plain] == [["test-dcs1"], ["test-db1"], ["test-db2"]]
+    server = [row["names"][0] for row in hosts(domain=None, role="dcs").entries()]
+    assert server == ["test-dcs1", "test-db1", "test-db2", "other-db1", "other-db2", "test-db-cl", "other-db-cl"]
 
 
 def test_block_is_added_and_foreign_lines_stay(state, path):
@@ -80,7 +83,7 @@ def test_block_is_added_and_foreign_lines_stay(state, path):
         "198.51.100.11 test-dcs1 test-dcs1.test.local",
         "198.51.100.21 test-db1 test-db1.test.local",
         "198.51.100.22 test-db2 test-db2.test.local",
-        "198.51.100.40 test-db-cl test-db-cl.test.local",
+        "198.51.100.20 test-db-cl test-db-cl.test.local",
         "# pgha: end",
     ]
 
