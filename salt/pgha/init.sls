@@ -30,8 +30,13 @@
 Every secret is stored on the master:
   pgha_secrets.stored: []
 
+No host is busy with an earlier run:
+  pgha_jobs.finished:
+    - hosts: {{ plan.hosts | json }}
+
 Nothing stands in the way on any host:
-  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"], [{"pgha_secrets": "Every secret is stored on the master"}],
+  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"],
+            [{"pgha_secrets": "Every secret is stored on the master"}, {"pgha_jobs": "No host is busy with an earlier run"}],
             timeout=15) }}
 
 {%- for datacenter, servers in plan.datacenters.items() %}

@@ -76,6 +76,14 @@ class Cluster:
         except LabError:
             raise AssertionError(f"{self.name} is not whole after {timeout} s: {self.why_not_healthy()}") from None
 
+    def wait_synchronous(self):
+        """Wait until a replica is the synchronous standby: before, Patroni finds nobody to switch over to."""
+
+        def found():
+            return any(member["role"] == "sync_standby" for member in self.members())
+
+        wait_for(found, timeout=60, what=f"a replica of {self.name} is the synchronous standby")
+
     def diagnosis(self):
         """What to look at after a failed test: members, address, and the last words of every database host."""
         script = (

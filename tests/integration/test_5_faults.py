@@ -16,11 +16,7 @@ def synchronous(cluster, pillar):
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     assert cluster.services() == before
-    wait_for(
-        lambda: any(member["role"] == "sync_standby" for member in cluster.members()),
-        timeout=60,
-        what="a replica is the synchronous standby",
-    )
+    cluster.wait_synchronous()
 
 
 def recovered(cluster, ledger):

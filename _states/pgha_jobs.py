@@ -1,0 +1,37 @@
+"""
+What the hosts still do for others. Runs in the orchestration, on the master.
+"""
+
+import pgha_wait
+from salt.exceptions import CommandExecutionError
+
+
+def finished(name, hosts, timeout=900):
+    """
+    No host applies states. An interrupted orchestration leaves its jobs to the minions, which end them; the hosts look
+    at each other in the preflight, so all of them have to be free at its beginning.
+
+    name
+        A sentence; nothing is read from it.
+    hosts
+        List of minion ids. One that does not answer is left to the first job proper, which names it.
+    timeout
+        Seconds to wait.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "No host is busy."}
+
+    def idle():
+        busy = sorted(host for host, answer in _ask(hosts).items() if answer.get("ret"))
+        if busy:
+            raise CommandExecutionError(f"{', '.join(busy)} (salt HOST saltutil.is_running 'state.*' shows the jobs)")
+        return True
+
+    try:
+        pgha_wait.until(idle, timeout, "hosts end what an earlier job started", interval=1)
+    except CommandExecutionError as error:
+        ret.update(result=False, comment=str(error))
+    return ret
+
+
+def _ask(hosts):
+    return __salt__["saltutil.cmd"](hosts, "saltutil.is_running", arg=["state.*"], tgt_type="list", timeout=5)

@@ -1,0 +1,45 @@
+"""The gate before the first job: hosts that an interrupted run left at work are waited for."""
+
+import pytest
+
+
+@pytest.fixture
+def jobs(loader_module, monkeypatch):
+    def build(*answers):
+        left = list(answers)
+        asked = []
+
+        def cmd(hosts, function, **_kwargs):
+            asked.append((hosts, function))
+            return left.pop(0) if len(left) > 1 else left[0]
+
+        module = loader_module("_states/pgha_jobs.py", salt={"saltutil.cmd": cmd})
+        monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
+        return module, asked
+
+    return build
+
+
+def test_idle_hosts_are_asked_once(jobs):
+    module, asked = jobs({"db1": {"ret": []}, "db2": {"ret": []}})
+    ret = module.finished("x", ["db1", "db2"])
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert asked == [(["db1", "db2"], "saltutil.is_running")]
+
+
+def test_a_busy_host_is_waited_for(jobs):
+    module, asked = jobs({"db1": {"ret": [{"fun": "state.sls"}]}}, {"db1": {"ret": []}})
+    assert module.finished("x", ["db1"])["result"] is True
+    assert len(asked) == 2
+
+
+def test_a_host_that_stays_busy_is_named(jobs):
+    module, _ = jobs({"db1": {"ret": [{"fun": "state.sls"}]}, "db2": {"ret": []}})
+    ret = module.finished("x", ["db1", "db2"], timeout=0)
+    assert ret["result"] is False
+    assert "db1 (" in ret["comment"]
+
+
+def test_a_silent_host_is_left_to_the_first_job(jobs):
+    module, _ = jobs({})
+    assert module.finished("x", ["db1"])["result"] is True
