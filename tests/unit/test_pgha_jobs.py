@@ -6,35 +6,45 @@ import pytest
 @pytest.fixture
 def jobs(loader_module, monkeypatch):
     def build(*answers):
-        left = list(answers)
-        asked = []
+        left, asked = list(answers), []
 
-        def cmd(hosts, function, **_kwargs):
-            asked.append((hosts, function))
-            return left.pop(0) if len(left) > 1 else left[0]
+        class Client:
+            def __enter__(self):
+                return self
 
-        module = loader_module("_states/pgha_jobs.py", salt={"saltutil.cmd": cmd})
+            def __exit__(self, *_):
+                pass
+
+            def run_job(self, hosts, function, _arguments, **_kwargs):
+                asked.append((hosts, function))
+                return {"jid": "1", "minions": hosts}
+
+            def get_returns(self, _jid, _minions, **_kwargs):
+                return left.pop(0) if len(left) > 1 else left[0]
+
+        module = loader_module("_states/pgha_jobs.py")
         monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr(module.salt.client, "get_local_client", lambda **_kwargs: Client())
         return module, asked
 
     return build
 
 
 def test_idle_hosts_are_asked_once(jobs):
-    module, asked = jobs({"db1": {"ret": []}, "db2": {"ret": []}})
+    module, asked = jobs({"db1": [], "db2": []})
     ret = module.finished("x", ["db1", "db2"])
     assert (ret["result"], ret["changes"]) == (True, {})
     assert asked == [(["db1", "db2"], "saltutil.is_running")]
 
 
 def test_a_busy_host_is_waited_for(jobs):
-    module, asked = jobs({"db1": {"ret": [{"fun": "state.sls"}]}}, {"db1": {"ret": []}})
+    module, asked = jobs({"db1": [{"fun": "state.sls"}]}, {"db1": []})
     assert module.finished("x", ["db1"])["result"] is True
     assert len(asked) == 2
 
 
 def test_a_host_that_stays_busy_is_named(jobs):
-    module, _ = jobs({"db1": {"ret": [{"fun": "state.sls"}]}, "db2": {"ret": []}})
+    module, _ = jobs({"db1": [{"fun": "state.sls"}], "db2": []})
     ret = module.finished("x", ["db1", "db2"], timeout=0)
     assert ret["result"] is False
     assert "db1 (" in ret["comment"]
