@@ -3,31 +3,7 @@ The configuration of Consul, and what it must know of policies and tokens, from 
 
 What differs between Consul 1.8 and 1.22 is decided here. Consul refuses to start on a key that it does not know.
 
-Where the configuration is not that of the by-hand procedure, and why:
-
-=========================== =================================== ======================================================
-key                         by hand -> here                     reason
-=========================== =================================== ======================================================
-bind_addr, advertise_addr   0.0.0.0, interface -> the address   one source, the inventory; with 0.0.0.0 Consul looks
-                            of the inventory                    for a private address and fails where there is none
-client_addr                 0.0.0.0 -> 127.0.0.1                the API and the UI carry tokens in plain HTTP
-                            (consul:client_addr)
-retry_join                  names -> addresses                  a join works without name resolution, before /etc/hosts
-leave_on_terminate          true -> false, and                  an agent that leaves takes the session of Patroni, and
-                            skip_leave_on_interrupt: true       so the leader key, with it; servers that leave one
-                                                                after the other shrink the quorum to one
-enable_syslog               true -> false                       without /dev/log Consul ends after 60 s; the journal
-                                                                gets its messages anyway, the log files too
-acl.tokens                  default -> agent                    a default token lends its rights to every request that
-                                                                has none
-ui                          ui_config -> ui up to 1.8           the newer key is not known there
-acl.down_policy             unset -> extend-cache               known tokens go on working while the servers are away
-autopilot.min_quorum        unset -> number of servers          a dead server is not removed below that, and its vote
-                                                                comes back with it
-performance.raft_multiplier unset (5) -> 1                      HashiCorp's value for production: elections five times
-                                                                as fast
-domain, dns_config          servers -> agents too               an agent answers DNS as well
-=========================== =================================== ======================================================
+Where the configuration is not that of the by-hand procedure, and why: docs/procedure.md, 5 to 16, 20 and 21.
 """
 
 import json

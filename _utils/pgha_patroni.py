@@ -1,24 +1,7 @@
 """
 Patroni's configuration, worked out from settings, secrets and tuned parameters. Nothing is run or read here.
 
-Where it differs from the by-hand procedure:
-
-=================================  ====================================================================================
-the procedure                      here, and why
-=================================  ====================================================================================
-connect_address: NAME:PORT         the address of the inventory: name resolution is one thing less that can fail
-restapi.listen: 0.0.0.0            the host's own address: the API needs to be reached by the members only
-restapi password, role passwords   minted by the master, one for each role; the procedure's are the role names
-rewind as postgres                 a role of its own, which Patroni gives just the four functions pg_rewind needs
-pgpass: /tmp/pgpass                beside patroni.yml: /tmp is anyone's
-md5                                scram-sha-256: PostgreSQL 18 deprecates md5
-0.0.0.0/0, samenet for replicas    replication and rewind from the members only; clients from `client_networks`
-master_start_timeout               primary_start_timeout, as it is called since Patroni 3
-wal_keep_segments: 8               wal_keep_size: 128MB, which is the same since PostgreSQL 13
-unix_socket_directories: /tmp/     /run/postgresql: nobody else can put a socket there
-memory settings in bootstrap.dcs   in the host's own part: hosts may differ
-own connections by TCP              by the socket: `peer` for the superuser; pg_hba needs no line for localhost
-=================================  ====================================================================================
+Where it differs from the by-hand procedure, and why: docs/procedure.md, 28 to 41.
 """
 
 import copy

@@ -35,7 +35,6 @@ DEFAULTS = {
     "max_files_per_process": 10000,
     "max_parallel_maintenance_workers": 2,
     "max_parallel_workers_per_gather": 0,
-    # The procedure has 5 of each: too few as soon as a fourth host or a backup is added, and a change needs a restart.
     "max_replication_slots": 10,
     "max_wal_senders": 10,
     "password_encryption": "scram-sha-256",
