@@ -1,0 +1,99 @@
+"""The documents say what is there: every setting, every state that is named, every link."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+def headings(text):
+    """Yield (heading, text below it up to the next one)."""
+    parts = re.split(r"^#+ +(.+)$", prose(text), flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def prose(text):
+    """A document without its blocks of code, where a # begins no heading."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchor(heading):
+    """The anchor of a heading the way GitHub makes it."""
+    heading = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def documented():
+    """The keys in the first column of the tables in docs/settings.md, by the heading they stand under."""
+    found = {}
+    for heading, text in headings((ROOT / "docs/settings.md").read_text(encoding="utf-8")):
+        found[heading] = set(re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE))
+    return found
+
+
+def known():
+    """The keys of defaults.yaml by section; of `distributions` those of all presets, `repo` with its own keys."""
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    presets = defaults.pop("distributions").values()
+    found = {name: set(section) for name, section in defaults.items()}
+    found["distributions"] = {key for preset in presets for key in preset}
+    found["distributions"] |= {f"repo:{key}" for preset in presets for key in preset["repo"] or ()}
+    return found
+
+
+@pytest.mark.parametrize("section", known())
+def test_every_setting_is_in_the_reference_and_no_other(section):
+    assert documented().get(section) == known()[section]
+
+
+def test_a_default_in_the_reference_is_the_default():
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    compared = 0
+    for heading, text in headings((ROOT / "docs/settings.md").read_text(encoding="utf-8")):
+        for key, value in re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", text, flags=re.MULTILINE):
+            if heading in defaults and heading != "distributions":
+                default = defaults[heading][key]
+                # A release such as 1.22.3 is text in both; what YAML reads as the same value is the same.
+                assert yaml.safe_load(value) == default, f"{heading}:{key}"
+                compared += 1
+    assert compared > 40
+
+
+def test_every_state_in_the_procedure_is_in_the_sls_that_it_names():
+    ids = {}
+    for path in (ROOT / "salt/pgha").rglob("*.sls"):
+        text = path.read_text(encoding="utf-8")
+        # States that come from a macro are counted to every SLS that imports it.
+        for source in re.findall(r'from "(pgha/[^"]+)" import', text):
+            text += (ROOT / "salt" / source).read_text(encoding="utf-8")
+        found = re.findall(r"^(\S.*?):(?: .*)?$", text, flags=re.MULTILINE)
+        patterns = [".+".join(map(re.escape, re.split(r"\{\{.*?\}\}", one))) for one in found]
+        ids[".".join(path.relative_to(ROOT / "salt/pgha").with_suffix("").parts)] = patterns
+    text = (ROOT / "docs/procedure.md").read_text(encoding="utf-8")
+    cited = re.findall(r"`([\w.]+)`: (\*[^*]+\*(?:, \*[^*]+\*)*)", text)
+    assert len(cited) > 30
+    for sls, listed in cited:
+        for name in re.findall(r"\*([^*]+)\*", listed):
+            assert any(re.fullmatch(pattern, name) for pattern in ids[sls]), f"{sls} has no state {name!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_relative_links_lead_somewhere(name):
+    path = ROOT / name
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        place, _, fragment = target.partition("#")
+        there = (path.parent / place).resolve() if place else path
+        if not there.exists():
+            broken.append(target)
+        elif fragment:
+            anchors = {anchor(heading) for heading, _ in headings(there.read_text(encoding="utf-8"))}
+            broken += [] if fragment in anchors else [target]
+    assert not broken
