@@ -151,8 +151,9 @@ def listening(address, port):
 
 
 def eventually(condition, seconds=20):
-    """Wait until a condition holds."""
+    """Wait until a condition holds, and return what it returned."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.1)
+    return found

@@ -166,17 +166,26 @@ def test_only_the_leader_takes_a_write(cluster):
     assert "leader's host" in cluster[1].must("serves_writes", "x", 5)["comment"]
 
 
+def _config_of(address, ttl):
+    """The dynamic configuration, once the member has seen this ``ttl`` in it."""
+    found = requests.get(f"http://{address}:8008/config", timeout=5).json()
+    return found if found["ttl"] == ttl else None
+
+
 def test_drift_in_the_dcs_is_put_right_and_nothing_else(cluster):
     address = cluster[0].settings["address"]
     live = {"ttl": 45, "master_start_timeout": 7, "postgresql": {"parameters": {"work_mem": "7MB", "jit": "on"}}}
     cluster[0].call("pgha_patroni.patch_config", live)
-    cluster[0].settings["patroni"]["synchronous_mode"] = "quorum"
+    # GET /config answers from what a member saw in its last loop, so each look waits for that.
+    for member in cluster:
+        eventually(lambda member=member: member.call("pgha_patroni.dynamic_config")["ttl"] == 45)
     dry = cluster[1].state("dcs_configured", "x", test=True)
     assert dry["changes"] == {"ttl": {"old": 45, "new": 30}}
+    cluster[0].settings["patroni"]["synchronous_mode"] = "quorum"
     ret = cluster[0].must("dcs_configured", "x")
     assert ret["changes"] == {"ttl": {"old": 45, "new": 30}, "synchronous_mode": {"old": False, "new": "quorum"}}
-    found = requests.get(f"http://{address}:8008/config", timeout=5).json()
-    assert (found["ttl"], found["synchronous_mode"], found["master_start_timeout"]) == (30, "quorum", 7)
+    found = eventually(lambda: _config_of(address, ttl=30))
+    assert (found["synchronous_mode"], found["master_start_timeout"]) == ("quorum", 7)
     assert found["postgresql"]["parameters"]["work_mem"] == "7MB"
     eventually(lambda: "quorum_standby" in {one["role"] for one in cluster[0].call("pgha_patroni.cluster")})
     # A write now waits for one of them, and both are there.
