@@ -119,8 +119,9 @@ def status():
     """
     Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
 
-    Returns ``role`` and ``name``; on a server of Consul ``consul`` (members, leader, voters); on a database host
-    ``members`` (Patroni's list, None while Patroni does not answer), ``vip`` (the address) and ``holds_vip``.
+    Returns ``role``, ``name`` and ``pending`` (what waits for a restart, by service); on a server of Consul ``consul``
+    (members, leader, voters); on a database host ``members`` (Patroni's list, None while Patroni does not answer),
+    ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -129,7 +130,7 @@ def status():
         salt 'test-db1' pgha.status
     """
     host = settings()
-    told = {"role": host["role"], "name": host["name"]}
+    told = {"role": host["role"], "name": host["name"], "pending": _or_none("pgha_restart.pending")}
     if host["role"] == "dcs":
         return {**told, "consul": _or_none("pgha_consul.health")}
     told["members"] = _or_none("pgha_patroni.cluster")

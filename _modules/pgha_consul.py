@@ -13,6 +13,7 @@ from salt.exceptions import CommandExecutionError
 BINARY = "/usr/bin/consul"
 # What waits for a restart. It lies in the RuntimeDirectory of the unit, so systemd removes it when the service stops.
 PENDING = "/run/consul/restart-pending"
+STARTED_WITH = "/run/consul/started-with.sha256"
 UNIT = "/etc/systemd/system/consul.service"
 
 
@@ -138,7 +139,8 @@ def raft_peers():
 def autopilot():
     """
     Return what autopilot says of the servers: ``healthy``, ``failure_tolerance`` and ``servers`` (``name``,
-    ``healthy``, ``voter`` of each). Needs the management token, so it is for a server of Consul.
+    ``healthy``, ``voter``, ``index`` of the last entry in its raft log, of each). Needs the management token, so it is
+    for a server of Consul.
 
     CLI Example:
 
@@ -148,7 +150,10 @@ def autopilot():
     """
     # 429 is the answer about an unhealthy cluster.
     body = _api("GET", "/v1/operator/autopilot/health", allow=(429,))["body"]
-    servers = [{"name": one["Name"], "healthy": one["Healthy"], "voter": one["Voter"]} for one in body["Servers"] or []]
+    servers = [
+        {"name": one["Name"], "healthy": one["Healthy"], "voter": one["Voter"], "index": one["LastIndex"]}
+        for one in body["Servers"] or []
+    ]
     return {"healthy": body["Healthy"], "failure_tolerance": body["FailureTolerance"], "servers": servers}
 
 
@@ -238,10 +243,9 @@ def restart_pending():
         runs, installed = os.readlink(f"/proc/{number}/exe"), os.path.realpath(BINARY)
         if runs != installed:
             result.append(f"{runs} runs, {installed} is installed")
-        if Path(UNIT).stat().st_mtime > Path(f"/proc/{number}").stat().st_mtime:
-            result.append(f"{UNIT} is newer than the process")
     except FileNotFoundError:
         pass
+    result += [f"{path} has changed" for path in __utils__["pgha_files.changed_since"](STARTED_WITH, [UNIT])]
     return result
 
 

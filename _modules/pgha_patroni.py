@@ -148,6 +148,32 @@ def wake(address=None):
     return _api("PATCH", "/config", address, protected=True, json={"pgha_wake": None}).status_code == 200
 
 
+def command(what, timeout, **details):
+    """
+    Have Patroni on this host do something and wait for its end: ``restart`` (PostgreSQL) or ``switchover``.
+
+    what
+        The path of its REST API, which is told by POST.
+    timeout
+        Seconds that it may take.
+    details
+        What the API takes for it, such as ``restart_pending`` or ``leader``.
+
+    Returns what Patroni says. Raises CommandExecutionError when it refuses or fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db2' pgha_patroni.command restart 300 restart_pending=True
+    """
+    details = {key: value for key, value in details.items() if not key.startswith("__")}
+    response = _api("POST", f"/{what}", protected=True, json=details, timeout=timeout)
+    if response.status_code != 200:
+        raise CommandExecutionError(f"Patroni answers {response.status_code} to {what}: {response.text.strip()}")
+    return response.text.strip()
+
+
 def dcs():
     """
     Return what Consul knows of this cluster: ``initialize`` (the system identifier, None for a cluster that is not
@@ -255,7 +281,7 @@ def _settings():
     return __salt__["pgha.settings"]()
 
 
-def _api(method, path, address=None, protected=False, **kwargs):
+def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, **kwargs):
     """A call of a member's REST API. Passwords are fetched here and given to nobody."""
     settings = _settings()
     tls = (settings["patroni"].get("config") or {}).get("restapi") or {}
@@ -264,7 +290,7 @@ def _api(method, path, address=None, protected=False, **kwargs):
     if protected:
         kwargs["auth"] = ("patroni", __salt__["pgha.secrets"]()["restapi"])
     try:
-        return requests.request(method, url, timeout=_TIMEOUT, verify=tls.get("cafile", True), **kwargs)
+        return requests.request(method, url, timeout=timeout, verify=tls.get("cafile", True), **kwargs)
     except requests.RequestException as error:
         raise CommandExecutionError(f"Patroni does not answer at {url}: {error}")
 

@@ -3,7 +3,6 @@ The virtual IP: who has it, who should, and whether somebody else answers at it.
 """
 
 import contextlib
-import hashlib
 import os
 import socket
 import ssl
@@ -133,14 +132,7 @@ def restart_pending():
     pid = int(__salt__["service.show"]("vip-manager.service").get("MainPID") or 0)
     if not pid:
         return None
-    pending = []
-    try:
-        started = dict(reversed(line.split(None, 1)) for line in Path(STARTED_WITH).read_text().splitlines())
-    except FileNotFoundError:
-        started = {}
-    for path in (CONFIG, UNIT):
-        if started.get(path) != _digest(path):
-            pending.append(path)
+    pending = __utils__["pgha_files.changed_since"](STARTED_WITH, [CONFIG, UNIT])
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
             pending.append("/usr/bin/vip-manager")
@@ -230,13 +222,6 @@ def neighbours(wanted, timeout=0.6):
                 if sender and sender[0] in packed and sender[1] != own:
                     found[packed[sender[0]]].add(sender[1].hex(":"))
     return {address: sorted(macs) for address, macs in found.items()}
-
-
-def _digest(path):
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def _arp(kind, own, source, target_mac, target):

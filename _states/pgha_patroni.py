@@ -245,13 +245,11 @@ def serves_writes(name, timeout):
 
 
 def _healthy(member):
-    if member.get("state") != "running":
-        return False
-    return _is_leader(member) or member.get("replication_state") == "streaming"
+    return __utils__["pgha_patroni.serves"](member)
 
 
 def _is_leader(member):
-    return member.get("role") in ("primary", "master", "leader", "standby_leader")
+    return __utils__["pgha_patroni.leads"](member)
 
 
 def _leader_woken():

@@ -2,6 +2,7 @@
 
 import difflib
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -62,6 +63,19 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=()):
     return {"result": True, "changes": changes, "comment": f"{path} was written."}
 
 
+def changed_since(note, paths):
+    """
+    Return those of ``paths`` whose content is not what it was when a service was started, as a list.
+
+    note
+        File that the unit's ExecStartPre wrote: ``sha256sum PATH…``. What is not in it counts as changed: the service
+        was started by an older unit.
+    """
+    lines = (_read(Path(note)) or "").splitlines()
+    started = {path: digest for digest, path in (line.split(None, 1) for line in lines)}
+    return [path for path in paths if started.get(path) != _digest(path)]
+
+
 def mask(text, secrets):
     """Return ``text`` with every one of ``secrets`` (strings; empty ones are passed over) replaced by asterisks."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
@@ -120,6 +134,13 @@ def _private(line, heads, secrets):
     head = max((head for head in heads if text.startswith(head)), key=len, default=None)
     text = mask(text, secrets) if head is None else head + MASK
     return mark + TOKEN.sub(MASK, NAMED.sub(rf"\g<1>{MASK}", text))
+
+
+def _digest(path):
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _ownership(target, user, group, mode):

@@ -160,6 +160,16 @@ def secret_values(secrets):
     return [*values, *quoted, *map(_escape, values)]
 
 
+def leads(member):
+    """Return whether a member runs as the leader, by what it says of itself (``GET /patroni``) or Patroni lists."""
+    return member.get("role") in ("primary", "master", "leader", "standby_leader")
+
+
+def serves(member):
+    """Return whether a member runs as the leader, or as a replica that streams, by what it says of itself."""
+    return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
+
+
 def differences(declared, live):
     """
     Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with

@@ -22,7 +22,13 @@ def summary(plan, told):
     faults = [f"{host}: {_silence(told.get(host))}" for host in plan["hosts"] if not isinstance(told.get(host), dict)]
     datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
     clusters = {name: _cluster(name, hosts, told, faults) for name, hosts in plan["clusters"].items()}
+    faults += [line for host in plan["hosts"] for line in _pending(host, told.get(host))]
     return {"datacenters": datacenters, "clusters": clusters, "faults": faults}
+
+
+def _pending(host, answer):
+    waiting = (answer.get("pending") or {}) if isinstance(answer, dict) else {}
+    return [f"{host}: {service} waits for a restart: {'; '.join(why)}" for service, why in waiting.items()]
 
 
 def _silence(answer):
@@ -63,8 +69,6 @@ def _cluster(name, hosts, told, faults):
     for member in members.values():
         if member["state"] != ("running" if member["role"] in LEADERS else "streaming"):
             faults.append(f"{name}: {member['name']} ({member['role']}) is {member['state']}")
-        if member.get("pending_restart"):
-            faults.append(f"{name}: {member['name']} waits for a restart to apply a setting")
     vip = next((answer["vip"] for answer in answers.values() if answer.get("vip")), None)
     if vip and holders != leaders:
         faults.append(

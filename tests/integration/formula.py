@@ -67,9 +67,9 @@ def changed_states(host, states):
     ]
 
 
-def run(lab, *arguments, timeout=600):
-    """Run the main job on the master and return its Run."""
-    command = ["salt-run", "state.orchestrate", "pgha", *arguments, "--out=json"]
+def run(lab, *arguments, sls="pgha", timeout=600):
+    """Run an orchestration on the master, by default the main job, and return its Run."""
+    command = ["salt-run", "state.orchestrate", sls, *arguments, "--out=json"]
     done = lab.salt(*command, check=False, timeout=timeout)
     return Run(done.returncode, done.stdout, done.stderr, _states(done.stdout))
 
@@ -81,15 +81,16 @@ def _states(text):
     return {}
 
 
-def run_until(lab, reached, *, what, timeout=240):
+def run_until(lab, reached, *, what, sls="pgha", timeout=240):
     """
-    Start the main job and kill it with everything it forked, without a warning, as soon as ``reached()`` is true.
+    Start an orchestration, by default the main job, and kill it with everything it forked, without a warning, as soon
+    as ``reached()`` is true.
 
     Raises:
         AssertionError: when it ended before.
         LabError: when it is not reached within ``timeout`` seconds.
     """
-    command = ["salt-run", "state.orchestrate", "pgha"]
+    command = ["salt-run", "state.orchestrate", sls]
     with tempfile.TemporaryFile("w+") as said:
         process = lab.master.popen(
             command, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True

@@ -1,6 +1,7 @@
 """The virtual IP: vip-manager's configuration by version, who has it, who should, and who answers at it."""
 
 import copy
+import hashlib
 import json
 import socket
 import subprocess
@@ -169,7 +170,7 @@ class TestExecution:
         module = execution(show={"MainPID": "4711"})
         Path(module.CONFIG).write_text("a")
         Path(module.UNIT).write_text("b")
-        digests = {path: module._digest(path) for path in (module.CONFIG, module.UNIT)}
+        digests = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (module.CONFIG, module.UNIT)}
         Path(module.STARTED_WITH).write_text("".join(f"{digest}  {path}\n" for path, digest in digests.items()))
         monkeypatch.setattr(module.os, "readlink", lambda _path: "/opt/vip-manager/4.0.0/vip-manager")
         monkeypatch.setattr(module.os.path, "realpath", lambda _path: "/opt/vip-manager/4.0.0/vip-manager")

@@ -37,7 +37,7 @@ VARIANTS = {
     },
     "own-names": {"hosts": {"manage": False, "domain": "example.org"}, "consul": {"config_dir": "/srv/consul.d"}},
 }
-NOT_FOR_MINIONS = {"pgha", "pgha.map"}
+NOT_FOR_MINIONS = {"pgha", "pgha.map", "pgha.restart"}
 
 
 def sls_names():

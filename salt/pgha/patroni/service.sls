@@ -4,15 +4,18 @@
 include:
   - pgha.patroni.config
 
+{%- set unit = "/etc/systemd/system/patroni.service" %}
+
 systemd has a unit of Patroni:
   file.managed:
-    - name: /etc/systemd/system/patroni.service
+    - name: {{ unit }}
     - source: salt://pgha/patroni/files/patroni.service.jinja
     - template: jinja
     - mode: "0644"
     - context:
         patroni: {{ patroni | json }}
         postgres: {{ postgres | json }}
+        unit: {{ unit }}
     - require:
       - sls: pgha.patroni.config
 

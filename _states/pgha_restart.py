@@ -1,0 +1,133 @@
+"""
+Services run what is installed and configured: they are restarted where they do not, and only there. Each state is for
+one host at a time; it waits until the others can do without this host, and then until this host is back.
+"""
+
+import pgha_wait
+from salt.exceptions import CommandExecutionError
+
+
+def consul(name):
+    """
+    Consul on this host, server or agent, runs what is installed and configured. A server that leads hands over first.
+
+    name
+        A sentence.
+    """
+
+    def restart(_pending):
+        timeout = _settings()["consul"]["startup_timeout"]
+        pgha_wait.until(__salt__["pgha_restart.consul_ready"], timeout, "Consul can do without this host")
+        handed_over = __salt__["pgha_restart.consul_handed_over"](timeout)
+        _service("consul")
+        pgha_wait.until(__salt__["pgha_restart.consul_ready"], timeout, "this host is back in Consul")
+        return "Consul was restarted" + (" after another server had taken the lead." if handed_over else ".")
+
+    return _restarted(name, ["Consul"], restart)
+
+
+def patroni(name):
+    """
+    Patroni and PostgreSQL on this host run what is installed and configured. A leader becomes a replica first, by a
+    switchover; with that its PostgreSQL has been started anew.
+
+    name
+        A sentence.
+    """
+
+    def restart(pending):
+        settings = _settings()
+        timeout = settings["patroni"]["startup_timeout"]
+        _others_serve(timeout)
+        done = []
+        if __salt__["pgha_restart.leads"]() and len(settings["cluster"]["hosts"]) > 1:
+            pgha_wait.until(_switched_over, timeout, "another member leads")
+            done.append("It gave the lead away.")
+            _streams(name, timeout)
+        if "Patroni" in pending:
+            # Patroni stops PostgreSQL with itself, and starts it again.
+            _service("patroni")
+            done.append("Patroni was restarted, and PostgreSQL with it.")
+        elif __salt__["pgha_restart.pending"]().get("PostgreSQL"):
+            __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+            done.append("PostgreSQL was restarted.")
+        _streams(name, timeout)
+        _others_serve(timeout)
+        return " ".join(done)
+
+    return _restarted(name, ["Patroni", "PostgreSQL"], restart)
+
+
+def lowered(name):
+    """
+    The leader runs with the parameters that were lowered and that a standby needs as high as its primary. It is
+    restarted in its place: its replicas cannot take them up before it has.
+
+    name
+        A sentence.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It does."}
+    try:
+        changes = __salt__["pgha_restart.lowered"]() if __salt__["pgha_restart.leads"]() else {}
+        if not changes:
+            return ret
+        if __opts__["test"]:
+            return {**ret, "result": None, "changes": changes, "comment": "PostgreSQL would be restarted."}
+        timeout = _settings()["patroni"]["startup_timeout"]
+        _others_serve(timeout)
+        __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+        _streams(name, timeout)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    return {**ret, "changes": changes, "comment": "PostgreSQL was restarted."}
+
+
+def _restarted(name, services, restart):
+    """Restart when one of ``services`` has something pending; ``restart`` gets that and returns what it did."""
+
+    def pending():
+        found = __salt__["pgha_restart.pending"]()
+        return {service: found[service] for service in services if service in found}
+
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It does."}
+    try:
+        before = pending()
+        if not before:
+            return ret
+        changes = {service: {"old": "; ".join(why), "new": "restarted"} for service, why in before.items()}
+        if __opts__["test"]:
+            return {**ret, "result": None, "changes": changes, "comment": "It would be restarted."}
+        comment = restart(before)
+        left = pending()
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    if left:
+        why = "; ".join(sentence for sentences in left.values() for sentence in sentences)
+        return {**ret, "result": False, "changes": changes, "comment": f"{comment} This is still pending: {why}"}
+    return {**ret, "changes": changes, "comment": comment}
+
+
+def _service(unit):
+    if not __salt__["service.restart"](unit):
+        raise CommandExecutionError(f"{unit} did not restart: see journalctl -u {unit}")
+
+
+def _others_serve(timeout):
+    pgha_wait.until(__salt__["pgha_restart.others_serve"], timeout, "the cluster can do without this member")
+
+
+def _switched_over():
+    """Ask Patroni for a switchover as often as it takes: without a synchronous replica at this moment it refuses."""
+    if __salt__["pgha_restart.leads"]():
+        __salt__["pgha_patroni.command"]("switchover", 60, leader=_settings()["name"])
+    return not __salt__["pgha_restart.leads"]()
+
+
+def _streams(name, timeout):
+    done = __states__["pgha_patroni.streaming"](name, timeout)
+    if not done["result"]:
+        raise CommandExecutionError(done["comment"])
+
+
+def _settings():
+    return __salt__["pgha.settings"]()
