@@ -81,7 +81,7 @@ def watch(timeout=3600):
             if ended is False:
                 raise CommandExecutionError("The orchestration failed; its own output says where and why")
             if ended:
-                return
+                return "The orchestration has ended well."
     raise CommandExecutionError(f"No orchestration ended within {timeout} s")
 
 
