@@ -7,6 +7,8 @@ from integration.ledger import Ledger, Observer
 from lab import Lab
 
 OUTAGES = []
+# Seconds.
+OVERLAP = 0.25 + 0.3
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +61,14 @@ def ledger(cluster):
 
 @pytest.fixture
 def observer(cluster):
-    """Looks during the test where the virtual IP is; at its end it must never have been on two hosts."""
+    """
+    Looks during the test where the virtual IP is. Two hosts must not have had it for longer than two daemons that each
+    look for themselves can take (vip:interval, and what two looks take here).
+    """
     with Observer(cluster) as observer:
         yield observer
     assert observer.looks > 0
-    assert not observer.overlaps, f"the virtual IP was on two hosts for {observer.overlaps} s"
+    assert all(one <= OVERLAP for one in observer.overlaps), f"on two hosts for {observer.overlaps} s"
 
 
 @pytest.fixture
