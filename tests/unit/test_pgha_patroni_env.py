@@ -1,5 +1,6 @@
 """What a requirements file asks for, what is in an environment, and the calls of pip that follow from it."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,14 @@ def host(loader_module, tmp_path, monkeypatch):
     def build(text=HASHED, retcode=0, cached=(), **patroni):
         file, venv, commands = tmp_path / "requirements.txt", tmp_path / "venv", []
         file.write_text(text)
+        pip = tmp_path / "pip.whl"
+        with zipfile.ZipFile(pip, "w") as wheel:
+            wheel.writestr("pip/__main__.py", "")
         venv.mkdir()
 
         def run_all(command, **_kwargs):
             command = command[command.index("--") + 1 :]
+            assert "pip" not in command[1] or Path(command[1], "__main__.py").exists()
             if "venv" in command:
                 (venv / "bin").mkdir()
                 (venv / "bin/python").touch()
@@ -112,7 +117,7 @@ def host(loader_module, tmp_path, monkeypatch):
             "cp.cache_dir": lambda _path: list(cached),
         }
         module = loader_module(
-            "_modules/pgha_patroni_env.py", salt=names, utils={"pgha_patroni_env.pip_wheel": lambda _python: "/pip.whl"}
+            "_modules/pgha_patroni_env.py", salt=names, utils={"pgha_patroni_env.pip_wheel": lambda _python: str(pip)}
         )
         monkeypatch.setattr(module.shutil, "chown", lambda *_args: None)
         return module, commands, venv
@@ -127,7 +132,9 @@ def test_build_installs_the_tools_first_and_marks_its_end(host):
     (_, tools), (command, everything) = commands
     assert tools.split() == ["setuptools==84.2.1", "--hash=sha256:aa"]
     assert everything.strip() == HASHED.strip()
-    assert command[:3] == [f"{venv}/bin/python", "/pip.whl/pip", "install"]
+    assert command[0] == f"{venv}/bin/python"
+    assert command[1].startswith(f"{venv}/.build-")
+    assert command[2] == "install"
     assert {"--require-hashes", "--no-deps", "--no-build-isolation"} <= set(command)
     assert module.state()["complete"] is True
     assert not list(venv.glob(".build-*"))
