@@ -151,7 +151,7 @@ def compile_states(opts, pillar):
 
 
 def timed(function, *arguments):
-    """The median processor seconds of REPEAT calls, and the last result; a first call loads the modules."""
+    """The median processor seconds of REPEAT calls, and the last result; a first call, to load modules, is extra."""
     function(*arguments)
     times = []
     for _ in range(REPEAT):

@@ -14,6 +14,8 @@ NAMES = {
 }
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 LONGEST = 16
+# Of one processor, taken by others on the machine: a run with more of it is left out, as long as there is a better one.
+DISTURBED = 0.5
 
 
 def machine():
@@ -86,7 +88,18 @@ def tables(results):
     """All tables as Markdown."""
     rows = {name: [run for run in results["runs"] if run["variant"] == name] for name in NAMES}
     rows = {name: runs for name, runs in rows.items() if runs}
-    parts = [f"Measured {results['when']} UTC on {results['machine']}.", _summary(rows), _costs(rows)]
+    calm = {name: [run for run in runs if not disturbed(run)] or runs for name, runs in rows.items()}
+    parts = [f"Measured {results['when']} UTC on {results['machine']}."]
+    for name, runs in rows.items():
+        left_out = [f"{run['seconds']} s" for run in runs if run not in calm[name]]
+        if left_out:
+            parts.append(
+                f"Left out, as others took over half a processor meanwhile: {NAMES[name]}, {', '.join(left_out)}."
+            )
+        elif disturbed(runs[0]):
+            parts.append(f"**No run of {NAMES[name]} was undisturbed: its times say little.**")
+    rows = calm
+    parts += [_summary(rows), _costs(rows)]
     if "pgha" in rows:
         parts += [_stages(_median_run(rows["pgha"])), _longest(_median_run(rows["pgha"]))]
     parts += [_line(NAMES[name], _median_run(rows[name])) for name in ("plain", "tuned") if name in rows]
@@ -95,16 +108,23 @@ def tables(results):
     return "\n\n".join(parts)
 
 
+def disturbed(run):
+    """Whether others took so much of the machine during a run that its time tells little."""
+    return run["others"] > DISTURBED * run["seconds"]
+
+
 def _median_run(runs):
     return sorted(runs, key=lambda run: run["seconds"])[(len(runs) - 1) // 2]
 
 
 def _summary(rows):
     middle = {name: statistics.median(run["seconds"] for run in runs) for name, runs in rows.items()}
+    told = {name for name, runs in rows.items() if not disturbed(runs[0])}
     body = []
     for name, runs in rows.items():
         times = [run["seconds"] for run in runs]
-        ratios = [f"{middle[name] / middle[base]:.2f}" if base in middle else "" for base in ("plain", "tuned")]
+        # A ratio to or of a disturbed run would be worth nothing.
+        ratios = [f"{middle[name] / middle[base]:.2f}" if {name, base} <= told else "" for base in ("plain", "tuned")]
         spread = [f"{min(times):.1f}", f"**{middle[name]:.1f}**", f"{max(times):.1f}"]
         body.append([NAMES[name], str(len(runs)), *spread, *ratios, _changes(runs)])
     return table(["how", "runs", "min, s", "median, s", "max, s", "to plain", "to tuned", "changes"], body)
