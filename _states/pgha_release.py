@@ -118,8 +118,8 @@ def _extract(archive, target):
 def _copy_member(archive, wanted, out):
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
-            for member in packed.namelist():
-                if Path(member).name == wanted:
+            for member in packed.infolist():
+                if not member.is_dir() and Path(member.filename).name == wanted:
                     with packed.open(member) as stream:
                         shutil.copyfileobj(stream, out, 1 << 20)
                     return

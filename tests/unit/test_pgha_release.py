@@ -15,7 +15,9 @@ CONTENT = b"#!/bin/sh\necho 1.2.3\n" * 1000
 def zipped(path, name="tool"):
     with zipfile.ZipFile(path, "w") as packed:
         packed.writestr("LICENSE.txt", "text")
-        packed.writestr(name, CONTENT)
+        # A folder of the same name is not the program.
+        packed.writestr(f"{name}/", b"")
+        packed.writestr(f"{name}/{name}", CONTENT)
 
 
 def tarred(path, name="tool_1.2.3_Linux/tool"):
