@@ -38,7 +38,16 @@ def finished(name, hosts, timeout=900):
 
 
 def _ask(hosts):
-    """{minion id: its jobs} of those that answer. `saltutil.cmd` would ask for half a minute about a silent one."""
+    """
+    {minion id: its jobs} of those that answer. `saltutil.cmd` would ask for half a minute about a silent one, and
+    LocalClient.get_returns waits for an event of a name that a master no longer sends (Salt 3008.3).
+    """
+    found = {}
     with salt.client.get_local_client(mopts=__opts__) as client:
         job = client.run_job(hosts, "saltutil.is_running", ["state.*"], tgt_type="list", listen=True)
-        return client.get_returns(job["jid"], set(job["minions"]), timeout=ANSWER) if job else {}
+        if job:
+            for answer in client.get_event_iter_returns(job["jid"], job["minions"], timeout=ANSWER):
+                found.update({host: said["ret"] for host, said in answer.items()})
+                if len(found) == len(job["minions"]):
+                    break
+    return found

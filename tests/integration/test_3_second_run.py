@@ -14,6 +14,16 @@ def test_a_second_run_changes_and_restarts_nothing(cluster):
     assert cluster.services() == before
 
 
+def test_the_run_waits_for_what_an_earlier_one_left_to_a_host(cluster):
+    gate = "No host is busy with an earlier run"
+    idle = formula.run(cluster.lab, "test=True")
+    cluster.lab.salt("salt", "--async", cluster.db[0].name, "state.single", "cmd.run", "sleep 15")
+    busy = formula.run(cluster.lab, "test=True")
+    assert (idle.code, busy.code) == (0, 0), busy.text
+    # Milliseconds.
+    assert idle.states[gate]["duration"] < 4000 < busy.states[gate]["duration"]
+
+
 def test_a_dry_run_finds_nothing_to_do(cluster):
     before = cluster.services()
     run = formula.run(cluster.lab, "test=True")
