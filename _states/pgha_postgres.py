@@ -14,13 +14,13 @@ def locales_present(name, locales):
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": f"There are {', '.join(locales)}."}
     try:
-        missing = __salt__["pgha_postgres.missing_locales"](locales)
+        missing = __salt__["pgha_locales.missing"](locales)
         if not missing:
             return ret
         ret["changes"] = {locale: {"old": None, "new": "present"} for locale in missing}
         if __opts__["test"]:
             return {**ret, "result": None, "comment": f"{', '.join(missing)} would be made."}
-        __salt__["pgha_postgres.make_locales"](missing)
+        __salt__["pgha_locales.make"](missing)
     except CommandExecutionError as error:
         return {**ret, "result": False, "changes": {}, "comment": str(error)}
     return {**ret, "comment": f"{', '.join(missing)} were made."}

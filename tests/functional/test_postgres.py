@@ -86,5 +86,5 @@ def test_whoever_has_the_port_is_named(member):
 
 
 def test_locales_are_compared_with_those_of_the_host(member):
-    missing = member().call("pgha_postgres.missing_locales", ["C.UTF-8", "C.utf8", "xx_YY.UTF-8", "POSIX"])
+    missing = member().call("pgha_locales.missing", ["C.UTF-8", "C.utf8", "xx_YY.UTF-8", "POSIX"])
     assert missing == ["xx_YY.UTF-8"]

@@ -273,21 +273,25 @@ def test_data_directory_of_nothing_and_of_something(server, tmp_path):
 def states(loader_module):
     def build(test=False, **salt):
         names = {"pgha.settings": lambda: {"postgres": SETTINGS}}
-        names.update({f"pgha_postgres.{name}": value for name, value in salt.items()})
+        names.update({name.replace("__", "."): value for name, value in salt.items()})
         return loader_module("_states/pgha_postgres.py", salt=names, opts={"test": test})
 
     return build
 
 
 def test_locales_that_are_there_change_nothing(states):
-    ret = states(missing_locales=lambda _locales: []).locales_present("x", ["ru_RU.UTF-8"])
+    ret = states(pgha_locales__missing=lambda _locales: []).locales_present("x", ["ru_RU.UTF-8"])
     assert (ret["result"], ret["changes"]) == (True, {})
 
 
 @pytest.mark.parametrize("test", [False, True])
 def test_missing_locales_are_made_together(states, test):
     made = []
-    module = states(test, missing_locales=lambda _locales: ["ru_RU.UTF-8", "de_DE.UTF-8"], make_locales=made.append)
+    module = states(
+        test,
+        pgha_locales__missing=lambda _locales: ["ru_RU.UTF-8", "de_DE.UTF-8"],
+        pgha_locales__make=made.append,
+    )
     ret = module.locales_present("x", ["en_US.UTF-8", "ru_RU.UTF-8", "de_DE.UTF-8"])
     assert ret["result"] is (None if test else True)
     assert set(ret["changes"]) == {"ru_RU.UTF-8", "de_DE.UTF-8"}
@@ -298,7 +302,7 @@ def test_locale_that_cannot_be_made_fails(states):
     def make(_locales):
         raise CommandExecutionError("xx_XX is not spelt so")
 
-    ret = states(missing_locales=lambda locales: locales, make_locales=make).locales_present("x", ["xx_XX"])
+    ret = states(pgha_locales__missing=lambda locales: locales, pgha_locales__make=make).locales_present("x", ["xx_XX"])
     assert (ret["result"], ret["changes"]) == (False, {})
     assert "xx_XX" in ret["comment"]
 
@@ -306,7 +310,7 @@ def test_locale_that_cannot_be_made_fails(states):
 @pytest.mark.parametrize("test", [False, True])
 def test_port_of_a_foreign_server_names_it(states, test):
     foreign = {"address": "0.0.0.0", "pid": 42, "command": "/usr/bin/mysqld --x", "ours": False}
-    ret = states(test, listeners=lambda: [foreign]).port_free("x")
+    ret = states(test, pgha_postgres__listeners=lambda: [foreign]).port_free("x")
     assert ret["result"] is (None if test else False)
     assert ret["changes"] == {}
     assert "pid 42 (/usr/bin/mysqld --x)" in ret["comment"]
@@ -314,7 +318,7 @@ def test_port_of_a_foreign_server_names_it(states, test):
 
 def test_own_server_may_have_the_port(states):
     ours = {"address": "0.0.0.0", "pid": 42, "command": "postgres", "ours": True}
-    assert states(listeners=lambda: [ours]).port_free("x")["result"] is True
+    assert states(pgha_postgres__listeners=lambda: [ours]).port_free("x")["result"] is True
 
 
 @pytest.mark.parametrize(
