@@ -121,7 +121,7 @@ def status():
 
     Returns ``role``, ``name`` and ``pending`` (what waits for a restart, by service); on a server of Consul ``consul``
     (members, leader, voters); on a database host ``members`` (Patroni's list, None while Patroni does not answer),
-    ``vip`` (the address) and ``holds_vip``.
+    ``paused`` (Patroni was told to let the cluster alone), ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -134,6 +134,7 @@ def status():
     if host["role"] == "dcs":
         return {**told, "consul": _or_none("pgha_consul.health")}
     told["members"] = _or_none("pgha_patroni.cluster")
+    told["paused"] = bool((__salt__["pgha_patroni.member"]() or {}).get("pause"))
     told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
     told["holds_vip"] = bool(told["vip"]) and __salt__["pgha_vip.holds"]()
     return told

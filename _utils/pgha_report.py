@@ -63,6 +63,8 @@ def _cluster(name, hosts, told, faults):
     leaders = sorted(member["name"] for member in members.values() if member["role"] in LEADERS)
     if not leaders:
         faults.append(f"{name}: no leader")
+    if any(answer.get("paused") for answer in answers.values()):
+        faults.append(f"{name}: Patroni is paused, so nobody takes over from a dead leader; patronictl resume ends it")
     names = {answer["name"] for answer in answers.values()}
     for lost in sorted(names - set(members)):
         faults.append(f"{name}: {lost} is no member; see journalctl -u patroni there")
