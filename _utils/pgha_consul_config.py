@@ -19,6 +19,8 @@ RELOADED = (
     ("checks",),
     ("config_entries",),
     ("discard_check_output",),
+    # For the first start alone: from then on the key is in the keyring, which is changed without a restart.
+    ("encrypt",),
     ("limits", "http_max_conns_per_client"),
     ("limits", "rpc_max_burst"),
     ("limits", "rpc_rate"),
