@@ -7,3 +7,7 @@ pgha:
         test-db1: 192.0.2.141
         test-db2: 192.0.2.142
         test-db3: 192.0.2.143
+  # vip-manager is installed once the SHA-256 of its release file is here; it has no default.
+  # vip:
+  #   hashes:
+  #     4.0.0: …
