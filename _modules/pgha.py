@@ -25,7 +25,7 @@ def settings():
         salt 'test-db1' pgha.settings
     """
     if "pgha.settings" not in __context__:
-        found = __utils__["pgha_inventory.settings"](_pillar(), _defaults(), __opts__["id"])
+        found = __utils__["pgha_inventory.settings"](_pillar(), defaults(), __opts__["id"])
         if found is None:
             raise CommandExecutionError(
                 f"{__opts__['id']} is neither among the servers of a datacenter nor among the hosts of a cluster in the"
@@ -33,6 +33,25 @@ def settings():
             )
         __context__["pgha.settings"] = found
     return __context__["pgha.settings"]
+
+
+def defaults():
+    """
+    Return every setting with its default: the content of the formula's defaults.yaml.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha.defaults
+    """
+    if "pgha.defaults" not in __context__:
+        path = __salt__["cp.cache_file"](DEFAULTS)
+        if not path:
+            raise CommandExecutionError(f"{DEFAULTS} is not served: the formula's salt/ directory must be a file root")
+        with open(path, encoding="utf-8") as stream:
+            __context__["pgha.defaults"] = yaml.safe_load(stream)
+    return __context__["pgha.defaults"]
 
 
 def secrets(**kwargs):
@@ -77,8 +96,8 @@ def plan():
 
         salt-call pgha.plan
     """
-    pgha, defaults = _pillar(), _defaults()
-    faults = __utils__["pgha_validate.faults"](pgha, defaults)
+    pgha = _pillar()
+    faults = __utils__["pgha_validate.faults"](pgha, defaults())
     if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise CommandExecutionError(f"The pillar cannot work, so nothing was touched:\n{lines}")
@@ -119,9 +138,10 @@ def status():
     """
     Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
 
-    Returns ``role``, ``name`` and ``pending`` (what waits for a restart, by service); on a server of Consul ``consul``
-    (members, leader, voters); on a database host ``members`` (Patroni's list, None while Patroni does not answer),
-    ``paused`` (Patroni was told to let the cluster alone), ``vip`` (the address) and ``holds_vip``.
+    Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service) and ``tls`` (its certificate; None
+    without TLS); on a server of Consul ``consul`` (members, leader, voters); on a database host ``members`` (Patroni's
+    list, None while Patroni does not answer), ``paused`` (Patroni was told to let the cluster alone), ``vip`` (the
+    address) and ``holds_vip``.
 
     CLI Example:
 
@@ -131,6 +151,7 @@ def status():
     """
     host = settings()
     told = {"role": host["role"], "name": host["name"], "pending": _or_none("pgha_restart.pending")}
+    told["tls"] = __salt__["pgha_tls.status"]()
     if host["role"] == "dcs":
         return {**told, "consul": _or_none("pgha_consul.health")}
     told["members"] = _or_none("pgha_patroni.cluster")
@@ -150,13 +171,3 @@ def _or_none(function):
 
 def _pillar():
     return __pillar__.get("pgha") or {}
-
-
-def _defaults():
-    if "pgha.defaults" not in __context__:
-        path = __salt__["cp.cache_file"](DEFAULTS)
-        if not path:
-            raise CommandExecutionError(f"{DEFAULTS} is not served: the formula's salt/ directory must be a file root")
-        with open(path, encoding="utf-8") as stream:
-            __context__["pgha.defaults"] = yaml.safe_load(stream)
-    return __context__["pgha.defaults"]

@@ -9,8 +9,6 @@ from salt.exceptions import CommandExecutionError
 
 #: Seconds: the members are on one network, so whoever does not answer in this time is in trouble.
 _TIMEOUT = 5
-#: The agent of this host.
-CONSUL = "http://127.0.0.1:8500/v1"
 
 
 def version():
@@ -247,6 +245,7 @@ def write_error(address=None):
             "PGDATABASE": "postgres",
             "PGPASSFILE": f"{settings['patroni']['config_dir']}/pgpass.check",
             "PGCONNECT_TIMEOUT": "3",
+            **__utils__["pgha_tls.libpq"](settings),
             "PGOPTIONS": "-c statement_timeout=5s",
             "LC_ALL": "C",
         },
@@ -283,23 +282,23 @@ def _settings():
 
 def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, **kwargs):
     """A call of a member's REST API. Passwords are fetched here and given to nobody."""
-    settings = _settings()
-    tls = (settings["patroni"].get("config") or {}).get("restapi") or {}
-    scheme = "https" if tls.get("certfile") else "http"
-    url = f"{scheme}://{address or settings['address']}:{settings['patroni']['restapi_port']}{path}"
+    api = __utils__["pgha_patroni.api"](_settings(), address)
+    url = api["url"] + path
     if protected:
-        kwargs["auth"] = ("patroni", __salt__["pgha.secrets"]()["restapi"])
+        kwargs.update(auth=("patroni", __salt__["pgha.secrets"]()["restapi"]), cert=api["cert"])
     try:
-        return requests.request(method, url, timeout=timeout, verify=tls.get("cafile", True), **kwargs)
-    except requests.RequestException as error:
+        return requests.request(method, url, timeout=timeout, verify=api["verify"], **kwargs)
+    except OSError as error:
         raise CommandExecutionError(f"Patroni does not answer at {url}: {error}")
 
 
 def _consul(method, path, **kwargs):
     headers = {"X-Consul-Token": __salt__["pgha.secrets"]()["patroni"]["secret"]}
+    api = __utils__["pgha_consul.api"](_settings())
+    url = f"{api['address']}/v1{path}"
     try:
-        return requests.request(method, CONSUL + path, headers=headers, timeout=10, **kwargs)
-    except requests.RequestException as error:
+        return requests.request(method, url, headers=headers, timeout=10, verify=api["verify"], **kwargs)
+    except OSError as error:
         raise CommandExecutionError(
             f"Consul's agent on this host does not answer: {error}; see systemctl status consul"
         )

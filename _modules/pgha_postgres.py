@@ -25,7 +25,7 @@ def parameters():
     - ``source``: where the latter come from: ``pgpro_tune``, ``calculated`` or ``none``
     - ``left_out``: tuned ones that the installed server does not know, with what it says about them
 
-    Raises CommandExecutionError when the server refuses a parameter that the user set.
+    Raises CommandExecutionError when the server refuses a parameter that the user set, or lacks TLS that is wanted.
 
     CLI Example:
 
@@ -33,7 +33,13 @@ def parameters():
 
         salt 'test-db1' pgha_postgres.parameters
     """
-    settings = __salt__["pgha.settings"]()["postgres"]
+    host = __salt__["pgha.settings"]()
+    settings = host["postgres"]
+    if __utils__["pgha_tls.enabled"](host) and unknown_parameters({"ssl": "on"}):
+        raise CommandExecutionError(
+            f"PostgreSQL in {settings['bin_dir']} is built without TLS: take another build (postgres:distribution), or"
+            " leave pgha:tls off"
+        )
     shared = __utils__["pgha_postgres.shared"](settings)
     given = {name: value for name, value in shared.items() if value is not None}
     refused = unknown_parameters(given)

@@ -50,6 +50,7 @@ def check():
     told(__utils__["pgha_preflight.system"](facts, settings))
     told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
+    told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
     if settings["role"] == "db":
         told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
         told((__utils__["pgha_foreign.locales"](locales(), settings), []))
@@ -220,6 +221,7 @@ def _meet(settings, plan, listening):
         timeout=settings["preflight"]["port_timeout"],
         udp=ports["gossip"],
         http=ports["rest"],
+        ca=__salt__["pgha_tls.bundle"](),
         later=later,
         hold=hold & listen,
         excuse={ports["postgres"]: ports["rest"]},

@@ -5,13 +5,11 @@ The virtual IP: who has it, who should, and whether somebody else answers at it.
 import contextlib
 import os
 import socket
-import ssl
 import struct
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import requests
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -91,13 +89,10 @@ def leads(timeout=2):
 
         salt 'test-db*' pgha_vip.leads
     """
-    url = __utils__["pgha_vip.api"](__salt__["pgha.settings"]()) + "/leader"
-    # The certificate is for the cluster's names, and the host asks itself.
-    context = ssl._create_unverified_context() if url.startswith("https") else None  # noqa: S323
+    api = __utils__["pgha_patroni.api"](__salt__["pgha.settings"]())
     try:
-        with urllib.request.urlopen(url, timeout=timeout, context=context) as answer:  # noqa: S310
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
+        return requests.get(f"{api['url']}/leader", timeout=timeout, verify=api["verify"]).status_code == 200
+    except OSError:
         return False
 
 
@@ -132,7 +127,9 @@ def restart_pending():
     pid = int(__salt__["service.show"]("vip-manager.service").get("MainPID") or 0)
     if not pid:
         return None
-    pending = __utils__["pgha_files.changed_since"](STARTED_WITH, [CONFIG, UNIT])
+    authorities = __utils__["pgha_tls.authorities"](__salt__["pgha.settings"]())
+    files = [path for path in (CONFIG, UNIT, authorities) if path]
+    pending = __utils__["pgha_files.changed_since"](STARTED_WITH, files)
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
             pending.append("/usr/bin/vip-manager")

@@ -29,4 +29,7 @@ def ext_pillar(minion_id, pillar, *_args, **_kwargs):
         return {}
     store = __utils__["pgha_store.directory"](__opts__)
     own = __utils__["pgha_store.of_minion"](store, pgha, minion_id)
+    tls = __utils__["pgha_pki.of_minion"](store, pgha, minion_id) if own else None
+    if tls:
+        own["tls"] = tls
     return {"pgha_secrets": own} if own else {}

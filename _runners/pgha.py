@@ -22,7 +22,63 @@ def secrets():
 
         salt-run pgha.secrets
     """
-    return __utils__["pgha_store.fill"](__utils__["pgha_store.directory"](__opts__), _pillar().get("pgha") or {})
+    store, pgha = __utils__["pgha_store.directory"](__opts__), _pillar().get("pgha") or {}
+    return __utils__["pgha_store.fill"](store, pgha) + __utils__["pgha_pki.fill"](store, pgha, _defaults())
+
+
+def renew():
+    """
+    Make a new certificate for every host with TLS and bring it there: the services read it, none is restarted.
+
+    The main job does the same for a certificate that has less than a third of its time left. Certificates that the
+    user brings are taken over as they are. Returns the names of what was made; raises CommandExecutionError when the
+    main job fails, which may be run again.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.renew
+    """
+    store, pgha = __utils__["pgha_store.directory"](__opts__), _pillar().get("pgha") or {}
+    made = __utils__["pgha_pki.fill"](store, pgha, _defaults(), force=True)
+    if made:
+        _main_job()
+    return made
+
+
+def authority(datacenter, step=None):
+    """
+    Return the authorities of a datacenter and its clusters as PEM, for clients that verify what they connect to
+    (``sslmode=verify-full sslrootcert=FILE``); they are no secret. Or change the authority, in three steps.
+
+    datacenter
+        Its name in the inventory.
+    step
+        ``add``: everyone trusts a second authority. ``use``: it signs, and all certificates are made anew. ``drop``:
+        the first is forgotten. Each step runs the main job. Before ``use`` give the clients the new file, and restart
+        vip-manager (``pgha_vip.restarted``), which reads it at its start alone; that is checked.
+
+    Raises CommandExecutionError when it is not the time for that step, and when the main job fails, which may be run
+    again.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.authority test-dcs-cluster -l quiet > ca.pem
+        salt-run pgha.authority test-dcs-cluster step=add
+    """
+    store = __utils__["pgha_store.directory"](__opts__)
+    if step:
+        pgha = _pillar().get("pgha") or {}
+        _all_trust(__utils__["pgha_pki.authorities"](store, datacenter), datacenter, pgha)
+        __utils__["pgha_pki.rotate"](store, pgha, _defaults(), datacenter, step)
+        _main_job()
+    found = __utils__["pgha_pki.authorities"](store, datacenter)
+    if not found:
+        raise CommandExecutionError(f"No authority is stored for {datacenter}: set tls and run salt-run pgha.secrets")
+    return found
 
 
 def status(form="text", timeout=10):
@@ -91,6 +147,31 @@ def watch(timeout=3600):
             if ended:
                 return "The orchestration has ended well."
     raise CommandExecutionError(f"No orchestration ended within {timeout} s")
+
+
+def _main_job():
+    done = __salt__["state.orchestrate"]("pgha")
+    if done["retcode"]:
+        raise CommandExecutionError(
+            "The certificates are made and stored, but the main job failed: run salt-run state.orchestrate pgha again"
+        )
+
+
+def _all_trust(authorities, datacenter, pgha):
+    """Fail unless every host of a datacenter has these authorities, and its vip-manager was started with them."""
+    plan = __utils__["pgha_inventory.plan"](pgha)
+    hosts = [*plan["datacenters"].get(datacenter, [])]
+    for name, members in plan["clusters"].items():
+        hosts += members if plan["datacenter_of"][name] == datacenter else []
+    with salt.client.get_local_client(mopts=__opts__) as client:
+        behind = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
+    late = [f"{host}: {behind.get(host) or 'no answer'}" for host in hosts if behind.get(host) != []]
+    if late:
+        raise CommandExecutionError("Not all hosts are ready for the next step: " + "; ".join(late))
+
+
+def _defaults():
+    return __salt__["salt.cmd"]("pgha.defaults")
 
 
 def _pillar():

@@ -209,11 +209,12 @@ def admin_access(ret):
         A sentence.
     """
     secret = __salt__["pgha.secrets"]()["management"]["secret"]
-    consul = __salt__["pgha.settings"]()["consul"]
+    api = __utils__["pgha_consul.api"](__salt__["pgha.settings"]())
     profile = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
-    address = __utils__["pgha_consul.address"](consul)
-    if address != "http://127.0.0.1:8500":
-        profile += f"export CONSUL_HTTP_ADDR={address}\n"
+    if api["address"] != "http://127.0.0.1:8500":
+        profile += f"export CONSUL_HTTP_ADDR={api['address']}\n"
+    if api["verify"] is not True:
+        profile += f"export CONSUL_CACERT={api['verify']}\n"
     _manage(ret, TOKEN_FILE, secret + "\n", "root", "0600", None)
     _manage(ret, PROFILE, profile, "root", "0644", None)
 

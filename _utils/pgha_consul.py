@@ -11,6 +11,7 @@ A token travels in the header ``X-Consul-Token`` only: never in a URL, a log lin
 import re
 
 import pgha_files
+import pgha_tls
 import requests
 from salt.exceptions import CommandExecutionError
 
@@ -38,20 +39,29 @@ def version_tuple(version):
     return tuple(int(part or 0) for part in found.groups())
 
 
-def address(consul):
+def address(consul, tls=False):
     """
     Return the URL of this host's own HTTP API.
 
     consul
         The section ``consul`` of the settings. A loopback address, unless ``client_addr`` has none; the port is 8500,
-        unless ``config:ports:http`` says another.
+        with TLS 8501, unless ``config:ports`` says another.
+    tls
+        Whether it speaks HTTPS.
     """
     config = consul.get("config") or {}
     listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
     own = [one for one in listed if one.startswith("127.") or one == "::1"]
     host = own[0] if own else ("127.0.0.1" if {"0.0.0.0", "::"} & set(listed) else listed[0])  # noqa: S104
-    port = (config.get("ports") or {}).get("http", 8500)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme, port = ("https", 8501) if tls else ("http", 8500)
+    port = (config.get("ports") or {}).get(scheme, port)
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def api(settings):
+    """Return where this host's own HTTP API is and how it is verified, as :py:func:`call` takes it."""
+    tls = pgha_tls.enabled(settings)
+    return {"address": address(settings["consul"], tls), "verify": pgha_tls.verify(settings)}
 
 
 def ask(settings, secrets, method, path, *, token=None, **kwargs):
@@ -69,10 +79,10 @@ def ask(settings, secrets, method, path, *, token=None, **kwargs):
     """
     if token is None:
         token = secrets()["management" if settings["role"] == "dcs" else "agent"]["secret"]
-    return call(method, path, address=address(settings["consul"]), token=token, **kwargs)
+    return call(method, path, token=token, **api(settings), **kwargs)
 
 
-def call(method, path, *, address, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
+def call(method, path, *, address, verify=True, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
     """
     Make one request and return ``{"status": …, "body": …}``, the body decoded when it is JSON.
 
@@ -80,6 +90,8 @@ def call(method, path, *, address, token=None, params=None, payload=None, allow=
         ``GET`` and ``/v1/…``.
     address
         URL of the agent, see :py:func:`address`.
+    verify
+        File with the authorities that may have signed the agent's certificate; True for those of the system.
     token
         Secret that goes into the header; None asks as anybody.
     params, payload
@@ -103,9 +115,11 @@ def call(method, path, *, address, token=None, params=None, payload=None, allow=
                 json=payload,
                 headers=headers,
                 timeout=timeout,
+                verify=verify,
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
+        # Those of requests, and a file of authorities that is not there.
+        except OSError as error:
             raise CommandExecutionError(
                 f"Consul at {address} does not answer {method} {path} ({type(error).__name__}, {timeout} s): is the"
                 " service running? systemctl status consul"

@@ -11,6 +11,7 @@ import re
 
 import pgha_consul
 import pgha_inventory
+import pgha_tls
 
 # What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
 # the part that is the same from 1.8 to 1.22.
@@ -79,6 +80,8 @@ def config(settings, secrets):
         result.update(_ui(consul))
     else:
         result["acl"]["tokens"] = {"agent": secrets["agent"]["secret"]}
+    if pgha_tls.enabled(settings):
+        result.update(_tls(consul))
     return pgha_inventory.merge(result, consul.get("config"))
 
 
@@ -192,6 +195,20 @@ def _ui(consul):
     if _at_least(consul["version"], "1.9"):
         return {"ui_config": {"enabled": bool(consul["ui"])}}
     return {"ui": bool(consul["ui"])}
+
+
+def _tls(consul):
+    """
+    The API speaks HTTPS and nothing else; who asks it shows a token and needs no certificate. Between the agents both
+    sides show one, and only a server's has the name of a server. The checks of Patroni's REST API verify it as well.
+    """
+    own = pgha_tls.pem("consul")
+    files = {"ca_file": pgha_tls.CA, "cert_file": own, "key_file": own, "verify_outgoing": True}
+    result = {"enable_agent_tls_for_checks": True, "ports": {"http": -1, "https": 8501}}
+    if _at_least(consul["version"], "1.12"):
+        rpc = {"verify_incoming": True, "verify_server_hostname": True}
+        return {**result, "tls": {"defaults": files, "internal_rpc": rpc}}
+    return {**result, **files, "verify_incoming_rpc": True, "verify_server_hostname": True}
 
 
 def _rules(entries):

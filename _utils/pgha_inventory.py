@@ -118,13 +118,13 @@ def clusters_of(pgha, defaults, datacenter):
 def section(name, pgha, defaults, datacenter, cluster):
     """
     Return one section of settings, from the least to the most specific: defaults, the preset of the distribution
-    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in.
+    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in. ``true`` or
+    ``false`` in place of a section is its setting ``enabled``.
     """
     of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
     of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
-    layers = [
-        _mapping(layer) for layer in (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
-    ]
+    given = (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
+    layers = [{"enabled": layer} if isinstance(layer, bool) else _mapping(layer) for layer in given]
     preset = {}
     if name == "postgres":
         presets = merge(defaults["distributions"], pgha.get("distributions"))
@@ -135,8 +135,9 @@ def section(name, pgha, defaults, datacenter, cluster):
 
 def _cluster_section(name, cluster):
     entry = cluster.get(name)
-    if name == "hosts":
-        # A cluster's `hosts` is its inventory; settings of that section belong to the datacenter or to everything.
+    if name in ("hosts", "tls"):
+        # A cluster's `hosts` is its inventory; these sections belong to the datacenter or to everything: a cluster
+        # speaks to its Consul as that one speaks.
         return {}
     if name == "vip":
         return {key: value for key, value in _mapping(entry).items() if key not in ("address", "name")}

@@ -7,7 +7,9 @@ Where it differs from the by-hand procedure, and why: docs/procedure.md, 28 to 4
 import copy
 import json
 
+import pgha_consul
 import pgha_inventory
+import pgha_tls
 import yaml
 
 ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
@@ -41,13 +43,15 @@ def pg_hba(settings):
     lines.append(f"local all {ROLES['superuser']} peer")
     lines.append("local all all scram-sha-256")
     lines.append(f"local replication {ROLES['replication']} scram-sha-256")
-    lines += [f"host replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
+    # Who comes through the network has to come encrypted; what is refused, is refused either way.
+    host = "hostssl" if pgha_tls.enabled(settings) else "host"
+    lines += [f"{host} replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
     if cluster.get("vip"):
         members.append(cluster["vip"]["address"])
-    lines += [f"host postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
+    lines += [f"{host} postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
     lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"])]
     lines.append("host all all 127.0.0.1/32 scram-sha-256")
-    lines += [f"host all all {network} scram-sha-256" for network in postgres["client_networks"]]
+    lines += [f"{host} all all {network} scram-sha-256" for network in postgres["client_networks"]]
     return lines
 
 
@@ -108,7 +112,11 @@ def document(settings, secrets, shared, host):
             "connect_address": f"{address}:{patroni['restapi_port']}",
             "authentication": {"username": "patroni", "password": secrets["restapi"]},
         },
-        "consul": {"host": "127.0.0.1:8500", "register_service": True, "token": secrets["patroni"]["secret"]},
+        "consul": {
+            "host": pgha_consul.api(settings)["address"].partition("://")[2],
+            "register_service": True,
+            "token": secrets["patroni"]["secret"],
+        },
         "bootstrap": {
             "dcs": _without_null(dynamic(settings, shared)),
             "initdb": [{"encoding": "UTF8"}, "data-checksums", {"locale": postgres["locale"]}],
@@ -138,6 +146,8 @@ def document(settings, secrets, shared, host):
     if settings["vip"]["manager"] == "callback":
         script = "/usr/local/sbin/pgha-vip-callback"
         result["postgresql"]["callbacks"] = dict.fromkeys(("on_start", "on_stop", "on_role_change"), script)
+    if pgha_tls.enabled(settings):
+        result = pgha_inventory.merge(result, pgha_tls.patroni(settings, ROLES))
     given = copy.deepcopy(patroni.get("config") or {})
     # Already in `dynamic`, where a null takes a key away.
     (given.get("bootstrap") or {}).pop("dcs", None)
@@ -199,6 +209,26 @@ def changes(patch, live, prefix=""):
         else:
             result[f"{prefix}{key}"] = {"old": now, "new": value}
     return result
+
+
+def api(settings, address=None):
+    """
+    Return where a member's REST API is and how it is asked: ``url``, and for ``requests`` what ``verify`` is and which
+    ``cert`` changes something (None where it asks for none).
+
+    address
+        Default: this host's own. A certificate that the user gives Patroni himself has his own authority.
+    """
+    own = (settings["patroni"]["config"] or {}).get("restapi") or {}
+    tls = pgha_tls.enabled(settings)
+    scheme = "https" if tls or own.get("certfile") else "http"
+    host = address or settings["address"]
+    host = f"[{host}]" if ":" in host else host
+    return {
+        "url": f"{scheme}://{host}:{settings['patroni']['restapi_port']}",
+        "verify": own.get("cafile") or pgha_tls.verify(settings),
+        "cert": pgha_tls.pem("postgres") if tls else None,
+    }
 
 
 def pgpass(settings, secrets):

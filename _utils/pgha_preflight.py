@@ -5,6 +5,8 @@ functions.
 
 import ipaddress
 
+import pgha_tls
+
 SUPPORTED = {("debian", "12"), ("astra", "1.8")}
 
 
@@ -14,7 +16,7 @@ def ports(settings):
     return {
         "rpc": given.get("server", 8300),
         "gossip": given.get("serf_lan", 8301),
-        "http": given.get("http", 8500),
+        "http": given.get("https", 8501) if pgha_tls.enabled(settings) else given.get("http", 8500),
         "postgres": settings["postgres"]["port"],
         "rest": settings["patroni"]["restapi_port"],
     }

@@ -12,6 +12,7 @@ import email.utils
 import errno
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -20,7 +21,9 @@ MAGIC = "pgha-preflight"
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
 
 
-def meet(me, address, links, listen, expect, *, timeout, udp=None, http=None, later=None, hold=(), excuse=None):
+def meet(
+    me, address, links, listen, expect, *, timeout, udp=None, http=None, ca=None, later=None, hold=(), excuse=None
+):
     """
     Open listeners, connect to everyone, and return what was found.
 
@@ -38,6 +41,8 @@ def meet(me, address, links, listen, expect, *, timeout, udp=None, http=None, la
         The port that must be reached by UDP as well, asked only where the other host listens temporarily.
     http
         The port that speaks HTTP; its Date tells the time of a host whose services run.
+    ca
+        Authorities (PEM) where a service speaks HTTPS at that port; None where it speaks plainly.
     later
         Mapping of a port to seconds: opened only then, if it still is free (its service is about to start).
     hold
@@ -49,7 +54,7 @@ def meet(me, address, links, listen, expect, *, timeout, udp=None, http=None, la
     Returns a mapping of ``(address, port, "tcp" or "udp")`` to ``{"ok", "error", "id", "offset", "margin"}``: offset is
     how many seconds the other clock is ahead, within the margin; None where unknown.
     """
-    meeting = _Meeting(me, address, listen, expect, udp, http, set(hold), excuse or {}, time.monotonic() + timeout)
+    meeting = _Meeting(me, address, listen, expect, udp, http, ca, set(hold), excuse or {}, time.monotonic() + timeout)
     failure = []
 
     def run():
@@ -68,9 +73,10 @@ def meet(me, address, links, listen, expect, *, timeout, udp=None, http=None, la
 
 
 class _Meeting:
-    def __init__(self, me, address, listen, expect, udp, http, hold, excuse, deadline):
+    def __init__(self, me, address, listen, expect, udp, http, ca, hold, excuse, deadline):
         self.me, self.address, self.listen, self.expect = me, address, set(listen), expect
         self.udp, self.http, self.hold, self.excuse, self.deadline = udp, http, hold, excuse, deadline
+        self.tls = ssl.create_default_context(cadata=ca) if ca else None
         self.found, self.servers, self.seen, self.echo = {}, {}, set(), None
         self.pending = self.listen - self.hold
 
@@ -133,7 +139,7 @@ class _Meeting:
             else:
                 found.update(ok=True, error=None)
                 with contextlib.suppress(OSError, TimeoutError):
-                    await self.listen_to(reader, writer, port, begin, found)
+                    await self.listen_to(reader, writer, peer, port, begin, found)
                 break
             if self.excused(peer, port) or time.monotonic() >= self.deadline:
                 break
@@ -149,11 +155,19 @@ class _Meeting:
             found.update(ok=True, error=None)
         return found["ok"]
 
-    async def listen_to(self, reader, writer, port, begin, found):
-        if port == self.http:
-            writer.write(b"HEAD /liveness HTTP/1.0\r\n\r\n")
+    async def listen_to(self, reader, writer, peer, port, begin, found):
         try:
-            answer = await asyncio.wait_for(reader.read(4096), LINE)
+            answer = b""
+            if port == self.http and self.tls:
+                # A temporary listener speaks first and plainly; a service is silent until it is greeted with TLS.
+                with contextlib.suppress(TimeoutError):
+                    answer = await asyncio.wait_for(reader.read(4096), LINE)
+                if not answer:
+                    await asyncio.wait_for(writer.start_tls(self.tls, server_hostname=peer), ATTEMPT)
+                    begin = time.time()
+            if port == self.http and not answer:
+                writer.write(b"HEAD /liveness HTTP/1.0\r\n\r\n")
+            answer = answer or await asyncio.wait_for(reader.read(4096), LINE)
         finally:
             writer.close()
         margin = (time.time() - begin) / 2

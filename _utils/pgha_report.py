@@ -20,6 +20,9 @@ def summary(plan, told):
     well).
     """
     faults = [f"{host}: {_silence(told.get(host))}" for host in plan["hosts"] if not isinstance(told.get(host), dict)]
+    faults += [
+        f"{host}: {fault}" for host in plan["hosts"] if isinstance(told.get(host), dict) for fault in _tls(told[host])
+    ]
     datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
     clusters = {name: _cluster(name, hosts, told, faults) for name, hosts in plan["clusters"].items()}
     faults += [line for host in plan["hosts"] for line in _pending(host, told.get(host))]
@@ -33,6 +36,18 @@ def _pending(host, answer):
 
 def _silence(answer):
     return f"did not answer as it should: {answer}" if answer else "did not answer; is its salt-minion running?"
+
+
+def _tls(answer):
+    tls = answer.get("tls")
+    if not tls:
+        return []
+    found = [f"{port} shows another certificate than the one on the disk; restart it" for port in tls["outdated"]]
+    if not tls["until"]:
+        found.append("there is no certificate; run the main job")
+    elif tls["due"]:
+        found.append(f"the certificate ends in {tls['days']:.0f} days ({tls['until'][:10]}); the main job renews it")
+    return found
 
 
 def _datacenter(name, hosts, told, faults):

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 
 import pgha_inventory
+import pgha_tls
 
 HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
 # Consul: datacenter names are lower case letters, digits, - and _.
@@ -70,6 +71,7 @@ def _datacenter(name, entry, pgha, defaults, sections):
             f"{path}:servers: {len(servers)} servers bear the loss of no more than {max(0, (len(servers) - 1) // 2)};"
             " give 3, 5 or 7, or set consul:allow_weak_quorum to true"
         )
+    found += pgha_tls.faults(f"{path}:tls", pgha_inventory.section("tls", pgha, defaults, name, None))
     return found + _pinned(f"{path}:consul", "consul", consul)
 
 
@@ -80,8 +82,10 @@ def _cluster(name, entry, pgha, defaults, sections):
         found.append(f"{path}: the name of a cluster (Patroni's scope) is made of letters, digits, - and _")
     if not isinstance(entry, dict):
         return [*found, f"{path}: must be a mapping with vip and hosts"]
+    if "tls" in entry:
+        found.append(f"{path}:tls: is set for everything or for a datacenter, as a cluster speaks to its Consul")
     found += _unknown(path, entry, {"datacenter", *sections})
-    found += _sections(path, entry, [known for known in sections if known not in ("hosts", "vip")], defaults)
+    found += _sections(path, entry, [known for known in sections if known not in ("hosts", "vip", "tls")], defaults)
     hosts = _mapping(f"{path}:hosts", entry.get("hosts"), found, "MINION_ID: ADDRESS of each database host")
     found += _hosts(f"{path}:hosts", hosts)
     datacenters = pgha.get("datacenters") if isinstance(pgha.get("datacenters"), dict) else {}
@@ -238,6 +242,8 @@ def _sections(path, holder, sections, defaults):
 
 def _section(path, given, name, defaults):
     """Faults of one section of settings: names and types are those of the defaults."""
+    if isinstance(given, bool) and "enabled" in defaults[name]:
+        return []
     if not isinstance(given, dict):
         return [f"{path}: must be a mapping of settings"]
     known = dict(defaults[name])

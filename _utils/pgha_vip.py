@@ -2,12 +2,12 @@
 vip-manager and the callback of Patroni: what differs by version and what is in their files. Pure functions.
 """
 
-import ipaddress
 import json
 
+import pgha_consul
+import pgha_patroni
 import yaml
 
-CONSUL = "http://127.0.0.1:8500"
 HEADER = "# Written by Salt (pgha); changes here are lost. The file may hold a token: only root reads it.\n"
 
 
@@ -60,7 +60,7 @@ def config(settings, interface, token=None):
     }
     if kind == "consul":
         result |= {
-            "dcs-endpoints": [CONSUL],
+            "dcs-endpoints": [pgha_consul.api(settings)["address"]],
             "trigger-key": trigger_key(cluster["namespace"], cluster["name"]),
             "trigger-value": settings["name"],
             "consul-token": token,
@@ -73,14 +73,7 @@ def config(settings, interface, token=None):
 
 def api(settings):
     """Return the URL of Patroni's REST API on this host: it listens on the host's own address."""
-    own = (settings["patroni"]["config"] or {}).get("restapi") or {}
-    scheme = "https" if own.get("certfile") else "http"
-    return f"{scheme}://{host(settings['address'])}:{settings['patroni']['restapi_port']}"
-
-
-def host(address):
-    """Return an address as it stands in a URL: IPv6 in brackets."""
-    return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+    return pgha_patroni.api(settings)["url"]
 
 
 def text(mapping):

@@ -392,6 +392,8 @@ def execution(loader_module, settings_of, tmp_path):
         salt = {
             "pgha.settings": lambda: settings,
             "pgha.plan": lambda: {"hosts": [minion_id]},
+            "pgha_tls.speaks": lambda: None,
+            "pgha_tls.bundle": lambda: None,
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.neighbours": neighbours,

@@ -16,6 +16,7 @@ Nothing of Consul is installed:
       - {{ pgha.consul.config_dir }}/acl-bootstrap.json
       - /etc/profile.d/pgha-consul.sh
       - /root/.consul-token
+      - /etc/pgha/tls/consul.pem
       - /usr/bin/consul
       - /opt/consul
     - require:

@@ -20,6 +20,14 @@ Consul runs, now and after a reboot:
     - enable: True
     - require:
       - file: Systemd knows how to run Consul
+{%- if pgha.tls.enabled %}
+
+Consul shows the certificate of this host:
+  pgha_tls.in_use:
+    - service: consul
+    - require:
+      - service: Consul runs, now and after a reboot
+{%- endif %}
 {%- if pgha.role == "db" %}
 
 This host is a node of the datacenter {{ pgha.datacenter.name }}:

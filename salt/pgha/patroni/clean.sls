@@ -7,7 +7,7 @@ Patroni is stopped and does not start again:
     - name: patroni
     - enable: False
 
-{%- for path in ("/etc/systemd/system/patroni.service", patroni.config_dir, patroni.venv) %}
+{%- for path in ("/etc/systemd/system/patroni.service", "/etc/pgha/tls/postgres.pem", patroni.config_dir, patroni.venv) %}
 
 {{ path }} is gone:
   file.absent:

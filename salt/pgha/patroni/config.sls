@@ -8,3 +8,12 @@ Patroni is configured:
     - name: {{ pgha.patroni.config_dir }}/patroni.yml
     - require:
       - sls: pgha.patroni.install
+{%- if pgha.tls.enabled %}
+      - pgha_tls: PostgreSQL and Patroni have the certificate of this host
+
+PostgreSQL and Patroni have the certificate of this host:
+  pgha_tls.installed:
+    - service: postgres
+    - require:
+      - sls: pgha.patroni.install
+{%- endif %}

@@ -54,6 +54,15 @@ Patroni runs, now and after a boot:
     - require:
       - service: Patroni runs, now and after a boot
 
+{%- if pgha.tls.enabled %}
+
+PostgreSQL and Patroni show the certificate of this host:
+  pgha_tls.in_use:
+    - service: postgres
+    - require:
+      - pgha_patroni: {{ pgha.name }} leads {{ cluster.name }} or streams from its leader
+{%- endif %}
+
 The dynamic configuration of {{ cluster.name }} is as declared:
   pgha_patroni.dcs_configured:
     - require:

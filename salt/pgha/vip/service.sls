@@ -18,6 +18,7 @@ The service of vip-manager is defined:
         cluster: {{ pgha.cluster.name | json }}
         config: {{ config }}
         unit: {{ unit }}
+        authorities: {{ salt["pgha_tls.authorities"]() | json }}
     - require:
       - sls: pgha.vip.config
 

@@ -1,0 +1,190 @@
+"""
+Encryption on the wire on this host: its certificate, and which one its services show.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import struct
+import urllib.parse
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+#: Seconds: a service of this host.
+_TIMEOUT = 5
+#: What a client sends to PostgreSQL first of all when it wants TLS.
+_SSL_REQUEST = struct.pack("!II", 8, 80877103)
+
+
+def authorities():
+    """
+    Return the file with the authorities that this host trusts, None where the pillar does not ask for TLS.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.authorities
+    """
+    return __utils__["pgha_tls.authorities"](_settings())
+
+
+def bundle():
+    """
+    Return the authorities that the master serves to this host, as PEM; None where the pillar does not ask for TLS, and
+    where the master has not made them yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.bundle
+    """
+    served = (__pillar__.get("pgha_secrets") or {}).get("tls") or {}
+    return served.get("ca") if authorities() else None
+
+
+def speaks():
+    """
+    Return whether the Consul that runs on this host was configured to speak TLS; None when none runs, or it is not the
+    formula's.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.speaks
+    """
+    if __salt__["pgha_consul.pid"]() is None:
+        return None
+    try:
+        text = Path(_settings()["consul"]["config_dir"], "config.json").read_text(encoding="utf-8")
+        return bool({"ca_file", "tls"} & set(json.loads(text)))
+    except (OSError, ValueError):
+        return None
+
+
+def certificate(service="consul"):
+    """
+    Return what the certificate on the disk is: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
+    and ``due`` (less than a third of its time is left). None when there is none.
+
+    service
+        ``consul`` or ``postgres``: the files of both hold the same.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_tls.certificate
+    """
+    try:
+        text = Path(__utils__["pgha_tls.pem"](service)).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return __utils__["pgha_x509.describe"](text)
+
+
+def behind(wanted):
+    """
+    Return what on this host does not trust these authorities yet: a list of sentences, empty when all do. Services
+    other than vip-manager read them with their certificate, which the main job sees to.
+
+    wanted
+        The authorities as PEM, as the master has them.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster -l quiet)"
+    """
+    path = authorities()
+    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8") != wanted:
+        return ["it has other authorities than the master: run the main job"]
+    if _settings()["role"] == "db" and path in (__salt__["pgha_vip.restart_pending"]() or []):
+        return [
+            f"vip-manager was started with others: salt {__opts__['id']} state.single pgha_vip.restarted vip-manager"
+        ]
+    return []
+
+
+def outdated(service):
+    """
+    Return which ports of a service do not show the certificate that is on the disk: a list of names, empty when all do.
+    Each is asked the way a client does it, so its certificate is verified, too.
+
+    service
+        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+
+    Raises CommandExecutionError when one does not answer, or shows a certificate that is not to be trusted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.outdated postgres
+    """
+    wanted = certificate(service)
+    found = []
+    for name, host, port, starttls in _ports(service):
+        try:
+            shown = _shown(host, port, starttls)
+        except OSError as error:
+            raise CommandExecutionError(f"{name} at {host}:{port} cannot be asked with TLS: {error}")
+        if not wanted or shown != wanted["serial"]:
+            found.append(name)
+    return found
+
+
+def status():
+    """
+    Tell how the certificate of this host is, for a status report: ``until``, ``days`` left, ``due``, ``names``, and in
+    ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' pgha_tls.status
+    """
+    if not authorities():
+        return None
+    told = certificate() or {"until": None, "days": None, "due": True}
+    services = ("consul",) if _settings()["role"] == "dcs" else ("consul", "postgres")
+    late = []
+    for service in services:
+        # Who does not answer is told of elsewhere in the report.
+        with contextlib.suppress(CommandExecutionError):
+            late += outdated(service)
+    return {**{key: told[key] for key in ("until", "days", "due")}, "outdated": late}
+
+
+def _ports(service):
+    settings = _settings()
+    if service == "consul":
+        api = urllib.parse.urlsplit(__utils__["pgha_consul.api"](settings)["address"])
+        return [("Consul's API", api.hostname, api.port, False)]
+    return [
+        ("Patroni's REST API", settings["address"], settings["patroni"]["restapi_port"], False),
+        ("PostgreSQL", settings["address"], settings["postgres"]["port"], True),
+    ]
+
+
+def _shown(host, port, starttls):
+    """Return the serial number (hexadecimal) of the certificate that a port of this host shows, verified."""
+    context = ssl.create_default_context(cafile=authorities())
+    with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as raw:
+        if starttls:
+            raw.sendall(_SSL_REQUEST)
+            if raw.recv(1) != b"S":
+                raise OSError("it does not speak TLS")
+        with context.wrap_socket(raw, server_hostname=host) as wrapped:
+            return f"{int(wrapped.getpeercert()['serialNumber'], 16):x}"
+
+
+def _settings():
+    return __salt__["pgha.settings"]()

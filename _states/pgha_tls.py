@@ -1,0 +1,95 @@
+"""
+Encryption on the wire as desired states: the certificate lies where a service reads it, and the service shows it.
+"""
+
+import os
+
+import pgha_wait
+from salt.exceptions import CommandExecutionError
+
+#: The unit that has to read the certificate of a service; Patroni has PostgreSQL read it.
+UNITS = {"consul": "consul", "postgres": "patroni"}
+
+
+def installed(name, service):
+    """
+    The authorities, and this host's key and certificate, are where a service reads them, as the master has them.
+
+    name
+        A sentence of your choice.
+    service
+        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+
+    The running service goes on with the old ones; :py:func:`in_use` has it read the new ones.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "They are as the master has them."}
+    if __opts__["test"] and not (__pillar__.get("pgha_secrets") or {}).get("tls"):
+        return {**ret, "result": None, "comment": "The master has made no certificate yet; this would follow."}
+    try:
+        own = __salt__["pgha.secrets"]().get("tls")
+        if not own:
+            raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
+        for path, entry in __utils__["pgha_tls.files"](__salt__["pgha.settings"](), own, service).items():
+            before = _described(path)
+            content = entry["content"]
+            if not __opts__["test"]:
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            done = __utils__["pgha_files.manage"](path, **entry, test=__opts__["test"])
+            if done["changes"]:
+                # Never the diff: there is a key in it.
+                ret["changes"][path] = {"old": before, "new": _what(content)}
+                ret["comment"] = "They would be written." if __opts__["test"] else "They were written."
+                ret["result"] = ret["result"] and done["result"]
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "changes": {}, "comment": str(error)}
+    return ret
+
+
+def in_use(name, service, timeout=60):
+    """
+    Every port of a service shows the certificate that is on the disk. One that does not is told to read it; a service
+    that still does not is not restarted: the comment, and the status, name it as waiting for a restart.
+
+    name
+        A sentence of your choice.
+    service
+        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+    timeout
+        Seconds to wait until its ports answer, and until they show it.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It shows the certificate of this host."}
+    if __opts__["test"] and not __salt__["service.status"](UNITS[service]):
+        return {**ret, "result": None, "comment": "It would be looked at when the service runs."}
+    outdated = __salt__["pgha_tls.outdated"]
+    try:
+        # A list in a tuple, as an empty list is the good answer.
+        late = pgha_wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
+        if not late:
+            return ret
+        ret["changes"] = {port: {"old": "another certificate", "new": "this host's"} for port in late}
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": f"{', '.join(late)} would be told to read it."}
+        __salt__["service.reload"](UNITS[service])
+        pgha_wait.until(lambda: not outdated(service), timeout, "every port shows the certificate")
+    except CommandExecutionError as error:
+        if ret["changes"]:
+            return {**ret, "changes": {}, "comment": f"Restart pending: {UNITS[service]} was told to read it; {error}"}
+        return {**ret, "result": False, "comment": str(error)}
+    return {**ret, "comment": f"{', '.join(late)} read it anew."}
+
+
+def _described(path):
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return _what(stream.read())
+    except FileNotFoundError:
+        return None
+
+
+def _what(pem):
+    """What a reader of the changes wants to know of a certificate, which is no secret."""
+    try:
+        found = __utils__["pgha_x509.describe"](pem)
+    except ValueError:
+        return "no certificate"
+    return f"{found['subject']}, serial {found['serial'][:8]}, until {found['until'][:10]}"

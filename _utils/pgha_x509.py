@@ -1,0 +1,220 @@
+"""
+Certificates: made for an authority or a host, read, and checked. Nothing is stored here.
+
+It uses ``cryptography``, which Salt itself depends on, so every master and minion has it.
+"""
+
+import datetime
+import ipaddress
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# The part of its time that a certificate has left when it is renewed.
+RENEWED = 1 / 3
+# Clocks differ: what was made just now is valid on a host whose clock is behind.
+BACKDATED = datetime.timedelta(hours=1)
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+def authority(datacenter, days):
+    """Return a new authority: ``{"certificate", "key"}`` as PEM. It signs certificates of hosts and nothing else."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"pgha {datacenter} {_now():%Y-%m-%d %H:%M:%S}")])
+    usage = dict.fromkeys(_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
+    certificate = (
+        _builder(subject, subject, key.public_key(), _now() + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _stored(certificate, key)
+
+
+def issue(name, names, signer, days):
+    """
+    Return a new key and certificate of a host: ``{"certificate", "key"}`` as PEM.
+
+    name, names
+        The host, and all names and addresses that it is asked by.
+    signer
+        The authority, as :py:func:`authority` returns it.
+    days
+        How long it is valid; never longer than the authority.
+    """
+    ca = x509.load_pem_x509_certificate(signer["certificate"].encode())
+    ca_key = serialization.load_pem_private_key(signer["key"].encode(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    until = min(_now() + datetime.timedelta(days=days), ca.not_valid_after_utc)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    alternatives = [
+        x509.IPAddress(ipaddress.ip_address(one)) if _address(one) else x509.DNSName(one) for one in sorted(names)
+    ]
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = (
+        _builder(subject, ca.subject, key.public_key(), until)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**dict.fromkeys(_USAGES, False) | {"digital_signature": True}), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    return _stored(certificate, key)
+
+
+def describe(pem):
+    """
+    Return of the first certificate in a PEM text: ``serial`` (hexadecimal), ``subject``, ``issuer``, ``names``,
+    ``until`` (ISO 8601, UTC), ``days`` left, and ``due`` (whether it is time to renew it).
+    """
+    certificate = x509.load_pem_x509_certificates(pem.encode())[0]
+    left = certificate.not_valid_after_utc - _now()
+    return {
+        "serial": f"{certificate.serial_number:x}",
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "names": sorted(_names(certificate)),
+        "until": certificate.not_valid_after_utc.isoformat(),
+        "days": round(left / datetime.timedelta(days=1), 1),
+        "due": _due(certificate),
+    }
+
+
+def serves(own, names, signer):
+    """
+    Return whether a certificate that :py:func:`issue` returned is still the one to have: these names, this signer, and
+    time left. None, for one that is not there, is not.
+    """
+    if not own:
+        return False
+    certificate = x509.load_pem_x509_certificate(own["certificate"].encode())
+    ca = x509.load_pem_x509_certificate(signer["certificate"].encode())
+    return _names(certificate) == names and not _due(certificate) and _signed(certificate, ca)
+
+
+def faults_of(name, ca, certificate, key, wanted):
+    """
+    Return what is wrong with a host's certificate, as lines, none when nothing is.
+
+    name
+        The host.
+    ca, certificate, key
+        PEM texts: the authorities, the certificate with those between it and them, its key without a password.
+    wanted
+        The names that it must have.
+    """
+    try:
+        trusted = x509.load_pem_x509_certificates(ca.encode())
+        chain = x509.load_pem_x509_certificates(certificate.encode())
+        private = serialization.load_pem_private_key(key.encode(), None)
+    except (ValueError, TypeError) as error:
+        return [f"{name}: its CA, certificate or key cannot be read as PEM without a password: {error}"]
+    found = []
+    if _public(private.public_key()) != _public(chain[0].public_key()):
+        found.append(f"{name}: the key is not that of the certificate")
+    lacking = sorted(wanted - _names(chain[0]))
+    if lacking:
+        found.append(f"{name}: the certificate lacks the names {', '.join(lacking)} (subject alternative names)")
+    if not _allows_both(chain[0]):
+        found.append(f"{name}: the certificate must be for servers and for clients (extended key usage)")
+    if not _signed_by_trusted(chain, trusted):
+        found.append(f"{name}: the certificate does not lead to the CA; put the authorities in between after it")
+    for one in (*chain, *trusted):
+        if not one.not_valid_before_utc <= _now() <= one.not_valid_after_utc:
+            when = f"{one.not_valid_before_utc:%Y-%m-%d} to {one.not_valid_after_utc:%Y-%m-%d}"
+            found.append(f"{name}: {one.subject.rfc4514_string()} is valid from {when}, and not today")
+    return found
+
+
+def _builder(subject, issuer, public, until):
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_now() - BACKDATED)
+        .not_valid_after(until)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _stored(certificate, key):
+    form = serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return {"certificate": certificate.public_bytes(serialization.Encoding.PEM).decode(), "key": private.decode()}
+
+
+def _due(certificate):
+    whole = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return certificate.not_valid_after_utc - _now() < whole * RENEWED
+
+
+def _signed(certificate, by):
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _signed_by_trusted(chain, trusted):
+    """Whether each certificate is signed by the next one, and one of them by an authority that is trusted."""
+    for one, following in zip(chain, [*chain[1:], None], strict=True):
+        if any(_signed(one, by) and _is_authority(by) for by in trusted):
+            return True
+        if following is None or not (_signed(one, following) and _is_authority(following)):
+            return False
+    return False
+
+
+def _is_authority(certificate):
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _allows_both(certificate):
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH} <= set(usages)
+
+
+def _names(certificate):
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
+
+
+def _public(key):
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _address(text):
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _now():
+    return datetime.datetime.now(datetime.UTC)

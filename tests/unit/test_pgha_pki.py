@@ -1,0 +1,274 @@
+"""The authority of a datacenter, the certificates of its hosts, and those that a user brings."""
+
+import datetime
+import json
+import ssl
+import subprocess
+
+import pgha_pki
+import pgha_store
+import pgha_x509
+import pytest
+import yaml
+from conftest import ROOT
+from salt.exceptions import CommandExecutionError
+
+DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+NOW = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
+BEGIN = "-----BEGIN"
+
+
+def inventory(**over):
+    return {
+        "tls": True,
+        "datacenters": {
+            "dc": {"servers": {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2", "dcs3.example.org": "192.0.2.3"}},
+            "plain": {"tls": False, "servers": {"old1": "192.0.2.6"}},
+        },
+        "clusters": {
+            "one": {
+                "datacenter": "dc",
+                "vip": {"address": "192.0.2.40/24", "name": "one-vip"},
+                "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"},
+            },
+            "old": {"datacenter": "plain", "vip": "192.0.2.60/24", "hosts": {"old-db1": "192.0.2.16"}},
+        },
+        **over,
+    }
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A function that sets the clock to so many days after NOW."""
+
+    def moved(days=0):
+        monkeypatch.setattr(pgha_x509, "_now", lambda: NOW + datetime.timedelta(days=days))
+
+    moved()
+    return moved
+
+
+@pytest.fixture
+def store(tmp_path, now):
+    pgha_store.fill(tmp_path, inventory())
+    return tmp_path
+
+
+def stored(path, name="dc"):
+    return json.loads((path / f"tls-{name}.json").read_text())
+
+
+def test_everything_is_made_once_private_and_only_where_it_is_wanted(store):
+    wanted = ["dc/tls/authority", "dc/tls/db1", "dc/tls/db2", "dc/tls/dcs1", "dc/tls/dcs2", "dc/tls/dcs3"]
+    assert pgha_pki.missing(store, inventory(), DEFAULTS) == wanted
+    assert not (store / "tls-dc.json").exists()
+    assert pgha_pki.fill(store, inventory(), DEFAULTS) == wanted
+    before = (store / "tls-dc.json").read_bytes()
+    assert pgha_pki.fill(store, inventory(), DEFAULTS) == []
+    assert (store / "tls-dc.json").read_bytes() == before
+    assert (store / "tls-dc.json").stat().st_mode & 0o777 == 0o600
+    assert not (store / "tls-plain.json").exists()
+
+
+def test_certificates_have_the_names_by_which_hosts_are_asked(store):
+    extra = {"enabled": True, "names": ["pg.example.org", "203.0.113.9"]}
+    pgha = inventory(tls=extra, hosts={"domain": "example.org"})
+    pgha_pki.fill(store, pgha, DEFAULTS)
+    of = {name: set(pgha_x509.describe(own["certificate"])["names"]) for name, own in stored(store)["hosts"].items()}
+    loopback = {"localhost", "127.0.0.1"}
+    assert of["dcs3"] == {"dcs3", "dcs3.example.org", "192.0.2.3", "server.dc.consul", *loopback}
+    vip = {"192.0.2.40", "one-vip", "one-vip.example.org", *extra["names"]}
+    assert of["db1"] == {"db1", "db1.example.org", "192.0.2.11", "client.dc.consul", *vip, *loopback}
+
+
+def test_a_certificate_is_made_anew_when_its_names_change_and_others_are_left_alone(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    before = stored(store)
+    pgha = inventory()
+    pgha["clusters"]["one"]["hosts"]["db2"] = "192.0.2.13"
+    pgha["clusters"]["one"]["hosts"]["db3"] = "192.0.2.14"
+    assert pgha_pki.fill(store, pgha, DEFAULTS) == ["dc/tls/db2", "dc/tls/db3"]
+    after = stored(store)
+    assert after["authorities"] == before["authorities"]
+    assert after["hosts"]["db1"] == before["hosts"]["db1"]
+
+
+def test_a_certificate_is_renewed_when_a_third_of_its_time_is_left(store, now):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    before = stored(store)
+    now(days=240)
+    assert pgha_pki.fill(store, inventory(), DEFAULTS) == []
+    now(days=246)
+    assert "dc/tls/authority" not in pgha_pki.missing(store, inventory(), DEFAULTS)
+    assert len(pgha_pki.fill(store, inventory(), DEFAULTS)) == 5
+    after = stored(store)
+    assert after["authorities"] == before["authorities"]
+    assert after["hosts"]["db1"]["key"] != before["hosts"]["db1"]["key"]
+    about = pgha_x509.describe(after["hosts"]["db1"]["certificate"])
+    assert (about["days"], about["due"]) == (365.0, False)
+
+
+def test_force_makes_all_certificates_anew_and_never_an_authority(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    before = stored(store)
+    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, force=True)) == 5
+    assert stored(store)["authorities"] == before["authorities"]
+
+
+def test_a_certificate_does_not_outlive_its_authority(store, now):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    now(days=3600)
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    assert pgha_x509.describe(stored(store)["hosts"]["db1"]["certificate"])["until"].startswith("2039-12-30")
+
+
+def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    held = stored(store)
+    db1 = pgha_pki.of_minion(store, inventory(), "db1")
+    assert set(db1) == {"ca", "host"}
+    assert db1["ca"] == held["authorities"]["current"]["certificate"] == pgha_pki.authorities(store, "dc")
+    assert held["hosts"]["db1"]["key"] in db1["host"]
+    others = [
+        held["authorities"]["current"]["key"],
+        *(own["key"] for name, own in held["hosts"].items() if name != "db1"),
+    ]
+    assert not [key for key in others if key in json.dumps(db1) or key in db1["host"] + db1["ca"]]
+    assert pgha_pki.of_minion(store, inventory(), "dcs3.example.org")["host"].count(BEGIN) == 2
+    assert pgha_pki.of_minion(store, inventory(), "old-db1") is None
+    assert pgha_pki.of_minion(store, inventory(), "somebody") is None
+    assert pgha_pki.authorities(store, "plain") is None
+
+
+def test_a_damaged_store_is_never_replaced(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    (store / "tls-dc.json").write_text('{"authorities": {')
+    with pytest.raises(CommandExecutionError, match="restore it from a backup"):
+        pgha_pki.fill(store, inventory(), DEFAULTS)
+    assert (store / "tls-dc.json").read_text() == '{"authorities": {'
+
+
+def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS)
+    trusted, certificates = [pgha_pki.authorities(store, "dc")], [stored(store)["hosts"]["db1"]["certificate"]]
+    for step in ("add", "use", "drop"):
+        for wrong in {"add", "use", "drop"} - {step}:
+            with pytest.raises(CommandExecutionError, match=f"is {step}, not {wrong}"):
+                pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", wrong)
+        pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+        assert pgha_pki.fill(store, inventory(), DEFAULTS) == []
+        own = stored(store)["hosts"]["db1"]
+        trusted.append(pgha_pki.authorities(store, "dc"))
+        certificates.append(own["certificate"])
+        # Host by host: who has what the step before gave and who has what this one gives trust each other.
+        for certificate in certificates[-2:]:
+            for known in trusted[-2:]:
+                wrong = pgha_x509.faults_of("db1", known, certificate, own["key"], set())
+                assert not [line for line in wrong if "lead to" in line], step
+    assert [text.count(BEGIN) for text in trusted] == [1, 2, 2, 1]
+    assert trusted[0] != trusted[3]
+    assert len(set(certificates)) == 4
+    with pytest.raises(CommandExecutionError, match="no authority of its own"):
+        pgha_pki.rotate(store, inventory(tls=False), DEFAULTS, "dc", "add")
+    with pytest.raises(CommandExecutionError, match="no datacenter other"):
+        pgha_pki.rotate(store, inventory(), DEFAULTS, "other", "add")
+
+
+def test_openssl_takes_what_is_made_for_server_and_client(tmp_path):
+    signer = pgha_x509.authority("dc", 10)
+    own = pgha_x509.issue("db1", {"db1", "192.0.2.11"}, signer, 5)
+    (tmp_path / "ca.pem").write_text(signer["certificate"])
+    # As a service reads it: key and certificate in one file.
+    (tmp_path / "own.pem").write_text(own["key"] + own["certificate"])
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "ca.pem").load_cert_chain(
+        tmp_path / "own.pem"
+    )
+    for purpose in ("sslserver", "sslclient"):
+        command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-verify_ip", "192.0.2.11"]
+        done = subprocess.run(
+            [*command, "-CAfile", tmp_path / "ca.pem", tmp_path / "own.pem"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+
+class TestBrought:
+    """Certificates that the user brings."""
+
+    @pytest.fixture
+    def signer(self, now):
+        return pgha_x509.authority("a company", 3650)
+
+    @pytest.fixture
+    def files(self, tmp_path, signer):
+        """A function that writes what the user has and returns the pillar; ``own`` replaces a host's pair."""
+
+        def write(ca=None, **own):
+            place = tmp_path / "brought"
+            place.mkdir(exist_ok=True)
+            tls = {"enabled": True, "ca": f"{place}/ca.pem", "certificate": f"{place}/{{name}}.pem"}
+            pgha = inventory(tls={**tls, "key": f"{place}/{{id}}.key"})
+            (place / "ca.pem").write_text(ca or signer["certificate"])
+            ids = {"dcs3": "dcs3.example.org"}
+            for name, names in pgha_pki.wanted_names(pgha, DEFAULTS, "dc").items():
+                pair = own.get(name) or pgha_x509.issue(name, names, signer, 365)
+                (place / f"{name}.pem").write_text(pair["certificate"])
+                (place / f"{ids.get(name, name)}.key").write_text(pair["key"])
+            return pgha
+
+        return write
+
+    def test_they_are_taken_over_and_need_not_stay(self, store, files, tmp_path, signer):
+        pgha = files()
+        assert len(pgha_pki.fill(store, pgha, DEFAULTS)) == 5
+        assert pgha_pki.fill(store, pgha, DEFAULTS) == []
+        own = pgha_pki.of_minion(store, pgha, "dcs3.example.org")
+        assert own["ca"] == signer["certificate"]
+        assert (tmp_path / "brought/dcs3.example.org.key").read_text() in own["host"]
+        assert "authorities" not in stored(store)
+
+    def test_the_formulas_own_take_their_place_when_they_are_not_set_any_more(self, store, files, signer):
+        pgha_pki.fill(store, files(), DEFAULTS)
+        assert len(pgha_pki.fill(store, inventory(), DEFAULTS)) == 7
+        assert signer["certificate"] not in pgha_pki.of_minion(store, inventory(), "db1")["ca"]
+
+    @pytest.mark.parametrize(
+        ("make", "fault"),
+        [
+            (lambda names, signer: pgha_x509.issue("db1", {"db1"}, signer, 9), "lacks the names 127.0.0.1, 192.0.2.11"),
+            (
+                lambda names, signer: pgha_x509.issue("db1", names, pgha_x509.authority("other", 9), 9),
+                "does not lead to the CA",
+            ),
+            (
+                lambda names, signer: {
+                    **pgha_x509.issue("db1", names, signer, 9),
+                    "key": pgha_x509.issue("db1", names, signer, 9)["key"],
+                },
+                "the key is not that of the certificate",
+            ),
+            (lambda names, signer: pgha_x509.issue("db1", names, signer, -0.02), "and not today"),
+            (lambda names, signer: {"certificate": "no", "key": "no"}, "cannot be read as PEM"),
+        ],
+        ids=["names", "chain", "key", "dates", "text"],
+    )
+    def test_what_is_wrong_is_refused_and_nothing_is_stored(self, store, files, signer, make, fault):
+        names = pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"]
+        pgha = files(db1=make(names, signer))
+        with pytest.raises(CommandExecutionError, match=f"db1: .*{fault}"):
+            pgha_pki.fill(store, pgha, DEFAULTS)
+        assert not (store / "tls-dc.json").exists()
+
+    def test_all_faults_are_named_at_once(self, store, files, tmp_path):
+        pgha = files(db1={"certificate": "no", "key": "no"})
+        (tmp_path / "brought/dcs2.key").unlink()
+        with pytest.raises(CommandExecutionError) as raised:
+            pgha_pki.fill(store, pgha, DEFAULTS)
+        assert "db1: " in str(raised.value)
+        assert "dcs2: " in str(raised.value)
+        assert "dcs2.key" in str(raised.value)
+
+    def test_an_authority_in_between_comes_with_the_certificate(self, signer):
+        # An authority of the formula signs hosts only; so this one is the trusted one, and the chain repeats it.
+        own = pgha_x509.issue("db1", {"db1"}, signer, 9)
+        chain = own["certificate"] + signer["certificate"]
+        assert pgha_x509.faults_of("db1", signer["certificate"], chain, own["key"], {"db1"}) == []
