@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import ssl
 import urllib.request
 
 import psycopg
@@ -12,10 +13,14 @@ UNITS = ("consul", "patroni", "vip-manager")
 
 
 class Cluster:
-    """One database cluster with the Consul servers that it uses."""
+    """
+    One database cluster with the Consul servers that it uses.
 
-    def __init__(self, lab, name="test", vip="198.51.100.40"):
-        self.lab, self.name, self.vip = lab, name, vip
+    ``authorities``: a file with those that have signed its certificates; all is asked with TLS then, and verified.
+    """
+
+    def __init__(self, lab, name="test", vip="198.51.100.40", authorities=None):
+        self.lab, self.name, self.vip, self.authorities = lab, name, vip, authorities
         self.db = [lab[f"{name}-db{n}"] for n in (1, 2, 3)]
         self.dcs = [lab[f"test-dcs{n}"] for n in (1, 2, 3)]
 
@@ -29,9 +34,16 @@ class Cluster:
         for host in self.db:
             with contextlib.suppress(OSError, ValueError):
                 if host.pid() is not None:
-                    with urllib.request.urlopen(f"http://{host.address}:8008/cluster", timeout=2) as answer:
-                        return json.load(answer)["members"]
+                    return self.ask(host, "/cluster")["members"]
         return []
+
+    def ask(self, host, path):
+        """What the REST API of Patroni on ``host`` answers to a GET."""
+        scheme, context = "http", None
+        if self.authorities:
+            scheme, context = "https", ssl.create_default_context(cafile=self.authorities)
+        with urllib.request.urlopen(f"{scheme}://{host.address}:8008{path}", timeout=2, context=context) as answer:
+            return json.load(answer)
 
     def leader(self):
         """The host that leads, waited for."""
@@ -123,6 +135,8 @@ class Cluster:
     def connect(self, address=None, **options):
         """A connection of a client outside to the virtual IP (or ``address``) as the superuser."""
         secret = formula.store(self.lab, f"cluster-{self.name}")["superuser"]
+        if self.authorities:
+            options = {"sslmode": "verify-full", "sslrootcert": self.authorities, **options}
         options = {"dbname": "postgres", "user": "postgres", "password": secret, "connect_timeout": 5, **options}
         return psycopg.connect(host=address or self.vip, autocommit=True, **options)
 

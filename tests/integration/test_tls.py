@@ -1,0 +1,260 @@
+"""
+Encryption on the wire by one setting: a deployment on hosts that are new, what is refused without it, faults under a
+client that verifies whom it writes to, and a renewal that restarts nothing.
+
+With Debian's PostgreSQL, as the lab's stand-in for the vendor's is built without TLS.
+"""
+
+import base64
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import struct
+
+import psycopg
+import pytest
+from integration import formula
+from integration.cluster import Cluster
+
+TLS = {"tls": True, "clusters": {"test": {"postgres": {"distribution": "debian", "version": 15}}}}
+# The first byte on a connection to Consul's RPC port says what follows.
+RPC_PLAIN, RPC_TLS = b"\x00", b"\x03"
+
+
+@pytest.fixture(scope="module")
+def deployed(lab, pillar):
+    """The main job's Run on new hosts, with the setting and nothing else of it prepared."""
+    for host in lab.hosts.values():
+        if host is not lab.master:
+            host.reset(wait=False)
+    lab.master.run(["rm", "-rf", formula.STORE])
+    lab.wait_ready()
+    pillar.put(TLS)
+    lab.salt("salt-run", "saltutil.sync_all")
+    run = formula.run(lab)
+    assert run.code == 0, run.text
+    return run
+
+
+@pytest.fixture(scope="module")
+def cluster(lab, deployed, tmp_path_factory):
+    """The cluster, asked with TLS alone and verified by what the master gives to clients."""
+    file = tmp_path_factory.mktemp("client") / "ca.pem"
+    told = lab.salt("salt-run", "pgha.authority", "test-dcs-cluster", "--out=json", "-l", "quiet").stdout
+    file.write_text(json.loads(told))
+    cluster = Cluster(lab, authorities=str(file))
+    cluster.wait_healthy()
+    return cluster
+
+
+def certificate(cluster, name):
+    """A file with key and certificate of a host of the inventory, as only a test may have it."""
+    own = formula.store(cluster.lab, "tls-test-dcs-cluster")["hosts"][name]
+    file = f"{cluster.authorities}.{name}"
+    with open(file, "w", encoding="utf-8") as stream:
+        stream.write(own["key"] + own["certificate"])
+    return file
+
+
+def context(cluster, name=None):
+    """A TLS context that verifies, with the certificate of a host or without one."""
+    found = ssl.create_default_context(cafile=cluster.authorities)
+    if name:
+        found.load_cert_chain(certificate(cluster, name))
+    return found
+
+
+def api(cluster, method, path, *, password=None, name=None):
+    """The status that Patroni's REST API of the first host answers over HTTPS."""
+    connection = http.client.HTTPSConnection(cluster.db[0].address, 8008, timeout=5, context=context(cluster, name))
+    headers = {}
+    if password:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"patroni:{password}".encode()).decode()
+    with contextlib.closing(connection):
+        # A key that is not there is taken away: a change that Patroni accepts, and that changes nothing.
+        connection.request(method, path, body=None if method == "GET" else b'{"nothing": null}', headers=headers)
+        return connection.getresponse().status
+
+
+def shown(cluster, host, port, starttls=False):
+    """The serial number of the certificate that a port shows, verified for the address of its host."""
+    with socket.create_connection((host.address, port), timeout=5) as raw:
+        if starttls:
+            raw.sendall(struct.pack("!II", 8, 80877103))
+            assert raw.recv(1) == b"S"
+        with context(cluster).wrap_socket(raw, server_hostname=host.address) as wrapped:
+            return wrapped.getpeercert()["serialNumber"]
+
+
+def rpc(cluster, host, name):
+    """What a TLS client is answered on Consul's RPC port; with the certificate of a host or without one."""
+    with socket.create_connection((host.address, 8300), timeout=5) as raw:
+        raw.sendall(RPC_TLS)
+        with context(cluster, name).wrap_socket(raw, server_hostname="server.test-dcs-cluster.consul") as wrapped:
+            wrapped.settimeout(2)
+            # A stream of RPC, so that a server that takes us waits for a request.
+            wrapped.sendall(RPC_PLAIN)
+            try:
+                return wrapped.recv(1)
+            except TimeoutError:
+                return "waits for a request"
+
+
+def test_everything_runs_and_a_second_run_changes_and_restarts_nothing(cluster):
+    before = cluster.services()
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert run.changed() == []
+    assert cluster.services() == before
+    done = cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Everything is as it should be." in done.stdout
+
+
+def test_consuls_api_speaks_https_on_loopback_and_nothing_else(cluster):
+    for host in cluster.hosts:
+        listening = host.run(["ss", "-Hltn"]).stdout.split()
+        assert "127.0.0.1:8501" in listening
+        assert not [word for word in listening if word.endswith(":8500")]
+    script = "import urllib.request as u\ntry:\n print(u.urlopen('http://127.0.0.1:8501/v1/status/leader').status)\n"
+    script += "except u.HTTPError as e: print(e.code)"
+    assert cluster.dcs[0].run(["python3", "-c", script]).stdout.strip() == "400"
+
+
+def test_consuls_servers_want_a_certificate_of_the_datacenter(cluster):
+    server = cluster.dcs[0]
+    with socket.create_connection((server.address, 8300), timeout=5) as raw:
+        raw.sendall(RPC_PLAIN)
+        raw.settimeout(5)
+        assert raw.recv(1) == b"", "plain RPC was not refused"
+    with pytest.raises(ssl.SSLError, match="(?i)certificate"):
+        rpc(cluster, server, None)
+    assert rpc(cluster, server, "test-db1") == "waits for a request"
+
+
+def test_only_servers_of_consul_have_the_name_of_one(cluster):
+    told = cluster.lab.salt(
+        "salt", "-L", ",".join(h.name for h in cluster.hosts), "pgha_tls.certificate", "--out=json", "--static"
+    )
+    names = {host: about["names"] for host, about in json.loads(told.stdout[told.stdout.index("{") :]).items()}
+    servers = {host for host, known in names.items() if "server.test-dcs-cluster.consul" in known}
+    assert servers == {host.name for host in cluster.dcs}
+
+
+def test_patronis_api_changes_nothing_without_certificate_and_password(cluster):
+    password = formula.store(cluster.lab, "cluster-test")["restapi"]
+    plain = Cluster(cluster.lab)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        plain.ask(cluster.db[0], "/cluster")
+    assert api(cluster, "GET", "/cluster") == 200
+    assert api(cluster, "PATCH", "/config", password=password) == 403
+    assert api(cluster, "PATCH", "/config", name="test-db2") == 401
+    assert api(cluster, "PATCH", "/config", name="test-db2", password=password) == 200
+
+
+def test_consul_checks_patroni_over_https(cluster):
+    said = cluster.consul("watch", "-type=service", "-service=test", "-passingonly=true")
+    passing = {entry["Node"]["Node"] for entry in json.loads(said)}
+    assert passing == {host.name for host in cluster.db}
+
+
+def test_postgresql_refuses_what_is_plain_and_clients_refuse_what_they_do_not_trust(cluster, tmp_path):
+    for address in (cluster.vip, *(host.address for host in cluster.db)):
+        with cluster.connect(address) as connection:
+            assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+        with pytest.raises(psycopg.OperationalError, match="no encryption"):
+            cluster.connect(address, sslmode="disable", sslrootcert="")
+    other = tmp_path / "other.pem"
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=other",
+        "-keyout",
+        tmp_path / "key",
+    ]
+    cluster.lab.client([*made, "-out", other])
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        cluster.connect(sslrootcert=str(other))
+
+
+def test_replicas_stream_encrypted_and_verify_their_leader(cluster):
+    question = "SELECT count(*), bool_and(ssl) FROM pg_stat_replication JOIN pg_stat_ssl USING (pid)"
+    assert cluster.psql(cluster.leader(), question) == "2|t"
+    for replica in cluster.replicas():
+        assert "sslmode=verify-full" in cluster.psql(replica, "SHOW primary_conninfo")
+
+
+def test_keys_are_nowhere_but_where_they_belong(cluster, deployed):
+    held = formula.store(cluster.lab, "tls-test-dcs-cluster")
+    keys = {name: own["key"].splitlines()[1] for name, own in held["hosts"].items()}
+    keys["authority"] = held["authorities"]["current"]["key"].splitlines()[1]
+    assert not [name for name, key in keys.items() if key in deployed.text]
+    everywhere = ["grep", "-rlsF", "--exclude-dir=proc", "--exclude-dir=sys", "--exclude-dir=dev"]
+    for host in cluster.db[0], cluster.dcs[0]:
+        for name, key in keys.items():
+            found = host.run([*everywhere, key, "/etc", "/var", "/run", "/tmp", "/root"], check=False).stdout.split()
+            service = {"/etc/pgha/tls/consul.pem", "/etc/pgha/tls/postgres.pem"}
+            allowed = service if name == host.name else set()
+            assert set(found) <= allowed, f"the key of {name} on {host.name}"
+    jobs = cluster.lab.master.run(
+        [*everywhere, keys["test-db1"], "/var/cache/salt/master/jobs", "/var/log"], check=False
+    )
+    assert jobs.stdout == ""
+
+
+def test_a_switchover(cluster, ledger, measured):
+    leader = cluster.leader()
+    leader.run(["su", "-", "postgres", "-c", f"patronictl switchover test --leader {leader.name} --force"])
+    cluster.wait_healthy()
+    ledger.wait_for_writes()
+    assert cluster.leader() is not leader
+    measured("switchover, encrypted", 20)
+
+
+def test_postgresql_of_the_leader_is_killed(cluster, ledger, measured):
+    leader = cluster.leader()
+    leader.run(["kill", "-9", leader.read("/pgdata/test/postmaster.pid").split()[0]])
+    cluster.wait_healthy()
+    ledger.wait_for_writes()
+    measured("kill -9 of the leader's PostgreSQL, encrypted", 40)
+
+
+def test_certificates_are_renewed_under_a_client_that_writes_and_nothing_is_restarted(cluster, ledger, measured):
+    ports = [(host, *port) for host in cluster.db for port in ((8008, False), (5432, True))]
+    before, started = [shown(cluster, *port) for port in ports], postmasters(cluster)
+    services = cluster.services()
+    done = cluster.lab.salt("salt-run", "pgha.renew", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = [shown(cluster, *port) for port in ports]
+    assert not set(before) & set(after)
+    # One certificate a host, on all of its ports.
+    assert after[::2] == after[1::2]
+    assert (cluster.services(), postmasters(cluster)) == (services, started)
+    cluster.wait_healthy()
+    ledger.wait_for_writes()
+    measured("renewal of all certificates", 3)
+
+
+def postmasters(cluster):
+    """When each server was started."""
+    return [cluster.psql(host, "SELECT pg_postmaster_start_time()") for host in cluster.db]
+
+
+def test_a_living_cluster_is_not_switched_and_nothing_is_touched(cluster, pillar):
+    before = cluster.services()
+    pillar.put({**TLS, "tls": False})
+    try:
+        run = formula.run(cluster.lab)
+    finally:
+        pillar.put(TLS)
+    assert run.code == 1
+    assert "living cluster whose traffic is encrypted" in run.text
+    assert cluster.services() == before
+    assert cluster.why_not_healthy() is None
