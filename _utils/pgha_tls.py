@@ -103,8 +103,7 @@ def switched(speaks, settings):
         return []
     now, wanted = ("encrypted", "false") if speaks else ("plain", "true")
     return [
-        f"pgha:tls is {wanted}, but this host is in a living cluster whose traffic is {now}: set it back;"
-        " docs/security.md tells how a living cluster is taken over"
+        f"pgha:tls is {wanted}, but this host is in a living cluster whose traffic is {now}: set it back (docs/tls.md)"
     ]
 
 
