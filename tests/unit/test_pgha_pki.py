@@ -4,16 +4,16 @@ import datetime
 import json
 import ssl
 import subprocess
+from pathlib import Path
 
 import pgha_pki
 import pgha_store
 import pgha_x509
 import pytest
 import yaml
-from conftest import ROOT
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
 NOW = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
 BEGIN = "-----BEGIN"
 
