@@ -74,6 +74,8 @@ class Member:
 
     def __init__(self, place, loader, found, consul=None, token=None):
         self.place, self.loader, self.settings, self.process = place, loader, found, None
+        if consul:
+            self.settings["consul"]["client_addr"] = consul.rpartition(":")[0]
         self.secrets = {**SECRETS, "patroni": token or {"accessor": "-", "secret": "-"}}
         for name, mode in (("data", 0o700), ("etc", 0o700), ("log", 0o750), ("run", 0o755), ("../venv", 0o755)):
             (place / name).mkdir(mode=mode, parents=True, exist_ok=True)
@@ -88,8 +90,6 @@ class Member:
         for name in MODULES:
             module = loader(f"_modules/{name}.py", salt=self.salt)
             module.__grains__ = {"mem_total": 1024, "num_cpus": 1}
-            if consul:
-                module.CONSUL = f"http://{consul}/v1"
             public = [key for key, value in vars(module).items() if key[0] != "_" and callable(value)]
             self.salt.update({f"{name}.{key}": getattr(module, key) for key in public})
 
