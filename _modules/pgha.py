@@ -99,8 +99,7 @@ def plan():
     pgha = _pillar()
     faults = __utils__["pgha_validate.faults"](pgha, defaults())
     if faults:
-        lines = "\n".join(f"  - {fault}" for fault in faults)
-        raise CommandExecutionError(f"The pillar cannot work, so nothing was touched:\n{lines}")
+        raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
     return __utils__["pgha_inventory.plan"](pgha)
 
 

@@ -14,6 +14,7 @@ import socket
 import threading
 from pathlib import Path
 
+import pgha_served
 import psutil
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -51,6 +52,7 @@ def check():
     told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
     told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
+    told((store_faults(), []))
     if settings["role"] == "db":
         told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
         told((__utils__["pgha_foreign.locales"](locales(), settings), []))
@@ -173,6 +175,29 @@ def consul_files():
             match = re.search(r'^\s*"?datacenter"?\s*[=:]\s*"([^"]*)"', text, re.MULTILINE)
             found[str(path)] = match[1] if match else None
     return found
+
+
+def store_faults():
+    """
+    Return the fault of a master's store that is not the one this host works with, as a list; ``[]`` when all is well,
+    and when this host has no data yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.store_faults
+    """
+    settings = __salt__["pgha.settings"]()
+    paths = [settings["consul"]["data_dir"], settings["postgres"]["data_dir"] if settings["role"] == "db" else None]
+    if not any(path and os.path.isdir(path) and os.listdir(path) for path in paths):
+        return []
+    try:
+        text = Path(pgha_served.NOTE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    allowed = (__pillar__.get("pgha") or {}).get("new_secrets") or []
+    return pgha_served.faults(text, settings, pgha_served.own(__pillar__, __opts__["id"]), allowed)
 
 
 def _with_others(settings, ids, listening, probe):

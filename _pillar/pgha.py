@@ -8,28 +8,20 @@ In the master's configuration:
     ext_pillar:
       - pgha: true
 
-Who a minion is, is decided by its id, which the master has authenticated, and by the inventory in the pillar that the
-master compiled for that id. No grain takes part.
+Who a minion is, is decided by its id, which the master has authenticated, and by the index that the master itself keeps
+with the secrets. The pillar that this function is handed is never read: Salt renders it on top of what the minion sent
+along (``pillar_override``), so it may be the minion's word. No grain takes part either.
 """
 
 
-def ext_pillar(minion_id, pillar, *_args, **_kwargs):
+def ext_pillar(minion_id, _pillar, *_args, **_kwargs):
     """
-    Return ``{"pgha_secrets": …}`` for a host of the inventory, else nothing.
+    Return ``{"pgha_secrets": …}`` for a host of the index, else nothing.
 
     minion_id
         The authenticated id.
-    pillar
-        What the pillar roots gave for it.
 
     Raises CommandExecutionError when the store cannot be read.
     """
-    pgha = pillar.get("pgha")
-    if not isinstance(pgha, dict):
-        return {}
-    store = __utils__["pgha_store.directory"](__opts__)
-    own = __utils__["pgha_store.of_minion"](store, pgha, minion_id)
-    tls = __utils__["pgha_pki.of_minion"](store, pgha, minion_id) if own else None
-    if tls:
-        own["tls"] = tls
+    own = __utils__["pgha_secrets.of_minion"](__utils__["pgha_store.directory"](__opts__), minion_id)
     return {"pgha_secrets": own} if own else {}

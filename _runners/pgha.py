@@ -22,8 +22,7 @@ def secrets():
 
         salt-run pgha.secrets
     """
-    store, pgha = __utils__["pgha_store.directory"](__opts__), _pillar().get("pgha") or {}
-    return __utils__["pgha_store.fill"](store, pgha) + __utils__["pgha_pki.fill"](store, pgha, _defaults())
+    return __utils__["pgha_secrets.mint"](_store(), _checked(), _defaults())
 
 
 def renew():
@@ -40,8 +39,7 @@ def renew():
 
         salt-run pgha.renew
     """
-    store, pgha = __utils__["pgha_store.directory"](__opts__), _pillar().get("pgha") or {}
-    made = __utils__["pgha_pki.fill"](store, pgha, _defaults(), force=True)
+    made = __utils__["pgha_secrets.mint"](_store(), _checked(), _defaults(), force=True)
     if made:
         _main_job()
     return made
@@ -69,9 +67,9 @@ def authority(datacenter, step=None):
         salt-run pgha.authority test-dcs-cluster -l quiet > ca.pem
         salt-run pgha.authority test-dcs-cluster step=add
     """
-    store = __utils__["pgha_store.directory"](__opts__)
+    store = _store()
     if step:
-        pgha = _pillar().get("pgha") or {}
+        pgha = _checked()
         _all_trust(__utils__["pgha_pki.authorities"](store, datacenter), datacenter, pgha)
         __utils__["pgha_pki.rotate"](store, pgha, _defaults(), datacenter, step)
         _main_job()
@@ -168,6 +166,19 @@ def _all_trust(authorities, datacenter, pgha):
     late = [f"{host}: {behind.get(host) or 'no answer'}" for host in hosts if behind.get(host) != []]
     if late:
         raise CommandExecutionError("Not all hosts are ready for the next step: " + "; ".join(late))
+
+
+def _store():
+    return __utils__["pgha_store.directory"](__opts__)
+
+
+def _checked():
+    """The pillar of the master's own id; a faulty one makes and changes nothing. Raises CommandExecutionError."""
+    pgha = _pillar().get("pgha") or {}
+    faults = __utils__["pgha_validate.faults"](pgha, _defaults())
+    if faults:
+        raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
+    return pgha
 
 
 def _defaults():

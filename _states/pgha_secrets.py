@@ -1,11 +1,17 @@
 """
-The secrets of all clusters, on the master: made and stored before anything uses them. Runs in the orchestration.
+The secrets of all clusters: on the master made and stored before anything uses them, on a host noted as those in use.
 """
+
+import os
+
+import pgha_served
+from salt.exceptions import CommandExecutionError
 
 
 def stored(name):
     """
-    Every secret that the inventory needs is in the master's store; what is there is never made anew.
+    Every secret that the inventory needs is in the master's store, and the store knows who is who; what is there is
+    never made anew.
 
     name
         A sentence; nothing is read from it.
@@ -15,18 +21,50 @@ def stored(name):
         Every secret is stored on the master:
           pgha_secrets.stored: []
     """
-    pgha, defaults = __pillar__.get("pgha") or {}, __salt__["pgha.defaults"]()
-    store = __utils__["pgha_store.directory"](__opts__)
-    if __opts__["test"]:
-        missing = __utils__["pgha_store.missing"](store, pgha) + __utils__["pgha_pki.missing"](store, pgha, defaults)
-        comment = f"{len(missing)} secrets would be made." if missing else "All secrets are there."
-    else:
-        missing = __utils__["pgha_store.fill"](store, pgha) + __utils__["pgha_pki.fill"](store, pgha, defaults)
-        comment = f"{len(missing)} secrets were made." if missing else "All secrets are there."
-    changes = {secret: {"old": None, "new": "made" if not __opts__["test"] else "to be made"} for secret in missing}
-    return {
-        "name": name,
-        "result": None if missing and __opts__["test"] else True,
-        "changes": changes,
-        "comment": comment,
-    }
+    ret = {"name": name, "result": True, "changes": {}, "comment": "All secrets are there."}
+    store, test = __utils__["pgha_store.directory"](__opts__), __opts__["test"]
+    try:
+        made = __utils__["pgha_secrets.missing" if test else "pgha_secrets.mint"](
+            store, __pillar__.get("pgha") or {}, __salt__["pgha.defaults"]()
+        )
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    if not made:
+        return ret
+    changes = {one: {"old": None, "new": "to be written" if test else "written"} for one in made}
+    comment = f"{len(made)} entries of the store {'would be' if test else 'were'} written."
+    return {**ret, "result": None if test else True, "changes": changes, "comment": comment}
+
+
+def in_use(name):
+    """
+    This host has noted which secrets of the master's store it works with, as fingerprints: the next preflight compares.
+
+    name
+        A sentence; nothing is read from it.
+
+    .. code-block:: yaml
+
+        This host works with the secrets of the master's store:
+          pgha_secrets.in_use: []
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "The note of this host is as it should be."}
+    if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
+        return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
+    try:
+        secrets = pgha_served.own(__pillar__, __opts__["id"])
+        if not __opts__["test"]:
+            os.makedirs(os.path.dirname(pgha_served.NOTE), mode=0o755, exist_ok=True)
+        done = __utils__["pgha_files.manage"](
+            pgha_served.NOTE,
+            pgha_served.note(__salt__["pgha.settings"](), secrets),
+            user="root",
+            group="root",
+            mode="0600",
+            test=__opts__["test"],
+        )
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    if done["changes"]:
+        done["changes"] = {pgha_served.NOTE: {"old": "other fingerprints", "new": "those of the master's store"}}
+    return {"name": name, **done}

@@ -12,6 +12,7 @@ import re
 import pgha_consul
 import pgha_inventory
 import pgha_tls
+import pgha_vip
 
 # What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
 # the part that is the same from 1.8 to 1.22.
@@ -135,10 +136,11 @@ def policies(settings):
                 + [("agent", node, "read") for node in nodes]
             ),
         }
-        result[f"vip-{name}"] = {
-            "description": f"Reads who leads the database cluster {name}",
-            "rules": _rules([("key", f"{prefix}leader", "read")]),
-        }
+        if pgha_vip.asks_consul(cluster["vip_settings"]):
+            result[f"vip-{name}"] = {
+                "description": f"Reads who leads the database cluster {name}",
+                "rules": _rules([("key", f"{prefix}leader", "read")]),
+            }
     if not _node_identities(settings):
         for node in _nodes(settings):
             result[f"agent-{node}"] = {
@@ -152,7 +154,8 @@ def tokens(settings):
     """
     Return what each token of a datacenter is linked to: ``{name: {"description", "policies", "node_identities"}}``.
 
-    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, ``vip-CLUSTER``.
+    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, and where vip-manager asks Consul
+    ``vip-CLUSTER``. No others are wanted: this is the list of what is registered, and waited for.
     """
     result = {}
     for node in _nodes(settings):
@@ -164,7 +167,10 @@ def tokens(settings):
             "node_identities": identity if by_identity else [],
         }
     for cluster in settings["clusters"]:
-        for use, text in (("patroni", "Patroni"), ("vip", "Virtual IP")):
+        uses = {"patroni": "Patroni"}
+        if pgha_vip.asks_consul(cluster["vip_settings"]):
+            uses["vip"] = "Virtual IP"
+        for use, text in uses.items():
             name = f"{use}-{cluster['name']}"
             result[name] = {
                 "description": f"{text} of the database cluster {cluster['name']}",

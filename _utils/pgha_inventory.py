@@ -52,9 +52,9 @@ def settings(pgha, defaults, minion_id):
     minion_id
         The host.
 
-    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (name, hosts, vip,
-    namespace; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections of the defaults
-    with everything merged and filled in.
+    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (as
+    :py:func:`clusters_of` has it; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections
+    of the defaults with everything merged and filled in.
     """
     found = place(pgha, minion_id)
     if found is None:
@@ -99,17 +99,21 @@ def datacenter_of(pgha, cluster_name):
 
 
 def clusters_of(pgha, defaults, datacenter):
-    """Return the database clusters that keep their state in a datacenter: name, hosts, vip and namespace of each."""
+    """
+    Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace and vip_settings
+    (what decides how the virtual IP is moved) of each.
+    """
     result = []
     for name, cluster in _mapping(pgha.get("clusters")).items():
         if datacenter_of(pgha, name) == datacenter:
-            patroni = section("patroni", pgha, defaults, datacenter, name)
+            patroni, moved = (section(one, pgha, defaults, datacenter, name) for one in ("patroni", "vip"))
             result.append(
                 {
                     "name": name,
                     "hosts": hosts(cluster.get("hosts")),
                     "vip": vip(name, cluster.get("vip")),
                     "namespace": "/" + str(patroni["namespace"]).strip("/") + "/",
+                    "vip_settings": {key: moved[key] for key in ("manager", "version", "dcs_type")},
                 }
             )
     return result
@@ -147,10 +151,10 @@ def _cluster_section(name, cluster):
 def plan(pgha):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
-    name), ``datacenter_of`` (by cluster). ``pgha:only`` narrows it to the clusters it names and their datacenters.
+    name), ``datacenter_of`` (by cluster), ``new_secrets`` (names). ``pgha:only`` narrows it to the clusters it names
+    and their datacenters.
     """
-    only = pgha.get("only") or list(_mapping(pgha.get("clusters")))
-    only = [only] if isinstance(only, str) else only
+    only = _as_list(pgha.get("only")) or list(_mapping(pgha.get("clusters")))
     datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
     clusters = {name: _ids(pgha["clusters"][name]["hosts"]) for name in only}
     datacenters = {name: _ids(pgha["datacenters"][name]["servers"]) for name in datacenter_by_cluster.values()}
@@ -160,7 +164,12 @@ def plan(pgha):
         "datacenters": datacenters,
         "clusters": clusters,
         "datacenter_of": datacenter_by_cluster,
+        "new_secrets": _as_list(pgha.get("new_secrets")),
     }
+
+
+def _as_list(value):
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _ids(entries):

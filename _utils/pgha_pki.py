@@ -10,45 +10,48 @@ What is there is kept while it serves: a certificate is made anew when less than
 names are not those of the inventory any more, and when another authority signs.
 """
 
-import contextlib
-import fcntl
 import ipaddress
-import json
 from pathlib import Path
 
-import pgha_files
 import pgha_inventory
 import pgha_store
 import pgha_x509
 from salt.exceptions import CommandExecutionError
 
 
-def missing(path, pgha, defaults):
+def missing(path, pgha, defaults, encrypted, force=False):
     """Return the names of what :py:func:`fill` would make or take over, sorted; nothing is written."""
-    return sorted(name for _, _, names in _filled(path, pgha, defaults) for name in names)
+    return sorted(name for _, _, names in _filled(path, pgha, defaults, encrypted, force) for name in names)
 
 
-def fill(path, pgha, defaults, force=False):
+def fill(path, pgha, defaults, encrypted, force=False):
     """
     Make and store the authorities and certificates that an inventory needs and the store has not, and renew those whose
-    time is running out; check and take over those that the user brings.
+    time is running out; check and take over those that the user brings. The caller holds the lock of the store.
 
     path
         Directory of the store, which is there.
     pgha, defaults
         The pillar of that name, and the content of defaults.yaml.
+    encrypted
+        Whether the traffic of a datacenter is encrypted, by its name.
     force
         True makes every certificate anew (never an authority).
 
     Returns the names of what was made, sorted. Raises CommandExecutionError that names everything that is wrong with
     certificates that the user brings; then nothing is stored.
     """
-    with _locked(path):
-        filled = _filled(path, pgha, defaults, force)
-        for file, content, names in filled:
-            if names:
-                _write(file, content)
+    filled = _filled(path, pgha, defaults, encrypted, force)
+    for file, content, names in filled:
+        if names:
+            pgha_store.write(file, content)
     return sorted(name for _, _, names in filled for name in names)
+
+
+def present(path, pgha):
+    """Return the names of the authorities that are stored for an inventory: what may never be made twice."""
+    names = pgha.get("datacenters") or {}
+    return {f"{name}/tls/authority" for name in names if _read(path, name).get("authorities")}
 
 
 def rotate(path, pgha, defaults, datacenter, step):
@@ -66,11 +69,10 @@ def rotate(path, pgha, defaults, datacenter, step):
     if datacenter not in (pgha.get("datacenters") or {}):
         raise CommandExecutionError(f"There is no datacenter {datacenter} in the pillar")
     tls = pgha_inventory.section("tls", pgha, defaults, datacenter, None)
-    with _locked(path):
-        file = _file(path, datacenter)
-        stored = pgha_store._read(file)
+    with pgha_store.locked(path):
+        stored = _read(path, datacenter)
         known = stored.get("authorities")
-        if not known or not tls["enabled"] or tls["ca"]:
+        if not known or not pgha_store.index(path)["tls"].get(datacenter) or tls["ca"]:
             raise CommandExecutionError(f"The formula has no authority of its own for {datacenter}")
         due = "use" if "next" in known else "drop" if "last" in known else "add"
         if step != due:
@@ -82,23 +84,22 @@ def rotate(path, pgha, defaults, datacenter, step):
         else:
             del known["last"]
         _issued(stored, datacenter, tls, wanted_names(pgha, defaults, datacenter), force=True)
-        _write(file, stored)
+        pgha_store.write(_file(path, datacenter), stored)
 
 
-def of_minion(path, pgha, minion_id):
+def of_host(path, datacenter, name):
     """
-    Return ``{"ca", "host"}`` for one host by its minion id: the authorities, and its own key and certificate, as PEM.
-    None when nothing is stored for it.
+    Return ``{"ca", "host"}`` for one host: the authorities, and its own key and certificate, as PEM. None when nothing
+    is stored for it.
     """
-    place = pgha_inventory.place(pgha, minion_id)
-    stored = pgha_store._read(_file(path, place["datacenter"])) if place else {}
-    own = stored.get("hosts", {}).get(place["name"]) if place else None
+    stored = _read(path, datacenter)
+    own = stored.get("hosts", {}).get(name)
     return {"ca": bundle(stored), "host": own["key"].rstrip() + "\n" + own["certificate"]} if own else None
 
 
 def authorities(path, datacenter):
     """Return the authorities of a datacenter as PEM, for clients; None when there are none."""
-    return bundle(pgha_store._read(_file(path, datacenter))) or None
+    return bundle(_read(path, datacenter)) or None
 
 
 def bundle(stored):
@@ -132,26 +133,19 @@ def wanted_names(pgha, defaults, datacenter):
     return found
 
 
-@contextlib.contextmanager
-def _locked(path):
-    with open(path / ".lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _read(path, datacenter):
+    return pgha_store.read(_file(path, datacenter), pgha_store.TLS_SHAPE)
 
 
-def _write(file, content):
-    pgha_files.write_private(str(file), json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def _filled(path, pgha, defaults, force=False):
+def _filled(path, pgha, defaults, encrypted, force):
     """Return (file, what it is to hold, names of what is new in it) for each datacenter with TLS."""
     result, faults = [], []
     for name in pgha.get("datacenters") or {}:
         tls = pgha_inventory.section("tls", pgha, defaults, name, None)
-        if not tls["enabled"]:
+        if not encrypted.get(name):
             continue
         file = _file(path, name)
-        stored, wanted = pgha_store._read(file), wanted_names(pgha, defaults, name)
+        stored, wanted = _read(path, name), wanted_names(pgha, defaults, name)
         if tls["ca"]:
             made = _brought(stored, pgha, name, tls, wanted, faults)
         else:
@@ -204,7 +198,7 @@ def _brought(stored, pgha, datacenter, tls, wanted, faults):
 
 
 def _file(path, datacenter):
-    return pgha_store._file(path, "tls", datacenter)
+    return pgha_store.file(path, "tls", datacenter)
 
 
 def _is_address(text):

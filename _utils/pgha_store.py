@@ -1,23 +1,41 @@
 """
-The store of secrets on the master: what is missing is made and stored before anything uses it, nothing is made twice.
+The store of secrets on the master: files that are read with distrust and replaced at once, and the index, which knows
+what the store once had and who is who.
 
 One JSON file for each datacenter and for each cluster in a directory that lies outside git and the file roots, 0700,
-each file 0600 and replaced at once. A file that cannot be read is an error and never a reason to make new secrets.
+each file 0600. ``index.json`` beside them has no secret in it:
+
+    {"hosts": {MINION_ID: {"role", "name", "datacenter", "cluster"}},
+     "clusters": {NAME: {"datacenter", "tokens"}},
+     "tls": {DATACENTER: whether its traffic is encrypted},
+     "made": {NAME OF A SECRET: when it was made, or first seen}}
+
+A file that cannot be read, has another shape, or lacks what the index says it had is an error, and never a reason to
+make new secrets: the living clusters use what it held.
 """
 
 import base64
+import binascii
+import contextlib
 import fcntl
 import json
 import os
-import secrets
+import pwd
+import stat
 import uuid
 from pathlib import Path
 
 import pgha_files
-import pgha_inventory
+import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 DEFAULT_PATH = "/var/lib/pgha"
+INDEX = "index"
+#: Seconds: whoever changes the store makes some keys, and is done.
+LOCKED = 60
+#: Bytes; a datacenter of a thousand hosts takes less than one.
+LARGEST = 16 * 2**20
+RESTORE = "restore the store from its backup (docs/runbooks.md, The store of secrets)"
 
 
 def directory(opts):
@@ -25,124 +43,212 @@ def directory(opts):
     return Path(opts.get("pgha_store") or DEFAULT_PATH)
 
 
-def missing(path, pgha):
-    """Return the names of the secrets that an inventory needs and the store ``path`` has not, sorted."""
-    return sorted(name for _, _, names in _wanted(path, pgha) for name in names)
-
-
-def fill(path, pgha):
+def prepare(path):
     """
-    Make and store what is missing for an inventory.
+    Make the directory of the store, and see that it is private.
 
     path
-        Directory of the store; made with 0700 when it is not there.
-    pgha
-        The pillar of that name.
+        The directory.
 
-    Returns the names of what was made, sorted. Raises CommandExecutionError when a file of the store cannot be read.
+    Raises CommandExecutionError with the command that helps when the master's user may not do that.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
-    made = []
-    with open(path / ".lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for file, stored, names in _wanted(path, pgha):
-            for name, make in names.items():
-                _put(stored, name.split("/")[1:], make())
-            if names:
-                pgha_files.write_private(str(file), json.dumps(stored, indent=2, sort_keys=True) + "\n")
-            made += names
-    return sorted(made)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(path.stat().st_mode) != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise CommandExecutionError(_unwritable(path, error)) from None
 
 
-def of_minion(path, pgha, minion_id):
+@contextlib.contextmanager
+def locked(path):
     """
-    Return the secrets of one host, by its minion id, or None when the inventory does not name it or nothing is stored.
+    Return a context in which no other process changes the store ``path``.
 
-    A database host gets the gossip key, its own agent token, and the secrets of its cluster. A server of Consul gets
-    the gossip key, its own agent token, the management token, and the tokens that it registers.
+    Raises CommandExecutionError when another process has it for longer than LOCKED seconds.
     """
-    host = pgha_inventory.place(pgha, minion_id)
-    datacenter = _read(_file(path, "datacenter", host["datacenter"])) if host else None
-    if not datacenter:
-        return None
-    own = {"gossip_key": datacenter["gossip_key"]}
-    if host["role"] == "db":
-        cluster = _read(_file(path, "cluster", host["cluster"]))
-        own.update({key: value for key, value in cluster.items() if key != "agents"})
-        own["agent"] = cluster.get("agents", {}).get(host["name"])
-        return own if own["agent"] else None
-    own["management"] = datacenter["management"]
-    own["agent"] = datacenter["agents"].get(host["name"])
-    own["tokens"] = {f"agent-{name}": token for name, token in datacenter["agents"].items()}
-    for name in pgha.get("clusters") or {}:
-        if pgha_inventory.datacenter_of(pgha, name) == host["datacenter"]:
-            cluster = _read(_file(path, "cluster", name))
-            own["tokens"].update({f"agent-{agent}": token for agent, token in cluster.get("agents", {}).items()})
-            own["tokens"].update({f"{use}-{name}": cluster[use] for use in ("patroni", "vip") if use in cluster})
-    return own
+    with open(os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as lock:
+
+        def taken():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        pgha_wait.until(taken, LOCKED, f"no other process changes the store {path}")
+        yield
 
 
-def _wanted(path, pgha):
-    """Return (file, what it holds, {path of a missing secret: how it is made}) for each file of an inventory."""
-    result = []
-    names_of = pgha_inventory.hosts
-    for name, entry in (pgha.get("datacenters") or {}).items():
-        wanted = {"gossip_key": _key, "management": _token}
-        wanted.update({f"agents/{host['name']}": _token for host in names_of(entry.get("servers"))})
-        result.append(_lacking(_file(path, "datacenter", name), name, wanted))
-    for name, entry in (pgha.get("clusters") or {}).items():
-        wanted = {"patroni": _token, "vip": _token}
-        wanted.update(dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _password))
-        wanted.update({f"agents/{host['name']}": _token for host in names_of(entry.get("hosts"))})
-        result.append(_lacking(_file(path, "cluster", name), name, wanted))
-    return result
-
-
-def _lacking(file, owner, wanted):
-    stored = _read(file)
-    lacking = {f"{owner}/{name}": make for name, make in wanted.items() if not _get(stored, name.split("/"))}
-    return file, stored, lacking
-
-
-def _file(path, kind, name):
+def file(path, kind, name):
+    """Return the file of the store for a kind (``datacenter``, ``cluster``, ``tls``) and its name."""
     return path / f"{kind}-{name}.json"
 
 
-def _read(file):
+def read(where, shape):
+    """
+    Return what a file of the store holds, ``{}`` when it is not there.
+
+    where
+        Path of the file.
+    shape
+        What it must look like, see :py:func:`misshapen`.
+
+    Raises CommandExecutionError that names the file, what is wrong with it, and the remedy.
+    """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        content = _content(where)
+        if content is None:
+            return {}
+        found = json.loads(content)
+    except PermissionError as error:
+        raise CommandExecutionError(_unreadable(where, error)) from None
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise CommandExecutionError(
-            f"The store of secrets {file} cannot be read ({type(error).__name__}); restore it from a backup. Nothing is"
-            " made anew in its place, because the clusters use what it held"
+            f"The store of secrets {where} cannot be read ({reason}): {RESTORE}. Nothing is made anew in its place,"
+            " because the clusters use what it held"
+        ) from None
+    wrong = misshapen(found, shape)
+    if wrong:
+        raise CommandExecutionError(
+            f"The store of secrets {where} is damaged ({wrong}): {RESTORE}. Nothing is made anew in its place,"
+            " because the clusters use what it held"
         )
+    return found
 
 
-def _get(stored, keys):
-    for key in keys:
-        stored = stored.get(key) if isinstance(stored, dict) else None
-    return stored
+def write(where, content):
+    """
+    Replace a file of the store at once and see it on the disk.
+
+    where, content
+        Path of the file, and the mapping that it is to hold.
+
+    Raises CommandExecutionError when that fails; the old file is there then.
+    """
+    try:
+        pgha_files.write_private(str(where), json.dumps(content, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise CommandExecutionError(_unwritable(where, error)) from None
 
 
-def _put(stored, keys, value):
-    for key in keys[:-1]:
-        stored = stored.setdefault(key, {})
-    stored[keys[-1]] = value
+def index(path):
+    """Return the index of the store ``path``, with all its keys, empty ones when there is none yet."""
+    return {"hosts": {}, "clusters": {}, "tls": {}, "made": {}, **read(path / f"{INDEX}.json", INDEX_SHAPE)}
 
 
-def _key():
-    """Gossip key: 32 random bytes in base64 (Consul 1.5 and newer take AES-256)."""
-    return base64.b64encode(os.urandom(32)).decode()
+def write_index(path, content):
+    """Store the index."""
+    write(path / f"{INDEX}.json", content)
 
 
-def _token():
-    """Accessor and secret of a Consul token, both chosen here: registering twice is then the same as once."""
-    return {"accessor": str(uuid.uuid4()), "secret": str(uuid.uuid4())}
+def misshapen(value, shape, where=""):
+    """
+    Return the first thing in which ``value`` is not of a shape, as a short text with no value in it, else None.
+
+    shape
+        A mapping asks for a mapping with values of these shapes at the keys that are there (others are left alone);
+        ``{"*": shape}`` for one with any keys; a tuple ``(shape, names…)`` for a mapping that must have these keys; a
+        function for a value that it must find true.
+    """
+    if isinstance(shape, tuple):
+        missing = [key for key in shape[1:] if not isinstance(value, dict) or key not in value]
+        if missing:
+            return f"{where or 'it'} has no {missing[0]}"
+        shape = shape[0]
+    if callable(shape):
+        return None if shape(value) else f"{where or 'it'} is not what it must be"
+    if not isinstance(value, dict):
+        return f"{where or 'it'} is no mapping"
+    for key, item in value.items():
+        known = shape.get("*", shape.get(key))
+        wrong = known is not None and misshapen(item, known, f"{where}/{key}".lstrip("/"))
+        if wrong:
+            return wrong
+    return None
 
 
-def _password():
-    """192 random bits in letters, digits, - and _: no quoting is needed in a file, a URL or SQL."""
-    return secrets.token_urlsafe(24)
+def _content(where):
+    """The text of a regular file that is no link; None when there is none."""
+    try:
+        handle = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("no regular file")
+        return stream.read(LARGEST).decode("utf-8")
+
+
+def _unwritable(path, error):
+    return (
+        f"The store of secrets {path} cannot be written ({error.strerror or error}). Nothing was touched."
+        f" Remedy, when the rights are missing: {_install(path)}"
+    )
+
+
+def _unreadable(path, error):
+    return f"The store of secrets {path} cannot be read ({error.strerror}). Remedy: {_install(path)}"
+
+
+def _install(path):
+    """The command that gives the store to the user whom the master runs as."""
+    user = _user()
+    place = path if path.suffix != ".json" else path.parent
+    return f"install -d -m 0700 -o {user} -g {user} {place} && chown -R {user}:{user} {place}"
+
+
+def _user():
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _is_text(value):
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _is_pem(value):
+    return isinstance(value, str) and "-----BEGIN " in value
+
+
+def _is_uuid(value):
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        return False
+
+
+def _is_gossip_key(value):
+    try:
+        return isinstance(value, str) and len(base64.b64decode(value, validate=True)) in (16, 24, 32)
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _is_bool(value):
+    return isinstance(value, bool)
+
+
+def _is_names(value):
+    return isinstance(value, list) and all(_is_text(name) for name in value)
+
+
+_TOKEN = ({"accessor": _is_uuid, "secret": _is_uuid}, "accessor", "secret")
+_PAIR = ({"key": _is_pem, "certificate": _is_pem}, "key", "certificate")
+_HOST = {"role": lambda role: role in ("dcs", "db"), "name": _is_text, "datacenter": _is_text}
+DATACENTER_SHAPE = {"gossip_key": _is_gossip_key, "management": _TOKEN, "agents": {"*": _TOKEN}}
+CLUSTER_SHAPE = {
+    "agents": {"*": _TOKEN},
+    **dict.fromkeys(("patroni", "vip"), _TOKEN),
+    **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
+}
+TLS_SHAPE = {"authorities": {"*": _PAIR}, "hosts": {"*": _PAIR}, "ca": _is_pem}
+INDEX_SHAPE = {
+    "hosts": {"*": (_HOST, *_HOST)},
+    "clusters": {"*": ({"datacenter": _is_text, "tokens": _is_names}, "datacenter", "tokens")},
+    "tls": {"*": _is_bool},
+    "made": {"*": _is_text},
+}

@@ -40,7 +40,7 @@ def faults(pgha, defaults):
             "pgha: there is no such pillar for the master's own id; name the inventory for it in the pillar's top.sls"
         ]
     sections = [name for name in defaults if name != "distributions"]
-    found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", "only"})
+    found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", "only", "new_secrets"})
     found += _sections("pgha", pgha, sections, defaults)
     datacenters = _mapping("pgha:datacenters", pgha.get("datacenters"), found, "one Consul datacenter at least")
     clusters = _mapping("pgha:clusters", pgha.get("clusters"), found, "one database cluster at least")
@@ -51,7 +51,17 @@ def faults(pgha, defaults):
     for name in _as_list(pgha.get("only")):
         if name not in clusters:
             found.append(f"pgha:only: there is no cluster {name!r}{_guess(name, clusters)}")
+    for name in _as_list(pgha.get("new_secrets")):
+        owner = str(name).split("/")[0]
+        if owner not in datacenters and owner not in clusters:
+            known = [*datacenters, *clusters]
+            found.append(f"pgha:new_secrets: there is no cluster or datacenter {owner!r}{_guess(owner, known)}")
     return found + _twice(datacenters, clusters)
+
+
+def refusal(faults):
+    """Return the faults of a pillar as the text with which it is refused."""
+    return "The pillar cannot work, so nothing was touched:\n" + "\n".join(f"  - {fault}" for fault in faults)
 
 
 def _datacenter(name, entry, pgha, defaults, sections):

@@ -7,3 +7,4 @@ include:
   - pgha.patroni
   - pgha.vip
   - pgha.patroni.writes
+  - pgha.secrets

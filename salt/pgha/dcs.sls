@@ -4,3 +4,4 @@ include:
   - pgha.hosts
   - pgha.consul
   - pgha.consul.acl
+  - pgha.secrets

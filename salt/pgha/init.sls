@@ -38,8 +38,8 @@ Nothing stands in the way on any host:
   {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"],
             [{"pgha_secrets": "Every secret is stored on the master"}, {"pgha_jobs": "No host is busy with an earlier run"}],
             timeout=15) }}
-    {#- The hosts look for each other, and an `only` of the command line is in no minion's pillar. #}
-    - pillar: {{ {"pgha": {"only": plan.clusters | list}} | json }}
+    {#- The hosts look for each other, and what the command line adds is in no minion's pillar. #}
+    - pillar: {{ {"pgha": {"only": plan.clusters | list, "new_secrets": plan.new_secrets}} | json }}
 
 {%- for datacenter, servers in plan.datacenters.items() %}
 

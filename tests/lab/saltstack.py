@@ -17,6 +17,7 @@ id: {name}_master
 file_roots: {{base: [/srv/pgha/salt]}}
 pillar_roots: {{base: [/srv/pillar]}}
 ext_pillar: [{{pgha: true}}]
+minion_data_cache: False
 extension_modules: /var/cache/salt/master/extmods
 module_dirs: [/srv/pgha]
 pgha_store: /var/lib/pgha

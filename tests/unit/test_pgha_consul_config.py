@@ -20,6 +20,7 @@ CONSUL = {
     "raft_multiplier": 1,
     "config": {},
 }
+VIP = {"manager": "vip-manager", "version": "4.0.0", "dcs_type": None}
 SECRETS = {
     "gossip_key": "the-gossip-key",
     "agent": {"accessor": "agent-accessor", "secret": "agent-secret"},
@@ -34,7 +35,7 @@ def settings(role="dcs", **consul):
         "role": role,
         **host,
         "datacenter": {"name": "dc-1", "servers": SERVERS},
-        "clusters": [{"name": "test", "namespace": "/db/", "hosts": HOSTS, "vip": None}],
+        "clusters": [{"name": "test", "namespace": "/db/", "hosts": HOSTS, "vip": None, "vip_settings": VIP}],
         "consul": {**CONSUL, **consul},
     }
 
@@ -203,6 +204,24 @@ def test_tokens_link_to_policies_and_identities(util):
             "node_identities": [],
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("moved", "asks"),
+    [
+        ({}, True),
+        ({"version": "5.0.0"}, False),
+        ({"version": "5.0.0", "dcs_type": "consul"}, True),
+        ({"dcs_type": "patroni"}, False),
+        ({"manager": "callback"}, False),
+        ({"manager": "none"}, False),
+    ],
+)
+def test_who_does_not_ask_consul_for_the_leader_has_no_token_for_it(util, moved, asks):
+    host = settings()
+    host["clusters"] = [{**host["clusters"][0], "vip_settings": {**VIP, **moved}}]
+    assert ("vip-test" in util.tokens(host), "vip-test" in util.policies(host)) == (asks, asks)
+    assert "patroni-test" in util.tokens(host)
 
 
 def test_agents_have_policies_where_there_are_no_node_identities(util):

@@ -14,6 +14,7 @@ import yaml
 from salt.exceptions import CommandExecutionError
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
+ENCRYPTED = {"dc": True, "plain": False}
 NOW = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
 BEGIN = "-----BEGIN"
 
@@ -50,7 +51,7 @@ def now(monkeypatch):
 
 @pytest.fixture
 def store(tmp_path, now):
-    pgha_store.fill(tmp_path, inventory())
+    pgha_store.write_index(tmp_path, {"tls": ENCRYPTED})
     return tmp_path
 
 
@@ -60,11 +61,11 @@ def stored(path, name="dc"):
 
 def test_everything_is_made_once_private_and_only_where_it_is_wanted(store):
     wanted = ["dc/tls/authority", "dc/tls/db1", "dc/tls/db2", "dc/tls/dcs1", "dc/tls/dcs2", "dc/tls/dcs3"]
-    assert pgha_pki.missing(store, inventory(), DEFAULTS) == wanted
+    assert pgha_pki.missing(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
     assert not (store / "tls-dc.json").exists()
-    assert pgha_pki.fill(store, inventory(), DEFAULTS) == wanted
+    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
     before = (store / "tls-dc.json").read_bytes()
-    assert pgha_pki.fill(store, inventory(), DEFAULTS) == []
+    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
     assert (store / "tls-dc.json").read_bytes() == before
     assert (store / "tls-dc.json").stat().st_mode & 0o777 == 0o600
     assert not (store / "tls-plain.json").exists()
@@ -73,7 +74,7 @@ def test_everything_is_made_once_private_and_only_where_it_is_wanted(store):
 def test_certificates_have_the_names_by_which_hosts_are_asked(store):
     extra = {"enabled": True, "names": ["pg.example.org", "203.0.113.9"]}
     pgha = inventory(tls=extra, hosts={"domain": "example.org"})
-    pgha_pki.fill(store, pgha, DEFAULTS)
+    pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
     of = {name: set(pgha_x509.describe(own["certificate"])["names"]) for name, own in stored(store)["hosts"].items()}
     loopback = {"localhost", "127.0.0.1"}
     assert of["dcs3"] == {"dcs3", "dcs3.example.org", "192.0.2.3", "server.dc.consul", *loopback}
@@ -82,25 +83,25 @@ def test_certificates_have_the_names_by_which_hosts_are_asked(store):
 
 
 def test_a_certificate_is_made_anew_when_its_names_change_and_others_are_left_alone(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
     pgha = inventory()
     pgha["clusters"]["one"]["hosts"]["db2"] = "192.0.2.13"
     pgha["clusters"]["one"]["hosts"]["db3"] = "192.0.2.14"
-    assert pgha_pki.fill(store, pgha, DEFAULTS) == ["dc/tls/db2", "dc/tls/db3"]
+    assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == ["dc/tls/db2", "dc/tls/db3"]
     after = stored(store)
     assert after["authorities"] == before["authorities"]
     assert after["hosts"]["db1"] == before["hosts"]["db1"]
 
 
 def test_a_certificate_is_renewed_when_a_third_of_its_time_is_left(store, now):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
     now(days=240)
-    assert pgha_pki.fill(store, inventory(), DEFAULTS) == []
+    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
     now(days=246)
-    assert "dc/tls/authority" not in pgha_pki.missing(store, inventory(), DEFAULTS)
-    assert len(pgha_pki.fill(store, inventory(), DEFAULTS)) == 5
+    assert "dc/tls/authority" not in pgha_pki.missing(store, inventory(), DEFAULTS, ENCRYPTED)
+    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 5
     after = stored(store)
     assert after["authorities"] == before["authorities"]
     assert after["hosts"]["db1"]["key"] != before["hosts"]["db1"]["key"]
@@ -109,23 +110,23 @@ def test_a_certificate_is_renewed_when_a_third_of_its_time_is_left(store, now):
 
 
 def test_force_makes_all_certificates_anew_and_never_an_authority(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
-    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, force=True)) == 5
+    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED, force=True)) == 5
     assert stored(store)["authorities"] == before["authorities"]
 
 
 def test_a_certificate_does_not_outlive_its_authority(store, now):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     now(days=3600)
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     assert pgha_x509.describe(stored(store)["hosts"]["db1"]["certificate"])["until"].startswith("2039-12-30")
 
 
 def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     held = stored(store)
-    db1 = pgha_pki.of_minion(store, inventory(), "db1")
+    db1 = pgha_pki.of_host(store, "dc", "db1")
     assert set(db1) == {"ca", "host"}
     assert db1["ca"] == held["authorities"]["current"]["certificate"] == pgha_pki.authorities(store, "dc")
     assert held["hosts"]["db1"]["key"] in db1["host"]
@@ -134,29 +135,29 @@ def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
         *(own["key"] for name, own in held["hosts"].items() if name != "db1"),
     ]
     assert not [key for key in others if key in json.dumps(db1) or key in db1["host"] + db1["ca"]]
-    assert pgha_pki.of_minion(store, inventory(), "dcs3.example.org")["host"].count(BEGIN) == 2
-    assert pgha_pki.of_minion(store, inventory(), "old-db1") is None
-    assert pgha_pki.of_minion(store, inventory(), "somebody") is None
+    assert pgha_pki.of_host(store, "dc", "dcs3")["host"].count(BEGIN) == 2
+    assert pgha_pki.of_host(store, "plain", "old-db1") is None
+    assert pgha_pki.of_host(store, "dc", "somebody") is None
     assert pgha_pki.authorities(store, "plain") is None
 
 
 def test_a_damaged_store_is_never_replaced(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     (store / "tls-dc.json").write_text('{"authorities": {')
-    with pytest.raises(CommandExecutionError, match="restore it from a backup"):
-        pgha_pki.fill(store, inventory(), DEFAULTS)
+    with pytest.raises(CommandExecutionError, match="restore the store from its backup"):
+        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     assert (store / "tls-dc.json").read_text() == '{"authorities": {'
 
 
 def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS)
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     trusted, certificates = [pgha_pki.authorities(store, "dc")], [stored(store)["hosts"]["db1"]["certificate"]]
     for step in ("add", "use", "drop"):
         for wrong in {"add", "use", "drop"} - {step}:
             with pytest.raises(CommandExecutionError, match=f"is {step}, not {wrong}"):
                 pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", wrong)
         pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
-        assert pgha_pki.fill(store, inventory(), DEFAULTS) == []
+        assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
         own = stored(store)["hosts"]["db1"]
         trusted.append(pgha_pki.authorities(store, "dc"))
         certificates.append(own["certificate"])
@@ -169,7 +170,7 @@ def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(sto
     assert trusted[0] != trusted[3]
     assert len(set(certificates)) == 4
     with pytest.raises(CommandExecutionError, match="no authority of its own"):
-        pgha_pki.rotate(store, inventory(tls=False), DEFAULTS, "dc", "add")
+        pgha_pki.rotate(store, inventory(), DEFAULTS, "plain", "add")
     with pytest.raises(CommandExecutionError, match="no datacenter other"):
         pgha_pki.rotate(store, inventory(), DEFAULTS, "other", "add")
 
@@ -219,17 +220,17 @@ class TestBrought:
 
     def test_they_are_taken_over_and_need_not_stay(self, store, files, tmp_path, signer):
         pgha = files()
-        assert len(pgha_pki.fill(store, pgha, DEFAULTS)) == 5
-        assert pgha_pki.fill(store, pgha, DEFAULTS) == []
-        own = pgha_pki.of_minion(store, pgha, "dcs3.example.org")
+        assert len(pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 5
+        assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
+        own = pgha_pki.of_host(store, "dc", "dcs3")
         assert own["ca"] == signer["certificate"]
         assert (tmp_path / "brought/dcs3.example.org.key").read_text() in own["host"]
         assert "authorities" not in stored(store)
 
     def test_the_formulas_own_take_their_place_when_they_are_not_set_any_more(self, store, files, signer):
-        pgha_pki.fill(store, files(), DEFAULTS)
-        assert len(pgha_pki.fill(store, inventory(), DEFAULTS)) == 7
-        assert signer["certificate"] not in pgha_pki.of_minion(store, inventory(), "db1")["ca"]
+        pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 7
+        assert signer["certificate"] not in pgha_pki.of_host(store, "dc", "db1")["ca"]
 
     @pytest.mark.parametrize(
         ("make", "fault"),
@@ -255,14 +256,14 @@ class TestBrought:
         names = pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"]
         pgha = files(db1=make(names, signer))
         with pytest.raises(CommandExecutionError, match=f"db1: .*{fault}"):
-            pgha_pki.fill(store, pgha, DEFAULTS)
+            pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         assert not (store / "tls-dc.json").exists()
 
     def test_all_faults_are_named_at_once(self, store, files, tmp_path):
         pgha = files(db1={"certificate": "no", "key": "no"})
         (tmp_path / "brought/dcs2.key").unlink()
         with pytest.raises(CommandExecutionError) as raised:
-            pgha_pki.fill(store, pgha, DEFAULTS)
+            pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         assert "db1: " in str(raised.value)
         assert "dcs2: " in str(raised.value)
         assert "dcs2.key" in str(raised.value)

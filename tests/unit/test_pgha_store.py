@@ -1,17 +1,9 @@
-"""The store of secrets and what the master hands to whom."""
+"""The files of the store: what is in them is looked at before it is used, and a fault is said in one sentence."""
 
 import json
 
 import pytest
 from salt.exceptions import CommandExecutionError
-
-PGHA = {
-    "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2", "dcs3": "192.0.2.3"}}},
-    "clusters": {
-        "one": {"vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}},
-        "two": {"vip": "192.0.2.50/24", "hosts": {"db3": "192.0.2.13"}},
-    },
-}
 
 
 @pytest.fixture
@@ -19,65 +11,75 @@ def store(loader_module):
     return loader_module("_utils/pgha_store.py")
 
 
-def test_everything_is_made_once_and_private(store, tmp_path):
-    path = tmp_path / "store"
-    made = store.fill(path, PGHA)
-    assert {"dc/gossip_key", "dc/management", "dc/agents/dcs1", "one/superuser", "two/agents/db3"} <= set(made)
-    before = {file.name: file.read_bytes() for file in path.iterdir()}
-    assert store.fill(path, PGHA) == []
-    assert store.missing(path, PGHA) == []
-    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
-    assert path.stat().st_mode & 0o777 == 0o700
-    assert {file.stat().st_mode & 0o777 for file in path.glob("*.json")} == {0o600}
+TOKEN = {"accessor": "5a6f0d5e-3c0c-4d7a-9f57-111111111111", "secret": "5a6f0d5e-3c0c-4d7a-9f57-222222222222"}
 
 
-def test_a_new_host_gets_a_token_and_nothing_else_changes(store, tmp_path):
-    store.fill(tmp_path, PGHA)
-    before = json.loads((tmp_path / "cluster-one.json").read_text())
-    hosts = {**PGHA["clusters"]["one"]["hosts"], "db4": "192.0.2.14"}
-    grown = {**PGHA, "clusters": {**PGHA["clusters"], "one": {**PGHA["clusters"]["one"], "hosts": hosts}}}
-    assert store.missing(tmp_path, grown) == ["one/agents/db4"]
-    assert store.fill(tmp_path, grown) == ["one/agents/db4"]
-    after = json.loads((tmp_path / "cluster-one.json").read_text())
-    assert after["agents"].pop("db4")
-    assert after == before
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"gossip_key": "ab', "cannot be read"),
+        ("null", "it is no mapping"),
+        ("[]", "it is no mapping"),
+        ('"x"', "it is no mapping"),
+        ("", "cannot be read"),
+        ('{"gossip_key": 3}', "gossip_key is not what it must be"),
+        ('{"gossip_key": "c2hvcnQ="}', "gossip_key is not what it must be"),
+        ('{"management": "text"}', "management has no accessor"),
+        ('{"management": {"accessor": "5a6f0d5e-3c0c-4d7a-9f57-111111111111"}}', "management has no secret"),
+        ('{"agents": {"dcs1": {"accessor": "no", "secret": "uuid"}}}', "agents/dcs1/accessor is not what it must be"),
+        ('{"agents": []}', "agents is no mapping"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_remedy_and_no_value(store, tmp_path, content, said):
+    file = tmp_path / "datacenter-dc.json"
+    file.write_text(content)
+    with pytest.raises(CommandExecutionError, match="restore the store from its backup") as error:
+        store.read(file, store.DATACENTER_SHAPE)
+    assert said in str(error.value)
+    assert str(file) in str(error.value)
+    assert file.read_text() == content
 
 
-def test_a_damaged_store_is_never_replaced(store, tmp_path):
-    store.fill(tmp_path, PGHA)
-    damaged = tmp_path / "datacenter-dc.json"
-    damaged.write_text('{"gossip_key": "ab')
-    with pytest.raises(CommandExecutionError, match="restore it from a backup"):
-        store.fill(tmp_path, PGHA)
-    assert damaged.read_text() == '{"gossip_key": "ab'
+def test_what_is_good_is_returned_and_unknown_keys_do_no_harm(store, tmp_path):
+    file = tmp_path / "cluster-one.json"
+    content = {"superuser": "a-b_c", "patroni": TOKEN, "agents": {"db1": TOKEN}, "noted by a person": [1]}
+    store.write(file, content)
+    assert store.read(file, store.CLUSTER_SHAPE) == content
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert store.read(tmp_path / "cluster-two.json", store.CLUSTER_SHAPE) == {}
 
 
-def test_each_host_gets_its_own_and_no_others(store, tmp_path):
-    store.fill(tmp_path, PGHA)
-    stored = {file.stem: json.loads(file.read_text()) for file in tmp_path.glob("*.json")}
-    db1 = store.of_minion(tmp_path, PGHA, "db1")
-    assert set(db1) == {"gossip_key", "agent", "patroni", "vip", "superuser", "replication", "rewind", "restapi"}
-    assert db1["agent"] == stored["cluster-one"]["agents"]["db1"]
-    foreign = [
-        stored["datacenter-dc"]["management"]["secret"],
-        stored["cluster-one"]["agents"]["db2"]["secret"],
-        stored["cluster-two"]["superuser"],
-        stored["cluster-two"]["patroni"]["secret"],
-    ]
-    assert not [secret for secret in foreign if secret in json.dumps(db1)]
-    dcs1 = store.of_minion(tmp_path, PGHA, "dcs1")
-    assert dcs1["management"] == stored["datacenter-dc"]["management"]
-    assert "patroni-two" in dcs1["tokens"]
-    assert stored["cluster-one"]["superuser"] not in json.dumps(dcs1)
-    assert store.of_minion(tmp_path, PGHA, "somebody") is None
+def test_a_link_or_a_directory_in_the_place_of_a_file_is_refused(store, tmp_path):
+    (tmp_path / "elsewhere.json").write_text("{}")
+    (tmp_path / "datacenter-a.json").symlink_to(tmp_path / "elsewhere.json")
+    (tmp_path / "datacenter-b.json").symlink_to(tmp_path / "nowhere.json")
+    (tmp_path / "datacenter-c.json").mkdir()
+    for name in "abc":
+        with pytest.raises(CommandExecutionError, match="cannot be read"):
+            store.read(tmp_path / f"datacenter-{name}.json", store.DATACENTER_SHAPE)
 
 
-def test_ext_pillar_decides_by_the_id_and_not_by_what_the_pillar_claims(loader_module, store, tmp_path):
-    store.fill(tmp_path, PGHA)
-    ext = loader_module(
-        "_pillar/pgha.py", opts={"pgha_store": str(tmp_path)}, grains={"id": "dcs1", "pgha": {"role": "dcs"}}
+def test_a_store_that_cannot_be_written_is_one_sentence_with_a_command(store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CommandExecutionError, match="install -d -m 0700 -o root"):
+        store.prepare(tmp_path / "file" / "store")
+    with pytest.raises(CommandExecutionError, match="cannot be written"):
+        store.write(tmp_path / "no" / "cluster-one.json", {})
+
+
+def test_the_lock_is_private_and_waits_for_a_bounded_time(store, tmp_path):
+    store.LOCKED = 0.1
+    with store.locked(tmp_path):
+        assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o600
+        with pytest.raises(CommandExecutionError, match="no other process changes the store"), store.locked(tmp_path):
+            pass
+    with store.locked(tmp_path):
+        pass
+
+
+def test_an_index_of_another_shape_is_refused(store, tmp_path):
+    (tmp_path / "index.json").write_text(
+        json.dumps({"hosts": {"db1": {"role": "root", "name": "a", "datacenter": "b"}}})
     )
-    assert ext.ext_pillar("stranger", {"pgha": PGHA}, True) == {}
-    assert ext.ext_pillar("db1", {}, True) == {}
-    assert ext.ext_pillar("db3", {"pgha": PGHA}, True)["pgha_secrets"]["agent"]
-    assert ext.ext_pillar("db3", {"pgha": {"datacenters": ["no", "mapping"], "clusters": 3}}, True) == {}
+    with pytest.raises(CommandExecutionError, match="hosts/db1/role"):
+        store.index(tmp_path)

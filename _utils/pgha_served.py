@@ -1,0 +1,94 @@
+"""
+The secrets that the master serves to a host, as the host sees them, and the note of those that it works with.
+
+The note has fingerprints and no secret: a store of the master that is not the one this host works with (lost, an older
+copy) is found by it before anything is touched.
+"""
+
+import hashlib
+import json
+
+from salt.exceptions import CommandExecutionError
+
+NOTE = "/etc/pgha/secrets.json"
+KEY = "pgha_secrets"
+_OF_DATACENTER = ("gossip_key", "management")
+
+
+def own(pillar, minion_id):
+    """
+    Return the secrets of this host out of its pillar.
+
+    pillar
+        The pillar of the loader (``__pillar__``): only there are the values as they are.
+    minion_id
+        For the message.
+
+    Raises CommandExecutionError when the master serves none.
+    """
+    found = pillar.get(KEY)
+    if not found:
+        raise CommandExecutionError(
+            f"The master serves no secrets to {minion_id}: add 'pgha: true' to ext_pillar in its configuration, run"
+            " salt-run saltutil.sync_all, then salt-run pgha.secrets, which also has to know this host (the pillar of"
+            " the master's own id)"
+        )
+    return found
+
+
+def fingerprints(settings, secrets):
+    """
+    Return ``{name: fingerprint}`` of what a host works with, by the names that the master's store has for it.
+
+    settings
+        What ``pgha.settings`` returns.
+    secrets
+        What :py:func:`own` returns. Certificates are left out: they are renewed.
+    """
+    datacenter, cluster = settings["datacenter"]["name"], (settings["cluster"] or {}).get("name")
+    found = {}
+    for key, value in secrets.items():
+        if key in ("tls", "tokens"):
+            continue
+        owner = datacenter if key in _OF_DATACENTER else cluster or datacenter
+        name = f"{owner}/agents/{settings['name']}" if key == "agent" else f"{owner}/{key}"
+        found[name] = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return found
+
+
+def note(settings, secrets):
+    """Return the text of the note for these secrets."""
+    return json.dumps(fingerprints(settings, secrets), indent=2, sort_keys=True) + "\n"
+
+
+def faults(text, settings, secrets, allowed):
+    """
+    Return the fault of a master's store that is not the one this host works with: one line, none when all is well.
+
+    text
+        The note of this host, None without one.
+    settings, secrets
+        As for :py:func:`fingerprints`.
+    allowed
+        Names, or beginnings of names, that the pillar asks to be new (``new_secrets``).
+    """
+    try:
+        noted = json.loads(text or "{}")
+    except ValueError:
+        noted = None
+    if not isinstance(noted, dict):
+        return [f"{NOTE} is damaged: remove it when the master's store is the right one"]
+    served = fingerprints(settings, secrets)
+    other = [
+        name
+        for name in sorted(served)
+        if name in noted
+        and noted[name] != served[name]
+        and not any(name == str(one) or name.startswith(f"{one}/") for one in allowed)
+    ]
+    if not other:
+        return []
+    return [
+        f"this host works with other secrets than the master's store has ({', '.join(other)}): restore the store from"
+        " its backup; only if no copy exists anywhere, name what is to be new in pgha:new_secrets (docs/runbooks.md)"
+    ]

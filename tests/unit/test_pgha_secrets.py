@@ -1,0 +1,230 @@
+"""What the master makes and stores, and what it hands to whom."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError
+
+DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
+PGHA = {
+    "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2", "dcs3": "192.0.2.3"}}},
+    "clusters": {
+        "one": {"vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}},
+        "two": {"vip": "192.0.2.50/24", "hosts": {"db3": "192.0.2.13"}},
+    },
+    "tls": False,
+}
+
+
+@pytest.fixture
+def secrets(loader_module):
+    return loader_module("_utils/pgha_secrets.py")
+
+
+def changed(path, value):
+    """PGHA with another value at a path of keys; None takes it away."""
+    result = copy.deepcopy(PGHA)
+    *above, last = path.split("/")
+    place = result
+    for key in above:
+        place = place[key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return result
+
+
+def files(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def stored(path, name):
+    return json.loads((path / f"{name}.json").read_text())
+
+
+def test_everything_is_made_once_and_private(secrets, tmp_path):
+    path = tmp_path / "store"
+    made = secrets.mint(path, PGHA, DEFAULTS)
+    assert {"dc/gossip_key", "dc/management", "dc/agents/dcs1", "one/superuser", "two/agents/db3", "index"} <= set(made)
+    before = files(path)
+    assert secrets.mint(path, PGHA, DEFAULTS) == []
+    assert secrets.missing(path, PGHA, DEFAULTS) == []
+    assert files(path) == before
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o600}
+
+
+def test_a_new_host_gets_a_token_and_nothing_else_changes(secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    before = stored(tmp_path, "cluster-one")
+    grown = changed("clusters/one/hosts/db4", "192.0.2.14")
+    assert secrets.missing(tmp_path, grown, DEFAULTS) == ["index", "one/agents/db4"]
+    assert secrets.mint(tmp_path, grown, DEFAULTS) == ["index", "one/agents/db4"]
+    after = stored(tmp_path, "cluster-one")
+    assert after["agents"].pop("db4")
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda file: file.unlink(),
+        lambda file: file.write_text("{}"),
+        lambda file: file.write_text(
+            json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "rewind"})
+        ),
+    ],
+    ids=["removed", "emptied", "one secret less"],
+)
+def test_a_store_that_lacks_what_it_had_makes_nothing_anew(secrets, tmp_path, harm):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    harm(tmp_path / "cluster-one.json")
+    before = files(tmp_path)
+    for function in (secrets.mint, secrets.missing):
+        with pytest.raises(CommandExecutionError, match="lacks what it once had") as error:
+            function(tmp_path, PGHA, DEFAULTS)
+        assert "one/rewind, made 20" in str(error.value)
+        assert "restore the store from its backup" in str(error.value)
+    assert files(tmp_path) == before
+
+
+def test_new_secrets_are_made_for_what_is_named_and_nothing_else(secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    before = stored(tmp_path, "cluster-two")
+    for name in ("one", "two"):
+        (tmp_path / f"cluster-{name}.json").unlink()
+    with pytest.raises(CommandExecutionError, match="two/superuser") as error:
+        secrets.mint(tmp_path, {**PGHA, "new_secrets": ["one"]}, DEFAULTS)
+    assert "one/superuser" not in str(error.value)
+    made = secrets.mint(tmp_path, {**PGHA, "new_secrets": ["one", "two"]}, DEFAULTS)
+    assert {"one/superuser", "two/superuser"} <= set(made)
+    assert stored(tmp_path, "cluster-two")["superuser"] != before["superuser"]
+
+
+def test_a_restored_copy_of_a_file_is_taken_as_it_is(secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    copy_of = (tmp_path / "cluster-one.json").read_bytes()
+    (tmp_path / "cluster-one.json").unlink()
+    secrets.mint(tmp_path, {**PGHA, "new_secrets": ["one"]}, DEFAULTS)
+    (tmp_path / "cluster-one.json").write_bytes(copy_of)
+    assert secrets.mint(tmp_path, PGHA, DEFAULTS) == []
+    assert (tmp_path / "cluster-one.json").read_bytes() == copy_of
+
+
+def test_a_store_without_an_index_is_taken_over(secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    before = {name: content for name, content in files(tmp_path).items() if name != "index.json"}
+    (tmp_path / "index.json").unlink()
+    assert secrets.mint(tmp_path, PGHA, DEFAULTS) == ["index"]
+    assert {name: content for name, content in files(tmp_path).items() if name != "index.json"} == before
+    (tmp_path / "cluster-one.json").unlink()
+    with pytest.raises(CommandExecutionError, match="lacks what it once had"):
+        secrets.mint(tmp_path, PGHA, DEFAULTS)
+
+
+def test_a_run_that_is_interrupted_after_each_write_is_completed_by_the_next(secrets, tmp_path):
+    import pgha_store
+
+    written = pgha_store.write
+    with_tls = {**PGHA, "tls": True}
+    for last in range(5):
+        path, left = tmp_path / str(last), [last]
+
+        def write(where, content, left=left):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            written(where, content)
+
+        pgha_store.write = write
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                secrets.mint(path, with_tls, DEFAULTS)
+        finally:
+            pgha_store.write = written
+        secrets.mint(path, with_tls, DEFAULTS)
+        assert secrets.mint(path, with_tls, DEFAULTS) == []
+        assert set(stored(path, "index")["made"]) >= {
+            "dc/gossip_key",
+            "one/superuser",
+            "two/rewind",
+            "dc/tls/authority",
+        }
+
+
+def test_each_host_gets_its_own_and_no_others(secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    held = {file.stem: json.loads(file.read_text()) for file in tmp_path.glob("*.json")}
+    db1 = secrets.of_minion(tmp_path, "db1")
+    assert set(db1) == {"gossip_key", "agent", "patroni", "vip", "superuser", "replication", "rewind", "restapi"}
+    assert db1["agent"] == held["cluster-one"]["agents"]["db1"]
+    foreign = [
+        held["datacenter-dc"]["management"]["secret"],
+        held["cluster-one"]["agents"]["db2"]["secret"],
+        held["cluster-two"]["superuser"],
+        held["cluster-two"]["patroni"]["secret"],
+    ]
+    assert not [secret for secret in foreign if secret in json.dumps(db1)]
+    dcs1 = secrets.of_minion(tmp_path, "dcs1")
+    assert dcs1["management"] == held["datacenter-dc"]["management"]
+    assert "patroni-two" in dcs1["tokens"]
+    assert held["cluster-one"]["superuser"] not in json.dumps(dcs1)
+    assert secrets.of_minion(tmp_path, "somebody") is None
+
+
+def test_the_token_of_the_virtual_ip_is_for_a_vip_manager_that_asks_consul(secrets, tmp_path):
+    secrets.mint(tmp_path, changed("clusters/two/vip", {"address": "192.0.2.50/24", "manager": "callback"}), DEFAULTS)
+    assert "vip" not in secrets.of_minion(tmp_path, "db3")
+    assert set(secrets.of_minion(tmp_path, "dcs1")["tokens"]) >= {"vip-one", "patroni-two"}
+    assert "vip-two" not in secrets.of_minion(tmp_path, "dcs1")["tokens"]
+
+
+def test_a_host_that_was_taken_out_of_the_inventory_gets_nothing_and_holds_nobody_up(secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    assert "agent-db3" in secrets.of_minion(tmp_path, "dcs1")["tokens"]
+    secrets.mint(tmp_path, changed("clusters/two", None), DEFAULTS)
+    assert secrets.of_minion(tmp_path, "db3") is None
+    tokens = secrets.of_minion(tmp_path, "dcs1")["tokens"]
+    assert not {"agent-db3", "patroni-two", "vip-two"} & set(tokens)
+    assert "agent-db1" in tokens
+
+
+def test_where_the_pillar_is_silent_a_new_datacenter_is_encrypted_and_a_living_one_stays_as_it_was(secrets, tmp_path):
+    silent = changed("tls", {"enabled": None})
+    secrets.mint(tmp_path / "new", silent, DEFAULTS)
+    assert secrets.of_minion(tmp_path / "new", "db1")["tls"]["ca"]
+    secrets.mint(tmp_path / "living", PGHA, DEFAULTS)
+    for _ in range(2):
+        secrets.mint(tmp_path / "living", silent, DEFAULTS)
+        assert "tls" not in secrets.of_minion(tmp_path / "living", "db1")
+    # Built by a version that kept no index.
+    (tmp_path / "living/index.json").unlink()
+    secrets.mint(tmp_path / "living", silent, DEFAULTS)
+    assert "tls" not in secrets.of_minion(tmp_path / "living", "db1")
+
+
+def test_a_lost_authority_is_not_made_anew(secrets, tmp_path):
+    with_tls = {**PGHA, "tls": True}
+    secrets.mint(tmp_path, with_tls, DEFAULTS)
+    (tmp_path / "tls-dc.json").unlink()
+    with pytest.raises(CommandExecutionError, match="dc/tls/authority"):
+        secrets.mint(tmp_path, with_tls, DEFAULTS)
+    assert "dc/tls/authority" in secrets.mint(tmp_path, {**with_tls, "new_secrets": ["dc/tls"]}, DEFAULTS)
+
+
+def test_what_a_minion_sends_along_decides_nothing(loader_module, secrets, tmp_path):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    ext = loader_module(
+        "_pillar/pgha.py", opts={"pgha_store": str(tmp_path)}, grains={"id": "dcs1", "pgha": {"role": "dcs"}}
+    )
+    override = {"pgha": {"datacenters": {"dc": {"servers": {"db1": "1.1.1.1", "stranger": "1.1.1.1"}}}}}
+    assert ext.ext_pillar("stranger", override, True) == {}
+    assert "management" not in ext.ext_pillar("db1", override, True)["pgha_secrets"]
+    theirs = {"pgha": {"clusters": {"two": {"hosts": {"db1": "1.1.1.1"}}}, "datacenters": {}}}
+    assert ext.ext_pillar("db1", theirs, True) == ext.ext_pillar("db1", {}, True)
+    for nonsense in ({}, {"pgha": 3}, {"pgha": {"datacenters": ["no", "mapping"], "clusters": 3}}, None):
+        assert ext.ext_pillar("db3", nonsense, True)["pgha_secrets"]["agent"]
