@@ -133,7 +133,6 @@ class Host:
         module = self.loader(
             "_states/pgha_consul.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
-        module.PENDING = str(self.place / "run/restart-pending")
         return getattr(module, name)(name)
 
     def state(self, name):

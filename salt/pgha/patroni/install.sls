@@ -4,7 +4,7 @@
 include:
   - pgha.postgres.install
 
-{%- for path, mode in ((patroni.venv, "0755"), (patroni.config_dir, "0700"), (patroni.log_dir, "0750")) %}
+{%- for path, mode in ((patroni.venv, "0755"), (patroni.log_dir, "0750")) %}
 
 {{ path }} is Patroni's:
   file.directory:
@@ -16,6 +16,17 @@ include:
     - require:
       - sls: pgha.postgres.install
 {%- endfor %}
+
+{#- A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
+{{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it:
+  file.directory:
+    - name: {{ patroni.config_dir }}
+    - user: root
+    - group: {{ postgres.group }}
+    - mode: "{{ "1770" if salt["pgha_patroni.makes_files_beside_configuration"]() else "0750" }}"
+    - makedirs: True
+    - require:
+      - sls: pgha.postgres.install
 
 {%- set above = postgres.data_dir.rpartition("/")[0] or "/" %}
 
@@ -54,7 +65,7 @@ The shell of {{ postgres.user }} is told of Patroni's environment:
     - group: {{ postgres.group }}
     - mode: "0644"
     - require:
-      - file: {{ patroni.config_dir }} is Patroni's
+      - file: {{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it
 
 {{ postgres.user }} has a profile of its own:
   file.managed:
