@@ -304,7 +304,11 @@ def _token_write(name, new):
 
 def _persisted():
     path = f"{_settings()['consul']['data_dir']}/acl-tokens.json"
+    text = __utils__["pgha_files.read_foreign"](path)
     try:
-        return json.loads(__utils__["pgha_files.read_foreign"](path) or "{}")
+        found = {} if text is None else json.loads(text)
     except ValueError:
-        raise CommandExecutionError(f"{path} is not JSON: remove it, restart Consul, run the formula again") from None
+        found = None
+    if not isinstance(found, dict):
+        raise CommandExecutionError(f"{path} is not JSON: remove it, restart Consul, run the formula again")
+    return found
