@@ -137,6 +137,23 @@ def data_directory(path=None):
     return facts
 
 
+def make_directory(path):
+    """
+    Have the user of PostgreSQL make a directory, or one of his, one that is his alone. Returns whether he may do that.
+
+    path
+        The directory.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.make_directory /pgdata/test
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    return _run(settings, ["install", "-d", "-m", "0700", path])["retcode"] == 0
+
+
 def repository():
     """
     Return how apt is told where PostgreSQL comes from: ``line`` (of the source), ``key_url`` and ``key_file`` (None

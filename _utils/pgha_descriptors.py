@@ -106,6 +106,61 @@ def content(handle, limit, tail=False):
         return stream.read(limit)
 
 
+def directory(path, *, user, group, mode, test):
+    """
+    Bring a directory to the given owner and mode, and make it where it is missing.
+
+    path
+        Absolute path. The directory above it must exist (in test mode it need not).
+    user, group
+        Names of the owner. In test mode they need not exist yet.
+    mode
+        Permission bits as an octal string, e.g. ``"0700"``.
+    test
+        True: nothing is touched.
+
+    Returns the changes; ``made`` is among them when it is missing. Raises CommandExecutionError when something is to be
+    changed and another user can change the directory above, and when it cannot be done.
+    """
+    above, name = os.path.split(os.path.abspath(path))
+    try:
+        with contextlib.ExitStack() as stack:
+            changes = {"made": {"old": None, "new": path}}
+            with contextlib.suppress(FileNotFoundError):
+                changes = ownership(os.fstat(stack.enter_context(opened(path))[0]), user, group, mode)
+            if test or not changes:
+                return changes
+            parent = stack.enter_context(trusted(above))
+            if "made" in changes:
+                os.mkdir(name, 0o700, dir_fd=parent)
+            handle = os.open(name, _FLAGS, dir_fd=parent)
+            stack.callback(os.close, handle)
+            os.fchown(handle, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid)
+            os.fchmod(handle, int(mode, 8))
+            return changes
+    except OSError as error:
+        raise CommandExecutionError(f"{path}: {error.strerror}")
+
+
+def ownership(info, user, group, mode):
+    """
+    Return how owner and mode of what ``info`` (of stat) describes differ from what is wanted, as changes.
+
+    user, group
+        Names of the owner.
+    mode
+        Permission bits as an octal string.
+    """
+    changes = {}
+    owner = f"{name_of(pwd.getpwuid, info.st_uid)}:{name_of(grp.getgrgid, info.st_gid)}"
+    if owner != f"{user}:{group}":
+        changes["owner"] = {"old": owner, "new": f"{user}:{group}"}
+    bits = f"{stat.S_IMODE(info.st_mode):04o}"
+    if int(bits, 8) != int(mode, 8):
+        changes["mode"] = {"old": bits, "new": mode}
+    return changes
+
+
 def name_of(lookup, number):
     """Return the name of a user or group (``lookup`` is getpwuid or getgrgid), or the number when it has none."""
     try:

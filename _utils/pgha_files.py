@@ -64,7 +64,7 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
         if old != content:
             changes["diff"] = diff(old, content, secrets)
         if handle is not None:
-            changes.update(_ownership(os.fstat(handle), user, group, mode))
+            changes.update(pgha_descriptors.ownership(os.fstat(handle), user, group, mode))
         if not changes and not left:
             return {"result": True, "changes": {}, "comment": f"{path} is as it should be."}
         if test:
@@ -280,18 +280,6 @@ def _digest(path):
     except CommandExecutionError:
         return "unreadable"
     return None if content is None else hashlib.sha256(content).hexdigest()
-
-
-def _ownership(info, user, group, mode):
-    changes = {}
-    name_of = pgha_descriptors.name_of
-    owner = f"{name_of(pwd.getpwuid, info.st_uid)}:{name_of(grp.getgrgid, info.st_gid)}"
-    if owner != f"{user}:{group}":
-        changes["owner"] = {"old": owner, "new": f"{user}:{group}"}
-    bits = f"{stat.S_IMODE(info.st_mode):04o}"
-    if int(bits, 8) != int(mode, 8):
-        changes["mode"] = {"old": bits, "new": mode}
-    return changes
 
 
 def _replace(directory, target, content, uid, gid, mode, check):

@@ -37,11 +37,8 @@ include:
     - makedirs: True
 
 {{ postgres.data_dir }} is the server's:
-  file.directory:
+  pgha_postgres.data_directory_made:
     - name: {{ postgres.data_dir }}
-    - user: {{ postgres.user }}
-    - group: {{ postgres.group }}
-    - mode: "0700"
     - require:
       - sls: pgha.postgres.install
       - file: {{ above }} has room for the data directory
