@@ -368,8 +368,8 @@ def test_distribution_that_has_it_needs_no_repository(server):
 @pytest.fixture
 def data(states):
     """
-    A function (name, test=False) -> what came of a data directory of nobody's below its ``place``, which he can reach as
-    he cannot reach pytest's own directories.
+    A function (name, test=False) -> what came of a data directory of nobody's below its ``place``, which he can reach,
+    as he cannot pytest's own directories.
     """
 
     def make(path):
