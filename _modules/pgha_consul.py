@@ -6,14 +6,14 @@ argument of a job, and none is in a result.
 """
 
 import os
-from pathlib import Path
+import re
 
 from salt.exceptions import CommandExecutionError
 
 BINARY = "/usr/bin/consul"
-# What waits for a restart. It lies in the RuntimeDirectory of the unit, so systemd removes it when the service stops.
-PENDING = "/run/consul/restart-pending"
-STARTED_WITH = "/run/consul/started-with.sha256"
+# Notes of root's in a directory of root's. What waits for a restart; the unit removes it when the service starts.
+PENDING = "/run/pgha/consul.restart-pending"
+STARTED_WITH = "/run/pgha/consul.started-with"
 UNIT = "/etc/systemd/system/consul.service"
 
 
@@ -55,7 +55,7 @@ def validate(*paths):
     Ask Consul whether configuration files are valid together.
 
     paths
-        Absolute paths of the files.
+        Absolute paths of the files, in JSON whatever they are called.
 
     Returns None when they are, else the text of what is wrong.
 
@@ -65,7 +65,8 @@ def validate(*paths):
 
         salt 'test-dcs1' pgha_consul.validate /etc/consul.d/config.json
     """
-    answer = _run("validate", *paths, fail=False)
+    # A draft is called so that an agent does not read it.
+    answer = _run("validate", "-config-format=json", *paths, fail=False)
     if answer["retcode"] == 0:
         return None
     return (answer["stderr"] or answer["stdout"]).strip() or f"consul validate ended with {answer['retcode']}"
@@ -234,19 +235,52 @@ def restart_pending():
     if number is None:
         return []
     result = []
-    try:
-        keys = Path(PENDING).read_text(encoding="utf-8").split()
+    keys = noted()
+    if keys:
         result.append(f"changed settings: {', '.join(keys)}")
-    except FileNotFoundError:
-        pass
     try:
         runs, installed = os.readlink(f"/proc/{number}/exe"), os.path.realpath(BINARY)
         if runs != installed:
             result.append(f"{runs} runs, {installed} is installed")
     except FileNotFoundError:
         pass
-    result += [f"{path} has changed" for path in __utils__["pgha_files.changed_since"](STARTED_WITH, [UNIT])]
+    result += [f"{path} has changed" for path in __utils__["pgha_files.changed_since"](STARTED_WITH, UNIT)]
     return result
+
+
+def noted():
+    """
+    Return the settings that were changed under the running agent and wait for its restart, as a list of keys.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_consul.noted
+    """
+    text = __utils__["pgha_files.read_foreign"](PENDING, 65536) or ""
+    return [word for word in text.split() if re.fullmatch(r"[A-Za-z0-9_.-]+", word)]
+
+
+def note(*keys):
+    """
+    Note that settings were changed under the running agent and wait for its restart. Returns all that are noted then.
+
+    keys
+        What to add.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_consul.note domain
+    """
+    known = sorted({*noted(), *keys})
+    if keys:
+        os.makedirs(os.path.dirname(PENDING), mode=0o755, exist_ok=True)
+        owner = {"user": "root", "group": "root", "mode": "0644"}
+        __utils__["pgha_files.manage"](PENDING, "\n".join(known) + "\n", **owner, test=False)
+    return known
 
 
 def reload():

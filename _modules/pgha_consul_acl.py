@@ -8,7 +8,6 @@ from the secrets of the host inside a function: none is an argument of a job, an
 import json
 import re
 import time
-from pathlib import Path
 
 import pgha_wait
 from salt.exceptions import CommandExecutionError
@@ -304,10 +303,12 @@ def _token_write(name, new):
 
 
 def _persisted():
-    path = Path(_settings()["consul"]["data_dir"]) / "acl-tokens.json"
+    path = f"{_settings()['consul']['data_dir']}/acl-tokens.json"
+    text = __utils__["pgha_files.read_foreign"](path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        found = {} if text is None else json.loads(text)
     except ValueError:
-        raise CommandExecutionError(f"{path} is not JSON: remove it, restart Consul, run the formula again") from None
+        found = None
+    if not isinstance(found, dict):
+        raise CommandExecutionError(f"{path} is not JSON: remove it, restart Consul, run the formula again")
+    return found

@@ -2,11 +2,12 @@
 Patroni on this host and its cluster: its REST API, its keys in Consul, a write as proof.
 """
 
-from pathlib import Path
+import os
 
 import requests
 from salt.exceptions import CommandExecutionError
 
+STARTED_WITH = "/run/pgha/patroni.started-with"
 #: Seconds: the members are on one network, so whoever does not answer in this time is in trouble.
 _TIMEOUT = 5
 
@@ -265,15 +266,29 @@ def log_tail(lines=5):
 
         salt 'test-db1' pgha_patroni.log_tail 20
     """
-    path = Path(_settings()["patroni"]["log_dir"], "patroni.log")
-    said = []
-    if path.exists():
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - 16384))
-            said = stream.read().decode(errors="replace").splitlines()[-int(lines) :]
+    path = f"{_settings()['patroni']['log_dir']}/patroni.log"
+    try:
+        said = (__utils__["pgha_files.read_foreign"](path, 16384, tail=True) or "").splitlines()[-int(lines) :]
+    except CommandExecutionError as error:
+        said = [str(error)]
     command = ["journalctl", "--unit=patroni", f"--lines={int(lines)}", "--output=cat", "--no-pager", "--quiet"]
     journal = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)
     return said + journal["stdout"].splitlines()
+
+
+def makes_files_beside_configuration():
+    """
+    Return whether the Patroni that runs makes files in the directory of patroni.yml: one that was started when its
+    password file lay there starts no PostgreSQL as long as it may not. That ends with its next start.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_patroni.makes_files_beside_configuration
+    """
+    # The unit that writes this note is written after the patroni.yml that names another directory.
+    return bool(__salt__["service.status"]("patroni")) and not os.path.exists(STARTED_WITH)
 
 
 def _settings():

@@ -124,7 +124,7 @@ def data_directory(path=None):
         "path": str(root),
         "exists": root.is_dir(),
         "empty": not names,
-        "version": (root / "PG_VERSION").read_text().strip() if "PG_VERSION" in names else None,
+        "version": (__utils__["pgha_files.read_foreign"](str(root / "PG_VERSION"), 64) or "").strip() or None,
         "identifier": None,
         "patroni": bool(names & {"patroni.dynamic.json", "postgresql.base.conf"}),
         "running": _postmaster(root) is not None,
@@ -135,6 +135,23 @@ def data_directory(path=None):
             found = __utils__["pgha_postgres.control_data"](result["stdout"])
             facts["identifier"] = found.get("Database system identifier")
     return facts
+
+
+def make_directory(path):
+    """
+    Have the user of PostgreSQL make a directory, or one of his, one that is his alone. Returns whether he may do that.
+
+    path
+        The directory.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.make_directory /pgdata/test
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    return _run(settings, ["install", "-d", "-m", "0700", path])["retcode"] == 0
 
 
 def repository():
@@ -212,15 +229,15 @@ def log_errors(lines=5):
     directory = Path(
         settings["data_dir"], str(__utils__["pgha_postgres.shared"](settings).get("log_directory") or "log")
     )
-    recent = [path for path in directory.glob("*.log") if time.time() - path.stat().st_mtime < 60]
-    text = _tail(max(recent, key=lambda path: path.stat().st_mtime)) if recent else ""
+    recent = [path for path in directory.glob("*.log") if time.time() - path.lstat().st_mtime < 60]
+    if not recent:
+        return []
+    newest = max(recent, key=lambda path: path.lstat().st_mtime)
+    try:
+        text = __utils__["pgha_files.read_foreign"](str(newest), 65536, tail=True) or ""
+    except CommandExecutionError as error:
+        return [str(error)]
     return [line for line in text.splitlines() if "FATAL: " in line or "PANIC: " in line][-int(lines) :]
-
-
-def _tail(path):
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 65536))
-        return stream.read().decode(errors="replace")
 
 
 def _tuned(settings):
@@ -229,10 +246,9 @@ def _tuned(settings):
     disk = shutil.disk_usage(_existing(Path(settings["data_dir"]))).total // 1024**2
     limit = {"max_slot_wal_keep_size": __utils__["pgha_postgres.slot_limit"](disk)}
     written = Path(settings.get("package_data_dir") or "/nonexistent", "postgresql.conf")
-    if written.exists():
-        block = __utils__["pgha_postgres.parse_tuned"](written.read_text(encoding="utf-8", errors="replace"))
-        if block:
-            return {**limit, **block}, "pgpro_tune"
+    block = __utils__["pgha_postgres.parse_tuned"](__utils__["pgha_files.read_foreign"](str(written)) or "")
+    if block:
+        return {**limit, **block}, "pgpro_tune"
     calculate = __utils__["pgha_postgres.calculate"]
     return {**limit, **calculate(__grains__["mem_total"], __grains__["num_cpus"], disk)}, "calculated"
 
@@ -266,9 +282,9 @@ def _run(settings, command):
 def _postmaster(root):
     """The process id of the server that has a data directory open, or None."""
     try:
-        pid = int((root / "postmaster.pid").read_text().split("\n", 1)[0])
+        pid = int((__utils__["pgha_files.read_foreign"](str(root / "postmaster.pid"), 4096) or "").split("\n", 1)[0])
         return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, CommandExecutionError):
         return None
 
 

@@ -130,7 +130,7 @@ def data_directory():
         entries = []
     except NotADirectoryError:
         raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
-    version = (path / "PG_VERSION").read_text().strip() if "PG_VERSION" in entries else None
+    version = (__utils__["pgha_files.read_foreign"](str(path / "PG_VERSION"), 64) or "").strip() or None
     return {"path": str(path), "entries": entries, "version": version}
 
 
@@ -167,7 +167,8 @@ def consul_files():
     home = Path(__salt__["pgha.settings"]()["consul"]["config_dir"])
     found = {}
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
-        text = path.read_text(encoding="utf-8", errors="replace")
+        # Whose the directory is, the states see to later.
+        text = __utils__["pgha_files.read_foreign"](str(path)) or ""
         try:
             content = json.loads(text)
             found[str(path)] = content.get("datacenter") if isinstance(content, dict) else None

@@ -10,7 +10,7 @@ import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 UNIT = "/etc/systemd/system/patroni.service"
-STARTED_WITH = "/run/patroni/started-with.sha256"
+STARTED_WITH = "/run/pgha/patroni.started-with"
 # Seconds until Salt asks whether a silent host still works.
 ANSWER = 15
 
@@ -208,22 +208,30 @@ def _configuration_taken_up():
     directory, and a new patroni.yml has lain there for longer than a loop takes to come to it.
     """
     settings = _settings()
+    path = f"{settings['postgres']['data_dir']}/patroni.dynamic.json"
+    noted = __utils__["pgha_files.read_foreign"](path)
+    if noted is None:
+        raise CommandExecutionError(f"{path} is not there")
     try:
-        noted = Path(settings["postgres"]["data_dir"], "patroni.dynamic.json").read_text(encoding="utf-8")
         age = time.time() - Path(settings["patroni"]["config_dir"], "patroni.yml").stat().st_mtime
     except FileNotFoundError as error:
         raise CommandExecutionError(f"{error.filename} is not there")
     if 0 <= age <= settings["patroni"]["loop_wait"] + 2:
         return False
-    return json.loads(noted) == __salt__["pgha_patroni.dynamic_config"]()
+    try:
+        noted = json.loads(noted)
+    except ValueError:
+        raise CommandExecutionError(f"{path} is not JSON")
+    return noted == __salt__["pgha_patroni.dynamic_config"]()
 
 
 def _process_pending():
     """What of a running Patroni is older than what is on the disk, as a list of sentences."""
     if not __salt__["service.status"]("patroni"):
         return []
-    paths = [UNIT, f"{_settings()['patroni']['venv']}/.pgha-requirements"]
-    return [f"{path} has changed" for path in __utils__["pgha_files.changed_since"](STARTED_WITH, paths)]
+    requirements = f"{_settings()['patroni']['venv']}/.pgha-requirements"
+    changed = __utils__["pgha_files.changed_since"](STARTED_WITH, UNIT, [requirements])
+    return [f"{path} has changed" for path in changed]
 
 
 def _reasons():

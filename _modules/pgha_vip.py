@@ -15,7 +15,7 @@ from salt.exceptions import CommandExecutionError
 
 CONFIG = "/etc/vip-manager/vip-manager.yml"
 UNIT = "/etc/systemd/system/vip-manager.service"
-STARTED_WITH = "/run/vip-manager/started-with.sha256"
+STARTED_WITH = "/run/pgha/vip-manager.started-with"
 HELPER = "/usr/local/sbin/pgha-vip"
 BROADCAST = b"\xff" * 6
 REQUEST, REPLY = 1, 2
@@ -128,8 +128,8 @@ def restart_pending():
     if not pid:
         return None
     authorities = __utils__["pgha_tls.authorities"](__salt__["pgha.settings"]())
-    files = [path for path in (CONFIG, UNIT, authorities) if path]
-    pending = __utils__["pgha_files.changed_since"](STARTED_WITH, files)
+    files = [path for path in (CONFIG, authorities) if path]
+    pending = __utils__["pgha_files.changed_since"](STARTED_WITH, UNIT, files)
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
             pending.append("/usr/bin/vip-manager")

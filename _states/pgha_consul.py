@@ -13,7 +13,6 @@ import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 PRESET = "acl-bootstrap.json"
-PENDING = "/run/consul/restart-pending"
 TOKEN_FILE = "/root/.consul-token"  # noqa: S105
 PROFILE = "/etc/profile.d/pgha-consul.sh"
 
@@ -58,7 +57,7 @@ def configured(ret):
     if not _write(ret, path, new, validate):
         return
     if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
-        _mark_pending(__utils__["pgha_consul_config.restart_keys"](old, new))
+        __salt__["pgha_consul.note"](*__utils__["pgha_consul_config.restart_keys"](old, new))
         __salt__["pgha_consul.reload"]()
         _add(ret, "The running agent read it.")
     if __salt__["pgha_consul_acl.preset_wanted"]() if settings["role"] == "dcs" else False:
@@ -254,23 +253,10 @@ def _strings(value):
 
 
 def _remove_preset(ret):
-    path = Path(__salt__["pgha.settings"]()["consul"]["config_dir"]) / PRESET
-    if not path.exists():
-        return
-    ret["changes"][str(path)] = {"old": "there", "new": "removed"}
-    if __opts__["test"]:
-        ret["result"] = None
-        return
-    path.unlink()
-
-
-def _mark_pending(keys):
-    path = Path(PENDING)
-    if not keys or not path.parent.is_dir():
-        return
-    known = path.read_text(encoding="utf-8").split() if path.exists() else []
-    text = "\n".join(sorted({*known, *keys})) + "\n"
-    __utils__["pgha_files.manage"](PENDING, text, user="root", group="root", mode="0644", test=False)
+    path = str(Path(__salt__["pgha.settings"]()["consul"]["config_dir"]) / PRESET)
+    if __utils__["pgha_files.remove"](path, test=__opts__["test"]):
+        ret["changes"][path] = {"old": "there", "new": "removed"}
+        ret["result"] = None if __opts__["test"] else ret["result"]
 
 
 def _gate(ret, condition, what):

@@ -31,14 +31,14 @@ def absent(name="/etc/hosts"):
 def _managed(name, function):
     try:
         wanted = __salt__[function](name)
+        ret = __utils__["pgha_files.manage"](
+            wanted["path"],
+            wanted["new"],
+            user=wanted["user"],
+            group=wanted["group"],
+            mode=wanted["mode"],
+            test=__opts__["test"],
+        )
     except CommandExecutionError as error:
         return {"name": name, "result": False, "changes": {}, "comment": str(error)}
-    ret = __utils__["pgha_files.manage"](
-        wanted["path"],
-        wanted["new"],
-        user=wanted["user"],
-        group=wanted["group"],
-        mode=wanted["mode"],
-        test=__opts__["test"],
-    )
     return {"name": name, **ret, "comment": " ".join([ret["comment"], *wanted["warnings"]])}

@@ -40,8 +40,8 @@ def environment(name):
 def configured(name):
     """
     patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
-    running Patroni has been told to read it again (it is not restarted). The password file of the formula's own check
-    is kept with it. No secret is in the changes.
+    running Patroni has been told to read it again (it is not restarted). It is root's, and Patroni may read it. The
+    password file of the formula's own check is kept with it. No secret is in the changes.
 
     name
         Path of patroni.yml.
@@ -53,15 +53,28 @@ def configured(name):
             return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}
         parameters = __salt__["pgha_postgres.parameters"]()
         config = __utils__["pgha_patroni.document"](settings, secrets, parameters["shared"], parameters["host"])
-        owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
-        manage = {**owner, "test": __opts__["test"], "secrets": __utils__["pgha_patroni.secret_values"](secrets)}
+        user, group = settings["postgres"]["user"], settings["postgres"]["group"]
+        manage = {
+            "group": group,
+            "test": __opts__["test"],
+            "secrets": __utils__["pgha_patroni.secret_values"](secrets),
+            "sticky": __salt__["pgha_patroni.makes_files_beside_configuration"](),
+        }
         passwords = __utils__["pgha_files.manage"](
             f"{settings['patroni']['config_dir']}/pgpass.check",
             __utils__["pgha_patroni.pgpass"](settings, secrets),
+            # libpq takes no password file that another may read.
+            user=user,
+            mode="0600",
             **manage,
         )
         written = __utils__["pgha_files.manage"](
-            name, __utils__["pgha_patroni.render"](config), check=__salt__["pgha_patroni.validate"], **manage
+            name,
+            __utils__["pgha_patroni.render"](config),
+            check=__salt__["pgha_patroni.validate"],
+            user="root",
+            mode="0640",
+            **manage,
         )
         if written["result"] and written["changes"] and _running():
             __salt__["service.reload"]("patroni")

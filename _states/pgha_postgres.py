@@ -1,5 +1,5 @@
 """
-States of the host under PostgreSQL: its locales, and its port.
+States of the host under PostgreSQL: its locales, its port, and the directory of its data.
 """
 
 from salt.exceptions import CommandExecutionError
@@ -46,3 +46,28 @@ def port_free(name):
         "comment": f"{who}. Patroni could not start its server: stop that one and keep it from starting, or set another"
         " port under pgha:postgres:port.",
     }
+
+
+def data_directory_made(name):
+    """
+    The data directory is there and the server's alone (0700). Where root may not follow, because the directory above it
+    is another's, the server's user makes it.
+
+    name
+        Path of the data directory.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It is there."}
+    settings = __salt__["pgha.settings"]()["postgres"]
+    wanted = {"user": settings["user"], "group": settings["group"], "mode": "0700"}
+    directory = __utils__["pgha_descriptors.directory"]
+    try:
+        ret["changes"] = directory(name, **wanted, test=True)
+        if not ret["changes"]:
+            return ret
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": "It would be made, or given to the server's user."}
+        __salt__["pgha_postgres.make_directory"](name)
+        directory(name, **wanted, test=False)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "changes": {}, "comment": str(error)}
+    return {**ret, "comment": "It was made." if "made" in ret["changes"] else "Its owner and mode were set."}

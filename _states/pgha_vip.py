@@ -26,17 +26,17 @@ def configured(name=CONFIG):
         if __utils__["pgha_vip.dcs_type"](wanted["version"], wanted["dcs_type"]) == "consul":
             secret = __salt__["pgha.secrets"]()["vip"]["secret"]
         mapping = __utils__["pgha_vip.config"](settings, __salt__["pgha_vip.interface"](), secret)
+        ret = __utils__["pgha_files.manage"](
+            name,
+            __utils__["pgha_vip.text"](mapping),
+            user="root",
+            group="root",
+            mode="0600",
+            test=__opts__["test"],
+            secrets=[value for key, value in mapping.items() if "token" in key or "password" in key],
+        )
     except CommandExecutionError as error:
         return _ret(name, False, str(error))
-    ret = __utils__["pgha_files.manage"](
-        name,
-        __utils__["pgha_vip.text"](mapping),
-        user="root",
-        group="root",
-        mode="0600",
-        test=__opts__["test"],
-        secrets=[value for key, value in mapping.items() if "token" in key or "password" in key],
-    )
     if ret["result"] and __salt__["pgha_vip.restart_pending"]():
         ret["comment"] += " A restart of vip-manager is pending: until then it works with the old configuration."
     return {"name": name, **ret}

@@ -90,7 +90,7 @@ def document(settings, secrets, shared, host):
         PostgreSQL parameters of all members, and those of this host alone.
     """
     postgres, patroni, cluster = settings["postgres"], settings["patroni"], settings["cluster"]
-    address, config_dir = settings["address"], patroni["config_dir"]
+    address = settings["address"]
     passwords = {key: secrets[key] for key in ROLES}
     result = {
         "scope": cluster["name"],
@@ -129,7 +129,8 @@ def document(settings, secrets, shared, host):
             "use_unix_socket_repl": True,
             "data_dir": postgres["data_dir"],
             "bin_dir": postgres["bin_dir"],
-            "pgpass": f"{config_dir}/pgpass",
+            # Where Patroni may make files, which it asks for; it writes this one whenever it follows another leader.
+            "pgpass": "/run/patroni/pgpass",
             "authentication": {key: {"username": name, "password": passwords[key]} for key, name in ROLES.items()},
             # A new replica does not wait for the next spread checkpoint, which may take five minutes.
             "basebackup": [{"checkpoint": "fast"}],

@@ -16,8 +16,6 @@ make new secrets: the living clusters use what it held.
 
 import base64
 import binascii
-import contextlib
-import fcntl
 import json
 import os
 import pwd
@@ -26,15 +24,12 @@ import uuid
 from pathlib import Path
 
 import pgha_files
-import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 DEFAULT_PATH = "/var/lib/pgha"
 INDEX = "index"
 #: Seconds: whoever changes the store makes some keys, and is done.
 LOCKED = 60
-#: Bytes; a datacenter of a thousand hosts takes less than one.
-LARGEST = 16 * 2**20
 RESTORE = "restore the store from its backup (docs/runbooks.md, The store of secrets)"
 
 
@@ -60,24 +55,9 @@ def prepare(path):
         raise CommandExecutionError(_unwritable(path, error)) from None
 
 
-@contextlib.contextmanager
 def locked(path):
-    """
-    Return a context in which no other process changes the store ``path``.
-
-    Raises CommandExecutionError when another process has it for longer than LOCKED seconds.
-    """
-    with open(os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as lock:
-
-        def taken():
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        pgha_wait.until(taken, LOCKED, f"no other process changes the store {path}")
-        yield
+    """Return a context in which no other process changes the store ``path``; another may have it for LOCKED seconds."""
+    return pgha_files.locked(path / ".lock", LOCKED)
 
 
 def file(path, kind, name):
@@ -97,17 +77,16 @@ def read(where, shape):
     Raises CommandExecutionError that names the file, what is wrong with it, and the remedy.
     """
     try:
-        content = _content(where)
+        content = pgha_files.read_foreign(where)
         if content is None:
             return {}
         found = json.loads(content)
-    except PermissionError as error:
-        raise CommandExecutionError(_unreadable(where, error)) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    except (CommandExecutionError, ValueError) as error:
+        reason = error if isinstance(error, CommandExecutionError) else "it is no JSON"
         raise CommandExecutionError(
-            f"The store of secrets {where} cannot be read ({reason}): {RESTORE}. Nothing is made anew in its place,"
-            " because the clusters use what it held"
+            f"The store of secrets {where} cannot be read ({reason}): {RESTORE}, or give it to the user whom the master"
+            f" runs as: {_install(where.parent)}. Nothing is made anew in its place, because the clusters use what it"
+            " held"
         ) from None
     wrong = misshapen(found, shape)
     if wrong:
@@ -129,8 +108,8 @@ def write(where, content):
     """
     try:
         pgha_files.write_private(str(where), json.dumps(content, indent=2, sort_keys=True) + "\n")
-    except OSError as error:
-        raise CommandExecutionError(_unwritable(where, error)) from None
+    except CommandExecutionError as error:
+        raise CommandExecutionError(f"The store of secrets cannot be written: {error}. Nothing was touched") from None
 
 
 def index(path):
@@ -169,18 +148,6 @@ def misshapen(value, shape, where=""):
     return None
 
 
-def _content(where):
-    """The text of a regular file that is no link; None when there is none."""
-    try:
-        handle = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError("no regular file")
-        return stream.read(LARGEST).decode("utf-8")
-
-
 def _unwritable(path, error):
     return (
         f"The store of secrets {path} cannot be written ({error.strerror or error}). Nothing was touched."
@@ -188,15 +155,10 @@ def _unwritable(path, error):
     )
 
 
-def _unreadable(path, error):
-    return f"The store of secrets {path} cannot be read ({error.strerror}). Remedy: {_install(path)}"
-
-
 def _install(path):
     """The command that gives the store to the user whom the master runs as."""
     user = _user()
-    place = path if path.suffix != ".json" else path.parent
-    return f"install -d -m 0700 -o {user} -g {user} {place} && chown -R {user}:{user} {place}"
+    return f"install -d -m 0700 -o {user} -g {user} {path} && chown -R {user}:{user} {path}"
 
 
 def _user():

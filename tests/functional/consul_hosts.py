@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -122,6 +123,7 @@ class Host:
             module = loader(f"_modules/{name}.py", salt=self.salt)
             module.BINARY = self.binary
             module.PENDING = str(place / "run/restart-pending")
+            module.UNIT, module.STARTED_WITH = str(place / "run/unit"), str(place / "run/started-with")
             public = [key for key in vars(module) if not key.startswith("_")]
             self.salt.update({f"{name}.{key}": getattr(module, key) for key in public})
             setattr(self, name.removeprefix("pgha_"), module)
@@ -136,7 +138,6 @@ class Host:
         module = self.loader(
             "_states/pgha_consul.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
-        module.PENDING = str(self.place / "run/restart-pending")
         return getattr(module, name)(name)
 
     def state(self, name):
@@ -146,6 +147,9 @@ class Host:
         return ret
 
     def start(self):
+        # What the unit notes.
+        (self.place / "run/unit").touch()
+        (self.place / "run/started-with").write_text(f"{hashlib.sha256().hexdigest()}  {self.place}/run/unit\n")
         with open(self.place / "output", "ab") as output:
             command = [self.binary, "agent", f"-config-dir={self.place}/conf"]
             self.process = subprocess.Popen(command, stdout=output, stderr=output)

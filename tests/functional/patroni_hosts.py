@@ -77,9 +77,11 @@ class Member:
         if consul:
             self.settings["consul"]["client_addr"] = consul.rpartition(":")[0]
         self.secrets = {**SECRETS, "patroni": token or {"accessor": "-", "secret": "-"}}
-        for name, mode in (("data", 0o700), ("etc", 0o700), ("log", 0o750), ("run", 0o755), ("../venv", 0o755)):
+        for name, mode in (("data", 0o700), ("log", 0o750), ("run", 0o755), ("../venv", 0o755)):
             (place / name).mkdir(mode=mode, parents=True, exist_ok=True)
             shutil.chown(place / name, USER, USER)
+        (place / "etc").mkdir(mode=0o750, exist_ok=True)
+        shutil.chown(place / "etc", "root", USER)
         self.salt = {
             "pgha.settings": lambda: self.settings,
             "pgha.secrets": lambda: self.secrets,

@@ -43,7 +43,8 @@ def members(base, loader, consul):
     made = []
     for number in (1, 2, 3):
         place = base / f"db{number}"
-        config = {"consul": {"host": agent}, "postgresql": {"listen": f"{net}.{30 + number}:5432"}}
+        postgresql = {"listen": f"{net}.{30 + number}:5432", "pgpass": f"{place}/run/pgpass"}
+        config = {"consul": {"host": agent}, "postgresql": postgresql}
         found = settings(
             place, loader, binaries, number, net, patroni={"config": config}, postgres={"pg_hba": LOOPBACK}
         )
@@ -146,10 +147,17 @@ def test_second_run_changes_nothing(cluster):
                 assert (ret["result"], ret["changes"]) == (True, {}), ret
 
 
-def test_files_are_for_their_owner_alone(cluster):
+def test_files_are_for_patroni_alone_and_it_can_change_none(cluster):
     for member in cluster:
-        for path in (Path(member.yml), Path(member.yml).with_name("pgpass.check")):
-            assert (path.owner(), path.stat().st_mode & 0o777) == (USER, 0o600)
+        path = Path(member.yml)
+        assert (path.owner(), path.group(), path.stat().st_mode & 0o777) == ("root", USER, 0o640)
+        path = path.with_name("pgpass.check")
+        assert (path.owner(), path.stat().st_mode & 0o777) == (USER, 0o600)
+        assert {one.name for one in path.parent.iterdir()} == {"patroni.yml", "pgpass.check"}
+    # The replicas have written theirs where they may.
+    for member in cluster[1:]:
+        path = member.place / "run/pgpass"
+        assert (path.owner(), path.stat().st_mode & 0o777) == (USER, 0o600)
 
 
 def test_no_process_shows_a_secret(cluster):

@@ -78,7 +78,10 @@ def test_only_patronis_server_runs_and_the_packages_own_is_off(cluster):
 
 def test_patroni_is_private_pinned_and_always_restarted(cluster):
     for host in cluster.db:
-        assert shell(host, "stat -c %a:%U /etc/patroni/patroni.yml") == "600:postgres"
+        assert shell(host, "stat -c %a:%U:%G /etc/patroni /etc/patroni/patroni.yml").split() == [
+            "750:root:postgres",
+            "640:root:postgres",
+        ]
         assert shell(host, "/opt/patroni/bin/patroni --version") == "patroni 4.1.5"
         assert "Restart=always" in host.read("/etc/systemd/system/patroni.service")
         assert cluster.name in shell(host, "su - postgres -c 'patronictl list'")

@@ -124,7 +124,7 @@ def test_all_services_of_the_database_hosts_after_an_update_of_their_units(clust
     """Killed on its way, and run again."""
     # As if each had been started with another unit than the one that is there.
     for host in cluster.db:
-        host.run(["sh", "-c", 'for unit; do rm "/run/$unit/started-with.sha256"; done', "sh", *UNITS])
+        host.run(["sh", "-c", 'for unit; do rm "/run/pgha/$unit.started-with"; done', "sh", *UNITS])
     leader, last, before, started = cluster.leader(), standby(cluster), cluster.services(), starts(cluster)
     first = next(host for host in cluster.db if host not in (leader, last))
 
@@ -152,7 +152,7 @@ def test_all_services_of_the_database_hosts_after_an_update_of_their_units(clust
 def test_nothing_is_restarted_while_a_host_is_missing_elsewhere(cluster):
     """A server of Consul that waits stays as it is while another one is down."""
     waiting, down = cluster.dcs[0], cluster.dcs[1]
-    waiting.run(["rm", "/run/consul/started-with.sha256"])
+    waiting.run(["rm", "/run/pgha/consul.started-with"])
     before = service(waiting, "consul")
     down.run(["systemctl", "stop", "consul"])
     try:

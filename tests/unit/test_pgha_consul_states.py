@@ -23,9 +23,8 @@ ALL = [
 @pytest.fixture
 def host(tmp_path, loader_module, monkeypatch):
     """A host: ``salt`` (its functions), ``apply(state, test=…)``, ``conf`` (its configuration directory), ``done``."""
-    conf, run = tmp_path / "conf", tmp_path / "run"
+    conf = tmp_path / "conf"
     conf.mkdir()
-    run.mkdir()
     servers = [
         {"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)
     ]
@@ -57,13 +56,14 @@ def host(tmp_path, loader_module, monkeypatch):
         "agent": {"accessor": "b", "secret": "agent-secret-of-the-test"},
         "tokens": {"vip-test": {"accessor": "c", "secret": "vip-secret-of-the-test"}},
     }
-    done = []
+    done, noted = [], []
     salt = {
         "pgha.settings": lambda: settings,
         "pgha.secrets": lambda: secrets,
         "pgha_consul.validate": lambda *_paths: None,
         "pgha_consul.pid": lambda: None,
         "pgha_consul.reload": lambda: done.append("reload"),
+        "pgha_consul.note": lambda *keys: noted.extend(keys),
         "pgha_consul.restart_pending": list,
         "pgha_consul.leader": lambda: "198.51.100.12:8300",
         "pgha_consul.raft_peers": lambda: [{"address": one["address"], "voter": True} for one in servers],
@@ -81,7 +81,6 @@ def host(tmp_path, loader_module, monkeypatch):
     def apply(name, test=False, pillar=None):
         pillar = {"pgha_secrets": secrets} if pillar is None else pillar
         module = loader_module("_states/pgha_consul.py", salt=salt, opts={"test": test}, pillar=pillar)
-        module.PENDING = str(run / "restart-pending")
         module.TOKEN_FILE, module.PROFILE = str(tmp_path / ".consul-token"), str(tmp_path / "pgha-consul.sh")
         ret = getattr(module, name)("a sentence")
         assert ret["name"] == "a sentence"
@@ -90,7 +89,7 @@ def host(tmp_path, loader_module, monkeypatch):
         return ret
 
     return SimpleNamespace(
-        salt=salt, apply=apply, conf=conf, run=run, done=done, settings=settings, secrets=secrets, place=tmp_path
+        salt=salt, apply=apply, conf=conf, noted=noted, done=done, settings=settings, secrets=secrets, place=tmp_path
     )
 
 
@@ -175,12 +174,12 @@ def test_running_agent_is_reloaded_and_what_waits_is_noted(host):
     assert host.done == []
     host.apply("configured")
     assert host.done == ["reload"]
-    assert not (host.run / "restart-pending").exists()
+    assert host.noted == []
     host.settings["consul"]["raft_multiplier"] = 3
     host.apply("configured")
     host.settings["consul"]["domain"] = "other"
     host.apply("configured")
-    assert (host.run / "restart-pending").read_text() == "domain\nperformance.raft_multiplier\n"
+    assert host.noted == ["performance.raft_multiplier", "domain"]
     host.salt["pgha_consul.restart_pending"] = lambda: ["changed settings: domain"]
     ret = host.apply("configured")
     assert (ret["result"], ret["changes"]) == (True, {})
@@ -204,9 +203,15 @@ def test_preset_comes_and_goes(host):
         dry = host.apply(name, test=True)
         assert (dry["result"], dry["changes"]) == (None, removed)
         assert preset.exists()
+    # A draft that a killed run left: it holds the token as well.
+    draft = host.conf / ".acl-bootstrap.json.abcd_123.json"
+    draft.touch()
     ret = host.apply("acl_bootstrapped")
     assert (ret["result"], ret["changes"]) == (True, removed)
-    assert not preset.exists()
+    assert [path.name for path in host.conf.iterdir()] == ["config.json"]
+    draft.touch()
+    assert host.apply("configured")["changes"] == removed
+    assert not draft.exists()
 
 
 @pytest.mark.parametrize("works", [lambda _name: False, refuse])

@@ -112,7 +112,7 @@ def test_environment_that_cannot_be_built_fails(states, build, after, said):
 def configured(states):
     """A function (test, running, written) -> (the state's return, what was managed, what was reloaded)."""
 
-    def run(test=False, running=False, written=None, **functions):
+    def run(test=False, running=False, written=None, old=False, **functions):
         managed, reloaded = {}, []
         answer = written or {"result": None if test else True, "changes": {"diff": "+ttl"}, "comment": "Written."}
 
@@ -126,7 +126,11 @@ def configured(states):
             "pgha_patroni.secret_values": lambda _secrets: ["canary"],
             "pgha_patroni.pgpass": lambda *_args: "*:canary",
         }
-        salt = {"service.status": lambda _name: running, "service.reload": reloaded.append}
+        salt = {
+            "service.status": lambda _name: running,
+            "service.reload": reloaded.append,
+            "pgha_patroni.makes_files_beside_configuration": lambda: old,
+        }
         module = states(test, utils=utils, salt=salt, validate=lambda _path: None, **functions)
         return module.configured("/etc/patroni/patroni.yml"), managed, reloaded
 
@@ -140,10 +144,17 @@ def test_new_configuration_is_read_by_a_running_patroni(configured, running):
     assert ret["changes"] == {"/etc/patroni/patroni.yml": {"diff": "+ttl"}}
     assert reloaded == (["patroni"] if running else [])
     assert "wal_compression is left out: no lz4" in ret["comment"]
-    for _content, kwargs in managed.values():
-        assert (kwargs["user"], kwargs["mode"], kwargs["secrets"]) == ("postgres", "0600", ["canary"])
+    for path, user, mode in (("patroni.yml", "root", "0640"), ("pgpass.check", "postgres", "0600")):
+        kwargs = managed[f"/etc/patroni/{path}"][1]
+        assert (kwargs["user"], kwargs["group"], kwargs["mode"]) == (user, "postgres", mode)
+        assert (kwargs["secrets"], kwargs["sticky"]) == (["canary"], False)
     assert managed["/etc/patroni/patroni.yml"][1]["check"]("x") is None
     assert "canary" not in json.dumps(ret)
+
+
+def test_a_patroni_that_makes_files_beside_its_configuration_is_put_up_with(configured):
+    _, managed, _ = configured(running=True, old=True)
+    assert [kwargs["sticky"] for _, kwargs in managed.values()] == [True, True]
 
 
 def test_configuration_as_it_should_be_reloads_nothing(configured):

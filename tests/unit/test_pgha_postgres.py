@@ -1,5 +1,12 @@
 """PostgreSQL's settings from pgpro_tune and from the host; what the server refuses; the states of the host under it."""
 
+import grp
+import os
+import pwd
+import subprocess
+import tempfile
+from pathlib import Path
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -356,3 +363,76 @@ def test_repository_that_somebody_named_before_is_left_to_them(server, tmp_path,
 def test_distribution_that_has_it_needs_no_repository(server):
     module, _ = server(repo=None)
     assert module.repository() is None
+
+
+@pytest.fixture
+def data(states):
+    """
+    A function (name, test=False) -> what came of a data directory of nobody's below its ``place``, which he can reach,
+    as he cannot pytest's own directories.
+    """
+
+    def make(path):
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        return subprocess.run([*user, "install", "-d", "-m", "0700", path], capture_output=True).returncode == 0
+
+    owner = {"user": pwd.getpwuid(65534).pw_name, "group": grp.getgrgid(65534).gr_name}
+
+    def apply(name, test=False):
+        module = states(
+            test, pgha_postgres__make_directory=make, pgha__settings=lambda: {"postgres": {**SETTINGS, **owner}}
+        )
+        return module.data_directory_made(str(apply.place / name))
+
+    with tempfile.TemporaryDirectory() as place:
+        apply.place = Path(place)
+        apply.place.chmod(0o755)
+        yield apply
+
+
+@pytest.mark.parametrize("above", [0, 65534])
+def test_data_directory_is_made_by_root_or_by_the_user_whose_the_one_above_is(data, above):
+    place = data.place / "pgdata"
+    assert data("pgdata/test", test=True)["result"] is None
+    place.mkdir()
+    os.chown(place, above, above)
+    ret = data("pgdata/test")
+    assert (ret["result"], list(ret["changes"])) == (True, ["made"]), ret
+    info = (place / "test").stat()
+    assert (info.st_uid, info.st_gid, info.st_mode & 0o777) == (65534, 65534, 0o700)
+    for test in (True, False):
+        assert (data("pgdata/test", test=test)["changes"], data("pgdata/test")["result"]) == ({}, True)
+    (place / "test").chmod(0o755)
+    assert data("pgdata/test", test=True)["changes"] == {"mode": {"old": "0755", "new": "0700"}}
+    ret = data("pgdata/test")
+    assert (ret["result"], (place / "test").stat().st_mode & 0o777) == (True, 0o700)
+    os.chown(place / "test", 0, 0)
+    ret = data("pgdata/test")
+    assert ret["result"] is (not above)
+    assert above == 0 or f"chown root {place}" in ret["comment"]
+
+
+def test_data_directory_that_leads_elsewhere_is_not_given_away(data):
+    place, target = data.place / "pgdata", data.place / "etc"
+    place.mkdir()
+    target.mkdir()
+    (place / "test").symlink_to(target)
+    for path in (place, place / "test"):
+        os.lchown(path, 65534, 65534)
+    assert data("pgdata/test")["result"] is False
+    # Also when the directory above has become root's since.
+    os.chown(place, 0, 0)
+    assert data("pgdata/test")["result"] is False
+    assert target.stat().st_uid == 0
+
+
+def test_directory_is_made_as_the_user(loader_module):
+    seen = []
+
+    def run_all(command, **_kwargs):
+        seen.append(command)
+        return {"retcode": 0, "stdout": "", "stderr": ""}
+
+    salt = {"pgha.settings": lambda: {"postgres": SETTINGS}, "cmd.run_all": run_all}
+    assert loader_module("_modules/pgha_postgres.py", salt=salt).make_directory("/pgdata/test") is True
+    assert seen == [["runuser", "-u", SETTINGS["user"], "--", "install", "-d", "-m", "0700", "/pgdata/test"]]

@@ -71,7 +71,7 @@ def test_the_lock_is_private_and_waits_for_a_bounded_time(store, tmp_path):
     store.LOCKED = 0.1
     with store.locked(tmp_path):
         assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o600
-        with pytest.raises(CommandExecutionError, match="no other process changes the store"), store.locked(tmp_path):
+        with pytest.raises(CommandExecutionError, match="Another process has had the lock"), store.locked(tmp_path):
             pass
     with store.locked(tmp_path):
         pass

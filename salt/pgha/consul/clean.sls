@@ -17,6 +17,8 @@ Nothing of Consul is installed:
       - /etc/profile.d/pgha-consul.sh
       - /root/.consul-token
       - /etc/pgha/tls/consul.pem
+      - /run/pgha/consul.restart-pending
+      - /run/pgha/consul.started-with
       - /usr/bin/consul
       - /opt/consul
     - require:

@@ -7,7 +7,9 @@ Patroni is stopped and does not start again:
     - name: patroni
     - enable: False
 
-{%- for path in ("/etc/systemd/system/patroni.service", "/etc/pgha/tls/postgres.pem", patroni.config_dir, patroni.venv) %}
+{#- /run/patroni has a password file. #}
+{%- for path in ("/etc/systemd/system/patroni.service", "/etc/pgha/tls/postgres.pem", patroni.config_dir, patroni.venv,
+                 "/run/patroni", "/run/pgha/patroni.started-with") %}
 
 {{ path }} is gone:
   file.absent:

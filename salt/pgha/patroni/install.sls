@@ -4,7 +4,7 @@
 include:
   - pgha.postgres.install
 
-{%- for path, mode in ((patroni.venv, "0755"), (patroni.config_dir, "0700"), (patroni.log_dir, "0750")) %}
+{%- for path, mode in ((patroni.venv, "0755"), (patroni.log_dir, "0750")) %}
 
 {{ path }} is Patroni's:
   file.directory:
@@ -17,6 +17,17 @@ include:
       - sls: pgha.postgres.install
 {%- endfor %}
 
+{#- A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
+{{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it:
+  file.directory:
+    - name: {{ patroni.config_dir }}
+    - user: root
+    - group: {{ postgres.group }}
+    - mode: "{{ "1770" if salt["pgha_patroni.makes_files_beside_configuration"]() else "0750" }}"
+    - makedirs: True
+    - require:
+      - sls: pgha.postgres.install
+
 {%- set above = postgres.data_dir.rpartition("/")[0] or "/" %}
 
 {#- Made when it is missing; a mount point, say, keeps its owner and mode. #}
@@ -26,11 +37,8 @@ include:
     - makedirs: True
 
 {{ postgres.data_dir }} is the server's:
-  file.directory:
+  pgha_postgres.data_directory_made:
     - name: {{ postgres.data_dir }}
-    - user: {{ postgres.user }}
-    - group: {{ postgres.group }}
-    - mode: "0700"
     - require:
       - sls: pgha.postgres.install
       - file: {{ above }} has room for the data directory
@@ -54,7 +62,7 @@ The shell of {{ postgres.user }} is told of Patroni's environment:
     - group: {{ postgres.group }}
     - mode: "0644"
     - require:
-      - file: {{ patroni.config_dir }} is Patroni's
+      - file: {{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it
 
 {{ postgres.user }} has a profile of its own:
   file.managed:
