@@ -1,8 +1,6 @@
 """
 Encryption on the wire by one setting: a deployment on hosts that are new, what is refused without it, faults under a
 client that verifies whom it writes to, and a renewal that restarts nothing.
-
-With Debian's PostgreSQL, as the lab's stand-in for the vendor's is built without TLS.
 """
 
 import base64
@@ -18,7 +16,7 @@ import pytest
 from integration import formula
 from integration.cluster import Cluster
 
-TLS = {"tls": True, "clusters": {"test": {"postgres": {"distribution": "debian", "version": 15}}}}
+TLS = {"tls": True}
 # The first byte on a connection to Consul's RPC port says what follows.
 RPC_PLAIN, RPC_TLS = b"\x00", b"\x03"
 
