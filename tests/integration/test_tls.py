@@ -1,8 +1,6 @@
 """
 Encryption on the wire by one setting: a deployment on hosts that are new, what is refused without it, faults under a
 client that verifies whom it writes to, and a renewal that restarts nothing.
-
-With Debian's PostgreSQL, as the lab's stand-in for the vendor's is built without TLS.
 """
 
 import base64
@@ -18,7 +16,7 @@ import pytest
 from integration import formula
 from integration.cluster import Cluster
 
-TLS = {"tls": True, "clusters": {"test": {"postgres": {"distribution": "debian", "version": 15}}}}
+TLS = {"tls": True}
 # The first byte on a connection to Consul's RPC port says what follows.
 RPC_PLAIN, RPC_TLS = b"\x00", b"\x03"
 
@@ -189,6 +187,37 @@ def test_replicas_stream_encrypted_and_verify_their_leader(cluster):
     assert cluster.psql(cluster.leader(), question) == "2|t"
     for replica in cluster.replicas():
         assert "sslmode=verify-full" in cluster.psql(replica, "SHOW primary_conninfo")
+
+
+def test_a_member_is_copied_and_rewound_over_a_connection_that_is_verified(cluster):
+    passwords = formula.store(cluster.lab, "cluster-test")
+    leader, replica, copy = cluster.leader(), cluster.replicas()[0], "/var/lib/postgresql/copy"
+
+    def programs(script, role="replication", authorities="/etc/pgha/tls/ca.pem"):
+        words = ["runuser", "-u", "postgres", "--", "/usr/bin/env", f"PGPASSWORD={passwords[role]}"]
+        words += ["PGSSLMODE=verify-full", f"PGSSLROOTCERT={authorities}", f"PGHOST={leader.address}"]
+        path = {"PATH": "/opt/pgpro/1c-18/bin:/usr/sbin:/usr/bin:/bin"}
+        return replica.run([*words, "sh", "-ec", script, copy], env=path, check=False)
+
+    backup = 'cd /; pg_basebackup -D "$0" -U replicator -c fast'
+    try:
+        done = programs(backup, authorities="/etc/ssl/certs/ca-certificates.crt")
+        assert "certificate verify failed" in done.stderr, done.stdout + done.stderr
+        done = programs(backup)
+        assert done.returncode == 0, done.stderr
+        # A timeline of its own, as a former leader has one that went on by itself.
+        alone = "-p 5433 -c listen_addresses= -c unix_socket_directories=/tmp -c primary_conninfo="
+        done = programs(
+            f'cd /; touch "$0/standby.signal"; pg_ctl -D "$0" -w -l "$0/alone.log" -o "{alone}" start;'
+            'pg_ctl -D "$0" -w promote; pg_ctl -D "$0" -w -m fast stop'
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        source = f"host={leader.address} user=rewind dbname=postgres"
+        done = programs(f'cd /; pg_rewind -D "$0" --source-server "{source}"', role="rewind")
+        assert "Done!" in done.stderr, done.stdout + done.stderr
+    finally:
+        programs('pg_ctl -D "$0" -m immediate stop')
+        replica.run(["rm", "-rf", copy])
 
 
 def test_keys_are_nowhere_but_where_they_belong(cluster, deployed):

