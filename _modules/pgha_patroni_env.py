@@ -68,8 +68,8 @@ def build():
     scratch = str(__utils__["pgha_patroni_env.scratch"](venv))
     try:
         os.mkdir(scratch, 0o700)
-        # Its paths are written into it: those of the scratch, which are replaced afterwards. To mount the scratch at the
-        # final place instead, in a mount namespace, takes a right that hosts in containers lack.
+        # Its paths are written into it: those of the scratch, which are replaced afterwards. To mount the scratch at
+        # the final place instead, in a mount namespace, takes a right that hosts in containers lack.
         new = str(__utils__["pgha_patroni_env.new"](venv))
         _run([python, "-I", "-m", "venv", "--without-pip", new], scratch, "make the virtual environment")
         shutil.unpack_archive(pip, f"{scratch}/pip", "zip")

@@ -41,7 +41,7 @@ def is_hashed(text):
 
 
 def installed(venv):
-    """Return the packages of a virtual environment, ``{normal name: version}``, read from the names of their folders."""
+    """Return the packages of a virtual environment as ``{normal name: version}``: the names of their folders say it."""
     found = {}
     for folder in Path(venv).glob("lib/python3*/site-packages/*.dist-info"):
         match = re.fullmatch(r"([\w.]+)-([\w.!+]+)\.dist-info", folder.name)
@@ -93,7 +93,7 @@ def scratch(venv):
 
 
 def new(venv):
-    """Return where in the scratch the next environment is built. It has the name of the final one, which shells show."""
+    """Return where in the scratch the next one is built. It has the name of the final one, which shells show."""
     return scratch(venv) / "new" / Path(venv).name
 
 
