@@ -4,6 +4,7 @@ calls Salt there. A host that was set up when Patroni's environment belonged to 
 """
 
 import json
+import subprocess
 
 import pytest
 from integration import formula
@@ -107,7 +108,10 @@ def test_program_of_postgres_gets_no_terminal_of_roots(host):
     root(host, f"mv {program} {program}.kept")
     try:
         host.write(program, PUSHES, "0755")
-        said = host.run(["script", "-qec", f"bash -c '{PERSON}'", "/dev/null"], timeout=120).stdout
+        words = ["timeout", "120", "script", "-qec", f"bash -c '{PERSON}'", "/dev/null"]
+        # Its input stays open, as a person's does.
+        with host.popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as terminal:
+            said = terminal.stdout.read()
     finally:
         root(host, f"mv -f {program}.kept {program}")
         pushed = root(host, f"rm {MARK} 2>/dev/null && echo pushed", check=False)
