@@ -320,12 +320,4 @@ def _consul(method, path, **kwargs):
 
 
 def _run_as_user(command, **kwargs):
-    user = _settings()["postgres"]["user"]
-    return __salt__["cmd.run_all"](
-        ["runuser", "-u", user, "--", *command],
-        python_shell=False,
-        cwd="/",
-        umask="022",
-        ignore_retcode=True,
-        **kwargs,
-    )
+    return __utils__["pgha_users.run"](__salt__["cmd.run_all"], _settings()["postgres"]["user"], command, **kwargs)

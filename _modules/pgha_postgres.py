@@ -269,14 +269,8 @@ def _ask(settings, postgres, scratch, params):
 
 
 def _run(settings, command):
-    """PostgreSQL's programs refuse to run as root. runuser, as Salt's runas costs three processes more."""
-    return __salt__["cmd.run_all"](
-        ["runuser", "-u", settings["user"], "--", *command],
-        python_shell=False,
-        cwd="/",
-        env=_ENVIRONMENT,
-        ignore_retcode=True,
-    )
+    """PostgreSQL's programs refuse to run as root."""
+    return __utils__["pgha_users.run"](__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)
 
 
 def _postmaster(root):

@@ -11,7 +11,8 @@ _CONFLICT = 10
 
 def environment(name):
     """
-    The virtual environment has just the pinned packages of ``patroni.requirements``. Comparing starts no process.
+    The virtual environment has just the pinned packages of ``patroni.requirements``, and only root can write to it.
+    Comparing starts no process.
 
     A running Patroni is not restarted by a new version: the comment says that a restart is pending.
     """
@@ -32,7 +33,7 @@ def environment(name):
     if after["installed"] != after["wanted"]:
         lacking = ", ".join(sorted(_versions(after["installed"], after["wanted"])))
         return _failed(ret, f"pip reported success, but these are not there in the version required: {lacking}")
-    pending = _running()
+    pending = before["installed"] != after["installed"] and _running()
     comment = "The virtual environment is built." + (" A restart of Patroni is pending." if pending else "")
     return {**ret, "comment": comment}
 

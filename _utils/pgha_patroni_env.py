@@ -1,10 +1,15 @@
-"""Virtual environments as files: what a requirements file asks for, what is in site-packages. No process is started."""
+"""
+Virtual environments as files: what a requirements file asks for, what is in site-packages, how a new environment takes
+the place of an old one. No process is started.
+"""
 
 import hashlib
+import os
 import re
+import shutil
 from pathlib import Path
 
-#: Written last, with what the environment was built from: without it a build was interrupted.
+#: What the environment was built from. It is written last: without it a build was interrupted.
 MARKER = ".pgha-requirements"
 
 
@@ -36,23 +41,13 @@ def is_hashed(text):
 
 
 def installed(venv):
-    """
-    Return the packages of a virtual environment as ``{normal name: version}``, read from the names of their folders. A
-    package whose installation was interrupted (no INSTALLER in its folder, which pip writes last) is not among them.
-    """
+    """Return the packages of a virtual environment as ``{normal name: version}``: the names of their folders say it."""
     found = {}
     for folder in Path(venv).glob("lib/python3*/site-packages/*.dist-info"):
-        name, _, version = folder.name.removesuffix(".dist-info").partition("-")
-        if (folder / "INSTALLER").exists():
-            found[normal(name)] = version
+        match = re.fullmatch(r"([\w.]+)-([\w.!+]+)\.dist-info", folder.name)
+        if match:
+            found[normal(match.group(1))] = match.group(2)
     return found
-
-
-def interrupted(venv):
-    """Return True when a package of the environment was left half installed."""
-    return any(
-        not (folder / "INSTALLER").exists() for folder in Path(venv).glob("lib/python3*/site-packages/*.dist-info")
-    )
 
 
 def fingerprint(text, python):
@@ -75,3 +70,71 @@ def pip_wheel(python):
         if wheels:
             return str(wheels[-1])
     return None
+
+
+def mark(venv, content):
+    """Write what an environment was built from, as its last file; see :py:func:`fingerprint`."""
+    marker = Path(venv, MARKER)
+    marker.write_text(content + "\n", encoding="utf-8")
+    marker.chmod(0o644)
+
+
+def built_from(venv):
+    """Return what :py:func:`mark` wrote, None where it did not."""
+    try:
+        return Path(venv, MARKER).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+
+
+def scratch(venv):
+    """Return the directory beside an environment in which the next one is built; nothing is made."""
+    return Path(venv).with_name(f".{Path(venv).name}.build")
+
+
+def new(venv):
+    """Return where in the scratch the next one is built. It has the name of the final one, which shells show."""
+    return scratch(venv) / "new" / Path(venv).name
+
+
+def relocate(venv):
+    """
+    Have the environment that was built in the scratch speak of its final place: in its programs (their first line), in
+    what shells source, and in its configuration. All else that Python finds, it finds from there.
+    """
+    built = new(venv)
+    for path in [built / "pyvenv.cfg", *(built / "bin").iterdir()]:
+        if path.is_symlink() or not path.is_file():
+            continue
+        content = path.read_bytes()
+        if bytes(built) in content:
+            path.write_bytes(content.replace(bytes(built), os.fsencode(venv)))
+
+
+def exchange(venv):
+    """
+    Put the environment that was built in the scratch in the place of the old one, which goes to the scratch; a process
+    that runs from it keeps what it has open. What stops between the two renames, :py:func:`settle` ends.
+    """
+    old = _old(venv)
+    old.parent.mkdir()
+    if os.path.lexists(venv):
+        os.rename(venv, old)
+    os.rename(new(venv), venv)
+
+
+def settle(venv):
+    """
+    End what an interrupted build has left: where the environment is missing, the new one takes its place when it is
+    complete, else the old one; then the scratch goes.
+    """
+    finished = [new(venv)] if built_from(new(venv)) else []
+    for candidate in [*finished, _old(venv)]:
+        if os.path.lexists(candidate) and not os.path.lexists(venv):
+            os.rename(candidate, venv)
+    # A process of the old owner may still write into the old one; then the next run removes what is left.
+    shutil.rmtree(scratch(venv), ignore_errors=True)
+
+
+def _old(venv):
+    return scratch(venv) / "old" / Path(venv).name

@@ -18,11 +18,10 @@ FILES = {
         "etc/apt/sources.list.d/pgha-postgres.list",
         "etc/patroni/patroni.yml",
         "etc/patroni/pgpass.check",
-        "etc/patroni/environment.sh",
+        "etc/profile.d/pgha-patroni.sh",
         "etc/systemd/system/patroni.service",
         "etc/systemd/system/vip-manager.service",
         "etc/vip-manager/vip-manager.yml",
-        "var/lib/postgresql/.profile",
     ],
 }
 # Runs on a server of Consul: every policy and token there, as the payloads that would make them again.

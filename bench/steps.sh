@@ -129,8 +129,7 @@ patroni_configured() {
     for name in patroni.yml pgpass.check; do
         install -o postgres -g postgres -m 0600 files/etc/patroni/$name /etc/patroni/
     done
-    install -o postgres -g postgres -m 0644 files/etc/patroni/environment.sh /etc/patroni/
-    install -o postgres -g postgres -m 0644 files/var/lib/postgresql/.profile /var/lib/postgresql/
+    install -m 0644 files/etc/profile.d/pgha-patroni.sh /etc/profile.d/
     install -m 0644 files/etc/systemd/system/patroni.service /etc/systemd/system/
     systemctl daemon-reload
 }

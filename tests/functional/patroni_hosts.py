@@ -77,7 +77,7 @@ class Member:
         if consul:
             self.settings["consul"]["client_addr"] = consul.rpartition(":")[0]
         self.secrets = {**SECRETS, "patroni": token or {"accessor": "-", "secret": "-"}}
-        for name, mode in (("data", 0o700), ("log", 0o750), ("run", 0o755), ("../venv", 0o755)):
+        for name, mode in (("data", 0o700), ("log", 0o750), ("run", 0o755)):
             (place / name).mkdir(mode=mode, parents=True, exist_ok=True)
             shutil.chown(place / name, USER, USER)
         (place / "etc").mkdir(mode=0o750, exist_ok=True)
@@ -130,7 +130,7 @@ class Member:
         return (self.place / "log/patroni.log").read_text()
 
 
-def run_all(command, env=None, umask="022", cwd=None, timeout=None, **_kwargs):
+def run_all(command, env=None, clean_env=False, umask="022", cwd=None, timeout=None, stdin=None, **_kwargs):
     done = subprocess.run(
         command,
         capture_output=True,
@@ -138,7 +138,8 @@ def run_all(command, env=None, umask="022", cwd=None, timeout=None, **_kwargs):
         cwd=cwd,
         umask=int(umask, 8),
         timeout=timeout,
-        env={**os.environ, **(env or {})},
+        input=stdin,
+        env={**({} if clean_env else os.environ), **(env or {})},
     )
     return {"retcode": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 

@@ -85,24 +85,48 @@ def test_environment_has_every_pinned_package(members, environment):
     venv = Path(members[0].settings["patroni"]["venv"])
     said = subprocess.run([venv / "bin/patronictl", "version"], capture_output=True, text=True)
     assert said.stdout.strip() == "patronictl version 4.1.5", said
-    assert all(path.owner() == USER for path in (venv / "bin/patroni", venv / "bin", next(venv.glob("lib/python3*"))))
+    assert next(venv.glob("lib/python3*/site-packages/patroni/__pycache__/ctl.*.pyc")).exists()
 
 
-def test_environment_whose_build_was_interrupted_is_built_anew(members, environment):
+def test_environment_knows_nothing_of_where_it_was_built(members, environment):
+    venv = Path(members[0].settings["patroni"]["venv"])
+    shell = f'. {venv}/bin/activate; command -v patronictl; printf "%s\\n" "$VIRTUAL_ENV"'
+    said = subprocess.run(["dash", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert said.split() == [f"{venv}/bin/patronictl", str(venv)]
+    programs = [path for path in (venv / "bin").iterdir() if not path.is_symlink()]
+    texts = [path.read_text() for path in [venv / "pyvenv.cfg", *programs]]
+    assert sum(str(venv) in text for text in texts) > 10
+    assert not [text for text in texts if ".build" in text]
+    assert not [path for path in venv.rglob("*") if path.is_symlink() and ".build" in str(path.readlink())]
+
+
+def test_user_of_postgresql_reads_the_environment_and_changes_nothing(members, environment):
+    venv = members[0].settings["patroni"]["venv"]
+    as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
+    assert subprocess.run([*as_user, "find", venv, "!", "-readable"], capture_output=True, text=True).stdout == ""
+    writable = ["find", venv, "!", "-type", "l", "-writable"]
+    assert subprocess.run([*as_user, *writable], capture_output=True, text=True).stdout == ""
+    for command in (["touch", f"{venv}/new"], ["rm", f"{venv}/.pgha-requirements"], ["mv", venv, f"{venv}.old"]):
+        assert subprocess.run([*as_user, *command], capture_output=True).returncode != 0
+
+
+def test_environment_of_another_owner_is_taken_over(members, environment):
     """In a copy: the others run from the first one."""
     venv = Path(members[0].settings["patroni"]["venv"])
-    copy = venv.with_name("venv-interrupted")
+    copy = venv.with_name("venv-of-postgres")
     subprocess.run(["cp", "-a", venv, copy], check=True)
-    (copy / ".pgha-requirements").unlink()
-    next(copy.glob("lib/python3*/site-packages/click-*.dist-info/INSTALLER")).unlink()
-    next(copy.glob("lib/python3*/site-packages/click/core.py")).unlink()
-    broken = dict(members[0].settings, patroni={**members[0].settings["patroni"], "venv": str(copy)})
-    member = Member(members[0].place, members[0].loader, broken)
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", copy], check=True)
+    marker = (copy / ".pgha-requirements").read_bytes()
+    patroni = {**members[0].settings["patroni"], "venv": str(copy)}
+    member = Member(members[0].place, members[0].loader, dict(members[0].settings, patroni=patroni))
     dry = member.state("environment", "x", test=True)
-    assert dry["result"] is None
-    assert set(dry["changes"]) == {"click", "environment"}
+    assert (dry["result"], dry["changes"]) == (None, {"environment": {"old": None, "new": "complete"}})
     assert member.must("environment", "x")["changes"] == dry["changes"]
-    assert next(copy.glob("lib/python3*/site-packages/click/core.py")).exists()
+    assert {path.lstat().st_uid for path in [copy, *copy.rglob("*")]} == {0}
+    # What Patroni was started with is what is there: no restart is pending.
+    assert (copy / ".pgha-requirements").read_bytes() == marker
+    assert member.must("environment", "x")["changes"] == {}
+    assert not list(copy.parent.glob(".*.build"))
 
 
 def test_file_with_another_hash_is_not_installed(members, environment, tmp_path):
@@ -111,15 +135,14 @@ def test_file_with_another_hash_is_not_installed(members, environment, tmp_path)
     wheel = next(place.glob("click-*.whl"))
     wheel.write_bytes(wheel.read_bytes() + b"\0")
     venv = place.with_name("venv-hash")
-    venv.mkdir()
-    shutil.chown(venv, USER, USER)
     patroni = {**members[0].settings["patroni"], "venv": str(venv), "find_links": str(place)}
     ret = Member(members[0].place, members[0].loader, dict(members[0].settings, patroni=patroni)).state(
         "environment", "x"
     )
     assert (ret["result"], ret["changes"]) == (False, {})
     assert "click" in ret["comment"]
-    assert not (venv / ".pgha-requirements").exists()
+    assert not venv.exists()
+    assert not list(venv.parent.glob(".*.build"))
 
 
 def test_all_stream_and_know_of_each_other(cluster):

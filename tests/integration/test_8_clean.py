@@ -10,7 +10,12 @@ from lab.tools import wait_for
 # In the order in which a host is taken down: (component, its service, what is gone, what stays).
 COMPONENTS = [
     ("vip", "vip-manager", ["/usr/bin/vip-manager", "/opt/vip-manager", "/etc/vip-manager"], []),
-    ("patroni", "patroni", ["/opt/patroni", "/etc/patroni"], ["/pgdata/test/PG_VERSION", "/var/log/patroni"]),
+    (
+        "patroni",
+        "patroni",
+        ["/opt/patroni", "/etc/patroni", "/etc/profile.d/pgha-patroni.sh"],
+        ["/pgdata/test/PG_VERSION", "/var/log/patroni"],
+    ),
     ("postgres", None, ["/etc/apt/sources.list.d/pgha-postgres.list"], ["/opt/pgpro/1c-18/bin/postgres"]),
     ("consul", "consul", ["/usr/bin/consul", "/opt/consul", "/etc/consul.d/config.json"], ["/var/lib/consul/data"]),
     ("hosts", None, [], ["/etc/hosts"]),
@@ -69,7 +74,7 @@ def test_nothing_of_the_servers_runs_on_the_host(host):
     assert "test-dcs1" not in host.read("/etc/hosts")
     listening = host.run(["ss", "-Hltn"]).stdout.split()
     assert not [entry for entry in listening if entry.endswith((":5432", ":8008", ":8301"))]
-    assert "environment.sh" not in host.run(["sh", "-c", "cat ~postgres/.profile"]).stdout
+    assert host.run(["su", "-", "postgres", "-c", "echo $PATRONICTL_CONFIG_FILE"]).stdout.strip() == ""
 
 
 def test_the_main_job_brings_the_host_back_with_its_data(cluster, host, before):

@@ -313,7 +313,7 @@ def test_write_goes_to_the_virtual_ip_without_a_password_in_sight(module, code, 
 @pytest.mark.parametrize(("code", "found"), [(0, None), (1, "ttl must be >= 20")])
 def test_validation_returns_what_patroni_says(module, code, found):
     def run(command, **_kwargs):
-        assert command[4:] == ["/opt/patroni/bin/patroni", "--validate-config", "--ignore-listen-port", "/tmp/x.yml"]
+        assert command[6:] == ["/opt/patroni/bin/patroni", "--validate-config", "--ignore-listen-port", "/tmp/x.yml"]
         return {"retcode": code, "stdout": "ttl must be >= 20", "stderr": ""}
 
     assert module(run=run).validate("/tmp/x.yml") == found

@@ -1,5 +1,6 @@
 """What a requirements file asks for, what is in an environment, and the calls of pip that follow from it."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -22,11 +23,8 @@ def utils(loader_module):
     return loader_module("_utils/pgha_patroni_env.py")
 
 
-def package(venv, name, complete=True):
-    folder = venv / "lib/python3.11/site-packages" / f"{name}.dist-info"
-    folder.mkdir(parents=True)
-    if complete:
-        (folder / "INSTALLER").touch()
+def package(venv, name):
+    (venv / "lib/python3.11/site-packages" / f"{name}.dist-info").mkdir(parents=True)
 
 
 def test_pinned_packages_are_read_with_their_hashes(utils):
@@ -54,12 +52,10 @@ def test_only_a_file_that_names_everything_needs_no_resolving(utils, text, hashe
     assert utils.is_hashed(text) is hashed
 
 
-def test_interrupted_package_is_not_installed(utils, tmp_path):
-    package(tmp_path, "psycopg_binary-3.3.9")
-    assert utils.interrupted(tmp_path) is False
-    package(tmp_path, "click-8.5.1", complete=False)
-    assert utils.installed(tmp_path) == {"psycopg-binary": "3.3.9"}
-    assert utils.interrupted(tmp_path) is True
+def test_installed_packages_are_told_by_their_folders(utils, tmp_path):
+    for name in ("psycopg_binary-3.3.9", "click-8.5.1", "x-\x1b[31m", "no version"):
+        package(tmp_path, name)
+    assert utils.installed(tmp_path) == {"psycopg-binary": "3.3.9", "click": "8.5.1"}
     assert utils.installed(tmp_path / "absent") == {}
 
 
@@ -80,30 +76,88 @@ def test_pip_comes_with_the_interpreter(utils, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def host(loader_module, tmp_path, monkeypatch):
-    """A function (requirements, code of pip, **settings) -> (the module, the commands that were run, the venv)."""
+def next_one(utils, tmp_path):
+    """A function (marked) -> (an environment, the next one in its scratch), each with a file `which`."""
+
+    def build(marked=True):
+        venv = tmp_path / "venv"
+        (utils.new(venv) / "bin").mkdir(parents=True)
+        venv.mkdir()
+        (venv / "which").write_text("old")
+        (utils.new(venv) / "which").write_text("new")
+        if marked:
+            utils.mark(utils.new(venv), "print")
+        return venv, utils.new(venv)
+
+    return build
+
+
+def test_programs_speak_of_the_final_place(utils, next_one):
+    venv, new = next_one()
+    (new / "pyvenv.cfg").write_text(f"command = python -m venv {new}\n")
+    (new / "bin/patroni").write_text(f"#!{new}/bin/python\n")
+    (new / "bin/patroni").chmod(0o755)
+    (new / "bin/python").symlink_to("/usr/bin/python3")
+    utils.relocate(venv)
+    assert (new / "pyvenv.cfg").read_text() == f"command = python -m venv {venv}\n"
+    assert (new / "bin/patroni").read_text() == f"#!{venv}/bin/python\n"
+    assert (new / "bin/patroni").stat().st_mode & 0o777 == 0o755
+
+
+def test_new_environment_takes_the_place_of_the_old_one(utils, next_one):
+    venv, _ = next_one()
+    utils.exchange(venv)
+    assert (venv / "which").read_text() == "new"
+    assert utils.built_from(venv) == "print"
+    utils.settle(venv)
+    assert [path.name for path in venv.parent.iterdir()] == ["venv"]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("moved", [True, False])
+def test_interrupted_build_is_ended_or_removed(utils, next_one, marked, moved):
+    venv, _ = next_one(marked)
+    if moved:
+        # Stopped between the two renames.
+        old = utils.scratch(venv) / "old/venv"
+        old.parent.mkdir()
+        venv.rename(old)
+    utils.settle(venv)
+    assert (venv / "which").read_text() == ("new" if moved and marked else "old")
+    assert [path.name for path in venv.parent.iterdir()] == ["venv"]
+
+
+@pytest.fixture
+def host(loader_module, tmp_path):
+    """A function (requirements, code of pip, **settings) -> (the module, the calls of pip, the venv)."""
 
     def build(text=HASHED, retcode=0, cached=(), **patroni):
-        file, venv, commands = tmp_path / "requirements.txt", tmp_path / "venv", []
+        file, venv, commands = tmp_path / "requirements.txt", tmp_path / "opt/venv", []
         file.write_text(text)
         pip = tmp_path / "pip.whl"
         with zipfile.ZipFile(pip, "w") as wheel:
             wheel.writestr("pip/__main__.py", "")
-        venv.mkdir()
 
-        def run_all(command, **_kwargs):
-            command = command[command.index("--") + 1 :]
-            assert "pip" not in command[1] or Path(command[1], "__main__.py").exists()
-            if "venv" in command:
-                (venv / "bin").mkdir()
-                (venv / "bin/python").touch()
+        def run_all(command, env=None, **kwargs):
+            if command[0] == "install":
+                Path(command[-1]).mkdir()
                 return {"retcode": 0, "stdout": "", "stderr": ""}
+            assert command[1] == "-I"
+            assert (kwargs["clean_env"], kwargs["umask"], kwargs["stdin"]) == (True, "022", "")
+            assert env["HOME"].startswith(str(tmp_path))
+            assert not [name for name in env if name.startswith(("PYTHON", "XDG_"))]
+            if "venv" in command:
+                Path(command[-1], "bin").mkdir(parents=True)
+                Path(command[-1], "pyvenv.cfg").write_text(command[-1])
+            if "install" not in command:
+                # Some file of some package cannot be compiled: that is no fault.
+                return {"retcode": 1 if "compileall" in command else 0, "stdout": "", "stderr": ""}
+            assert Path(command[2], "__main__.py").exists()
             commands.append((command, Path(command[command.index("-r") + 1]).read_text()))
             return {"retcode": retcode, "stdout": "", "stderr": "ERROR: no such file\n"}
 
         names = {
             "pgha.settings": lambda: {
-                "postgres": {"user": "postgres", "group": "postgres"},
                 "patroni": {
                     "venv": str(venv),
                     "python": "/usr/bin/python3",
@@ -119,25 +173,72 @@ def host(loader_module, tmp_path, monkeypatch):
         module = loader_module(
             "_modules/pgha_patroni_env.py", salt=names, utils={"pgha_patroni_env.pip_wheel": lambda _python: str(pip)}
         )
-        monkeypatch.setattr(module.shutil, "chown", lambda *_args: None)
         return module, commands, venv
 
     return build
 
 
-def test_build_installs_the_tools_first_and_marks_its_end(host):
+def test_build_installs_the_tools_first_and_marks_its_end(host, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/home/somebody")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/home/somebody")
     module, commands, venv = host()
     assert module.state()["complete"] is False
     module.build()
     (_, tools), (command, everything) = commands
     assert tools.split() == ["setuptools==84.2.1", "--hash=sha256:aa"]
     assert everything.strip() == HASHED.strip()
-    assert command[0] == f"{venv}/bin/python"
-    assert command[1].startswith(f"{venv}/.build-")
-    assert command[2] == "install"
+    assert command[0] == f"{venv.parent}/.venv.build/new/venv/bin/python"
+    assert command[3] == "install"
     assert {"--require-hashes", "--no-deps", "--no-build-isolation"} <= set(command)
     assert module.state()["complete"] is True
-    assert not list(venv.glob(".build-*"))
+    assert (venv / "pyvenv.cfg").read_text() == str(venv)
+    assert [path.name for path in venv.parent.iterdir()] == ["venv"]
+
+
+def test_finished_build_that_was_interrupted_is_not_repeated(host):
+    module, commands, venv = host()
+    module.build()
+    (venv.parent / ".venv.build/new").mkdir(parents=True)
+    venv.rename(venv.parent / ".venv.build/new/venv")
+    assert module.state()["complete"] is False
+    module.build()
+    assert len(commands) == 2
+    assert module.state()["complete"] is True
+
+
+@pytest.mark.parametrize("part", ["", "bin", "bin/patroni"])
+def test_environment_that_others_can_write_is_not_complete(host, part):
+    module, _, venv = host()
+    module.build()
+    (venv / "bin/patroni").touch(mode=0o755)
+    assert module.state()["complete"] is True
+    os.chown(venv / part, 65534, 65534)
+    assert module.state()["complete"] is False
+    os.chown(venv / part, 0, 0)
+    (venv / part).chmod(0o775)
+    assert module.state()["complete"] is False
+    module.build()
+    assert module.state()["complete"] is True
+
+
+def test_place_that_others_can_exchange_is_refused(host):
+    module, commands, venv = host()
+    venv.parent.mkdir()
+    os.chown(venv.parent, 65534, 65534)
+    with pytest.raises(CommandExecutionError, match=f"{venv.parent} must belong to root.*pgha:patroni:venv"):
+        module.build()
+    assert not commands
+    assert list(venv.parent.iterdir()) == []
+
+
+def test_interpreter_that_others_can_exchange_is_refused(host, tmp_path):
+    python = tmp_path / "python3"
+    python.touch()
+    python.chmod(0o777)
+    module, commands, _ = host(python=str(python))
+    with pytest.raises(CommandExecutionError, match="pgha:patroni:python"):
+        module.build()
+    assert not commands
 
 
 def test_requirements_without_hashes_are_resolved_by_pip(host):
@@ -172,13 +273,12 @@ def test_pip_looks_where_it_is_told(host, given, options):
     assert ("--no-index" in command) is ("--no-index" in options)
 
 
-def test_wheels_of_the_master_are_copied_to_where_the_user_may_read(host, tmp_path):
-    wheel = tmp_path / "click-8.5.1.whl"
-    wheel.write_text("wheel")
-    module, commands, venv = host(cached=[str(wheel)], find_links="salt://wheels")
+def test_wheels_of_the_master_are_taken_from_salts_cache(host, tmp_path):
+    module, commands, _ = host(cached=["/cache/wheels/a.whl", "/cache/wheels/b.whl"], find_links="salt://wheels")
     module.build()
-    links = commands[-1][0][commands[-1][0].index("--find-links") + 1]
-    assert links.startswith(str(venv))
+    command = commands[-1][0]
+    assert command[command.index("--find-links") - 1 :][:3] == ["--no-index", "--find-links", "/cache/wheels"]
+    assert command.count("--find-links") == 1
 
 
 def test_nothing_under_the_masters_folder_is_said(host):
@@ -187,12 +287,14 @@ def test_nothing_under_the_masters_folder_is_said(host):
         module.build()
 
 
-def test_failure_of_pip_leaves_no_mark(host):
+def test_failure_of_pip_leaves_what_is_there(host):
     module, _, venv = host(retcode=1)
+    (venv / "bin").mkdir(parents=True)
     with pytest.raises(CommandExecutionError, match="no such file"):
         module.build()
     assert module.state()["complete"] is False
-    assert not list(venv.glob(".build-*"))
+    assert (venv / "bin").exists()
+    assert [path.name for path in venv.parent.iterdir()] == ["venv"]
 
 
 def test_missing_requirements_name_the_setting(host):

@@ -97,6 +97,15 @@ def test_new_version_under_a_running_patroni_leaves_the_restart_to_a_person(stat
     assert "restart of Patroni is pending" in states(salt=salt).environment("x")["comment"]
 
 
+def test_same_versions_under_a_running_patroni_need_no_restart(states):
+    salt = {
+        "pgha_patroni_env.state": series({**GOOD, "complete": False}, GOOD),
+        "pgha_patroni_env.build": lambda: None,
+        "service.status": lambda _name: True,
+    }
+    assert "restart" not in states(salt=salt).environment("x")["comment"]
+
+
 @pytest.mark.parametrize(
     ("build", "after", "said"),
     [(fail("pip: no matching hash"), GOOD, "no matching hash"), (lambda: None, environment({}), "click, patroni")],

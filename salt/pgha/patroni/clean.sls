@@ -7,20 +7,20 @@ Patroni is stopped and does not start again:
     - name: patroni
     - enable: False
 
-{#- /run/patroni has a password file. #}
-{%- for path in ("/etc/systemd/system/patroni.service", "/etc/pgha/tls/postgres.pem", patroni.config_dir, patroni.venv,
-                 "/run/patroni", "/run/pgha/patroni.started-with") %}
+{%- set aside = patroni.venv.rpartition("/")[0] ~ "/." ~ patroni.venv.rpartition("/")[2] ~ ".build" %}
 
-{{ path }} is gone:
+Nothing of Patroni is installed:
   file.absent:
-    - name: {{ path }}
+    - names:
+      - /etc/systemd/system/patroni.service
+      - /etc/profile.d/pgha-patroni.sh
+      - /etc/pgha/tls/postgres.pem
+      - {{ patroni.config_dir }}
+      {#- It has a password file. #}
+      - /run/patroni
+      - /run/pgha/patroni.started-with
+      - {{ patroni.venv }}
+      {#- What an interrupted build has left. #}
+      - {{ aside }}
     - require:
       - service: Patroni is stopped and does not start again
-{%- endfor %}
-
-{{ pgha.postgres.user }} works without Patroni's environment:
-  file.line:
-    - name: ~{{ pgha.postgres.user }}/.profile
-    - mode: delete
-    - match: {{ patroni.config_dir }}/environment.sh
-    - onlyif: test -e ~{{ pgha.postgres.user }}/.profile

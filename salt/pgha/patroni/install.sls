@@ -1,21 +1,18 @@
-{#- Directories and the virtual environment. The server's packages made the user that owns them. -#}
+{#- Directories and the virtual environment, which is root's. The server's packages made the user of the directories. -#}
 {%- from "pgha/map.jinja" import pgha with context %}
 {%- set patroni, postgres = pgha.patroni, pgha.postgres %}
 include:
   - pgha.postgres.install
 
-{%- for path, mode in ((patroni.venv, "0755"), (patroni.log_dir, "0750")) %}
-
-{{ path }} is Patroni's:
+{{ patroni.log_dir }} is Patroni's:
   file.directory:
-    - name: {{ path }}
+    - name: {{ patroni.log_dir }}
     - user: {{ postgres.user }}
     - group: {{ postgres.group }}
-    - mode: "{{ mode }}"
+    - mode: "0750"
     - makedirs: True
     - require:
       - sls: pgha.postgres.install
-{%- endfor %}
 
 {#- A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
 {{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it:
@@ -46,36 +43,31 @@ include:
 Patroni is installed in {{ patroni.venv }}:
   pgha_patroni.environment:
     - require:
-      - file: {{ patroni.venv }} is Patroni's
-
-{#- What a person needs who works as this user: patronictl, psql, and whom they ask. #}
-The shell of {{ postgres.user }} is told of Patroni's environment:
-  file.managed:
-    - name: {{ patroni.config_dir }}/environment.sh
-    - contents: |
-        # Written by Salt.
-        . {{ patroni.venv }}/bin/activate
-        export PATH="$PATH:{{ postgres.bin_dir }}"
-        export PATRONICTL_CONFIG_FILE={{ patroni.config_dir }}/patroni.yml
-        export PGHOST={{ postgres.socket_dir }}
-    - user: {{ postgres.user }}
-    - group: {{ postgres.group }}
-    - mode: "0644"
-    - require:
-      - file: {{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it
-
-{{ postgres.user }} has a profile of its own:
-  file.managed:
-    - name: ~{{ postgres.user }}/.profile
-    - replace: False
-    - user: {{ postgres.user }}
-    - group: {{ postgres.group }}
-    - require:
       - sls: pgha.postgres.install
 
-{{ postgres.user }} works in Patroni's environment:
-  file.append:
-    - name: ~{{ postgres.user }}/.profile
-    - text: test ! -r {{ patroni.config_dir }}/environment.sh || . {{ patroni.config_dir }}/environment.sh
+{#- What a person needs who works as this user: patronictl, psql, and whom they ask. Nothing of it is in the user's home,
+    where root does not write. #}
+Login shells of {{ postgres.user }} know Patroni's environment:
+  file.managed:
+    - name: /etc/profile.d/pgha-patroni.sh
+    - contents: |
+        # Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find the cluster.
+        if [ "$(id -un)" = {{ postgres.user }} ]; then
+            . "{{ patroni.venv }}/bin/activate"
+            export PATH="$PATH:{{ postgres.bin_dir }}"
+            export PATRONICTL_CONFIG_FILE="{{ patroni.config_dir }}/patroni.yml"
+            export PGHOST="{{ postgres.socket_dir }}"
+        fi
+    - user: root
+    - group: root
+    - mode: "0644"
+    - makedirs: True
     - require:
-      - file: {{ postgres.user }} has a profile of its own
+      - pgha_patroni: Patroni is installed in {{ patroni.venv }}
+
+{#- Where it was before; a profile that still asks for it does without. #}
+{{ patroni.config_dir }}/environment.sh is gone:
+  file.absent:
+    - name: {{ patroni.config_dir }}/environment.sh
+    - require:
+      - file: Login shells of {{ postgres.user }} know Patroni's environment
