@@ -5,6 +5,7 @@ vip-manager and the callback of Patroni: what differs by version and what is in 
 import json
 
 import pgha_consul
+import pgha_consul_config
 import pgha_patroni
 import yaml
 
@@ -26,11 +27,6 @@ def dcs_type(version, chosen=None):
     Consul.
     """
     return chosen or ("consul" if int(str(version).split(".")[0]) < 5 else "patroni")
-
-
-def trigger_key(namespace, scope):
-    """Return the key of a cluster's leader in Consul; Consul's keys have no leading slash, Patroni's namespace has."""
-    return "/".join(part for part in (str(namespace).strip("/"), scope, "leader") if part)
 
 
 def config(settings, interface, token=None):
@@ -61,7 +57,7 @@ def config(settings, interface, token=None):
     if kind == "consul":
         result |= {
             "dcs-endpoints": [pgha_consul.api(settings)["address"]],
-            "trigger-key": trigger_key(cluster["namespace"], cluster["name"]),
+            "trigger-key": f"{pgha_consul_config.key_prefix(cluster)}leader",
             "trigger-value": settings["name"],
             "consul-token": token,
         }

@@ -233,9 +233,4 @@ def test_no_secret_is_said_anywhere(running):
 
 
 def _get(host, path):
-    return host.consul.__utils__["pgha_consul.call"](
-        "GET",
-        path,
-        address=host.consul.__utils__["pgha_consul.address"](host.settings["consul"]),
-        token=host.datacenter.management["secret"],
-    )["body"]
+    return host.ask("GET", path, host.datacenter.management["secret"])["body"]

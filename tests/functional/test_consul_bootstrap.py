@@ -15,13 +15,7 @@ def server(datacenter):
 
 
 def management_tokens(server):
-    utils = server.consul.__utils__
-    answer = utils["pgha_consul.call"](
-        "GET",
-        "/v1/acl/tokens",
-        address=utils["pgha_consul.address"](server.settings["consul"]),
-        token=server.datacenter.management["secret"],
-    )
+    answer = server.ask("GET", "/v1/acl/tokens", server.datacenter.management["secret"])
     linked = [one for one in answer["body"] if "global-management" in str(one.get("Policies"))]
     return [one["AccessorID"] for one in linked]
 
