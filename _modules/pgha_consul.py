@@ -128,7 +128,7 @@ def raft_peers():
         salt 'test-dcs1' pgha_consul.raft_peers
     """
     if leader():
-        answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403,))
+        answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403, 404))
         if answer["status"] == 200:
             return [
                 {"name": one["Node"], "address": _host(one["Address"]), "voter": one["Voter"], "leader": one["Leader"]}

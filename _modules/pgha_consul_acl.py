@@ -13,7 +13,7 @@ import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
-# Seconds that a refused bootstrap gets to be our own one, not yet seen by this server; and that a preset token gets.
+# Seconds that a refused bootstrap gets to be our own one, not yet seen by this server; and that the preset token gets.
 REFUSED_PATIENCE = 15
 PRESET_PATIENCE = 20
 
@@ -62,10 +62,11 @@ def bootstrap(timeout=None):
 
     Returns True when it did not work before, False when there was nothing to do.
 
-    Consul 1.15 and newer take the chosen secret as ``BootstrapSecret``. A call that timed out may have done its work,
-    so the token is tried first each time, and again after a refusal. Older ones get it preset (see
-    :py:func:`preset_wanted`) and ignore the ``BootstrapSecret``: should one still answer with a secret of its own,
-    because it was started without the preset, that token registers the chosen one and is deleted.
+    The token is preset (see :py:func:`preset_wanted`), so as a rule a leader has installed it and this waits for that.
+    Servers that were started without the preset do not, so after some seconds the registrar calls for the bootstrap.
+    Consul 1.15 and newer take the chosen secret for it. Older ones answer with a secret of their own: that token
+    registers the chosen one and is deleted. A call that timed out may have done its work, so the token is tried first
+    each time, and again after a refusal.
 
     Raises CommandExecutionError when the ACLs were bootstrapped with another secret, or nothing worked in time.
 
@@ -78,8 +79,8 @@ def bootstrap(timeout=None):
     settings = _settings()
     timeout = timeout or settings["consul"]["startup_timeout"]
     secret = _secret("management")
-    preset = __utils__["pgha_consul_config.preset"](settings, __salt__["pgha.secrets"]()) is not None
-    may_call = time.monotonic() + (PRESET_PATIENCE if preset else 0)
+    # A short time-out has to leave time for the call and what comes of it.
+    may_call = time.monotonic() + min(PRESET_PATIENCE, timeout / 2)
     refused = {}
 
     def works():
@@ -188,8 +189,9 @@ def agent_token_set():
 
 def preset_wanted():
     """
-    Return whether the file that presets the management token should be there: on a server older than 1.15 (newer ones
-    take a secret at ACL bootstrap) until the token works.
+    Return whether the file that presets the management token should be there: on a server until the token works.
+
+    Without it anybody who reaches the API could bootstrap the ACLs in the moment between the first leader and our call.
 
     The secret is the master's and is stored before it is used, so no moment of a crash can lose it:
 
@@ -207,7 +209,7 @@ def preset_wanted():
 
         salt 'test-dcs1' pgha_consul_acl.preset_wanted
     """
-    if __utils__["pgha_consul_config.preset"](_settings(), __salt__["pgha.secrets"]()) is None or agent_token_known():
+    if _settings()["role"] != "dcs" or agent_token_known():
         return False
     try:
         return not token_works("management")
@@ -228,6 +230,11 @@ def _secret(name):
 
 
 def _api(method, path, **kwargs):
+    # Whoever answers in its place now is not Consul.
+    if __salt__["pgha_consul.pid"]() is None:
+        raise CommandExecutionError(
+            "Consul does not run on this host: systemctl start consul; journalctl -u consul tells why it ended"
+        )
     return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
 
 

@@ -4,7 +4,6 @@ Patroni on this host and its cluster: its REST API, its keys in Consul, a write 
 
 import os
 
-import requests
 from salt.exceptions import CommandExecutionError
 
 STARTED_WITH = "/run/pgha/patroni.started-with"
@@ -62,9 +61,10 @@ def member(address=None):
         salt 'test-db1' pgha_patroni.member
     """
     try:
-        return _api("GET", "/patroni", address).json()
-    except (CommandExecutionError, ValueError):
+        answer = _api("GET", "/patroni", address)["body"]
+    except CommandExecutionError:
         return None
+    return answer if isinstance(answer, dict) else None
 
 
 def cluster(address=None):
@@ -81,7 +81,11 @@ def cluster(address=None):
 
         salt 'test-db1' pgha_patroni.cluster
     """
-    return _api("GET", "/cluster", address).json()["members"]
+    answer = _api("GET", "/cluster", address)
+    members = answer["body"].get("members") if isinstance(answer["body"], dict) else None
+    if not isinstance(members, list):
+        raise CommandExecutionError(f"Patroni lists no members: {_said(answer)}")
+    return members
 
 
 def dynamic_config():
@@ -95,10 +99,10 @@ def dynamic_config():
 
         salt 'test-db1' pgha_patroni.dynamic_config
     """
-    response = _api("GET", "/config")
-    if response.status_code != 200:
-        raise CommandExecutionError(f"There is no dynamic configuration yet: HTTP {response.status_code}")
-    return response.json()
+    answer = _api("GET", "/config")
+    if answer["status"] != 200:
+        raise CommandExecutionError(f"There is no dynamic configuration yet: HTTP {answer['status']}")
+    return answer["body"]
 
 
 def patch_config(patch):
@@ -117,14 +121,12 @@ def patch_config(patch):
 
         salt 'test-db1' pgha_patroni.patch_config '{"ttl": 30}'
     """
-    response = _api("PATCH", "/config", json=patch, protected=True)
-    if response.status_code == 409:
+    answer = _api("PATCH", "/config", payload=patch, protected=True)
+    if answer["status"] == 409:
         return None
-    if response.status_code != 200:
-        raise CommandExecutionError(
-            f"Patroni refused the dynamic configuration: {response.status_code} {response.text}"
-        )
-    return response.json()
+    if answer["status"] != 200:
+        raise CommandExecutionError(f"Patroni refused the dynamic configuration: {_said(answer)}")
+    return answer["body"]
 
 
 def wake(address=None):
@@ -144,7 +146,7 @@ def wake(address=None):
 
         salt 'test-db1' pgha_patroni.wake
     """
-    return _api("PATCH", "/config", address, protected=True, json={"pgha_wake": None}).status_code == 200
+    return _api("PATCH", "/config", address, protected=True, payload={"pgha_wake": None})["status"] == 200
 
 
 def command(what, timeout, **details):
@@ -167,10 +169,10 @@ def command(what, timeout, **details):
         salt 'test-db2' pgha_patroni.command restart 300 restart_pending=True
     """
     details = {key: value for key, value in details.items() if not key.startswith("__")}
-    response = _api("POST", f"/{what}", protected=True, json=details, timeout=timeout)
-    if response.status_code != 200:
-        raise CommandExecutionError(f"Patroni answers {response.status_code} to {what}: {response.text.strip()}")
-    return response.text.strip()
+    answer = _api("POST", f"/{what}", protected=True, payload=details, timeout=timeout)
+    if answer["status"] != 200:
+        raise CommandExecutionError(f"Patroni does not {what}: {_said(answer)}")
+    return answer["text"].strip()
 
 
 def dcs():
@@ -188,21 +190,19 @@ def dcs():
         salt 'test-db1' pgha_patroni.dcs
     """
     settings = _settings()
-    scope = settings["cluster"]["name"]
-    prefix = f"{settings['patroni']['namespace'].strip('/')}/{scope}"
+    prefix = __utils__["pgha_consul_config.key_prefix"](settings["cluster"])
     asked = [
-        {"Resource": "key", "Access": "write", "Segment": f"{prefix}/leader"},
-        {"Resource": "key", "Access": "read", "Segment": f"{prefix}/leader"},
+        {"Resource": "key", "Access": "write", "Segment": f"{prefix}leader"},
+        {"Resource": "key", "Access": "read", "Segment": f"{prefix}leader"},
         {"Resource": "session", "Access": "write", "Segment": settings["name"]},
     ]
-    answer = _consul("POST", "/internal/acl/authorize", json=asked)
-    if answer.status_code != 200:
+    answer = _consul("POST", "/v1/internal/acl/authorize", payload=asked, allow=(403, 404))
+    if answer["status"] != 200:
         raise CommandExecutionError(
-            f"Consul does not know Patroni's token ({answer.status_code} {answer.text.strip()}): apply pgha.dcs on its"
-            " servers, which registers it"
+            f"Consul does not know Patroni's token ({_said(answer)}): apply pgha.dcs on its servers, which registers it"
         )
     denied = [
-        f"{right['Access']} {right['Resource']} {right['Segment']}" for right in answer.json() if not right["Allow"]
+        f"{right['Access']} {right['Resource']} {right['Segment']}" for right in answer["body"] if not right["Allow"]
     ]
     if denied:
         raise CommandExecutionError(
@@ -210,10 +210,8 @@ def dcs():
         )
     values = {}
     for key in ("initialize", "leader"):
-        answer = _consul("GET", f"/kv/{prefix}/{key}?raw&consistent")
-        if answer.status_code not in (200, 404):
-            raise CommandExecutionError(f"Consul answers {answer.status_code} {answer.text.strip()} for {prefix}/{key}")
-        values[key] = answer.text or None if answer.status_code == 200 else None
+        answer = _consul("GET", f"/v1/kv/{prefix}{key}", params={"raw": "", "consistent": ""}, allow=(404,))
+        values[key] = answer["text"] or None if answer["status"] == 200 else None
     return values
 
 
@@ -295,28 +293,33 @@ def _settings():
     return __salt__["pgha.settings"]()
 
 
-def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, **kwargs):
+def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, payload=None):
     """A call of a member's REST API. Passwords are fetched here and given to nobody."""
     api = __utils__["pgha_patroni.api"](_settings(), address)
-    url = api["url"] + path
+    proof = {}
     if protected:
-        kwargs.update(auth=("patroni", __salt__["pgha.secrets"]()["restapi"]), cert=api["cert"])
-    try:
-        return requests.request(method, url, timeout=timeout, verify=api["verify"], **kwargs)
-    except OSError as error:
-        raise CommandExecutionError(f"Patroni does not answer at {url}: {error}")
+        proof = {"auth": ("patroni", __salt__["pgha.secrets"]()["restapi"]), "cert": api["cert"]}
+    return __utils__["pgha_http.request"](
+        method,
+        api["url"] + path,
+        user=api["user"],
+        verify=api["verify"],
+        payload=payload,
+        timeout=timeout,
+        remedy="systemctl status patroni on that host, and its log, tell more",
+        **proof,
+    )
 
 
 def _consul(method, path, **kwargs):
-    headers = {"X-Consul-Token": __salt__["pgha.secrets"]()["patroni"]["secret"]}
-    api = __utils__["pgha_consul.api"](_settings())
-    url = f"{api['address']}/v1{path}"
-    try:
-        return requests.request(method, url, headers=headers, timeout=10, verify=api["verify"], **kwargs)
-    except OSError as error:
-        raise CommandExecutionError(
-            f"Consul's agent on this host does not answer: {error}; see systemctl status consul"
-        )
+    """A request to the agent of this host with Patroni's own token."""
+    secrets = __salt__["pgha.secrets"]
+    token = secrets()["patroni"]["secret"]
+    return __utils__["pgha_consul.ask"](_settings(), secrets, method, path, token=token, **kwargs)
+
+
+def _said(answer):
+    return f"{answer['status']} {answer['text'].strip()[:300]}"
 
 
 def _run_as_user(command, **kwargs):

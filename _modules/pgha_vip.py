@@ -9,7 +9,6 @@ import struct
 import time
 from pathlib import Path
 
-import requests
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -77,8 +76,8 @@ def holds():
 
 def leads(timeout=2):
     """
-    Return whether Patroni on this host holds the leader lock, by ``GET /leader`` of its own REST API; False when it
-    does not answer.
+    Return whether Patroni on this host holds the leader lock, by ``GET /leader`` of its own REST API: True, False, and
+    None when it does not answer either, so that nobody knows.
 
     timeout
         Seconds to wait for an answer.
@@ -91,9 +90,17 @@ def leads(timeout=2):
     """
     api = __utils__["pgha_patroni.api"](__salt__["pgha.settings"]())
     try:
-        return requests.get(f"{api['url']}/leader", timeout=timeout, verify=api["verify"]).status_code == 200
-    except OSError:
-        return False
+        answer = __utils__["pgha_http.request"](
+            "GET",
+            f"{api['url']}/leader",
+            user=api["user"],
+            verify=api["verify"],
+            timeout=timeout,
+            remedy="systemctl status patroni",
+        )
+    except CommandExecutionError:
+        return None
+    return {200: True, 503: False}.get(answer["status"])
 
 
 def config():

@@ -42,8 +42,8 @@ def configured(ret):
     """
     config.json is what the settings say, and valid; a running agent has been told to read it.
 
-    Settings that a reload does not apply are named as pending a restart. On a server older than 1.15 that has no ACLs
-    yet there is also the file that presets the management token; once the token works it is gone.
+    Settings that a reload does not apply are named as pending a restart. On a server that has no ACLs yet there is
+    also the file that presets the management token; once the token works it is gone.
 
     name
         A sentence.
@@ -60,7 +60,7 @@ def configured(ret):
         __salt__["pgha_consul.note"](*__utils__["pgha_consul_config.restart_keys"](old, new))
         __salt__["pgha_consul.reload"]()
         _add(ret, "The running agent read it.")
-    if __salt__["pgha_consul_acl.preset_wanted"]() if settings["role"] == "dcs" else False:
+    if __salt__["pgha_consul_acl.preset_wanted"]():
         preset = __utils__["pgha_consul_config.preset"](settings, secrets)
         _write(ret, directory / PRESET, preset, functools.partial(validate, str(path)))
     else:

@@ -69,7 +69,7 @@ def follows_leader(name, timeout=60):
     name
         A sentence of your choice.
     timeout
-        Seconds to wait for it.
+        Seconds to wait for it, and for Patroni to tell whether it does.
     """
     seen = {}
 
@@ -88,18 +88,31 @@ def follows_leader(name, timeout=60):
     return _ret(name, True, _where(**seen))
 
 
-def held_by_leader(name):
+def held_by_leader(name, timeout=60):
     """
     The virtual IP is on this host if Patroni here holds the leader lock, and is not if not; put right at once.
 
     name
         A sentence of your choice.
+    timeout
+        Seconds to wait for Patroni to tell whether it does. As long as it is silent the address stays where it is: a
+        leader that is slow to answer is still the leader, and nothing would give it the address back.
 
     For callback mode: Patroni calls its callback when a role changes, so not for a leader that was one before the
     callback was set up.
     """
+    seen = {}
+
+    def told():
+        seen.update(leads=__salt__["pgha_vip.leads"](), holds=__salt__["pgha_vip.holds"]())
+        return seen["leads"] is not None
+
     try:
-        leads, holds = __salt__["pgha_vip.leads"](), __salt__["pgha_vip.holds"]()
+        if not __opts__["test"]:
+            pgha_wait.until(told, timeout, "Patroni here tells whether it is the leader")
+        elif not told():
+            return _ret(name, None, _where(**seen))
+        leads, holds = seen["leads"], seen["holds"]
         if leads == holds:
             return _ret(name, True, _where(leads, holds))
         changes = {"virtual IP": {"old": "here" if holds else "not here", "new": "here" if leads else "not here"}}
@@ -108,6 +121,8 @@ def held_by_leader(name):
         __salt__["pgha_vip.move"]("add" if leads else "del")
         return _ret(name, True, _where(leads, leads), changes)
     except CommandExecutionError as error:
+        if seen and seen["leads"] is None:
+            return _ret(name, False, f"{_where(**seen)} That is so after {timeout} s: see systemctl status patroni")
         return _ret(name, False, str(error))
 
 
@@ -131,7 +146,8 @@ def callback_released(name=HELPER):
 
 
 def _where(leads, holds):
-    return f"Patroni here {'is' if leads else 'is not'} the leader, the virtual IP {'is' if holds else 'is not'} here."
+    says = {True: "is the leader", False: "is not the leader", None: "does not tell whether it is the leader"}[leads]
+    return f"Patroni here {says}, the virtual IP {'is' if holds else 'is not'} here."
 
 
 def _ret(name, result, comment, changes=None):

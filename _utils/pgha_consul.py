@@ -1,25 +1,31 @@
 """
-A client of Consul's HTTP API, as small as the formula needs it.
+A client of Consul's HTTP API, as small as the formula needs it, over ``pgha_http``.
 
-It uses ``requests``, which Salt itself depends on and so every minion has. Why not python-consul2: its last release is
-of 2020 and does not know the ``BootstrapSecret``; it would have to be installed into Salt's own Python on every host;
-and it installs a module of the same name as py-consul, the client of Patroni.
+Why not python-consul2: its last release is of 2020 and does not know the ``BootstrapSecret``; it would have to be
+installed into Salt's own Python on every host; and it installs a module of the same name as py-consul, the client of
+Patroni.
 
-A token travels in the header ``X-Consul-Token`` only: never in a URL, a log line or the text of an exception.
+A token travels in the header ``X-Consul-Token`` only: never in a URL, a log line or the text of an exception. It goes
+to the agent of this host alone, and only to a process of Consul's user.
 """
 
 import re
 
 import pgha_files
+import pgha_http
 import pgha_tls
-import requests
 from salt.exceptions import CommandExecutionError
 
 TIMEOUT = 10
 BODY_SHOWN = 300
 
+# From 1.15 on the answer to an unknown token is 404 in places.
+UNKNOWN = "acl not found"
+FORBIDDEN = (
+    "the token lacks the right or is not known to this server: salt-run state.orchestrate pgha registers it again"
+)
 REMEDIES = {
-    403: "the token lacks the right or is not known to this server: salt-run state.orchestrate pgha registers it again",
+    403: FORBIDDEN,
     429: "Consul limits the rate of requests: wait, or raise limits in consul:config",
 }
 NO_LEADER = "the servers have no leader: start as many of them as are a majority"
@@ -59,9 +65,13 @@ def address(consul, tls=False):
 
 
 def api(settings):
-    """Return where this host's own HTTP API is and how it is verified, as :py:func:`call` takes it."""
-    tls = pgha_tls.enabled(settings)
-    return {"address": address(settings["consul"], tls), "verify": pgha_tls.verify(settings)}
+    """Return where this host's own HTTP API is and how it is known for Consul's, as :py:func:`call` takes it."""
+    consul = settings["consul"]
+    return {
+        "address": address(consul, pgha_tls.enabled(settings)),
+        "user": consul["user"],
+        "verify": pgha_tls.verify(settings),
+    }
 
 
 def ask(settings, secrets, method, path, *, token=None, **kwargs):
@@ -82,14 +92,16 @@ def ask(settings, secrets, method, path, *, token=None, **kwargs):
     return call(method, path, token=token, **api(settings), **kwargs)
 
 
-def call(method, path, *, address, verify=True, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
+def call(method, path, *, address, user, verify=True, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
     """
-    Make one request and return ``{"status": …, "body": …}``, the body decoded when it is JSON.
+    Make one request and return what ``pgha_http.request`` returns: ``status``, ``body`` and ``text``.
 
     method, path
         ``GET`` and ``/v1/…``.
     address
-        URL of the agent, see :py:func:`address`.
+        URL of this host's agent, see :py:func:`address`.
+    user
+        The user that Consul runs as. While somebody else listens there, nothing is sent.
     verify
         File with the authorities that may have signed the agent's certificate; True for those of the system.
     token
@@ -103,42 +115,27 @@ def call(method, path, *, address, verify=True, token=None, params=None, payload
 
     Raises CommandExecutionError that names the address, the code, the answer and a remedy, and no secret.
     """
-    headers = {"X-Consul-Token": token} if token else {}
-    with requests.Session() as session:
-        # The proxies and the .netrc of root's environment have no business between a host and its own agent.
-        session.trust_env = False
-        try:
-            answer = session.request(
-                method,
-                address + path,
-                params=params,
-                json=payload,
-                headers=headers,
-                timeout=timeout,
-                verify=verify,
-                allow_redirects=False,
-            )
-        # Those of requests, and a file of authorities that is not there.
-        except OSError as error:
-            raise CommandExecutionError(
-                f"Consul at {address} does not answer {method} {path} ({type(error).__name__}, {timeout} s): is the"
-                " service running? systemctl status consul"
-            ) from None
-    body = _decoded(answer)
-    if answer.ok or answer.status_code in allow:
-        return {"status": answer.status_code, "body": body}
-    shown = _without_secrets(answer.text.strip(), token, payload)[:BODY_SHOWN]
-    remedy = NO_LEADER if "leader" in shown.lower() else REMEDIES.get(answer.status_code, OTHERWISE)
-    raise CommandExecutionError(
-        f"Consul at {address} answered {answer.status_code} to {method} {path}: {shown} ({remedy})"
+    answer = pgha_http.request(
+        method,
+        address + path,
+        user=user,
+        verify=verify,
+        headers={"X-Consul-Token": token} if token else None,
+        params=params,
+        payload=payload,
+        timeout=timeout,
+        remedy="is Consul running? systemctl status consul",
     )
-
-
-def _decoded(answer):
-    try:
-        return answer.json()
-    except ValueError:
-        return answer.text.strip()
+    status = answer["status"]
+    if 200 <= status < 300 or status in allow:
+        return answer
+    shown = _without_secrets(answer["text"].strip(), token, payload)[:BODY_SHOWN]
+    remedy = REMEDIES.get(status, OTHERWISE)
+    if "leader" in shown.lower():
+        remedy = NO_LEADER
+    elif UNKNOWN in shown.lower():
+        remedy = FORBIDDEN
+    raise CommandExecutionError(f"Consul at {address} answered {status} to {method} {path}: {shown} ({remedy})")
 
 
 def _without_secrets(text, token, payload):

@@ -31,8 +31,6 @@ RELOADED = (
     ("services",),
     ("watches",),
 )
-# From this version on ACL bootstrap takes the secret that we chose.
-BOOTSTRAP_SECRET = "1.15"  # noqa: S105
 
 
 def config(settings, secrets):
@@ -93,16 +91,16 @@ def render(mapping):
 
 def preset(settings, secrets):
     """
-    Return the configuration that presets the management token, or None where ACL bootstrap takes it (1.15 and newer).
+    Return the configuration that presets the management token, None for a host that is no server.
 
-    A server that becomes the leader installs it. It is a file of its own, so that it can be removed as soon as the
-    token works: what was installed stays, and the running process needs no restart for it. Whether the file is wanted
-    is decided in ``pgha_consul_acl.preset_wanted``.
+    A server that becomes the leader installs it, and with that the ACLs are bootstrapped: nobody else can be the first
+    to call for it, which needs no token. It is a file of its own, so that it can be removed as soon as the token works:
+    what was installed stays, and the running process needs no restart for it. Whether the file is wanted is decided in
+    ``pgha_consul_acl.preset_wanted``.
     """
-    version = settings["consul"]["version"]
-    if settings["role"] != "dcs" or _at_least(version, BOOTSTRAP_SECRET):
+    if settings["role"] != "dcs":
         return None
-    key = "initial_management" if _at_least(version, "1.11") else "master"
+    key = "initial_management" if _at_least(settings["consul"]["version"], "1.11") else "master"
     return {"acl": {"tokens": {key: secrets["management"]["secret"]}}}
 
 

@@ -214,8 +214,11 @@ def changes(patch, live, prefix=""):
 
 def api(settings, address=None):
     """
-    Return where a member's REST API is and how it is asked: ``url``, and for ``requests`` what ``verify`` is and which
-    ``cert`` changes something (None where it asks for none).
+    Return where a member's REST API is and how it is asked, for ``pgha_http.request``: ``url``; ``verify``; which
+    ``cert`` changes something (None where it asks for none); and ``user``, who has to listen there on this host.
+
+    Who listens on another host cannot be told from here, so ``user`` is None for another member. In the clear that
+    host is believed to be the member; with TLS its certificate is verified.
 
     address
         Default: this host's own. A certificate that the user gives Patroni himself has his own authority.
@@ -224,11 +227,13 @@ def api(settings, address=None):
     tls = pgha_tls.enabled(settings)
     scheme = "https" if tls or own.get("certfile") else "http"
     host = address or settings["address"]
+    user = settings["postgres"]["user"] if host == settings["address"] else None
     host = f"[{host}]" if ":" in host else host
     return {
         "url": f"{scheme}://{host}:{settings['patroni']['restapi_port']}",
         "verify": own.get("cafile") or pgha_tls.verify(settings),
         "cert": pgha_tls.pem("postgres") if tls else None,
+        "user": user,
     }
 
 

@@ -5,6 +5,7 @@ vip-manager and the callback of Patroni: what differs by version and what is in 
 import json
 
 import pgha_consul
+import pgha_consul_config
 import pgha_patroni
 import yaml
 
@@ -31,11 +32,6 @@ def dcs_type(version, chosen=None):
 def asks_consul(vip):
     """Return whether vip-manager moves the virtual IP and asks Consul who leads, by the section ``vip`` of settings."""
     return vip["manager"] == "vip-manager" and dcs_type(vip["version"], vip["dcs_type"]) == "consul"
-
-
-def trigger_key(namespace, scope):
-    """Return the key of a cluster's leader in Consul; Consul's keys have no leading slash, Patroni's namespace has."""
-    return "/".join(part for part in (str(namespace).strip("/"), scope, "leader") if part)
 
 
 def config(settings, interface, token=None):
@@ -66,7 +62,7 @@ def config(settings, interface, token=None):
     if kind == "consul":
         result |= {
             "dcs-endpoints": [pgha_consul.api(settings)["address"]],
-            "trigger-key": trigger_key(cluster["namespace"], cluster["name"]),
+            "trigger-key": f"{pgha_consul_config.key_prefix(cluster)}leader",
             "trigger-value": settings["name"],
             "consul-token": token,
         }

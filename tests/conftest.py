@@ -1,8 +1,11 @@
 """What all tests share: loading a module of the formula the way Salt's loader does."""
 
+import http.server
 import importlib.util
 import itertools
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,3 +55,33 @@ def loader_module():
         return load(path, names)
 
     return loader
+
+
+@pytest.fixture
+def http_service():
+    """A server that answers what ``answers`` says, (status, text) each, and keeps what it was ``asked``."""
+    state = SimpleNamespace(answers=[], asked=[])
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            state.asked.append((self.command, self.path, dict(self.headers), body))
+            status, text = state.answers.pop(0) if state.answers else (200, "{}")
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", f"{state.address}/elsewhere")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_CONNECT = answer
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    state.port = server.server_port
+    state.address = f"http://127.0.0.1:{state.port}"
+    yield state
+    server.shutdown()
+    server.server_close()

@@ -170,11 +170,14 @@ class Host:
 
     def call(self, method, path, secret=None, **kwargs):
         """A request to this host's agent with any token; returns the status code."""
+        return self.ask(method, path, secret, allow=(400, 401, 403, 404, 405, 500), **kwargs)["status"]
+
+    def ask(self, method, path, secret, **kwargs):
+        """A request to this host's agent with any token; returns its answer."""
         utils = self.consul.__utils__
-        address = utils["pgha_consul.address"](self.settings["consul"])
         return utils["pgha_consul.call"](
-            method, path, address=address, token=secret, allow=(400, 401, 403, 404, 405, 500), **kwargs
-        )["status"]
+            method, path, token=secret, **utils["pgha_consul.api"](self.settings), **kwargs
+        )
 
     def eventually(self, condition, seconds=20):
         """Wait until a condition holds; a request that fails counts as not yet."""

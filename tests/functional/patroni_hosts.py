@@ -75,7 +75,7 @@ class Member:
     def __init__(self, place, loader, found, consul=None, token=None):
         self.place, self.loader, self.settings, self.process = place, loader, found, None
         if consul:
-            self.settings["consul"]["client_addr"] = consul.rpartition(":")[0]
+            self.settings["consul"].update(client_addr=consul.rpartition(":")[0], user="root")
         self.secrets = {**SECRETS, "patroni": token or {"accessor": "-", "secret": "-"}}
         for name, mode in (("data", 0o700), ("log", 0o750), ("run", 0o755)):
             (place / name).mkdir(mode=mode, parents=True, exist_ok=True)

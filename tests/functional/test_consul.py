@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import consul as independent
+import listeners
 import pytest
 from functional.consul_hosts import ACL_STATES, released, token
 from salt.exceptions import CommandExecutionError
@@ -125,6 +126,21 @@ def test_agent_token_outlives_a_restart(running):
     assert "blocked by ACLs" not in (host.place / "output").read_text().rpartition("Starting Consul agent")[2]
 
 
+def test_who_listens_in_consuls_place_gets_no_token(running):
+    host = running.servers[2]
+    host.stop()
+    with listeners.listening(address=host.address, port=8500) as thief:
+        errors = host.consul.health()["errors"]
+        assert len(errors) == 4
+        assert all(f"uid 65534 (nobody), process {thief.pid}" in error for error in errors)
+        for function in (host.consul_acl.token_works, host.consul_acl.differences, host.consul_acl.agent_token_set):
+            with pytest.raises(CommandExecutionError, match="Consul does not run on this host"):
+                function()
+        assert thief.heard() == []
+    host.start()
+    host.eventually(host.consul.registered)
+
+
 def test_session_outlives_a_restart_of_the_agent(running):
     """Both settings of leaving are false: the leader key stays for its full TTL."""
     patroni = client(running.servers[0], "management")
@@ -233,9 +249,4 @@ def test_no_secret_is_said_anywhere(running):
 
 
 def _get(host, path):
-    return host.consul.__utils__["pgha_consul.call"](
-        "GET",
-        path,
-        address=host.consul.__utils__["pgha_consul.address"](host.settings["consul"]),
-        token=host.datacenter.management["secret"],
-    )["body"]
+    return host.ask("GET", path, host.datacenter.management["secret"])["body"]

@@ -3,6 +3,7 @@
 import json
 import re
 
+import listeners
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -15,13 +16,7 @@ def server(datacenter):
 
 
 def management_tokens(server):
-    utils = server.consul.__utils__
-    answer = utils["pgha_consul.call"](
-        "GET",
-        "/v1/acl/tokens",
-        address=utils["pgha_consul.address"](server.settings["consul"]),
-        token=server.datacenter.management["secret"],
-    )
+    answer = server.ask("GET", "/v1/acl/tokens", server.datacenter.management["secret"])
     linked = [one for one in answer["body"] if "global-management" in str(one.get("Policies"))]
     return [one["AccessorID"] for one in linked]
 
@@ -40,6 +35,25 @@ def test_dry_run_before_anything_is_there(server):
         ret = server.run_state(name, test=True)
         assert (ret["result"], ret["changes"]) == (None, {}), ret
     assert list((server.place / "conf").iterdir()) == []
+
+
+def test_who_listens_before_consul_gets_no_token(server):
+    """On a new host anybody can have the port before Consul does."""
+    with listeners.listening(address=server.address, port=8500) as thief:
+        server.state("configured")
+        assert (server.place / "conf" / PRESET).exists()
+        server.start()
+        server.datacenter.consul["startup_timeout"] = server.settings["consul"]["startup_timeout"] = 1
+        for name in ("configured", "quorum_formed", "acl_bootstrapped", "policies_and_tokens", "agent_token_set"):
+            ret = server.run_state(name)
+            assert ret["result"] is (name == "configured"), ret
+        assert f"process {thief.pid}" in ret["comment"]
+        assert thief.heard() == []
+    server.stop(9)
+    server.start()
+    server.settings["consul"]["startup_timeout"] = 30
+    server.state("quorum_formed")
+    server.state("acl_bootstrapped")
 
 
 @pytest.mark.parametrize("delay", [0, 0.3, 0.8, 1.2, 1.6])

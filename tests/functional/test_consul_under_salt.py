@@ -13,6 +13,11 @@ import salt.config
 from functional.consul_hosts import ACL_STATES
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Consul is no service of this machine here.
+SERVICE = """
+def show(name):
+    return {"MainPID": "1", "ActiveState": "active"}
+"""
 
 
 @pytest.fixture
@@ -34,13 +39,14 @@ def call(server, tmp_path):
         file_client="local",
         file_roots={"base": [str(ROOT / "salt"), str(tmp_path / "sls")]},
         pillar_roots={"base": [str(tmp_path / "pillar")]},
-        module_dirs=[str(ROOT / "_modules")],
+        module_dirs=[str(tmp_path / "modules"), str(ROOT / "_modules")],
         states_dirs=[str(ROOT / "_states")],
         utils_dirs=[str(ROOT / "_utils")],
     )
-    own = {
-        key: server.settings["consul"][key] for key in ("version", "data_dir", "config_dir", "log_dir", "client_addr")
-    }
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/service.py").write_text(SERVICE)
+    names = ("version", "user", "data_dir", "config_dir", "log_dir", "client_addr")
+    own = {key: server.settings["consul"][key] for key in names}
     pillar = {
         "pgha": {
             "datacenters": {

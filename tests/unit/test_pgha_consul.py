@@ -1,10 +1,8 @@
 """The HTTP client, and what is decided around it, with an API that does what a test says."""
 
-import http.server
 import json
-import threading
-from types import SimpleNamespace
 
+import listeners
 import pgha_wait
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -14,30 +12,8 @@ LISTED = {"dcs1": "198.51.100.11", "dcs2": "198.51.100.12", "dcs3": "198.51.100.
 
 
 @pytest.fixture
-def api():
-    """A server that answers what ``api.answers`` says and keeps what it was asked in ``api.asked``."""
-    state = SimpleNamespace(answers=[], asked=[])
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            state.asked.append((self.command, self.path, dict(self.headers), body))
-            status, text = state.answers.pop(0)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        do_GET = do_PUT = do_DELETE = answer
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    state.address = f"http://127.0.0.1:{server.server_port}"
-    yield state
-    server.shutdown()
-    server.server_close()
+def api(http_service):
+    return http_service
 
 
 @pytest.fixture
@@ -49,7 +25,7 @@ def util(loader_module):
 def module(loader_module):
     """A function: the ACL module of a host, over an API that is a function ``(method, path, token, payload)``."""
 
-    def build(answer, version="1.22.3", host="dcs1", name="_modules/pgha_consul_acl.py", **settings):
+    def build(answer, version="1.22.3", host="dcs1", name="_modules/pgha_consul_acl.py", runs=True, **settings):
         secrets = {
             "agent": {"accessor": "a", "secret": OTHER},
             "management": {"accessor": "m", "secret": SECRET},
@@ -73,7 +49,11 @@ def module(loader_module):
                 raise CommandExecutionError(f"answered {status}: {body}")
             return {"status": status, "body": body}
 
-        salt = {"pgha.settings": lambda: known, "pgha.secrets": lambda: secrets}
+        salt = {
+            "pgha.settings": lambda: known,
+            "pgha.secrets": lambda: secrets,
+            "pgha_consul.pid": lambda: 17 if runs else None,
+        }
         found = loader_module(name, salt=salt, utils={"pgha_consul.ask": ask})
         found.REFUSED_PATIENCE = found.PRESET_PATIENCE = 0
         return found
@@ -81,15 +61,13 @@ def module(loader_module):
     return build
 
 
-def test_token_is_in_the_header_alone(api, util, monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+def test_token_is_in_the_header_alone(api, util):
     api.answers = [(200, '{"a": 1}'), (200, "text"), (200, "")]
-    assert util.call("GET", "/v1/x", address=api.address, token=SECRET, params={"stale": ""}) == {
-        "status": 200,
-        "body": {"a": 1},
+    assert util.call("GET", "/v1/x", user="root", address=api.address, token=SECRET, params={"stale": ""})["body"] == {
+        "a": 1
     }
-    assert util.call("PUT", "/v1/y", address=api.address, payload={"b": 2})["body"] == "text"
-    assert util.call("DELETE", "/v1/z", address=api.address)["body"] == ""
+    assert util.call("PUT", "/v1/y", user="root", address=api.address, payload={"b": 2})["body"] == "text"
+    assert util.call("DELETE", "/v1/z", user="root", address=api.address)["body"] == ""
     (_, path, headers, _), (_, _, without, body), _ = api.asked
     assert path == "/v1/x?stale="
     assert headers["X-Consul-Token"] == SECRET
@@ -101,6 +79,8 @@ def test_token_is_in_the_header_alone(api, util, monkeypatch):
     ("status", "text", "expected"),
     [
         (403, "ACL not found", "registers it again"),
+        (404, "ACL not found", "registers it again"),
+        (302, "elsewhere", "journalctl -u consul"),
         (500, "No cluster leader", "a majority"),
         (500, "Invalid Policy", "journalctl -u consul"),
         (429, "slow down", "limits"),
@@ -110,7 +90,7 @@ def test_token_is_in_the_header_alone(api, util, monkeypatch):
 def test_error_names_place_code_answer_and_remedy(api, util, status, text, expected):
     api.answers = [(status, text)]
     with pytest.raises(CommandExecutionError) as caught:
-        util.call("PUT", "/v1/x", address=api.address, token=SECRET)
+        util.call("PUT", "/v1/x", user="root", address=api.address, token=SECRET)
     message = str(caught.value)
     for part in (api.address, str(status), "PUT /v1/x", text[:300], expected):
         assert part in message
@@ -120,20 +100,34 @@ def test_error_names_place_code_answer_and_remedy(api, util, status, text, expec
 def test_error_shows_no_secret_that_consul_quotes(api, util):
     api.answers = [(500, f"token {SECRET} with {OTHER} is refused")]
     with pytest.raises(CommandExecutionError) as caught:
-        util.call("PUT", "/v1/acl/token", address=api.address, token=SECRET, payload={"SecretID": OTHER})
+        util.call("PUT", "/v1/acl/token", user="root", address=api.address, token=SECRET, payload={"SecretID": OTHER})
     assert SECRET not in str(caught.value)
     assert OTHER not in str(caught.value)
 
 
 def test_status_that_is_an_answer_is_not_an_error(api, util):
     api.answers = [(404, "nothing")]
-    assert util.call("GET", "/v1/x", address=api.address, allow=(404,)) == {"status": 404, "body": "nothing"}
+    assert util.call("GET", "/v1/x", user="root", address=api.address, allow=(404,))["status"] == 404
 
 
 def test_nobody_there_is_an_error_with_a_remedy(util):
     with pytest.raises(CommandExecutionError, match="systemctl status consul") as caught:
-        util.call("GET", "/v1/x", address="http://127.0.0.1:1", token=SECRET)
+        util.call("GET", "/v1/x", user="root", address="http://127.0.0.1:1", token=SECRET)
     assert SECRET not in str(caught.value)
+
+
+def test_token_is_not_sent_to_whoever_listens_in_consuls_place(util):
+    with listeners.listening() as thief:
+        settings = {
+            "role": "dcs",
+            "consul": {"client_addr": "127.0.0.1", "user": "root", "config": {"ports": {"http": thief.port}}},
+        }
+        secrets = {"management": {"secret": SECRET}}
+        with pytest.raises(
+            CommandExecutionError, match=rf"uid 65534 \(nobody\), process {thief.pid},.*nothing was sent"
+        ):
+            util.ask(settings, lambda: secrets, "GET", "/v1/acl/token/self")
+        assert thief.heard() == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +173,35 @@ def test_waiting_ends_with_the_last_thing_that_went_wrong(util):
         pgha_wait.until(never, 0, "a quorum")
 
 
-def test_new_consul_gets_the_chosen_secret(module):
+def test_preset_token_needs_no_call_that_anybody_could_make(module):
+    """A leader installs it a moment after its election; the patience is for that."""
+    answers = iter([(404, ""), (404, ""), (200, {})])
+
+    def answer(_method, path, _token, _payload):
+        assert path == "/v1/acl/token/self"
+        return next(answers)
+
+    acl = module(answer, startup_timeout=5)
+    acl.PRESET_PATIENCE = 20
+    assert acl.bootstrap() is True
+
+
+def test_servers_started_without_the_preset_are_bootstrapped_in_the_end(module):
+    """However short the time-out is, the call comes before its end."""
+    calls = []
+
+    def answer(_method, path, _token, _payload):
+        calls.append(path)
+        return (200, {"SecretID": SECRET}) if "/v1/acl/bootstrap" in path or "/v1/acl/bootstrap" in calls else (404, "")
+
+    acl = module(answer)
+    acl.PRESET_PATIENCE = 20
+    assert acl.bootstrap() is True
+    assert calls.count("/v1/acl/bootstrap") == 1
+    assert calls.index("/v1/acl/bootstrap") > 1
+
+
+def test_new_consul_without_the_preset_gets_the_chosen_secret(module):
     calls = []
 
     def answer(method, path, token, payload):
@@ -241,10 +263,28 @@ def test_no_leader_yet_is_waited_for_and_named(module):
 
 
 @pytest.mark.parametrize(
-    ("version", "status", "wanted"), [("1.22.3", 403, False), ("1.8.7", 403, True), ("1.8.7", 200, False)]
+    ("version", "status", "wanted"),
+    [("1.22.3", 404, True), ("1.22.3", 200, False), ("1.8.7", 403, True), ("1.8.7", 200, False)],
 )
-def test_preset_is_wanted_on_old_servers_until_the_token_works(module, version, status, wanted):
+def test_preset_is_wanted_until_the_token_works(module, version, status, wanted):
     assert module(lambda *_: (status, {}), version=version).preset_wanted() is wanted
+
+
+def test_preset_is_for_servers(module):
+    acl = module(lambda *_: (403, ""))
+    acl.__salt__["pgha.settings"]()["role"] = "db"
+    assert acl.preset_wanted() is False
+
+
+def test_nothing_is_asked_while_consul_does_not_run(module):
+    """Whoever answers then has taken its place."""
+    asked = []
+    acl = module(lambda *said: asked.append(said) or (200, {}), runs=False)
+    assert acl.preset_wanted() is True
+    for function in (acl.token_works, acl.bootstrap, acl.differences, acl.apply, acl.agent_token_set):
+        with pytest.raises(CommandExecutionError, match="Consul does not run on this host: systemctl start consul"):
+            function()
+    assert asked == []
 
 
 def test_preset_is_wanted_while_nobody_answers_unless_the_server_keeps_an_agent_token(module, tmp_path):

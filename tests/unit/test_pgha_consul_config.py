@@ -107,11 +107,11 @@ def test_agent_has_its_own_token_and_nothing_of_a_server(util, version):
         ("1.10.12", {"acl": {"tokens": {"master": "management-secret"}}}),
         ("1.11.0", {"acl": {"tokens": {"initial_management": "management-secret"}}}),
         ("1.14.11", {"acl": {"tokens": {"initial_management": "management-secret"}}}),
-        ("1.15.0", None),
-        ("1.22.3", None),
+        ("1.15.0", {"acl": {"tokens": {"initial_management": "management-secret"}}}),
+        ("1.22.3", {"acl": {"tokens": {"initial_management": "management-secret"}}}),
     ],
 )
-def test_management_token_is_preset_where_bootstrap_does_not_take_it(util, version, expected):
+def test_management_token_is_preset_on_servers_of_every_version(util, version, expected):
     assert util.preset(settings(version=version), SECRETS) == expected
     assert util.preset(settings("db", version=version), SECRETS) is None
 

@@ -40,6 +40,7 @@ def host(tmp_path, loader_module, monkeypatch):
         "ui": True,
         "raft_multiplier": 1,
         "startup_timeout": 0.3,
+        "user": "root",
         "group": "root",
         "config": {},
     }

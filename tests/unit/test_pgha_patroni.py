@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import socket
 from pathlib import Path
 
+import listeners
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -193,35 +195,38 @@ def test_changes_name_each_key_with_old_and_new(utils):
     }
 
 
-class Answer:
-    def __init__(self, status, body):
-        self.status_code = status
-        self.text = body if isinstance(body, str) else json.dumps(body)
-
-    def json(self):
-        return json.loads(self.text)
+def answered(status, body):
+    """What ``pgha_http.request`` returns."""
+    return {"status": status, "body": body, "text": body if isinstance(body, str) else json.dumps(body)}
 
 
 @pytest.fixture
-def module(loader_module, settings, monkeypatch):
-    """A function (answer, run) -> the execution module; ``answer`` gets (method, url, kwargs) of every HTTP call."""
+def module(loader_module, settings):
+    """
+    A function (answer, run) -> the execution module; ``answer`` gets (method, address or path, kwargs) of every request
+    to Patroni and to Consul, and returns what ``pgha_http.request`` does.
+    """
 
     def build(answer=None, run=None, **sections):
         names = {"pgha.settings": lambda: settings(**sections), "pgha.secrets": lambda: SECRETS, "cmd.run_all": run}
-        loaded = loader_module("_modules/pgha_patroni.py", salt=names)
-        monkeypatch.setattr(loaded.requests, "request", lambda method, url, **kwargs: answer(method, url, kwargs))
-        return loaded
+        utils = {
+            "pgha_http.request": lambda method, url, **kwargs: answer(method, url, kwargs),
+            "pgha_consul.ask": lambda _settings, _secrets, method, path, **kwargs: answer(method, path, kwargs),
+        }
+        return loader_module("_modules/pgha_patroni.py", salt=names, utils=utils)
 
     return build
 
 
-def consul(rights=True, **keys):
-    def answer(_method, url, kwargs):
-        assert kwargs["headers"] == {"X-Consul-Token": "consul-token"}
-        if url.endswith("/internal/acl/authorize"):
-            return Answer(200, [{**asked, "Allow": rights} for asked in kwargs["json"]])
-        key = url.rpartition("/")[2].partition("?")[0]
-        return Answer(200, keys[key]) if key in keys else Answer(404, "")
+def consul(rights=True, prefix="db/test/", **keys):
+    def answer(_method, path, kwargs):
+        assert kwargs["token"] == "consul-token"
+        if path == "/v1/internal/acl/authorize":
+            keys_asked = {asked["Segment"] for asked in kwargs["payload"] if asked["Resource"] == "key"}
+            assert keys_asked == {f"{prefix}leader"}
+            return answered(200, [{**asked, "Allow": rights} for asked in kwargs["payload"]])
+        key = path.removeprefix(f"/v1/kv/{prefix}")
+        return answered(200, keys[key]) if key in keys else answered(404, "")
 
     return answer
 
@@ -238,6 +243,12 @@ def test_dcs_tells_whether_the_cluster_is_founded(module, keys, found):
     assert module(consul(**keys)).dcs() == found
 
 
+@pytest.mark.parametrize(("namespace", "prefix"), [("/", "test/"), ("x", "x/test/"), ("/a/b/", "a/b/test/")])
+def test_keys_are_where_the_token_may_write(module, namespace, prefix):
+    answer = consul(prefix=prefix, leader="db1")
+    assert module(answer, patroni={"namespace": namespace}).dcs()["leader"] == "db1"
+
+
 def test_token_without_rights_is_not_an_empty_cluster(module):
     with pytest.raises(CommandExecutionError, match=r"may not write key db/test/leader.*pgha\.dcs"):
         module(consul(rights=False)).dcs()
@@ -245,15 +256,15 @@ def test_token_without_rights_is_not_an_empty_cluster(module):
 
 def test_unknown_token_is_not_an_empty_cluster(module):
     with pytest.raises(CommandExecutionError, match="does not know Patroni's token"):
-        module(lambda *_args: Answer(403, "ACL not found")).dcs()
+        module(lambda *_args: answered(404, "ACL not found")).dcs()
 
 
 def test_password_goes_along_only_where_it_must(module):
     seen = []
 
     def answer(method, url, kwargs):
-        seen.append((method, url, kwargs.get("auth"), kwargs.get("json")))
-        return Answer(200, {"members": [], "ttl": 30})
+        seen.append((method, url, kwargs.get("auth"), kwargs["payload"]))
+        return answered(200, {"members": [], "ttl": 30})
 
     loaded = module(answer)
     loaded.cluster("198.51.100.21")
@@ -270,29 +281,90 @@ def test_tls_of_the_api_is_followed(module):
     def answer(_method, url, kwargs):
         assert url.startswith("https://")
         assert kwargs["verify"] == "/ca.pem"
-        return Answer(200, {"members": []})
+        return answered(200, {"members": []})
 
     given = {"restapi": {"certfile": "/cert.pem", "cafile": "/ca.pem"}}
     assert module(answer, patroni={"config": given}).cluster() == []
 
 
 def test_silent_member_is_none_and_a_silent_cluster_an_error(module):
-    def answer(*_args):
-        raise module_under_test.requests.ConnectionError("refused")
+    def answer(_method, url, _kwargs):
+        raise CommandExecutionError(f"{url} does not answer")
 
-    module_under_test = module(answer)
-    assert module_under_test.member() is None
+    assert module(answer).member() is None
     with pytest.raises(CommandExecutionError, match="198.51.100.22:8008"):
-        module_under_test.cluster()
+        module(answer).cluster()
+
+
+@pytest.mark.parametrize("body", ["", "text", [], 7, {"members": None}, {}])
+def test_odd_answers_are_no_member_and_an_error(module, body):
+    loaded = module(lambda *_args: answered(200, body))
+    assert loaded.member() == (body if isinstance(body, dict) else None)
+    with pytest.raises(CommandExecutionError, match="Patroni lists no members: 200"):
+        loaded.cluster()
+
+
+@pytest.mark.parametrize(
+    ("address", "user"), [(None, "postgres"), ("198.51.100.22", "postgres"), ("198.51.100.21", None)]
+)
+def test_on_this_host_it_has_to_be_patronis_user_that_listens(utils, settings, address, user):
+    assert utils.api(settings(), address)["user"] == user
+
+
+@pytest.fixture
+def host(loader_module, settings, free_port):
+    """A function: the execution module of a host whose own address is on loopback, with the real HTTP client."""
+
+    def build(port=free_port, **secrets):
+        found = settings(patroni={"restapi_port": port}, postgres={"user": "root"}) | {"address": "127.0.0.1"}
+        found["consul"].update(user="root", config={"ports": {"http": port}})
+        names = {"pgha.settings": lambda: found, "pgha.secrets": lambda: SECRETS}
+        return loader_module("_modules/pgha_patroni.py", salt=names)
+
+    return build
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_token_and_password_go_to_no_proxy(host, monkeypatch):
+    with listeners.listening() as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for function in (host().dcs, host().wake, lambda: host().wake("127.0.0.1"), lambda: host().patch_config({})):
+            with pytest.raises(CommandExecutionError, match="127.0.0.1"):
+                function()
+        with pytest.raises(CommandExecutionError, match=r"127\.0\.0\.2:\d+/config does not answer PATCH"):
+            host().wake("127.0.0.2")
+        assert proxy.heard() == []
+
+
+def test_token_and_password_do_not_go_to_another_user(host):
+    with listeners.listening() as thief:
+        loaded = host(thief.port)
+        for function in (
+            loaded.dcs,
+            loaded.wake,
+            lambda: loaded.command("restart", 1),
+            lambda: loaded.patch_config({}),
+        ):
+            with pytest.raises(CommandExecutionError, match=f"nobody.*process {thief.pid}"):
+                function()
+        assert loaded.member() is None
+        assert thief.heard() == []
 
 
 def test_refused_change_says_why(module):
     with pytest.raises(CommandExecutionError, match="400 bad"):
-        module(lambda *_args: Answer(400, "bad")).patch_config({"ttl": 1})
+        module(lambda *_args: answered(400, "bad")).patch_config({"ttl": 1})
 
 
 def test_a_change_that_somebody_else_forestalled_is_none(module):
-    assert module(lambda *_args: Answer(409, "conflict")).patch_config({"ttl": 1}) is None
+    assert module(lambda *_args: answered(409, "conflict")).patch_config({"ttl": 1}) is None
 
 
 @pytest.mark.parametrize(("code", "error"), [(0, None), (2, "could not connect")])

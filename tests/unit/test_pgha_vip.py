@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import listeners
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -67,9 +68,12 @@ class TestConfiguration:
     def test_where_the_leader_is_looked_for(self, loader_module, version, chosen, wanted):
         assert loader_module("_utils/pgha_vip.py").dcs_type(version, chosen) == wanted
 
-    @pytest.mark.parametrize("namespace", ["/db/", "db", "/db"])
-    def test_key_has_no_leading_slash(self, loader_module, namespace):
-        assert loader_module("_utils/pgha_vip.py").trigger_key(namespace, "test") == "db/test/leader"
+    @pytest.mark.parametrize(
+        ("namespace", "key"), [("/db/", "db/test/leader"), ("db", "db/test/leader"), ("/", "test/leader")]
+    )
+    def test_key_has_no_leading_slash(self, loader_module, settings_of, namespace, key):
+        settings = settings_of(patroni={"namespace": namespace})
+        assert loader_module("_utils/pgha_vip.py").config(settings, "eth0", TOKEN)["trigger-key"] == key
 
     def test_consul_is_asked_with_the_token(self, loader_module, settings_of):
         settings = settings_of("test-db2.example.org", vip={"interval": 500})
@@ -158,12 +162,39 @@ class TestExecution:
             "ip": "198.51.100.40", "consul-token": "**********", "etcd-password": "**********",
         }  # fmt: skip
 
-    def test_patroni_that_does_not_answer_does_not_lead(self, execution, settings_of, free_port):
-        module = execution(patroni={"restapi_port": free_port})
-        module.__salt__["pgha.settings"] = lambda: (
-            settings_of(patroni={"restapi_port": free_port}) | {"address": "127.0.0.1"}
-        )
-        assert module.leads(timeout=0.5) is False
+    @pytest.fixture
+    def asking(self, execution, settings_of):
+        """A function: the module of a host whose Patroni is at a port of 127.0.0.1 and runs as ``user``."""
+
+        def make(port, user="root"):
+            module = execution()
+            sections = {"patroni": {"restapi_port": port}, "postgres": {"user": user}}
+            module.__salt__["pgha.settings"] = lambda: settings_of(**sections) | {"address": "127.0.0.1"}
+            return module
+
+        return make
+
+    @pytest.mark.parametrize(("status", "leads"), [(200, True), (503, False), (502, None), (404, None), (302, None)])
+    def test_who_leads_is_what_patroni_says_and_nothing_else(self, asking, http_service, status, leads):
+        http_service.answers = [(status, "{}")]
+        assert asking(http_service.port).leads() is leads
+        assert http_service.asked[0][:2] == ("GET", "/leader")
+
+    def test_nobody_knows_who_leads_while_patroni_is_down_or_silent(self, asking, free_port):
+        assert asking(free_port).leads(timeout=0.5) is None
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            assert asking(silent.getsockname()[1]).leads(timeout=0.2) is None
+
+    def test_a_proxy_is_not_asked_who_leads(self, asking, free_port, http_service, monkeypatch):
+        monkeypatch.setenv("http_proxy", http_service.address)
+        assert asking(free_port).leads() is None
+        assert http_service.asked == []
+
+    @pytest.mark.parametrize("status", [200, 503])
+    def test_another_user_does_not_tell_who_leads(self, asking, status):
+        with listeners.listening(status=status) as other:
+            assert asking(other.port).leads() is None
+            assert other.heard() == []
 
     def test_restart_is_pending_after_any_change(self, execution, tmp_path, monkeypatch):
         assert execution().restart_pending() is None
@@ -401,6 +432,16 @@ class TestFollowsLeader:
     def test_dry_run_does_not_wait(self, state):
         assert state(test=True, leads=True).follows_leader("x", timeout=60)["result"] is None
 
+    @pytest.mark.parametrize("holds", [True, False])
+    def test_a_patroni_that_does_not_tell_is_waited_for(self, state, holds):
+        module = state(leads=None, holds=holds)
+        result = module.follows_leader("x", timeout=0.05)
+        assert result["result"] is False
+        assert "Patroni here does not tell whether it is the leader" in result["comment"]
+        looks = iter([None, None, holds])
+        module.__salt__["pgha_vip.leads"] = lambda: next(looks)
+        assert module.follows_leader("x", timeout=5)["result"] is True
+
 
 class TestHeldByLeader:
     @pytest.mark.parametrize(("leads", "holds", "done"), [(True, False, "add"), (False, True, "del")])
@@ -412,9 +453,26 @@ class TestHeldByLeader:
         assert module.held_by_leader("x")["changes"] == {}
 
     def test_dry_run(self, state):
-        module = state(test=True, leads=True)
-        assert module.held_by_leader("x")["result"] is None
-        assert module.host.done == []
+        for leads in (True, None):
+            module = state(test=True, leads=leads)
+            assert module.held_by_leader("x", timeout=60)["result"] is None
+            assert module.host.done == []
+
+    @pytest.mark.parametrize("holds", [True, False])
+    def test_silence_moves_nothing_and_is_an_error_in_the_end(self, state, holds):
+        """The leader whose REST API is slow keeps its address: nothing would give it back."""
+        module = state(leads=None, holds=holds)
+        result = module.held_by_leader("x", timeout=0.05)
+        assert (result["result"], result["changes"], module.host.done) == (False, {}, [])
+        assert "does not tell whether it is the leader" in result["comment"]
+        assert "after 0.05 s: see systemctl status patroni" in result["comment"]
+
+    def test_an_answer_is_waited_for(self, state):
+        module = state(holds=False)
+        looks = iter([None, None, True])
+        module.__salt__["pgha_vip.leads"] = lambda: next(looks)
+        assert module.held_by_leader("x", timeout=5)["result"] is True
+        assert module.host.done == ["add"]
 
     def test_failure_is_told(self, state):
         module = state(leads=True)

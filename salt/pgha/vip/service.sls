@@ -53,6 +53,7 @@ include:
 
 The virtual IP is where the leader is:
   pgha_vip.held_by_leader:
+    - timeout: {{ pgha.vip.startup_timeout }}
     - require:
       - sls: pgha.vip.install
       - service: vip-manager is stopped, and its address with it

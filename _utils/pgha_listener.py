@@ -1,0 +1,135 @@
+"""
+Who listens at an address of this host, from the kernel's own tables.
+
+Any user may listen on a port above 1023 that is free, as those of Consul and Patroni are whenever these do not run: on
+a new host, and for a moment at each restart. What is meant for a service must not go to whoever was quicker.
+"""
+
+import contextlib
+import ipaddress
+import os
+import pwd
+import socket
+import sys
+import urllib.parse
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+LISTEN = "0A"
+
+
+def check(url, user, remedy):
+    """
+    See to it that the one who listens where a URL points to is a process of a certain user, on this host.
+
+    url
+        With an IP address of this host, and a port.
+    user
+        Name of the user.
+    remedy
+        What to do when nobody listens, the end of a sentence.
+
+    Returns nothing. Raises CommandExecutionError when nobody listens, when the listener is somebody else's (it names
+    user and process), and when the address is not this host's.
+
+    It is asked right before a request. In the clear one gap is left: the service ends, and another user's process binds
+    its port, within the millisecond between this look and the connection. With TLS there is none, as the certificate
+    is verified, and its key is readable for root and the service alone.
+    """
+    parts = urllib.parse.urlsplit(url)
+    place = f"{parts.hostname}:{parts.port}"
+    try:
+        address = ipaddress.ip_address(parts.hostname)
+    except ValueError:
+        raise CommandExecutionError(f"{parts.hostname} is no IP address: {user}'s service is asked on this host alone")
+    if not _own(address):
+        raise CommandExecutionError(f"{address} is no address of this host: {user}'s service is asked on it alone")
+    found = listeners(address, parts.port)
+    if not found:
+        raise CommandExecutionError(f"Nobody listens on {place} of this host: {remedy}")
+    foreign = [one for one in found if one["uid"] != _uid(user)]
+    if foreign:
+        raise CommandExecutionError(
+            f"On {place} of this host listens {' and '.join(map(_named, foreign))}, and not the user {user}, so"
+            " nothing was sent there: end that process, and restart the service that belongs there"
+        )
+
+
+def listeners(address, port):
+    """
+    Return the sockets that get a connection to an address of this host: a list of ``{"uid", "inode"}``, [] when there
+    are none.
+
+    address
+        An ``ipaddress`` object.
+    port
+        Number of the TCP port.
+    """
+    rows = [one for table in TABLES for one in _listening(table) if one["port"] == port]
+    # The kernel prefers a socket with the very address to one for all addresses, and there one of the same family (an
+    # IPv6 socket may get IPv4 as well). A user may put one of the others beside ours; it gets nothing.
+    anys = ["0.0.0.0", "::"] if address.version == 4 else ["::"]  # noqa: S104
+    for wanted in (address, *map(ipaddress.ip_address, anys)):
+        found = [{"uid": one["uid"], "inode": one["inode"]} for one in rows if one["address"] == wanted]
+        if found:
+            return found
+    return []
+
+
+def _listening(table):
+    """The rows of listening sockets in /proc/net/tcp or tcp6."""
+    try:
+        lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+    except FileNotFoundError:
+        # A kernel without IPv6.
+        return []
+    found = []
+    for line in lines:
+        fields = line.split()
+        if fields[3] != LISTEN:
+            continue
+        address, _, port = fields[1].partition(":")
+        found.append(
+            {"address": _address(address), "port": int(port, 16), "uid": int(fields[7]), "inode": int(fields[9])}
+        )
+    return found
+
+
+def _address(words):
+    """The address in a row: words of 32 bits in the byte order of the machine; IPv4 in IPv6 as IPv4."""
+    packed = b"".join(int(words[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(words), 8))
+    address = ipaddress.ip_address(packed)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _own(address):
+    """Whether an address is one of this host: only such a one can be bound."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
+def _uid(user):
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise CommandExecutionError(f"There is no user {user} on this host, so its service cannot listen") from None
+
+
+def _named(listener):
+    """A listener in words: its user, and the processes that have its socket."""
+    uid = listener["uid"]
+    with contextlib.suppress(KeyError):
+        uid = f"{uid} ({pwd.getpwuid(uid).pw_name})"
+    pids = []
+    for directory in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            if any(os.readlink(one) == f"socket:[{listener['inode']}]" for one in directory.iterdir()):
+                pids.append(directory.parent.name)
+    return f"uid {uid}, process {' '.join(pids) or 'unknown'}"
