@@ -10,7 +10,7 @@ A token travels in the header ``X-Consul-Token`` only: never in a URL, a log lin
 
 import re
 
-import pgha_files
+import pgha_diff
 import pgha_tls
 import requests
 from salt.exceptions import CommandExecutionError
@@ -145,4 +145,4 @@ def _without_secrets(text, token, payload):
     """Consul may quote what it was sent; hide what was secret in it."""
     sent = payload if isinstance(payload, dict) else {}
     secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]
-    return pgha_files.mask(text, secrets)
+    return pgha_diff.mask(text, secrets)

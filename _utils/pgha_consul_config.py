@@ -12,6 +12,7 @@ import re
 import pgha_consul
 import pgha_inventory
 import pgha_tls
+import pgha_vip
 
 # What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
 # the part that is the same from 1.8 to 1.22.
@@ -76,12 +77,13 @@ def config(settings, secrets):
         result["autopilot"] = {"min_quorum": len(servers)}
         result["bootstrap_expect"] = len(servers)
         result["performance"] = {"raft_multiplier": consul["raft_multiplier"]}
+        result["ports"] = _closed(consul)
         result["primary_datacenter"] = settings["datacenter"]["name"]
         result.update(_ui(consul))
     else:
         result["acl"]["tokens"] = {"agent": secrets["agent"]["secret"]}
     if pgha_tls.enabled(settings):
-        result.update(_tls(consul))
+        result = pgha_inventory.merge(result, _tls(consul))
     return pgha_inventory.merge(result, consul.get("config"))
 
 
@@ -135,10 +137,11 @@ def policies(settings):
                 + [("agent", node, "read") for node in nodes]
             ),
         }
-        result[f"vip-{name}"] = {
-            "description": f"Reads who leads the database cluster {name}",
-            "rules": _rules([("key", f"{prefix}leader", "read")]),
-        }
+        if pgha_vip.asks_consul(cluster["vip_settings"]):
+            result[f"vip-{name}"] = {
+                "description": f"Reads who leads the database cluster {name}",
+                "rules": _rules([("key", f"{prefix}leader", "read")]),
+            }
     if not _node_identities(settings):
         for node in _nodes(settings):
             result[f"agent-{node}"] = {
@@ -152,7 +155,8 @@ def tokens(settings):
     """
     Return what each token of a datacenter is linked to: ``{name: {"description", "policies", "node_identities"}}``.
 
-    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, ``vip-CLUSTER``.
+    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, and where vip-manager asks Consul
+    ``vip-CLUSTER``. No others are wanted: this is the list of what is registered, and waited for.
     """
     result = {}
     for node in _nodes(settings):
@@ -164,7 +168,10 @@ def tokens(settings):
             "node_identities": identity if by_identity else [],
         }
     for cluster in settings["clusters"]:
-        for use, text in (("patroni", "Patroni"), ("vip", "Virtual IP")):
+        uses = {"patroni": "Patroni"}
+        if pgha_vip.asks_consul(cluster["vip_settings"]):
+            uses["vip"] = "Virtual IP"
+        for use, text in uses.items():
             name = f"{use}-{cluster['name']}"
             result[name] = {
                 "description": f"{text} of the database cluster {cluster['name']}",
@@ -195,6 +202,11 @@ def _ui(consul):
     if _at_least(consul["version"], "1.9"):
         return {"ui_config": {"enabled": bool(consul["ui"])}}
     return {"ui": bool(consul["ui"])}
+
+
+def _closed(consul):
+    """Ports that a server opens by itself and nothing here uses: other datacenters, and the proxies of a mesh."""
+    return {"serf_wan": -1, **({"grpc_tls": -1} if _at_least(consul["version"], "1.14") else {})}
 
 
 def _tls(consul):

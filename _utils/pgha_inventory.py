@@ -52,9 +52,9 @@ def settings(pgha, defaults, minion_id):
     minion_id
         The host.
 
-    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (name, hosts, vip,
-    namespace; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections of the defaults
-    with everything merged and filled in.
+    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (as
+    :py:func:`clusters_of` has it; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections
+    of the defaults with everything merged and filled in.
     """
     found = place(pgha, minion_id)
     if found is None:
@@ -99,17 +99,21 @@ def datacenter_of(pgha, cluster_name):
 
 
 def clusters_of(pgha, defaults, datacenter):
-    """Return the database clusters that keep their state in a datacenter: name, hosts, vip and namespace of each."""
+    """
+    Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace and vip_settings
+    (what decides how the virtual IP is moved) of each.
+    """
     result = []
     for name, cluster in _mapping(pgha.get("clusters")).items():
         if datacenter_of(pgha, name) == datacenter:
-            patroni = section("patroni", pgha, defaults, datacenter, name)
+            patroni, moved = (section(one, pgha, defaults, datacenter, name) for one in ("patroni", "vip"))
             result.append(
                 {
                     "name": name,
                     "hosts": hosts(cluster.get("hosts")),
                     "vip": vip(name, cluster.get("vip")),
                     "namespace": "/" + str(patroni["namespace"]).strip("/") + "/",
+                    "vip_settings": {key: moved[key] for key in ("manager", "version", "dcs_type")},
                 }
             )
     return result

@@ -28,6 +28,11 @@ def dcs_type(version, chosen=None):
     return chosen or ("consul" if int(str(version).split(".")[0]) < 5 else "patroni")
 
 
+def asks_consul(vip):
+    """Return whether vip-manager moves the virtual IP and asks Consul who leads, by the section ``vip`` of settings."""
+    return vip["manager"] == "vip-manager" and dcs_type(vip["version"], vip["dcs_type"]) == "consul"
+
+
 def trigger_key(namespace, scope):
     """Return the key of a cluster's leader in Consul; Consul's keys have no leading slash, Patroni's namespace has."""
     return "/".join(part for part in (str(namespace).strip("/"), scope, "leader") if part)

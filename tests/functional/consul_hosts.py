@@ -40,7 +40,10 @@ class Datacenter:
         hosts = [(f"dcs{number}", f"{net}.{10 + number}") for number in range(1, servers + 1)]
         self.inventory = [{"id": name, "name": name, "address": address} for name, address in hosts]
         self.database = {"id": "db1", "name": "db1", "address": f"{net}.21"}
-        self.clusters = [{"name": "test", "namespace": "/db/", "hosts": [self.database], "vip": None}]
+        moved = {"manager": "vip-manager", "version": "4.0.0", "dcs_type": None}
+        self.clusters = [
+            {"name": "test", "namespace": "/db/", "hosts": [self.database], "vip": None, "vip_settings": moved}
+        ]
         self.consul = {
             "version": version,
             "log_level": None,
