@@ -117,7 +117,8 @@ def members():
 def raft_peers():
     """
     Return the servers in the raft configuration: ``address`` (of the host), ``raft_address`` (with its port), and with
-    the management token ``name``, ``voter`` and ``leader`` of each. On a server of Consul only.
+    the management token ``name`` (None until this server has heard of it), ``voter`` and ``leader`` of each. On a
+    server of Consul only.
 
     Before there are ACLs, and without a leader, the list comes from ``/v1/status/peers``, which needs no token, answers
     at once (a server without a leader thinks for 7 s about a token) and tells addresses alone.
@@ -132,7 +133,7 @@ def raft_peers():
         answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403,))
         if answer["status"] == 200:
             return [
-                {**_peer(one["Address"]), "name": one["Node"], "voter": one["Voter"], "leader": one["Leader"]}
+                {**_peer(one["Address"]), "name": _known(one["Node"]), "voter": one["Voter"], "leader": one["Leader"]}
                 for one in answer["body"]["Servers"]
             ]
     return [_peer(one) for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
@@ -281,6 +282,10 @@ def _settings():
 
 def _api(method, path, **kwargs):
     return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
+
+
+def _known(node):
+    return None if node == "(unknown)" else node
 
 
 def _peer(address):
