@@ -2,10 +2,12 @@
 What is in Consul and in no inventory: servers in raft, and tokens that give rights. Pure functions.
 
 Nothing of it is taken away by the formula, since a person may have made it; it is named, with what takes it away. Names
-and descriptions were written by whoever made these things, so no more of them is shown than fits a line.
+and descriptions were written by whoever made these things, so no more of them is shown than fits a line, and nothing of
+them is more than one word of a command that a person may copy.
 """
 
 import re
+import shlex
 
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 # What a token may have beside its description: who has a token of these has rights.
@@ -69,18 +71,19 @@ def token_sentence(token):
     power = ", which may do everything," if token.get("management") else ""
     return (
         f"the token {accessor} \"{_word(token.get('description'))}\"{power} is none of the inventory's in the master's"
-        f" store; unless you know whose it is, on a server: consul acl token delete -id {accessor}"
+        f" store; unless you know whose it is, on a server: consul acl token delete -id {shlex.quote(accessor)}"
     )
 
 
 def server_sentence(peer):
     """Return what is to be said of one of :py:func:`foreign_servers`, with the way out."""
     name, address = _word(peer.get("name") or "a server"), _word(peer.get("address"))
+    raft_address = shlex.quote(_word(peer.get("raft_address") or peer.get("address")))
     return (
         f"{name} ({address}) is a server in raft and not in the inventory: it has all tokens. A new server belongs into"
         " the pillar; for one that was taken out, or that nobody knows, stop Consul there, then on a server: consul"
-        f" operator raft remove-peer -address={_word(peer.get('raft_address') or address)}"
-        + (f" and consul force-leave -prune {name}" if peer.get("name") else "")
+        f" operator raft remove-peer -address={raft_address}"
+        + (f" and consul force-leave -prune {shlex.quote(name)}" if peer.get("name") else "")
     )
 
 

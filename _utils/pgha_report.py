@@ -65,7 +65,7 @@ def _datacenter(name, hosts, told, faults):
     for member in health["members"]:
         if member["status"] != "alive":
             faults.append(f"Consul {name}: {member['name']} is {member['status']}")
-    foreign = health.get("foreign_servers") or []
+    foreign = [peer for peer in health.get("foreign_servers") or [] if isinstance(peer, dict)]
     faults += [f"Consul {name}: {pgha_consul_drift.server_sentence(peer)}" for peer in foreign]
     own = len(health.get("voters") or ()) - sum(bool(peer.get("voter")) for peer in foreign)
     if health.get("voters") is not None and own != len(hosts):

@@ -106,6 +106,17 @@ def test_a_server_that_nobody_knows_is_not_counted_among_the_voters(report):
     assert "consul operator raft remove-peer -address=192.0.2.12:8300" in state["faults"][0]
 
 
+def test_what_others_wrote_is_no_command_and_no_escape_sequence(report):
+    peer = {**EVIL, "name": "db2; reboot\x1b[2J"}
+    token = {"accessor": "$(reboot)", "description": 'x" \n' + "y" * 200, "management": False}
+    state = report.summary(PLAN, told(dcs1=server(tokens=[token], voters=["a", "b", "c", "d"], foreign_servers=[peer])))
+    server_fault, token_fault = state["faults"]
+    assert "force-leave -prune 'db2; reboot?[2J'" in server_fault
+    assert token_fault.endswith("consul acl token delete -id '$(reboot)'")
+    assert all(fault.isprintable() for fault in state["faults"])
+    assert "y" * 80 not in token_fault
+
+
 def test_progress_follows_stages_and_knows_the_end(report):
     jobs = {}
     new = {"tag": "salt/job/1/new", "data": {"fun": "state.sls", "arg": [["pgha.dcs"]], "minions": ["dcs1", "dcs2"]}}
