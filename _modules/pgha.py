@@ -138,9 +138,9 @@ def status():
     Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
 
     Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service) and ``tls`` (its certificate; None
-    without TLS); on a server of Consul ``consul`` (members, leader, voters); on a database host ``members`` (Patroni's
-    list, None while Patroni does not answer), ``paused`` (Patroni was told to let the cluster alone), ``vip`` (the
-    address) and ``holds_vip``.
+    without TLS); on a server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a
+    leader); on a database host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni
+    was told to let the cluster alone), ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -152,7 +152,14 @@ def status():
     told = {"role": host["role"], "name": host["name"], "pending": _or_none("pgha_restart.pending")}
     told["tls"] = __salt__["pgha_tls.status"]()
     if host["role"] == "dcs":
-        return {**told, "consul": _or_none("pgha_consul.health")}
+        consul = _or_none("pgha_consul.health")
+        # Without a leader a server thinks for seconds about each question on tokens.
+        leads = bool(consul and consul.get("leader"))
+        return {
+            **told,
+            "consul": consul,
+            "foreign_tokens": _or_none("pgha_consul_acl.foreign_tokens") if leads else None,
+        }
     told["members"] = _or_none("pgha_patroni.cluster")
     told["paused"] = bool((__salt__["pgha_patroni.member"]() or {}).get("pause"))
     told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None

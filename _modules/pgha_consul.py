@@ -5,9 +5,11 @@ Every function asks the agent of the same host. Tokens come from the secrets of 
 argument of a job, and none is in a result.
 """
 
+import functools
 import os
 import re
 
+import pgha_consul_drift
 from salt.exceptions import CommandExecutionError
 
 BINARY = "/usr/bin/consul"
@@ -115,8 +117,9 @@ def members():
 
 def raft_peers():
     """
-    Return the servers in the raft configuration: ``address``, and with the management token ``name``, ``voter`` and
-    ``leader`` of each. On a server of Consul only.
+    Return the servers in the raft configuration: ``address`` (of the host), ``raft_address`` (with its port), and with
+    the management token ``name`` (None until this server has heard of it), ``voter`` and ``leader`` of each. On a
+    server of Consul only.
 
     Before there are ACLs, and without a leader, the list comes from ``/v1/status/peers``, which needs no token, answers
     at once (a server without a leader thinks for 7 s about a token) and tells addresses alone.
@@ -131,10 +134,10 @@ def raft_peers():
         answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403, 404))
         if answer["status"] == 200:
             return [
-                {"name": one["Node"], "address": _host(one["Address"]), "voter": one["Voter"], "leader": one["Leader"]}
+                {**_peer(one["Address"]), "name": _known(one["Node"]), "voter": one["Voter"], "leader": one["Leader"]}
                 for one in answer["body"]["Servers"]
             ]
-    return [{"address": _host(one)} for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
+    return [_peer(one) for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
 
 
 def autopilot():
@@ -163,7 +166,8 @@ def health():
     Return a summary of Consul as this host sees it, for a status report; what cannot be found out is in ``errors``.
 
     The keys: ``version`` (installed), ``leader`` (name of the server), ``members``, ``restart_pending``, ``errors``,
-    and on a server ``voters`` (names) and ``autopilot``.
+    and on a server ``voters`` (names), ``foreign_servers`` (those in raft that are not in the inventory, as
+    :py:func:`raft_peers` has them) and ``autopilot``.
 
     CLI Example:
 
@@ -171,10 +175,17 @@ def health():
 
         salt 'test-dcs1' pgha_consul.health
     """
-    result = {"errors": []}
+    result, peers = {"errors": []}, []
+
+    def voters():
+        peers.extend(raft_peers())
+        return [one["name"] for one in peers if one.get("voter")]
+
     asked = {"version": version, "leader": leader, "members": members, "restart_pending": restart_pending}
     if _settings()["role"] == "dcs":
-        asked.update(voters=lambda: [one["name"] for one in raft_peers() if one.get("voter")], autopilot=autopilot)
+        servers = _settings()["datacenter"]["servers"]
+        foreign = functools.partial(pgha_consul_drift.foreign_servers, peers, servers)
+        asked.update(voters=voters, foreign_servers=foreign, autopilot=autopilot)
     for name, function in asked.items():
         try:
             result[name] = function()
@@ -305,6 +316,14 @@ def _settings():
 
 def _api(method, path, **kwargs):
     return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
+
+
+def _known(node):
+    return None if node == "(unknown)" else node
+
+
+def _peer(address):
+    return {"address": _host(address), "raft_address": address}
 
 
 def _host(address):

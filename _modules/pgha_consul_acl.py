@@ -9,10 +9,11 @@ import json
 import re
 import time
 
+import pgha_consul_drift
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
-GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
+ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 # Seconds that a refused bootstrap gets to be our own one, not yet seen by this server; and that the preset token gets.
 REFUSED_PATIENCE = 15
 PRESET_PATIENCE = 20
@@ -116,7 +117,8 @@ def bootstrap(timeout=None):
 def differences():
     """
     Return how the policies and tokens in Consul differ from what the inventory wants, without secrets:
-    ``{"policy NAME": {"old": …, "new": …}, "token NAME": {…}}``. What the inventory does not name is left alone.
+    ``{"policy NAME": {"old": …, "new": …}, "token NAME": {…}}``. What the inventory does not name is left alone, but
+    for the rights of ``anonymous token``: whoever asks without a token has them, so it has none.
 
     CLI Example:
 
@@ -151,6 +153,30 @@ def apply():
                 ) from None
             raise
     return {title: {"old": old, "new": new} for title, (old, new, _) in plan.items()}
+
+
+def foreign_tokens():
+    """
+    Return the tokens that are not the inventory's in the master's store and yet may do everything, or are described as
+    ours: ``[{"accessor", "description", "management"}]``. They are for a person to judge and never deleted by us.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul_acl.foreign_tokens
+    """
+    settings, stored = _settings(), __salt__["pgha.secrets"]()["tokens"]
+    own = {stored[name]["accessor"] for name in __utils__["pgha_consul_config.tokens"](settings) if name in stored}
+    # Consul chose the accessor id of the management token.
+    own.add((_self(_secret("management")) or {}).get("AccessorID"))
+    ours, powerful = __utils__["pgha_consul_config.policies"](settings), {pgha_consul_drift.GLOBAL_MANAGEMENT}
+    for policy in _api("GET", "/v1/acl/policies")["body"] or []:
+        if policy["Name"] not in ours and policy["ID"] not in powerful:
+            rules = _api("GET", f"/v1/acl/policy/{policy['ID']}")["body"]["Rules"]
+            powerful |= {policy["ID"]} if pgha_consul_drift.writes_acl(rules) else set()
+    listed, roles = (_api("GET", f"/v1/acl/{kind}")["body"] or [] for kind in ("tokens", "roles"))
+    return pgha_consul_drift.foreign_tokens(listed, roles, powerful, own)
 
 
 def agent_token_known():
@@ -252,8 +278,8 @@ def _adopt(foreign):
     payload = {
         "AccessorID": token["accessor"],
         "SecretID": token["secret"],
-        "Description": "Management token of the formula",
-        "Policies": [{"ID": GLOBAL_MANAGEMENT}],
+        "Description": pgha_consul_drift.MANAGEMENT_DESCRIPTION,
+        "Policies": [{"ID": pgha_consul_drift.GLOBAL_MANAGEMENT}],
     }
     _api("PUT", "/v1/acl/token", token=foreign["SecretID"], payload=payload)
     if _self(token["secret"], stale=False) is not None:
@@ -263,7 +289,7 @@ def _adopt(foreign):
 def _plan():
     """What to write, policies first: ``{title: (old, new, {"path", "payload"})}``."""
     settings = _settings()
-    result = {}
+    result = _anonymous_write()
     known = {one["Name"]: one["ID"] for one in _api("GET", "/v1/acl/policies")["body"] or []}
     for name, new in __utils__["pgha_consul_config.policies"](settings).items():
         payload = {"Name": name, "Description": new["description"], "Rules": new["rules"]}
@@ -281,6 +307,18 @@ def _plan():
         if write:
             result[f"token {name}"] = write
     return result
+
+
+def _anonymous_write():
+    """Consul itself makes the token of those who show none; on a server that has not yet, there is nothing to write."""
+    path = f"/v1/acl/token/{ANONYMOUS}"
+    answer = _api("GET", path, allow=(403, 404))
+    rights = pgha_consul_drift.rights(answer["body"]) if answer["status"] == 200 else {}
+    if not rights:
+        return {}
+    # What is not in the payload is taken away.
+    payload = {"AccessorID": ANONYMOUS, "Description": answer["body"].get("Description") or ""}
+    return {"anonymous token": (rights, {}, {"path": path, "payload": payload})}
 
 
 def _token_write(name, new):

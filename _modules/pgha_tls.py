@@ -69,11 +69,11 @@ def speaks():
 
 def certificate(service="consul"):
     """
-    Return what the certificate on the disk is: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
+    Return what a certificate on the disk is: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
     and ``due`` (less than a third of its time is left). None when there is none.
 
     service
-        ``consul`` or ``postgres``: the files of both hold the same.
+        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
 
     CLI Example:
 
@@ -144,8 +144,8 @@ def outdated(service):
 
 def status():
     """
-    Tell how the certificate of this host is, for a status report: ``until``, ``days`` left, ``due``, ``names``, and in
-    ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
+    Tell how the certificates of this host are, for a status report: ``until``, ``days`` left and ``due`` of the one
+    that ends first, and in ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
 
     CLI Example:
 
@@ -155,8 +155,11 @@ def status():
     """
     if not authorities():
         return None
-    told = certificate() or {"until": None, "days": None, "due": True}
     services = ("consul",) if _settings()["role"] == "dcs" else ("consul", "postgres")
+    certificates = [certificate(service) for service in services]
+    told = {"until": None, "days": None, "due": True}
+    if all(certificates):
+        told = min(certificates, key=lambda one: one["until"])
     late = []
     for service in services:
         # Who does not answer is told of elsewhere in the report.

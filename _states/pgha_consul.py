@@ -9,6 +9,7 @@ import functools
 import json
 from pathlib import Path
 
+import pgha_consul_drift
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -72,8 +73,11 @@ def configured(ret):
 @_state
 def quorum_formed(ret):
     """
-    The servers of the inventory are all in the raft configuration, they have a leader, and (as soon as there is a token
-    to ask that) all of them vote.
+    The servers of the inventory and no others are in the raft configuration, they have a leader, and (as soon as there
+    is a token to ask that) all of them vote.
+
+    For a server that is missing it waits. One that is not in the inventory is an error at once: whoever is a server has
+    all tokens, so nothing more is given to it.
 
     name
         A sentence.
@@ -82,15 +86,20 @@ def quorum_formed(ret):
     wanted = {one["address"] for one in settings["datacenter"]["servers"]}
 
     def formed():
-        peers = {one["address"] for one in __salt__["pgha_consul.raft_peers"]() if one.get("voter", True)}
-        missing = wanted - peers
+        peers = __salt__["pgha_consul.raft_peers"]()
+        foreign = pgha_consul_drift.foreign_servers(peers, settings["datacenter"]["servers"])
+        if foreign:
+            return {"foreign": foreign}
+        missing = wanted - {one["address"] for one in peers if one.get("voter", True)}
         if missing:
             raise CommandExecutionError(f"not among the voting servers: {', '.join(sorted(missing))}")
-        return __salt__["pgha_consul.leader"]()
+        return {"leader": leader} if (leader := __salt__["pgha_consul.leader"]()) else None
 
-    leader = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them")
-    if leader:
-        _add(ret, f"{len(wanted)} servers, led by {leader}.")
+    found = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them") or {}
+    if "foreign" in found:
+        raise CommandExecutionError("; ".join(map(pgha_consul_drift.server_sentence, found["foreign"])))
+    if "leader" in found:
+        _add(ret, f"{len(wanted)} servers, led by {found['leader']}.")
 
 
 @_state
@@ -118,7 +127,8 @@ def acl_bootstrapped(ret):
 @_state
 def policies_and_tokens(ret):
     """
-    The policies and tokens of the datacenter are registered as the inventory wants them; others are left alone.
+    The policies and tokens of the datacenter are registered as the inventory wants them, and the anonymous token has no
+    rights. Others are left alone; those that may do everything, or look like ours, are named.
 
     The first server of the inventory does it; on the others there is nothing to do.
 
@@ -139,6 +149,10 @@ def policies_and_tokens(ret):
         _add(ret, ", ".join(ret["changes"]) + (" would be written." if __opts__["test"] else " written."))
     else:
         _add(ret, "They are as they should be.")
+    if "anonymous token" in ret["changes"]:
+        _add(ret, f"Anybody had its rights; they {'would be' if __opts__['test'] else 'were'} taken away.")
+    for token in __salt__["pgha_consul_acl.foreign_tokens"]():
+        _add(ret, f"WARNING: {pgha_consul_drift.token_sentence(token)}.")
 
 
 @_state
@@ -151,7 +165,8 @@ def tokens_visible(ret):
     name
         A sentence.
     """
-    names = sorted(__salt__["pgha.secrets"]()["tokens"])
+    # Those that are registered, which may be fewer than the store holds: it may have those of a host that is gone.
+    names = sorted(__utils__["pgha_consul_config.tokens"](__salt__["pgha.settings"]()))
 
     def visible():
         unknown = [name for name in names if not __salt__["pgha_consul_acl.token_works"](name)]

@@ -21,9 +21,8 @@ def configured(name=CONFIG):
     """
     try:
         settings = __salt__["pgha.settings"]()
-        wanted = settings["vip"]
         secret = None
-        if __utils__["pgha_vip.dcs_type"](wanted["version"], wanted["dcs_type"]) == "consul":
+        if __utils__["pgha_vip_manager.asks_consul"](settings["vip"]):
             secret = __salt__["pgha.secrets"]()["vip"]["secret"]
         mapping = __utils__["pgha_vip.config"](settings, __salt__["pgha_vip.interface"](), secret)
         ret = __utils__["pgha_files.manage"](

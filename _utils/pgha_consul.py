@@ -11,7 +11,7 @@ to the agent of this host alone, and only to a process of Consul's user.
 
 import re
 
-import pgha_files
+import pgha_diff
 import pgha_http
 import pgha_tls
 from salt.exceptions import CommandExecutionError
@@ -142,4 +142,4 @@ def _without_secrets(text, token, payload):
     """Consul may quote what it was sent; hide what was secret in it."""
     sent = payload if isinstance(payload, dict) else {}
     secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]
-    return pgha_files.mask(text, secrets)
+    return pgha_diff.mask(text, secrets)

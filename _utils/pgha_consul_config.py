@@ -12,7 +12,7 @@ import re
 import pgha_consul
 import pgha_inventory
 import pgha_tls
-import pgha_vip
+import pgha_vip_manager
 
 # What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
 # the part that is the same from 1.8 to 1.22.
@@ -75,12 +75,13 @@ def config(settings, secrets):
         result["autopilot"] = {"min_quorum": len(servers)}
         result["bootstrap_expect"] = len(servers)
         result["performance"] = {"raft_multiplier": consul["raft_multiplier"]}
+        result["ports"] = _closed(consul)
         result["primary_datacenter"] = settings["datacenter"]["name"]
         result.update(_ui(consul))
     else:
         result["acl"]["tokens"] = {"agent": secrets["agent"]["secret"]}
     if pgha_tls.enabled(settings):
-        result.update(_tls(consul))
+        result = pgha_inventory.merge(result, _tls(consul))
     return pgha_inventory.merge(result, consul.get("config"))
 
 
@@ -134,7 +135,7 @@ def policies(settings):
                 + [("agent", node, "read") for node in nodes]
             ),
         }
-        if pgha_vip.asks_consul(cluster["vip_settings"]):
+        if pgha_vip_manager.asks_consul(cluster["vip_settings"]):
             result[f"vip-{name}"] = {
                 "description": f"Reads who leads the database cluster {name}",
                 "rules": _rules([("key", f"{prefix}leader", "read")]),
@@ -166,7 +167,7 @@ def tokens(settings):
         }
     for cluster in settings["clusters"]:
         uses = {"patroni": "Patroni"}
-        if pgha_vip.asks_consul(cluster["vip_settings"]):
+        if pgha_vip_manager.asks_consul(cluster["vip_settings"]):
             uses["vip"] = "Virtual IP"
         for use, text in uses.items():
             name = f"{use}-{cluster['name']}"
@@ -199,6 +200,11 @@ def _ui(consul):
     if _at_least(consul["version"], "1.9"):
         return {"ui_config": {"enabled": bool(consul["ui"])}}
     return {"ui": bool(consul["ui"])}
+
+
+def _closed(consul):
+    """Ports that a server opens by itself and nothing here uses: other datacenters, and the proxies of a mesh."""
+    return {"serf_wan": -1, **({"grpc_tls": -1} if _at_least(consul["version"], "1.14") else {})}
 
 
 def _tls(consul):

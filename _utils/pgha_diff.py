@@ -1,13 +1,33 @@
-"""What two texts differ in, with no secret in it."""
+"""
+What a change of a file is shown as, without a secret in it.
+
+Of the new text we know the secrets. Of the old one nobody knows anything: it may be a person's, with passwords under
+names that no list has. So of a file of settings (JSON, YAML) it is shown which keys come, go and change; an old value
+is shown only in place of a new one of ours that is plain, and when it is short and looks like no secret itself.
+"""
 
 import difflib
+import json
 import re
 
+import yaml
+
 MASK = "**********"
-# What only a secret follows, and what only a secret looks like: in the text that a file had before there may be secrets
-# that nobody knows any more, such as one that a person put there, or one that has been replaced.
-NAMED = re.compile(r"""(?i)([\w-]*(?:password|passphrase|secret|token|encrypt)["']?\s*[:=]\s*)[^\s{\[].*""")
-TOKEN = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+LONGEST_OLD = 64
+# What only a secret is called, and what only a secret, or a text with one in it, looks like.
+_NAMED = re.compile(
+    r"(?i).*(pass|passwd|password|passphrase|pwd|secret|tokens?|encrypt|credentials?|(api|private)_?key)"
+)
+_LOOKS = re.compile(
+    r"""(?ix)
+    [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}                       # a token of Consul
+    | ://[^/\s]*@                                                   # a URL with somebody's name
+    | (pass|pwd|secret|token|credential)[\w-]*["']?\s*[=:]          # as in pg_hba, in a connection string
+    | -----BEGIN
+    """
+)
+# Letters and digits that somebody has drawn. A long name looks like it too, so this is asked of old texts alone.
+_DRAWN = re.compile(r"(?i)(?=[a-z+_-]*[0-9])(?=[0-9+_-]*[a-z])[a-z0-9+_-]{20,}")
 
 
 def mask(text, secrets):
@@ -19,30 +39,117 @@ def mask(text, secrets):
 
 def diff(old, new, secrets=()):
     """
-    Return how two texts differ, in the unified form, with no secret in it.
+    Return how two texts differ, with no secret in it.
 
     old
         None when there was none.
     new
         The text that ``secrets`` (strings) are in.
 
-    Of a line that begins like one that has a secret now, of one whose key says that its value is a secret, and of what
-    looks like a token of Consul, nothing is shown either: the old text may have another secret. A file that has nothing
-    but secrets is not shown at all.
+    A line a key for JSON and YAML; for another text that may hold secrets the new lines alone, the secrets masked; else
+    the unified form.
     """
-    lines, heads = new.splitlines(), set()
-    for line in lines:
-        found = [line.index(secret) for secret in filter(None, secrets) if secret in line]
-        heads |= {line[: min(found)]} if found else set()
-    if heads and all(line.startswith(tuple(heads)) for line in lines):
-        return "the secret in it, which is not shown"
-    shown = difflib.unified_diff((old or "").splitlines(), lines, "old", "new", lineterm="", n=1)
-    return "\n".join(_private(line, heads, secrets) for line in shown) or "the file is made, empty"
+    settings = _settings(new)
+    if settings is not None:
+        return _of_settings(old, settings, secrets)
+    shown = difflib.unified_diff((old or "").splitlines(), new.splitlines(), "old", "new", lineterm="", n=1)
+    if not any(filter(None, secrets)):
+        return "\n".join(shown) or "the file is made, empty"
+    lines = [mask(line, secrets) if line.startswith("+") else f"-{MASK}" for line in list(shown)[2:] if line[0] in "+-"]
+    return "\n".join(lines) or "its lines end otherwise"
 
 
-def _private(line, heads, secrets):
-    """A line of a diff without what is, or may be, a secret. Its first character says whose it is."""
-    mark, text = line[:1], line[1:]
-    head = max((head for head in heads if text.startswith(head)), key=len, default=None)
-    text = mask(text, secrets) if head is None else head + MASK
-    return mark + TOKEN.sub(MASK, NAMED.sub(rf"\g<1>{MASK}", text))
+def changes(name, old, new):
+    """
+    Return how a setting changes, as the changes of a state have it: ``{"old", "new"}``, by the same rules as
+    :py:func:`diff`. Of an old list those items are shown that stay.
+
+    name
+        The dotted name of the setting.
+    """
+    path = name.split(".")
+    if isinstance(new, list):
+        now = [MASK if _new(path, item, ()) == MASK else item for item in new]
+        was = [item if item in now else MASK for item in old] if isinstance(old, list) else MASK
+    else:
+        now = MASK if _new(path, new, ()) == MASK else new
+        was = MASK if MASK in (now, _old(path, old, new)) else old
+    return {"old": None if old is None else was, "new": now}
+
+
+def _of_settings(old, new, secrets):
+    before, after = {} if old is None else _settings(old), dict(_flat(new))
+    lines = []
+    if before is None:
+        lines.append(f"the old text is of another form: {MASK}")
+    before = dict(_flat(before or {}))
+    for path in sorted(before.keys() | after.keys()):
+        name = _name(path)
+        if path not in before:
+            lines.append(f"+ {name}: {_new(path, after[path], secrets)}")
+        elif path not in after:
+            lines.append(f"- {name}")
+        elif isinstance(before[path], list) and isinstance(after[path], list):
+            lines += _of_lists(path, before[path], after[path], secrets)
+        elif not _same(before[path], after[path]):
+            now = _new(path, after[path], secrets)
+            was = MASK if now == MASK else _old(path, before[path], after[path])
+            lines.append(f"{name}: {was} -> {now}")
+    return "\n".join(lines) or "the same settings, written otherwise"
+
+
+def _of_lists(path, before, after, secrets):
+    name = _name(path)
+    lines = [f"+ {name}: {_new(path, item, secrets)}" for item in after if item not in before]
+    gone = sum(item not in after for item in before)
+    if gone:
+        lines.append(f"- {name}: {gone} of {len(before)}, {MASK}")
+    return lines or ([f"{name}: in another order"] if before != after else [])
+
+
+def _settings(text):
+    for read, error in ((json.loads, ValueError), (yaml.safe_load, yaml.YAMLError)):
+        try:
+            found = read(text)
+        except (error, RecursionError):
+            continue
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _flat(tree, path=()):
+    """Yield (path, value) of each leaf; a list is one, and so is an empty mapping."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, (*path, str(key)))
+        else:
+            yield (*path, str(key)), value
+
+
+def _same(one, other):
+    return (type(one), one) == (type(other), other)
+
+
+def _name(path):
+    return ".".join(part if _harmless_old(part) else MASK for part in path)
+
+
+def _new(path, value, secrets):
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool) or value is None:
+        return text
+    known = any(secret in text for secret in filter(None, secrets))
+    return MASK if known or any(map(_NAMED.fullmatch, path)) or not _harmless(text) else text
+
+
+def _old(path, value, new):
+    plain = isinstance(value, (str, int, float, type(None))) and isinstance(new, (str, int, float, type(None)))
+    return _new(path, value, ()) if plain and _harmless_old(str(value)) else MASK
+
+
+def _harmless_old(text):
+    return len(text) <= LONGEST_OLD and _harmless(text) and not _DRAWN.search(text)
+
+
+def _harmless(text):
+    return text.isprintable() and not _LOOKS.search(text)

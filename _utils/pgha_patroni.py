@@ -8,6 +8,7 @@ import copy
 import json
 
 import pgha_consul
+import pgha_diff
 import pgha_inventory
 import pgha_tls
 import yaml
@@ -33,6 +34,9 @@ def pg_hba(settings):
     Return the lines of pg_hba.conf: the user's first, then the local superuser, replication and rewind from the members
     of the cluster alone, everybody else from the clients' networks; all with scram-sha-256.
 
+    The superuser comes through the network only from networks that are named for him. Not from loopback either: neither
+    the formula nor Patroni needs it, who is postgres on the host has the socket, and anybody there can try passwords.
+
     settings
         The resolved settings. The virtual IP counts as a member's address for the rewind role: it is the source address
         when its own holder connects to it, as the check of the virtual IP does.
@@ -49,7 +53,9 @@ def pg_hba(settings):
     if cluster.get("vip"):
         members.append(cluster["vip"]["address"])
     lines += [f"{host} postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
-    lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"])]
+    superuser = ROLES["superuser"]
+    lines += [f"{host} all {superuser} {network} scram-sha-256" for network in postgres["superuser_networks"]]
+    lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"], superuser)]
     lines.append("host all all 127.0.0.1/32 scram-sha-256")
     lines += [f"{host} all all {network} scram-sha-256" for network in postgres["client_networks"]]
     return lines
@@ -208,7 +214,7 @@ def changes(patch, live, prefix=""):
         if isinstance(value, dict):
             result.update(changes(value, now or {}, f"{prefix}{key}."))
         else:
-            result[f"{prefix}{key}"] = {"old": now, "new": value}
+            result[f"{prefix}{key}"] = pgha_diff.changes(f"{prefix}{key}", now, value)
     return result
 
 

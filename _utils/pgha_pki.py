@@ -1,5 +1,6 @@
 """
-The public key infrastructure on the master: a small CA for each datacenter, and a certificate for each host of it.
+The public key infrastructure on the master: a small CA for each datacenter, and a certificate for each service of its
+hosts: ``consul``, and on a database host ``postgres`` (PostgreSQL and Patroni), so that neither can pose as the other.
 
 Like the other secrets: made on the master, stored before anything uses it, one file a datacenter (``tls-NAME.json``),
 0600 in the directory of the store. A host is served its own key and certificate, and the authorities; the key of an
@@ -17,6 +18,9 @@ import pgha_inventory
 import pgha_store
 import pgha_x509
 from salt.exceptions import CommandExecutionError
+
+# Who has a certificate of his own, by the role of a host.
+SERVICES = {"dcs": ("consul",), "db": ("consul", "postgres")}
 
 
 def missing(path, pgha, defaults, encrypted, force=False):
@@ -87,14 +91,26 @@ def rotate(path, pgha, defaults, datacenter, step):
         pgha_store.write(_file(path, datacenter), stored)
 
 
-def of_host(path, datacenter, name):
+def of_host(path, datacenter, name, role):
     """
-    Return ``{"ca", "host"}`` for one host: the authorities, and its own key and certificate, as PEM. None when nothing
-    is stored for it.
+    Return what one host gets, as PEM: ``ca`` with the authorities, and for each of its services key and certificate.
+    None when nothing is stored for it.
+
+    path, datacenter, name
+        Directory of the store, and where the host is in it.
+    role
+        ``dcs`` or ``db``.
     """
     stored = _read(path, datacenter)
     own = stored.get("hosts", {}).get(name)
-    return {"ca": bundle(stored), "host": own["key"].rstrip() + "\n" + own["certificate"]} if own else None
+    if not own:
+        return None
+    pairs = {service: _pair(own, service) for service in SERVICES[role]}
+    # A store that knew one certificate a host has no other until it is filled.
+    pems = {
+        service: (pair or own)["key"].rstrip() + "\n" + (pair or own)["certificate"] for service, pair in pairs.items()
+    }
+    return {"ca": bundle(stored), **pems}
 
 
 def authorities(path, datacenter):
@@ -110,26 +126,30 @@ def bundle(stored):
 
 def wanted_names(pgha, defaults, datacenter):
     """
-    Return the names that each host's certificate must have, by the name of the host.
+    Return the names that certificates must have: ``{host: {service: names}}``.
 
-    All: its name, its address, and loopback, where the formula asks it. A server of Consul:
-    ``server.DATACENTER.DOMAIN``, by which the others tell a server from an agent (an agent's has ``client``). A
-    database host: the virtual IP and its name, and ``tls:names``, as its clients ask for them.
+    A server of Consul: its name, its address, and ``server.DATACENTER.DOMAIN``, by which the others tell a server from
+    an agent. The agent of a database host has no name but ``client.DATACENTER.DOMAIN``: nobody asks it but on loopback,
+    and with a name of the host it could pose as its databases. These have name and address of the host, the virtual IP
+    and its name, and ``tls:names``, as their clients ask for them. All have loopback, where the formula asks them.
     """
     section = pgha_inventory.section
     domain = section("hosts", pgha, defaults, datacenter, None)["domain"]
     consul = section("consul", pgha, defaults, datacenter, None)["domain"]
     extra = [str(name) for name in section("tls", pgha, defaults, datacenter, None)["names"]]
 
-    def names(host, kind, *more):
+    def names(host, *more):
         full = [f"{name}.{domain}" for name in (host["name"], *more) if domain and not _is_address(name)]
-        return {host["name"], host["address"], f"{kind}.{datacenter}.{consul}", "localhost", "127.0.0.1", *more, *full}
+        return {host["name"], host["address"], *loopback, *more, *full}
 
+    loopback = ("localhost", "127.0.0.1")
+    server, client = (f"{kind}.{datacenter}.{consul}" for kind in ("server", "client"))
     servers = pgha_inventory.hosts(pgha["datacenters"][datacenter]["servers"])
-    found = {host["name"]: names(host, "server") for host in servers}
+    found = {host["name"]: {"consul": names(host) | {server}} for host in servers}
     for cluster in pgha_inventory.clusters_of(pgha, defaults, datacenter):
         vip = [cluster["vip"]["address"], cluster["vip"]["name"]] if cluster["vip"] else []
-        found.update({host["name"]: names(host, "client", *vip) | set(extra) for host in cluster["hosts"]})
+        for host in cluster["hosts"]:
+            found[host["name"]] = {"consul": {client, *loopback}, "postgres": names(host, *vip) | set(extra)}
     return found
 
 
@@ -165,10 +185,12 @@ def _issued(stored, datacenter, tls, wanted, force):
         made.append("authority")
     signer = stored["authorities"]["current"]
     hosts = stored.setdefault("hosts", {})
-    for name, names in wanted.items():
-        if force or not pgha_x509.serves(hosts.get(name), names, signer):
-            hosts[name] = pgha_x509.issue(name, names, signer, tls["days"])
-            made.append(name)
+    for name, services in wanted.items():
+        own = hosts.setdefault(name, {})
+        for service, names in services.items():
+            if force or not pgha_x509.serves(_pair(own, service), names, signer):
+                _put(own, service, pgha_x509.issue(name, names, signer, tls["days"]))
+                made.append(_title(name, service))
     return made
 
 
@@ -180,21 +202,45 @@ def _brought(stored, pgha, datacenter, tls, wanted, faults):
             ids.update({host["name"]: host["id"] for host in pgha_inventory.hosts(pgha["clusters"][name]["hosts"])})
     made = []
     hosts = stored.setdefault("hosts", {})
-    for name, names in wanted.items():
-        try:
-            ca, certificate, key = (
-                Path(str(tls[kind]).replace("{id}", ids[name]).replace("{name}", name)).read_text(encoding="utf-8")
-                for kind in ("ca", "certificate", "key")
-            )
-        except (OSError, ValueError) as error:
-            faults.append(f"{name}: {error}")
-            continue
-        wrong = pgha_x509.faults_of(name, ca, certificate, key, names)
-        faults += wrong
-        if not wrong and (stored.get("ca"), hosts.get(name)) != (ca, {"certificate": certificate, "key": key}):
-            stored["ca"], hosts[name] = ca, {"certificate": certificate, "key": key}
-            made.append(name)
+    for name, services in wanted.items():
+        for service, names in services.items():
+            words = {"{id}": ids[name], "{name}": name, "{service}": service}
+            try:
+                ca, certificate, key = (
+                    Path(_filled_in(tls[kind], words)).read_text(encoding="utf-8")
+                    for kind in ("ca", "certificate", "key")
+                )
+            except (OSError, ValueError) as error:
+                faults.append(f"{name}: {error}")
+                continue
+            wrong = pgha_x509.faults_of(name, ca, certificate, key, names)
+            faults += [fault for fault in wrong if fault not in faults]
+            own, pair = hosts.setdefault(name, {}), {"certificate": certificate, "key": key}
+            if not wrong and (stored.get("ca"), _pair(own, service)) != (ca, pair):
+                stored["ca"] = ca
+                _put(own, service, pair)
+                made.append(_title(name, service))
     return made
+
+
+def _filled_in(path, words):
+    for word, text in words.items():
+        path = str(path).replace(word, text)
+    return path
+
+
+def _pair(own, service):
+    """Key and certificate of a service of a host, None without; Consul's lie beside ``services``."""
+    found = own if service == "consul" else own.get("services", {}).get(service)
+    return {kind: found[kind] for kind in ("certificate", "key")} if found and "key" in found else None
+
+
+def _put(own, service, pair):
+    (own if service == "consul" else own.setdefault("services", {}).setdefault(service, {})).update(pair)
+
+
+def _title(name, service):
+    return name if service == "consul" else f"{name}/{service}"
 
 
 def _file(path, datacenter):

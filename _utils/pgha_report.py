@@ -4,6 +4,8 @@ What the clusters are doing, put together from what the hosts told, and as table
 Pure functions: the runner ``pgha.status`` asks the hosts.
 """
 
+import pgha_consul_drift
+
 LEADERS = ("leader", "standby_leader")
 
 
@@ -63,8 +65,14 @@ def _datacenter(name, hosts, told, faults):
     for member in health["members"]:
         if member["status"] != "alive":
             faults.append(f"Consul {name}: {member['name']} is {member['status']}")
-    if health.get("voters") is not None and len(health["voters"]) != len(hosts):
-        faults.append(f"Consul {name}: {len(health['voters'])} voters instead of {len(hosts)}")
+    foreign = [peer for peer in health.get("foreign_servers") or [] if isinstance(peer, dict)]
+    faults += [f"Consul {name}: {pgha_consul_drift.server_sentence(peer)}" for peer in foreign]
+    own = len(health.get("voters") or ()) - sum(bool(peer.get("voter")) for peer in foreign)
+    if health.get("voters") is not None and own != len(hosts):
+        faults.append(f"Consul {name}: {own} voters instead of {len(hosts)}")
+    tokens = [told[host].get("foreign_tokens") for host in hosts if isinstance(told.get(host), dict)]
+    for token in next((found for found in tokens if found is not None), []):
+        faults.append(f"Consul {name}: {pgha_consul_drift.token_sentence(token)}")
     return {"leader": health["leader"], "members": health["members"], "voters": health.get("voters")}
 
 

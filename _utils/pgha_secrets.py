@@ -15,7 +15,7 @@ import uuid
 import pgha_inventory
 import pgha_pki
 import pgha_store
-import pgha_vip
+import pgha_vip_manager
 from salt.exceptions import CommandExecutionError
 
 _SHAPES = {"datacenter": pgha_store.DATACENTER_SHAPE, "cluster": pgha_store.CLUSTER_SHAPE}
@@ -110,7 +110,7 @@ def of_minion(path, minion_id):
     if not all(own.values()):
         return None
     if index["tls"].get(host["datacenter"]):
-        own["tls"] = pgha_pki.of_host(path, host["datacenter"], host["name"])
+        own["tls"] = pgha_pki.of_host(path, host["datacenter"], host["name"], host["role"])
     return own
 
 
@@ -162,7 +162,7 @@ def _encrypted(path, datacenter, tls, index):
 def _tokens(pgha, defaults, datacenter, cluster):
     """The tokens of a cluster: vip-manager needs one where it asks Consul."""
     vip = pgha_inventory.section("vip", pgha, defaults, datacenter, cluster)
-    return ["patroni", "vip"] if pgha_vip.asks_consul(vip) else ["patroni"]
+    return ["patroni", "vip"] if pgha_vip_manager.asks_consul(vip) else ["patroni"]
 
 
 def _noted(index, wanted):

@@ -207,7 +207,8 @@ CLUSTER_SHAPE = {
     **dict.fromkeys(("patroni", "vip"), _TOKEN),
     **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
 }
-TLS_SHAPE = {"authorities": {"*": _PAIR}, "hosts": {"*": _PAIR}, "ca": _is_pem}
+_OWN = ({**_PAIR[0], "services": {"*": _PAIR}}, "key", "certificate")
+TLS_SHAPE = {"authorities": {"*": _PAIR}, "hosts": {"*": _OWN}, "ca": _is_pem}
 INDEX_SHAPE = {
     "hosts": {"*": (_HOST, *_HOST)},
     "clusters": {"*": ({"datacenter": _is_text, "tokens": _is_names}, "datacenter", "tokens")},

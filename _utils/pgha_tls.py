@@ -29,7 +29,7 @@ def files(settings, own, service):
     Return the files with certificates that a service reads: ``{path: {"content", "user", "group", "mode"}}``.
 
     own
-        The secret ``tls`` of the host: ``ca`` and ``host``.
+        The secret ``tls`` of the host: ``ca``, and key and certificate of each service.
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
     """
@@ -39,7 +39,7 @@ def files(settings, own, service):
         owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
     return {
         CA: {"content": own["ca"], "user": "root", "group": "root", "mode": "0644"},
-        pem(service): {"content": own["host"], **owner},
+        pem(service): {"content": own[service], **owner},
     }
 
 

@@ -8,15 +8,11 @@ touched.
 import difflib
 import ipaddress
 import re
-from collections import defaultdict
 
 import pgha_inventory
+import pgha_names
 import pgha_tls
 
-HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
-# Consul: datacenter names are lower case letters, digits, - and _.
-DATACENTER_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
-CLUSTER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 # Consul does not take a session TTL below 10 s and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
 SMALLEST_TTL = 20
 CHOICES = {
@@ -56,7 +52,9 @@ def faults(pgha, defaults):
         if owner not in datacenters and owner not in clusters:
             known = [*datacenters, *clusters]
             found.append(f"pgha:new_secrets: there is no cluster or datacenter {owner!r}{_guess(owner, known)}")
-    return found + _twice(datacenters, clusters)
+    found += pgha_names.twice(datacenters, clusters)
+    checked = {**pgha, "datacenters": datacenters, "clusters": clusters}
+    return found + pgha_names.meeting(checked, defaults) + pgha_names.posing(checked, defaults)
 
 
 def refusal(faults):
@@ -67,7 +65,7 @@ def refusal(faults):
 def _datacenter(name, entry, pgha, defaults, sections):
     path = f"pgha:datacenters:{name}"
     found = []
-    if not DATACENTER_NAME.match(str(name)):
+    if not pgha_names.is_datacenter(name):
         found.append(f"{path}: Consul takes lower case letters, digits, - and _ in the name of a datacenter")
     if not isinstance(entry, dict):
         return [*found, f"{path}: must be a mapping with servers"]
@@ -88,7 +86,7 @@ def _datacenter(name, entry, pgha, defaults, sections):
 def _cluster(name, entry, pgha, defaults, sections):
     path = f"pgha:clusters:{name}"
     found = []
-    if not CLUSTER_NAME.match(str(name)):
+    if not pgha_names.is_cluster(name):
         found.append(f"{path}: the name of a cluster (Patroni's scope) is made of letters, digits, - and _")
     if not isinstance(entry, dict):
         return [*found, f"{path}: must be a mapping with vip and hosts"]
@@ -117,7 +115,7 @@ def _vip(path, entry, settings, hosts, defaults):
     if isinstance(entry, dict):
         found = _section(path, {k: v for k, v in entry.items() if k not in ("address", "name")}, "vip", defaults)
         address = entry.get("address")
-        if entry.get("name") and not HOST_NAME.match(str(entry["name"])):
+        if entry.get("name") and not pgha_names.is_host(entry["name"]):
             found.append(f"{path}:name: {entry['name']!r} is no host name")
     else:
         found, address = [], entry
@@ -171,13 +169,14 @@ def _postgres(path, settings, pgha, defaults):
     known = {*defaults["distributions"], *(pgha.get("distributions") or {})}
     if settings["distribution"] not in known:
         found.append(f"{path}:distribution: {settings['distribution']!r} is none of {', '.join(sorted(known))}")
-    for network in _as_list(settings["client_networks"]):
-        if network in ("samenet", "samehost"):
-            continue
-        try:
-            ipaddress.ip_network(str(network))
-        except ValueError as error:
-            found.append(f"{path}:client_networks: {error}; write a network as 192.0.2.0/24, or samenet")
+    for key in ("client_networks", "superuser_networks"):
+        for network in _as_list(settings[key]):
+            if network in ("samenet", "samehost"):
+                continue
+            try:
+                ipaddress.ip_network(str(network))
+            except ValueError as error:
+                found.append(f"{path}:{key}: {error}; write a network as 192.0.2.0/24, or samenet")
     for key in ("data_dir", "socket_dir", "bin_dir"):
         if not str(settings.get(key) or "").startswith("/"):
             found.append(f"{path}:{key}: must be an absolute path, not {settings.get(key)!r}")
@@ -205,41 +204,9 @@ def _hosts(path, entries):
             given = entry.get("address") if isinstance(entry, dict) else entry
             found.append(f"{path}:{minion_id}: {given!r} is no IPv4 address")
         name = pgha_inventory.hosts({minion_id: entry})[0]["name"]
-        if not HOST_NAME.match(str(name)):
+        if not pgha_names.is_host(name):
             found.append(f"{path}:{minion_id}: {name!r} is no host name (letters, digits, -); set name")
     return found
-
-
-def _twice(datacenters, clusters):
-    """Faults of ids, names and addresses that stand more than once in the whole inventory."""
-    seen = {"minion id": defaultdict(list), "host name": defaultdict(list), "address": defaultdict(list)}
-    groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
-    groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
-    for path, entry, key in groups:
-        entries = entry.get(key) if isinstance(entry, dict) else None
-        for host in pgha_inventory.hosts(entries if isinstance(entries, dict) else {}):
-            place = f"{path}:{host['id']}"
-            seen["minion id"][host["id"]].append(place)
-            seen["host name"][host["name"].lower()].append(place)
-            seen["address"][host["address"]].append(place)
-    for name, entry in clusters.items():
-        vip = _parsed_vip(name, entry)
-        if vip:
-            seen["host name"][vip["name"].lower()].append(f"clusters:{name}:vip")
-            seen["address"][vip["address"]].append(f"clusters:{name}:vip")
-    return [
-        f"pgha: the {kind} {value} stands in {' and in '.join(places)}; each may stand only once"
-        for kind, values in seen.items()
-        for value, places in values.items()
-        if len(places) > 1
-    ]
-
-
-def _parsed_vip(name, entry):
-    try:
-        return pgha_inventory.vip(name, entry.get("vip")) if isinstance(entry, dict) else None
-    except ValueError:
-        return None
 
 
 def _sections(path, holder, sections, defaults):

@@ -8,30 +8,9 @@ import pgha_consul
 import pgha_consul_config
 import pgha_patroni
 import yaml
+from pgha_vip_manager import dcs_type
 
 HEADER = "# Written by Salt (pgha); changes here are lost. The file may hold a token: only root reads it.\n"
-
-
-def dcs_type(version, chosen=None):
-    """
-    Return ``consul`` or ``patroni``: where vip-manager looks for the leader.
-
-    version
-        Version of vip-manager, e.g. ``4.0.0``.
-    chosen
-        The setting ``vip:dcs_type``; it wins.
-
-    Up to 4.x the patroni checker keeps the virtual IP when Patroni's REST API is dead or hung (vip-manager 323, 336,
-    401), so two hosts can have it; the consul checker gives it up on any error. From 5.0 the patroni checker gives it
-    up after one to two seconds, needs no token, and keeps it where Patroni's failsafe mode keeps the leader without
-    Consul.
-    """
-    return chosen or ("consul" if int(str(version).split(".")[0]) < 5 else "patroni")
-
-
-def asks_consul(vip):
-    """Return whether vip-manager moves the virtual IP and asks Consul who leads, by the section ``vip`` of settings."""
-    return vip["manager"] == "vip-manager" and dcs_type(vip["version"], vip["dcs_type"]) == "consul"
 
 
 def config(settings, interface, token=None):

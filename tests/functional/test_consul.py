@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import consul as independent
@@ -177,6 +180,147 @@ def test_what_differs_is_put_right_and_strangers_are_left_alone(running):
     assert policies["vip-test"] == {one["Name"]: one["ID"] for one in _get(host, "/v1/acl/policies")}["vip-test"]
 
 
+def test_rights_of_the_anonymous_token_are_taken_away(running):
+    host, anonymous = running.servers[0], "00000000-0000-0000-0000-000000000002"
+    management = running.management["secret"]
+    wide = {"AccessorID": anonymous, "Description": "Anonymous Token", "Policies": [{"Name": "global-management"}]}
+    assert host.call("PUT", f"/v1/acl/token/{anonymous}", management, payload=wide) == 200
+    host.eventually(lambda: host.call("GET", "/v1/acl/tokens") == 200)
+
+    dry = host.run_state("policies_and_tokens", test=True)
+    assert (dry["result"], set(dry["changes"])) == (None, {"anonymous token"})
+    assert host.call("GET", "/v1/acl/tokens") == 200
+    ret = host.state("policies_and_tokens")
+    (policy,) = ret["changes"]["anonymous token"]["old"]["Policies"]
+    assert (policy["Name"], ret["changes"]["anonymous token"]["new"]) == ("global-management", {})
+    for server in running.servers:
+        server.eventually(lambda server=server: server.call("GET", "/v1/acl/tokens") == 403)
+    ret = host.state("policies_and_tokens")
+    assert (ret["changes"], "WARNING" in ret["comment"]) == ({}, False)
+
+
+def test_foreign_tokens_are_named_and_left_alone(running):
+    host, management = running.servers[0], running.management["secret"]
+    assert host.consul_acl.foreign_tokens() == []
+    rules = 'acl = "write"'
+    assert host.call("PUT", "/v1/acl/policy", management, payload={"Name": "writes-acl", "Rules": rules}) == 200
+    role = {"Name": "strong", "Policies": [{"Name": "global-management"}]}
+    assert host.call("PUT", "/v1/acl/role", management, payload=role) == 200
+    made = {
+        "mine": ({"Policies": [{"Name": "global-management"}]}, True),
+        "by a role": ({"Roles": [{"Name": "strong"}]}, True),
+        "by a policy": ({"Policies": [{"Name": "writes-acl"}]}, True),
+        "Patroni of the database cluster test": ({}, False),
+        "harmless": ({}, None),
+    }
+    accessors = {}
+    for description, (links, _) in made.items():
+        accessors[description] = token()["accessor"]
+        payload = {"AccessorID": accessors[description], "Description": description, **links}
+        assert host.call("PUT", "/v1/acl/token", management, payload=payload) == 200
+    try:
+        found = {one["description"]: (one["accessor"], one["management"]) for one in host.consul_acl.foreign_tokens()}
+        assert found == {name: (accessors[name], strong) for name, (_, strong) in made.items() if strong is not None}
+        for test in (True, False):
+            ret = host.run_state("policies_and_tokens", test=test)
+            assert (ret["result"], ret["changes"]) == (True, {})
+            for name, (accessor, _) in found.items():
+                assert f'the token {accessor} "{name}"' in ret["comment"]
+        there = {one["AccessorID"] for one in _get(host, "/v1/acl/tokens")}
+        assert set(accessors.values()) <= there
+    finally:
+        for accessor in accessors.values():
+            assert host.call("DELETE", f"/v1/acl/token/{accessor}", management) == 200
+    assert "WARNING" not in host.state("policies_and_tokens")["comment"]
+
+
+def test_a_server_that_is_in_no_inventory_stops_the_run_and_is_named(running, tmp_path):
+    """Whoever has the gossip key becomes one, with a configuration of his own."""
+    host, management = running.servers[0], running.management["secret"]
+    stranger = running.db.address.rpartition(".")[0] + ".31"
+    config = {
+        **json.loads((host.place / "conf/config.json").read_text()),
+        "bind_addr": stranger,
+        "advertise_addr": stranger,
+        "client_addr": stranger,
+        "node_name": "stranger",
+        "data_dir": str(tmp_path / "data"),
+        "log_file": str(tmp_path / "log/"),
+        "retry_join": [host.address],
+    }
+    config.pop("bootstrap_expect")
+    (tmp_path / "log").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with open(tmp_path / "output", "wb") as output:
+        command = [host.binary, "agent", f"-config-file={tmp_path}/config.json"]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        for server in running.servers:
+            server.eventually(
+                lambda server=server: "stranger" in {peer["name"] for peer in server.consul.raft_peers()}, 60
+            )
+        for server in running.servers:
+            for test in (True, False):
+                begun = time.monotonic()
+                ret = server.run_state("quorum_formed", test=test)
+                assert (ret["result"], ret["changes"]) == (False, {})
+                assert f"stranger ({stranger}) is a server in raft and not in the inventory" in ret["comment"]
+                assert f"consul operator raft remove-peer -address={stranger}:8300" in ret["comment"]
+                assert time.monotonic() - begun < 5
+        (foreign,) = host.consul.health()["foreign_servers"]
+        assert (foreign["name"], foreign["address"]) == ("stranger", stranger)
+    finally:
+        process.kill()
+        process.wait(20)
+        # What the message says.
+        address = {"address": f"{stranger}:8300"}
+        host.eventually(
+            lambda: (
+                host.call("DELETE", "/v1/operator/raft/peer", management, params=address) in (200, 500)
+                and len(host.consul.raft_peers()) == 3
+            ),
+            60,
+        )
+        host.call("PUT", "/v1/agent/force-leave/stranger", management, params={"prune": ""})
+    for server in running.servers:
+        server.eventually(lambda server=server: server.run_state("quorum_formed", test=True)["result"] is True)
+    host.eventually(lambda: {one["name"] for one in host.consul.members()} == {NODE, "dcs1", "dcs2", "dcs3"}, 60)
+    running.servers[0].eventually(lambda: host.consul.autopilot()["healthy"], 60)
+
+
+def test_a_new_machine_in_the_place_of_a_server_takes_its_place_in_raft(running):
+    """The same name and address with another node id: no stranger, and one peer."""
+    host, lost = running.servers[0], running.servers[2]
+    before = _ids(host)
+    lost.stop(9)
+    shutil.rmtree(lost.place / "data")
+    (lost.place / "data").mkdir()
+    lost.start()
+    host.eventually(lambda: _ids(host).keys() == before.keys() and _ids(host) != before, 90)
+    for server in running.servers:
+        for name in ACL_STATES:
+            server.state(name)
+    host.eventually(lambda: host.consul.autopilot()["healthy"], 60)
+    host.eventually(lost.consul.registered, 60)
+
+
+def test_a_store_with_tokens_of_a_host_that_is_gone_blocks_no_run(running):
+    running.tokens["agent-bd3"] = token()
+    try:
+        for server in running.servers:
+            for name in ("policies_and_tokens", "tokens_visible"):
+                assert server.state(name)["changes"] == {}
+    finally:
+        del running.tokens["agent-bd3"]
+
+
+def test_closed_ports_are_closed(running):
+    listening = subprocess.run(["ss", "-Hltun"], capture_output=True, text=True, check=True).stdout.split()
+    for host in running.servers:
+        assert f"{host.address}:8301" in listening
+        assert not {f"{host.address}:{port}" for port in (8302, 8502, 8503)} & set(listening)
+
+
 def test_another_cluster_gets_its_own_token(running):
     host = running.servers[0]
     host.settings["clusters"] = [*running.clusters, {**running.clusters[0], "name": "two_Main", "hosts": []}]
@@ -246,6 +390,12 @@ def test_no_secret_is_said_anywhere(running):
             assert path.stat().st_mode & 0o777 == 0o640
     for secret in running.secrets:
         assert not any(secret in text for text in shown)
+
+
+def _ids(host):
+    """{address: node id} of the servers in raft."""
+    servers = _get(host, "/v1/operator/raft/configuration")["Servers"]
+    return {one["Address"]: one["ID"] for one in servers}
 
 
 def _get(host, path):

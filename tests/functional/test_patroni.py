@@ -230,7 +230,7 @@ def test_change_of_a_host_reaches_its_server_without_a_restart(cluster):
     begun = member.call("pgha_patroni.member")["postmaster_start_time"]
     member.settings["patroni"]["config"]["postgresql"]["parameters"] = {"work_mem": "9MB"}
     ret = member.must("configured", member.yml)
-    assert "+    work_mem: 9MB" in ret["changes"][member.yml]["diff"]
+    assert "postgresql.parameters.work_mem: 32MB -> 9MB" in ret["changes"][member.yml]["diff"]
     conf = Path(member.settings["postgres"]["data_dir"], "postgresql.conf")
     eventually(lambda: "work_mem = '9MB'" in conf.read_text())
     assert member.call("pgha_patroni.member")["postmaster_start_time"] == begun

@@ -222,18 +222,20 @@ def test_a_member_is_copied_and_rewound_over_a_connection_that_is_verified(clust
 
 def test_keys_are_nowhere_but_where_they_belong(cluster, deployed):
     held = formula.store(cluster.lab, "tls-test-dcs-cluster")
-    keys = {name: own["key"].splitlines()[1] for name, own in held["hosts"].items()}
-    keys["authority"] = held["authorities"]["current"]["key"].splitlines()[1]
+    keys = {(name, "consul"): own["key"].splitlines()[1] for name, own in held["hosts"].items()}
+    for host in cluster.db:
+        own = held["hosts"][host.name]["services"]["postgres"]
+        keys[host.name, "postgres"] = own["key"].splitlines()[1]
+    keys["authority", None] = held["authorities"]["current"]["key"].splitlines()[1]
     assert not [name for name, key in keys.items() if key in deployed.text]
     everywhere = ["grep", "-rlsF", "--exclude-dir=proc", "--exclude-dir=sys", "--exclude-dir=dev"]
     for host in cluster.db[0], cluster.dcs[0]:
-        for name, key in keys.items():
+        for (name, service), key in keys.items():
             found = host.run([*everywhere, key, "/etc", "/var", "/run", "/tmp", "/root"], check=False).stdout.split()
-            service = {"/etc/pgha/tls/consul.pem", "/etc/pgha/tls/postgres.pem"}
-            allowed = service if name == host.name else set()
-            assert set(found) <= allowed, f"the key of {name} on {host.name}"
+            wanted = [f"/etc/pgha/tls/{service}.pem"] if name == host.name else []
+            assert found == wanted, f"the key of {name} ({service}) on {host.name}"
     jobs = cluster.lab.master.run(
-        [*everywhere, keys["test-db1"], "/var/cache/salt/master/jobs", "/var/log"], check=False
+        [*everywhere, keys["test-db1", "postgres"], "/var/cache/salt/master/jobs", "/var/log"], check=False
     )
     assert jobs.stdout == ""
 
@@ -263,7 +265,7 @@ def test_certificates_are_renewed_under_a_client_that_writes_and_nothing_is_rest
     assert done.returncode == 0, done.stdout + done.stderr
     after = [shown(cluster, *port) for port in ports]
     assert not set(before) & set(after)
-    # One certificate a host, on all of its ports.
+    # One certificate for the databases of a host, on both ports.
     assert after[::2] == after[1::2]
     assert (cluster.services(), postmasters(cluster)) == (services, started)
     cluster.wait_healthy()

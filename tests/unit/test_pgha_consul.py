@@ -315,6 +315,90 @@ def test_agent_token_that_is_not_kept_is_an_error(module, tmp_path):
     assert acl.agent_token_set() is True
 
 
+def drift(listed=(), roles=(), policies=(), anonymous=()):
+    """An API of a datacenter in which somebody has been."""
+    rules = {one["ID"]: one.pop("Rules") for one in policies}
+
+    def answer(_method, path, token, _payload):
+        kind, _, identifier = path.removeprefix("/v1/acl/").partition("/")
+        if path == "/v1/acl/token/self":
+            return 200, {"AccessorID": "chosen-by-consul", "Description": "", "Policies": []}
+        if kind == "token" and identifier.endswith("0002"):
+            return (200, {"Description": "Anonymous Token", **dict(anonymous)}) if anonymous is not None else (404, "")
+        return 200, {"tokens": listed, "roles": roles, "policies": policies}.get(kind, {"Rules": rules.get(identifier)})
+
+    return answer
+
+
+def linked(accessor, description="", policies=(), roles=()):
+    links = {"Policies": [{"ID": one} for one in policies], "Roles": [{"ID": one} for one in roles]}
+    return {"AccessorID": accessor, "Description": description, **links}
+
+
+MANAGEMENT = "00000000-0000-0000-0000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("token", "management"),
+    [
+        (linked("x", "mine", [MANAGEMENT]), True),
+        (linked("x", "by a role", roles=["strong"]), True),
+        (linked("x", "by another policy", ["writes-acl"]), True),
+        (linked("x", "Patroni of the database cluster test"), False),
+        (linked("x", "Consul agent on db9"), False),
+        (linked("x", "Virtual IP of the database cluster test", ["weak"]), False),
+        (linked("x", "Management token of the formula", [MANAGEMENT]), True),
+        (linked("x", "something else", ["weak"], ["plain"]), None),
+        (linked("chosen-by-consul", "Bootstrap Token (Global Management)", [MANAGEMENT]), None),
+    ],
+)
+def test_tokens_of_nobody_we_know_are_found(module, token, management):
+    policies = [
+        {"ID": MANAGEMENT, "Name": "global-management", "Rules": "not asked"},
+        {"ID": "writes-acl", "Name": "a", "Rules": 'key_prefix "" { policy = "read" }\nacl = "write"'},
+        {"ID": "weak", "Name": "b", "Rules": 'acl = "read"\nkey_prefix "" { policy = "write" }'},
+    ]
+    roles = [{"ID": "strong", "Policies": [{"ID": MANAGEMENT}]}, {"ID": "plain", "Policies": [{"ID": "weak"}]}]
+    listed = [linked("00000000-0000-0000-0000-000000000002", "Anonymous Token"), token]
+    found = module(drift(listed, roles, policies)).foreign_tokens()
+    expected = {"accessor": token["AccessorID"], "description": token["Description"], "management": management}
+    assert found == ([] if management is None else [expected])
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [
+        {"Policies": [{"ID": MANAGEMENT, "Name": "global-management"}]},
+        {"Roles": [{"Name": "any"}]},
+        {"ServiceIdentities": [{"ServiceName": "x"}]},
+        {"NodeIdentities": [{"NodeName": "x"}]},
+        {"TemplatedPolicies": [{"TemplateName": "builtin/dns"}]},
+    ],
+)
+def test_the_anonymous_token_loses_its_rights(module, rights):
+    acl = module(drift(anonymous=rights))
+    acl.__utils__["pgha_consul_config.tokens"] = acl.__utils__["pgha_consul_config.policies"] = lambda _settings: {}
+    assert acl.differences() == {"anonymous token": {"old": rights, "new": {}}}
+    written, inner = [], acl.__utils__["pgha_consul.ask"]
+
+    def ask(settings, secrets, method, path, **kwargs):
+        written.append((path, kwargs["payload"])) if method == "PUT" else None
+        return inner(settings, secrets, method, path, **kwargs)
+
+    acl.__utils__["pgha_consul.ask"] = ask
+    assert acl.apply() == acl.differences()
+    ((path, payload),) = written
+    assert path.endswith("/00000000-0000-0000-0000-000000000002")
+    assert payload == {"AccessorID": path.rpartition("/")[2], "Description": "Anonymous Token"}
+
+
+@pytest.mark.parametrize("anonymous", [None, {}, {"Policies": None}, {"Policies": [], "Roles": []}])
+def test_an_anonymous_token_without_rights_is_no_difference(module, anonymous):
+    acl = module(drift(anonymous=anonymous))
+    acl.__utils__["pgha_consul_config.tokens"] = acl.__utils__["pgha_consul_config.policies"] = lambda _settings: {}
+    assert acl.differences() == {}
+
+
 def test_token_that_the_master_did_not_make_is_an_error(module):
     with pytest.raises(CommandExecutionError, match=r"no token patroni-x: salt-run pgha\.secrets"):
         module(lambda *_: (200, {})).token_works("patroni-x")
@@ -339,3 +423,25 @@ def test_health_tells_what_it_could_not_find_out(module):
     ]
     assert (found["version"], found["voters"], found["autopilot"], found["restart_pending"]) == (None, None, None, [])
     assert len(found["errors"]) == 2
+
+
+def test_health_names_servers_that_are_in_no_inventory(module):
+    def answer(_method, path, _token, _payload):
+        if path == "/v1/status/leader":
+            return 200, "198.51.100.12:8300"
+        if path == "/v1/operator/raft/configuration":
+            peers = [(name, address, True) for name, address in LISTED.items()] + [("db3", "198.51.100.23", False)]
+            shown = [
+                {"Node": name, "Address": f"{address}:8300", "Voter": voter, "Leader": False}
+                for name, address, voter in peers
+            ]
+            return 200, {"Servers": shown}
+        return 500, "broken"
+
+    consul = module(answer, name="_modules/pgha_consul.py")
+    consul.BINARY = "/nonexistent"
+    consul.__salt__["service.show"] = lambda _name: {"MainPID": "0", "ActiveState": "failed"}
+    found = consul.health()
+    assert found["voters"] == list(LISTED)
+    (foreign,) = found["foreign_servers"]
+    assert (foreign["name"], foreign["raft_address"], foreign["voter"]) == ("db3", "198.51.100.23:8300", False)

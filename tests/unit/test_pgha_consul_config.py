@@ -74,6 +74,7 @@ def test_server_has_what_the_procedure_has_or_its_better(util, version):
         "log_rotate_max_files": 30,
         "node_name": "dcs1",
         "performance": {"raft_multiplier": 1},
+        "ports": {"serf_wan": -1, **({"grpc_tls": -1} if version in ("1.14.11", "1.15.0", "1.17.0", "1.22.3") else {})},
         "primary_datacenter": "dc-1",
         "rejoin_after_leave": True,
         "retry_join": ["198.51.100.11", "198.51.100.12", "198.51.100.13"],
@@ -95,7 +96,7 @@ def test_agent_has_its_own_token_and_nothing_of_a_server(util, version):
     assert found["server"] is False
     assert (found["leave_on_terminate"], found["skip_leave_on_interrupt"]) == (False, True)
     assert (found["bind_addr"], found["node_name"], found["log_level"]) == ("198.51.100.21", "db1", "WARN")
-    servers_only = {"autopilot", "bootstrap_expect", "performance", "primary_datacenter", "ui", "ui_config"}
+    servers_only = {"autopilot", "bootstrap_expect", "performance", "ports", "primary_datacenter", "ui", "ui_config"}
     assert not servers_only & set(found)
     assert "management-secret" not in json.dumps(found)
 
@@ -121,7 +122,19 @@ def test_what_consul_accepts_can_be_passed_through(util):
     found = util.config(settings(config=copy.deepcopy(own)), SECRETS)
     assert found["acl"]["tokens"] == {"dns": "x"}
     assert found["acl"]["default_policy"] == "deny"
-    assert (found["ports"], found["retry_join"], found["leave_on_terminate"]) == ({"dns": 53}, ["a"], True)
+    assert (found["retry_join"], found["leave_on_terminate"]) == (["a"], True)
+    assert found["ports"] == {"dns": 53, "serf_wan": -1, "grpc_tls": -1}
+
+
+def test_encryption_closes_the_plain_port_and_opens_none_of_the_closed_ones(util):
+    found = util.config({**settings(), "tls": {"enabled": True}}, SECRETS)
+    assert found["ports"] == {"http": -1, "https": 8501, "serf_wan": -1, "grpc_tls": -1}
+
+
+def test_a_port_that_closes_waits_for_a_restart(util):
+    new = util.config(settings(), SECRETS)
+    old = {key: value for key, value in new.items() if key != "ports"}
+    assert util.restart_keys(old, new) == ["ports"]
 
 
 def test_settings_have_their_say(util):
@@ -222,6 +235,11 @@ def test_who_does_not_ask_consul_for_the_leader_has_no_token_for_it(util, moved,
     host["clusters"] = [{**host["clusters"][0], "vip_settings": {**VIP, **moved}}]
     assert ("vip-test" in util.tokens(host), "vip-test" in util.policies(host)) == (asks, asks)
     assert "patroni-test" in util.tokens(host)
+
+
+def test_descriptions_of_tokens_are_those_by_which_strangers_are_told(util, loader_module):
+    ours = loader_module("_utils/pgha_consul_drift.py").OURS
+    assert all(token["description"].startswith(ours) for token in util.tokens(settings()).values())
 
 
 def test_agents_have_policies_where_there_are_no_node_identities(util):

@@ -48,14 +48,25 @@ def host(tmp_path, loader_module, monkeypatch):
         "role": "dcs",
         **servers[0],
         "datacenter": {"name": "dc", "servers": servers},
-        "clusters": [],
+        "clusters": [
+            {
+                "name": "test",
+                "namespace": "/db/",
+                "hosts": [],
+                "vip_settings": {"manager": "vip-manager", "version": "4.0.0", "dcs_type": None},
+            }
+        ],
         "consul": consul,
     }
     secrets = {
         "gossip_key": "gossip-key-of-the-test",
         "management": {"accessor": "a", "secret": MANAGEMENT},
         "agent": {"accessor": "b", "secret": "agent-secret-of-the-test"},
-        "tokens": {"vip-test": {"accessor": "c", "secret": "vip-secret-of-the-test"}},
+        "tokens": {
+            "vip-test": {"accessor": "c", "secret": "vip-secret-of-the-test"},
+            # Of a host that is not in the inventory any more.
+            "agent-gone": {"accessor": "d", "secret": "gone-secret-of-the-test"},
+        },
     }
     done, noted = [], []
     salt = {
@@ -75,6 +86,7 @@ def host(tmp_path, loader_module, monkeypatch):
         "pgha_consul_acl.bootstrap": lambda: done.append("bootstrap"),
         "pgha_consul_acl.differences": dict,
         "pgha_consul_acl.apply": dict,
+        "pgha_consul_acl.foreign_tokens": list,
         "pgha_consul_acl.agent_token_known": lambda: True,
         "pgha_consul_acl.agent_token_set": lambda: done.append("agent token"),
     }
@@ -136,6 +148,32 @@ def test_quorum_names_the_servers_that_are_missing(host):
         {"address": "198.51.100.12", "voter": False},
     ]
     assert "not among the voting servers: 198.51.100.12, 198.51.100.13" in host.apply("quorum_formed")["comment"]
+
+
+@pytest.mark.parametrize("test", [True, False])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"address": "198.51.100.23", "raft_address": "198.51.100.23:8300"},
+        {"address": "198.51.100.23", "raft_address": "198.51.100.23:8300", "name": "db3", "voter": True},
+        {"address": "198.51.100.23", "raft_address": "198.51.100.23:8300", "name": "db3", "voter": False},
+    ],
+)
+def test_a_server_that_nobody_knows_stops_the_run_at_once_and_is_named(host, extra, test):
+    known, asked = host.salt["pgha_consul.raft_peers"](), []
+    host.settings["consul"]["startup_timeout"] = 60
+    host.salt["pgha_consul.raft_peers"] = lambda: asked.append(1) or [*known, extra]
+    ret = host.apply("quorum_formed", test=test)
+    assert (ret["result"], len(asked)) == (False, 1)
+    assert "198.51.100.23) is a server in raft and not in the inventory" in ret["comment"]
+    assert "consul operator raft remove-peer -address=198.51.100.23:8300" in ret["comment"]
+    assert ("consul force-leave -prune db3" in ret["comment"]) is ("name" in extra)
+
+
+def test_a_new_machine_in_the_place_of_a_lost_server_is_no_stranger(host):
+    peers = [{"address": f"198.51.100.1{number}", "name": f"new{number}", "voter": True} for number in (1, 2, 3)]
+    host.salt["pgha_consul.raft_peers"] = lambda: peers
+    assert host.apply("quorum_formed")["result"] is True
 
 
 def test_quorum_without_a_leader_is_none(host):
@@ -248,6 +286,27 @@ def test_policies_are_registered_by_one_server(host):
     assert host.apply("policies_and_tokens")["changes"] == {}
 
 
+def test_rights_of_anybody_are_taken_away_and_it_is_said(host):
+    difference = {"anonymous token": {"old": {"Policies": [{"Name": "global-management"}]}, "new": {}}}
+    host.salt["pgha_consul_acl.differences"] = host.salt["pgha_consul_acl.apply"] = lambda: difference
+    dry = host.apply("policies_and_tokens", test=True)
+    assert (dry["result"], dry["changes"]) == (None, difference)
+    assert "would be taken away" in dry["comment"]
+    ret = host.apply("policies_and_tokens")
+    assert (ret["result"], ret["changes"]) == (True, difference)
+    assert "Anybody had its rights; they were taken away." in ret["comment"]
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_tokens_of_nobody_we_know_are_named_and_no_change(host, test):
+    found = [{"accessor": "1234-acc", "description": "Mine\x1b[2J", "management": True}]
+    host.salt["pgha_consul_acl.foreign_tokens"] = lambda: found
+    ret = host.apply("policies_and_tokens", test=test)
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert 'WARNING: the token 1234-acc "Mine?[2J", which may do everything' in ret["comment"]
+    assert "consul acl token delete -id 1234-acc" in ret["comment"]
+
+
 def test_agent_token_is_set_once(host):
     host.salt["pgha_consul_acl.agent_token_known"] = lambda: False
     changes = {"agent token": {"old": None, "new": "set"}}
@@ -259,7 +318,14 @@ def test_agent_token_is_set_once(host):
 
 def test_tokens_that_are_missing_are_named(host):
     host.salt["pgha_consul_acl.token_works"] = lambda _name: False
-    assert "not known to this server: vip-test" in host.apply("tokens_visible")["comment"]
+    missing = "not known to this server: agent-dcs1, agent-dcs2, agent-dcs3, patroni-test, vip-test"
+    assert missing in host.apply("tokens_visible")["comment"]
+
+
+def test_a_token_that_the_inventory_does_not_want_is_not_waited_for(host):
+    host.salt["pgha_consul_acl.token_works"] = lambda name: name != "agent-gone"
+    ret = host.apply("tokens_visible")
+    assert (ret["result"], ret["comment"]) == (True, "5 tokens are known.")
 
 
 def test_root_gets_a_token_file_that_is_his_alone(host):

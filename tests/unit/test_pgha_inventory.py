@@ -17,6 +17,9 @@ PGHA = {
 }
 
 
+OTHER = {"vip": "192.0.2.50/24", "hosts": {"db8": "192.0.2.18", "db9": "192.0.2.19"}}
+
+
 @pytest.fixture
 def inventory(loader_module):
     return loader_module("_utils/pgha_inventory.py")
@@ -97,7 +100,18 @@ def test_a_good_pillar_has_no_fault(faults):
         ("clusters:one:patroni", {"synchronous_mode": True, "synchronous_node_count": 2}, "cannot be had from 2 hosts"),
         ("clusters:one:postgres", {"distribution": "oracle"}, "is none of debian, postgrespro-1c"),
         ("clusters:one:postgres", {"client_networks": ["10.0.0.0/33"]}, "client_networks"),
+        ("clusters:one:postgres", {"superuser_networks": ["10.0.0.0/33"]}, "superuser_networks"),
         ("clusters:one:hots", {}, "did you mean hosts?"),
+        ("clusters:ONE", OTHER, "pgha:clusters:one: pgha:clusters:ONE has the same service 'one'"),
+        ("clusters:leader", {**OTHER, "patroni": {"namespace": "/db/one/"}}, "lie within each other"),
+        ("clusters:two\n", OTHER, "the name of a cluster"),
+        ("datacenters:dc2\n", {"servers": {"a1": "192.0.2.4"}}, "lower case letters"),
+        ("datacenters:dc:servers", {"dcs1\n": "192.0.2.1"}, "is no host name"),
+        ("clusters:one:vip", {"address": "192.0.2.40/24", "name": "vip\n"}, "is no host name"),
+        ("tls", {"names": ["db.example.org", "server.dc.consul"]}, "knows its servers"),
+        ("tls", {"names": ["SERVER.dc.Consul."]}, "knows its servers"),
+        ("tls", {"names": ["*.dc.consul"]}, "knows its servers"),
+        ("tls", {"names": ["db.example.org\n"]}, "neither a name in DNS nor an address"),
         ("consul:version", "1.21.0", "no SHA-256 of consul 1.21.0"),
         ("consul:ui", "yes please", "should be true or false"),
         ("clusters", None, "one database cluster at least"),
@@ -107,6 +121,37 @@ def test_a_good_pillar_has_no_fault(faults):
 def test_a_fault_is_named_with_its_path_and_what_would_be_right(faults, path, value, said):
     found = faults(changed(path, value))
     assert any(said in fault for fault in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("hosts", {"db3": {"address": "192.0.2.13", "name": "Server"}}), ("vip", "server")]
+)
+@pytest.mark.parametrize("domain", ["dc.consul", "dc.example", "other.consul", None])
+def test_no_database_has_the_name_of_a_server_of_consul(faults, name, ours, domain):
+    pgha = changed("hosts", {"domain": domain})
+    if name == "hosts":
+        pgha["clusters"]["one"]["hosts"].update(ours)
+    else:
+        pgha["clusters"]["one"]["vip"] = {"address": "192.0.2.40/24", "name": ours}
+    found = [fault for fault in faults(pgha) if "knows its servers" in fault]
+    assert bool(found) is (domain == "dc.consul"), found
+    pgha["datacenters"]["dc"]["consul"] = {"domain": "example"}
+    found = [fault for fault in faults(pgha) if "knows its servers" in fault]
+    assert bool(found) is (domain == "dc.example"), found
+
+
+def test_names_for_certificates_and_clusters_that_do_not_meet_have_no_fault(faults):
+    pgha = changed("tls", {"names": ["db.example.org", "*.example.org", "192.0.2.99", "fe80::1", "server"]})
+    pgha["clusters"]["one-more"] = OTHER
+    # Another Consul: nothing of it is shared.
+    pgha["datacenters"]["dc2"] = {"servers": {f"b{number}": f"192.0.2.6{number}" for number in (1, 2, 3)}}
+    pgha["clusters"]["one"]["datacenter"] = "dc"
+    pgha["clusters"]["one-more"] = {**OTHER, "datacenter": "dc"}
+    pgha["clusters"]["ONE"] = {
+        "datacenter": "dc2", "vip": "192.0.2.70/24", "hosts": {"c1": "192.0.2.71", "c2": "192.0.2.72"},
+    }  # fmt: skip
+    found = [fault for fault in faults(pgha) if "ONE-db-cl" not in fault and "one-db-cl" not in fault]
+    assert found == []
 
 
 def test_all_faults_are_named_at_once(faults):

@@ -115,9 +115,26 @@ def test_pg_hba_lets_in_whom_it_should(utils, settings, vip, networks):
     assert rewind == [*replication, *(["198.51.100.40/32"] if vip else [])]
     # Whoever is not a member is turned away before the clients' lines are reached.
     clients = lines.index("host all all 127.0.0.1/32 scram-sha-256")
-    assert lines.index("host all replicator all reject") < lines.index("host all rewind all reject") < clients
+    for role in ("replicator", "rewind", "postgres"):
+        assert lines.index(f"host all {role} all reject") < clients
     assert lines[clients + 1 :] == [f"host all all {network} scram-sha-256" for network in networks]
     assert all(line.split()[-1] in ("peer", "scram-sha-256", "reject") for line in lines[1:])
+
+
+@pytest.mark.parametrize(("tls", "host"), [(False, "host"), (True, "hostssl")])
+def test_the_superuser_comes_through_the_network_from_where_it_is_named_alone(utils, settings, tls, host):
+    asked = {**settings(postgres={"superuser_networks": ["198.51.100.1/32", "127.0.0.1/32"]}), "tls": {"enabled": tls}}
+    lines = utils.pg_hba(asked)
+    reject = lines.index("host all postgres all reject")
+    before = [line for line in lines[:reject] if " postgres " in line and not line.startswith("local")]
+    assert [line for line in before if line.split()[2] == "postgres"] == [
+        f"{host} all postgres 198.51.100.1/32 scram-sha-256",
+        f"{host} all postgres 127.0.0.1/32 scram-sha-256",
+    ]
+    # By default from nowhere: nothing that is no socket comes before the refusal.
+    lines = utils.pg_hba(settings())
+    before = lines[: lines.index("host all postgres all reject")]
+    assert not [line for line in before if line.split()[2] in ("all", "postgres") and not line.startswith("local")]
 
 
 @pytest.mark.parametrize("manager", ["vip-manager", "callback", "none"])
@@ -154,10 +171,10 @@ def test_yaml_is_stable_and_reads_back_as_the_same(utils, document):
 
 
 def test_no_secret_is_seen_in_any_spelling(utils, document, settings, loader_module):
-    files = loader_module("_utils/pgha_files.py")
+    diff = loader_module("_utils/pgha_diff.py")
     secrets = utils.secret_values(SECRETS)
     for text in (utils.render(document()), utils.pgpass(settings(), SECRETS)):
-        masked = files.mask(text, secrets)
+        masked = diff.mask(text, secrets)
         for secret in ("su:per", "rep'li", "rep''li", "re:wi", "re\\:wi", "api-secret", "consul-token"):
             assert secret not in masked
 
@@ -192,6 +209,16 @@ def test_changes_name_each_key_with_old_and_new(utils):
     assert utils.changes(patch, live) == {
         "ttl": {"old": 20, "new": 30},
         "postgresql.parameters.jit": {"old": None, "new": "off"},
+    }
+
+
+def test_changes_show_nothing_that_a_person_may_have_hidden_in_the_living_configuration(utils):
+    ldap = 'host all all 0.0.0.0/0 ldap ldapserver=x ldapbindpasswd="hunter2"'
+    patch = {"postgresql": {"pg_hba": ["local all all peer", "host all all samenet scram-sha-256"]}}
+    live = {"postgresql": {"pg_hba": [ldap, "local all all peer"]}}
+    assert utils.changes(patch, live)["postgresql.pg_hba"] == {
+        "old": ["**********", "local all all peer"],
+        "new": ["local all all peer", "host all all samenet scram-sha-256"],
     }
 
 

@@ -60,7 +60,8 @@ def stored(path, name="dc"):
 
 
 def test_everything_is_made_once_private_and_only_where_it_is_wanted(store):
-    wanted = ["dc/tls/authority", "dc/tls/db1", "dc/tls/db2", "dc/tls/dcs1", "dc/tls/dcs2", "dc/tls/dcs3"]
+    databases = ["dc/tls/db1", "dc/tls/db1/postgres", "dc/tls/db2", "dc/tls/db2/postgres"]
+    wanted = ["dc/tls/authority", *databases, "dc/tls/dcs1", "dc/tls/dcs2", "dc/tls/dcs3"]
     assert pgha_pki.missing(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
     assert not (store / "tls-dc.json").exists()
     assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
@@ -75,11 +76,37 @@ def test_certificates_have_the_names_by_which_hosts_are_asked(store):
     extra = {"enabled": True, "names": ["pg.example.org", "203.0.113.9"]}
     pgha = inventory(tls=extra, hosts={"domain": "example.org"})
     pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
-    of = {name: set(pgha_x509.describe(own["certificate"])["names"]) for name, own in stored(store)["hosts"].items()}
-    loopback = {"localhost", "127.0.0.1"}
-    assert of["dcs3"] == {"dcs3", "dcs3.example.org", "192.0.2.3", "server.dc.consul", *loopback}
+    hosts, loopback = stored(store)["hosts"], {"localhost", "127.0.0.1"}
+    assert names_in(hosts["dcs3"]) == {"dcs3", "dcs3.example.org", "192.0.2.3", "server.dc.consul", *loopback}
+    assert "services" not in hosts["dcs3"]
     vip = {"192.0.2.40", "one-vip", "one-vip.example.org", *extra["names"]}
-    assert of["db1"] == {"db1", "db1.example.org", "192.0.2.11", "client.dc.consul", *vip, *loopback}
+    postgres = hosts["db1"]["services"]["postgres"]
+    assert names_in(postgres) == {"db1", "db1.example.org", "192.0.2.11", *vip, *loopback}
+    # Whoever has Consul's key cannot pose as the databases of the host, by no name that it is asked by from elsewhere.
+    assert names_in(hosts["db1"]) == {"client.dc.consul", *loopback}
+    assert postgres["key"] != hosts["db1"]["key"]
+
+
+def names_in(own):
+    return set(pgha_x509.describe(own["certificate"])["names"])
+
+
+def test_a_store_that_knew_one_certificate_a_host_serves_it_until_it_is_filled(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    held = stored(store)
+    # As it was: all names of a host in one certificate.
+    signer, everything = (
+        held["authorities"]["current"],
+        set().union(*pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values()),
+    )
+    held["hosts"]["db1"] = pgha_x509.issue("db1", everything, signer, 365)
+    (store / "tls-dc.json").write_text(json.dumps(held))
+    served = pgha_pki.of_host(store, "dc", "db1", "db")
+    assert served["consul"] == served["postgres"]
+    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == ["dc/tls/db1", "dc/tls/db1/postgres"]
+    served = pgha_pki.of_host(store, "dc", "db1", "db")
+    assert served["consul"] != served["postgres"]
+    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
 
 
 def test_a_certificate_is_made_anew_when_its_names_change_and_others_are_left_alone(store):
@@ -88,7 +115,11 @@ def test_a_certificate_is_made_anew_when_its_names_change_and_others_are_left_al
     pgha = inventory()
     pgha["clusters"]["one"]["hosts"]["db2"] = "192.0.2.13"
     pgha["clusters"]["one"]["hosts"]["db3"] = "192.0.2.14"
-    assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == ["dc/tls/db2", "dc/tls/db3"]
+    assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == [
+        "dc/tls/db2/postgres",
+        "dc/tls/db3",
+        "dc/tls/db3/postgres",
+    ]
     after = stored(store)
     assert after["authorities"] == before["authorities"]
     assert after["hosts"]["db1"] == before["hosts"]["db1"]
@@ -101,7 +132,7 @@ def test_a_certificate_is_renewed_when_a_third_of_its_time_is_left(store, now):
     assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
     now(days=246)
     assert "dc/tls/authority" not in pgha_pki.missing(store, inventory(), DEFAULTS, ENCRYPTED)
-    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 5
+    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 7
     after = stored(store)
     assert after["authorities"] == before["authorities"]
     assert after["hosts"]["db1"]["key"] != before["hosts"]["db1"]["key"]
@@ -112,7 +143,7 @@ def test_a_certificate_is_renewed_when_a_third_of_its_time_is_left(store, now):
 def test_force_makes_all_certificates_anew_and_never_an_authority(store):
     pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
-    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED, force=True)) == 5
+    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED, force=True)) == 7
     assert stored(store)["authorities"] == before["authorities"]
 
 
@@ -126,18 +157,21 @@ def test_a_certificate_does_not_outlive_its_authority(store, now):
 def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
     pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     held = stored(store)
-    db1 = pgha_pki.of_host(store, "dc", "db1")
-    assert set(db1) == {"ca", "host"}
+    db1 = pgha_pki.of_host(store, "dc", "db1", "db")
+    assert set(db1) == {"ca", "consul", "postgres"}
     assert db1["ca"] == held["authorities"]["current"]["certificate"] == pgha_pki.authorities(store, "dc")
-    assert held["hosts"]["db1"]["key"] in db1["host"]
+    assert held["hosts"]["db1"]["key"] in db1["consul"]
+    assert held["hosts"]["db1"]["services"]["postgres"]["key"] in db1["postgres"]
     others = [
         held["authorities"]["current"]["key"],
+        held["hosts"]["db2"]["services"]["postgres"]["key"],
         *(own["key"] for name, own in held["hosts"].items() if name != "db1"),
     ]
-    assert not [key for key in others if key in json.dumps(db1) or key in db1["host"] + db1["ca"]]
-    assert pgha_pki.of_host(store, "dc", "dcs3")["host"].count(BEGIN) == 2
-    assert pgha_pki.of_host(store, "plain", "old-db1") is None
-    assert pgha_pki.of_host(store, "dc", "somebody") is None
+    assert not [key for key in others if key in json.dumps(db1) or key in "".join(db1.values())]
+    assert pgha_pki.of_host(store, "dc", "dcs3", "dcs")["consul"].count(BEGIN) == 2
+    assert set(pgha_pki.of_host(store, "dc", "dcs3", "dcs")) == {"ca", "consul"}
+    assert pgha_pki.of_host(store, "plain", "old-db1", "db") is None
+    assert pgha_pki.of_host(store, "dc", "somebody", "db") is None
     assert pgha_pki.authorities(store, "plain") is None
 
 
@@ -210,8 +244,8 @@ class TestBrought:
             pgha = inventory(tls={**tls, "key": f"{place}/{{id}}.key"})
             (place / "ca.pem").write_text(ca or signer["certificate"])
             ids = {"dcs3": "dcs3.example.org"}
-            for name, names in pgha_pki.wanted_names(pgha, DEFAULTS, "dc").items():
-                pair = own.get(name) or pgha_x509.issue(name, names, signer, 365)
+            for name, services in pgha_pki.wanted_names(pgha, DEFAULTS, "dc").items():
+                pair = own.get(name) or pgha_x509.issue(name, set().union(*services.values()), signer, 365)
                 (place / f"{name}.pem").write_text(pair["certificate"])
                 (place / f"{ids.get(name, name)}.key").write_text(pair["key"])
             return pgha
@@ -220,22 +254,37 @@ class TestBrought:
 
     def test_they_are_taken_over_and_need_not_stay(self, store, files, tmp_path, signer):
         pgha = files()
-        assert len(pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 5
+        assert len(pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 7
         assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
-        own = pgha_pki.of_host(store, "dc", "dcs3")
+        own = pgha_pki.of_host(store, "dc", "dcs3", "dcs")
         assert own["ca"] == signer["certificate"]
-        assert (tmp_path / "brought/dcs3.example.org.key").read_text() in own["host"]
+        assert (tmp_path / "brought/dcs3.example.org.key").read_text() in own["consul"]
         assert "authorities" not in stored(store)
+
+    def test_there_may_be_one_for_each_service(self, store, files, tmp_path, signer):
+        pgha, place = files(), tmp_path / "brought"
+        pgha["tls"].update(certificate=f"{place}/{{service}}/{{name}}.pem", key=f"{place}/{{service}}/{{name}}.key")
+        for name, services in pgha_pki.wanted_names(pgha, DEFAULTS, "dc").items():
+            for service, names in services.items():
+                pair = pgha_x509.issue(name, names, signer, 365)
+                (place / service).mkdir(exist_ok=True)
+                (place / service / f"{name}.pem").write_text(pair["certificate"])
+                (place / service / f"{name}.key").write_text(pair["key"])
+        assert len(pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 7
+        own = pgha_pki.of_host(store, "dc", "db1", "db")
+        for service in ("consul", "postgres"):
+            assert (place / service / "db1.key").read_text() in own[service]
+        assert own["consul"] != own["postgres"]
 
     def test_the_formulas_own_take_their_place_when_they_are_not_set_any_more(self, store, files, signer):
         pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
-        assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 7
-        assert signer["certificate"] not in pgha_pki.of_host(store, "dc", "db1")["ca"]
+        assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 9
+        assert signer["certificate"] not in pgha_pki.of_host(store, "dc", "db1", "db")["ca"]
 
     @pytest.mark.parametrize(
         ("make", "fault"),
         [
-            (lambda names, signer: pgha_x509.issue("db1", {"db1"}, signer, 9), "lacks the names 127.0.0.1, 192.0.2.11"),
+            (lambda names, signer: pgha_x509.issue("db1", {"db1"}, signer, 9), "lacks the names 127.0.0.1, client.dc"),
             (
                 lambda names, signer: pgha_x509.issue("db1", names, pgha_x509.authority("other", 9), 9),
                 "does not lead to the CA",
@@ -253,7 +302,7 @@ class TestBrought:
         ids=["names", "chain", "key", "dates", "text"],
     )
     def test_what_is_wrong_is_refused_and_nothing_is_stored(self, store, files, signer, make, fault):
-        names = pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"]
+        names = set().union(*pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values())
         pgha = files(db1=make(names, signer))
         with pytest.raises(CommandExecutionError, match=f"db1: .*{fault}"):
             pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)

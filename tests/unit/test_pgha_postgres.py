@@ -435,4 +435,6 @@ def test_directory_is_made_as_the_user(loader_module):
 
     salt = {"pgha.settings": lambda: {"postgres": SETTINGS}, "cmd.run_all": run_all}
     assert loader_module("_modules/pgha_postgres.py", salt=salt).make_directory("/pgdata/test") is True
-    assert seen == [["runuser", "-u", SETTINGS["user"], "--", "install", "-d", "-m", "0700", "/pgdata/test"]]
+    assert seen == [
+        ["setsid", "--wait", "runuser", "-u", SETTINGS["user"], "--", "install", "-d", "-m", "0700", "/pgdata/test"]
+    ]

@@ -9,15 +9,18 @@ PLAN = {
 }
 
 
+EVIL = {"name": "db2", "address": "192.0.2.12", "raft_address": "192.0.2.12:8300", "voter": True}
+
+
 @pytest.fixture
 def report(loader_module):
     return loader_module("_utils/pgha_report.py")
 
 
-def server(leader="dcs1", **over):
+def server(leader="dcs1", tokens=None, **over):
     members = [{"name": f"dcs{n}", "address": f"192.0.2.{n}", "type": "server", "status": "alive"} for n in (1, 2, 3)]
     health = {"leader": leader, "voters": ["dcs1", "dcs2", "dcs3"], "members": members, **over}
-    return {"role": "dcs", "name": "dcs", "consul": health}
+    return {"role": "dcs", "name": "dcs", "consul": health, "foreign_tokens": tokens}
 
 
 def database(name, leader="db1", holds=None, **of_db2):
@@ -65,6 +68,18 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         ({"dcs2": server(leader="dcs3")}, "the servers disagree about the leader: dcs1, dcs3"),
         ({f"dcs{n}": server(leader=None) for n in (1, 2, 3)}, "no server knows a leader"),
         ({"dcs1": server(voters=["dcs1", "dcs2"])}, "2 voters instead of 3"),
+        (
+            {"dcs1": server(voters=["dcs1", "dcs2", "dcs3", "db2"], foreign_servers=[EVIL])},
+            "Consul dc: db2 (192.0.2.12) is a server in raft and not in the inventory",
+        ),
+        (
+            {"dcs1": server(voters=["dcs1", "dcs2", "db2"], foreign_servers=[EVIL])},
+            "2 voters instead of 3",
+        ),
+        (
+            {"dcs2": server(tokens=[{"accessor": "1-2", "description": "Mine", "management": True}])},
+            'Consul dc: the token 1-2 "Mine", which may do everything,',
+        ),
         ({"db1": database("db1", holds="db2"), "db2": database("db2", holds="db2")}, "is on db2, the leader is db1"),
         ({"db2": database("db2", holds="db2")}, "192.0.2.40 is on db1, db2, the leader is db1"),
         ({"db1": database("db1", holds="nobody")}, "is on no host"),
@@ -82,6 +97,24 @@ def test_what_is_wrong_is_said(report, over, said):
     state = report.summary(PLAN, told(**over))
     assert any(said in fault for fault in state["faults"]), state["faults"]
     assert said in report.text(state)
+
+
+def test_a_server_that_nobody_knows_is_not_counted_among_the_voters(report):
+    voters = ["dcs1", "dcs2", "dcs3", "db2"]
+    state = report.summary(PLAN, told(dcs1=server(voters=voters, foreign_servers=[EVIL])))
+    assert len(state["faults"]) == 1
+    assert "consul operator raft remove-peer -address=192.0.2.12:8300" in state["faults"][0]
+
+
+def test_what_others_wrote_is_no_command_and_no_escape_sequence(report):
+    peer = {**EVIL, "name": "db2; reboot\x1b[2J"}
+    token = {"accessor": "$(reboot)", "description": 'x" \n' + "y" * 200, "management": False}
+    state = report.summary(PLAN, told(dcs1=server(tokens=[token], voters=["a", "b", "c", "d"], foreign_servers=[peer])))
+    server_fault, token_fault = state["faults"]
+    assert "force-leave -prune 'db2; reboot?[2J'" in server_fault
+    assert token_fault.endswith("consul acl token delete -id '$(reboot)'")
+    assert all(fault.isprintable() for fault in state["faults"])
+    assert "y" * 80 not in token_fault
 
 
 def test_progress_follows_stages_and_knows_the_end(report):

@@ -10,6 +10,9 @@ pgha:
       repo:
         name: deb {{ parts.mirror }}/pgpro/1c/1c-{version}/debian bookworm main
         key_url: {{ parts.mirror }}/pgpro/1c/1c-{version}/keys/GPG-KEY-POSTGRESPRO
+  postgres:
+    # The tests' client, the only place from where the superuser may log in.
+    superuser_networks: [198.51.100.1/32]
   patroni:
     find_links: {{ parts.mirror }}/wheels/
   vip:

@@ -1,0 +1,151 @@
+"""
+Names in an inventory: what each may look like, and that no two of them meet where they must not. Pure functions.
+"""
+
+import ipaddress
+import itertools
+import re
+from collections import defaultdict
+
+import pgha_consul_config
+import pgha_inventory
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# Consul: datacenter names are lower case letters, digits, - and _.
+_DATACENTER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def is_host(name):
+    """Return whether something can be the name of a host: one label of DNS."""
+    return bool(_HOST.fullmatch(str(name)))
+
+
+def is_domain(name):
+    """Return whether something can be a name in DNS; its first label may be ``*``, as in a certificate."""
+    first, *others = str(name).split(".")
+    return (is_host(first) or (first == "*" and bool(others))) and all(map(is_host, others))
+
+
+def is_datacenter(name):
+    """Return whether Consul takes this as the name of a datacenter."""
+    return bool(_DATACENTER.fullmatch(str(name)))
+
+
+def is_cluster(name):
+    """Return whether this can be the name of a cluster, which is Patroni's scope."""
+    return bool(_CLUSTER.fullmatch(str(name)))
+
+
+def twice(datacenters, clusters):
+    """Return the faults of ids, names and addresses that stand more than once in the whole inventory, as lines."""
+    seen = {"minion id": defaultdict(list), "host name": defaultdict(list), "address": defaultdict(list)}
+    groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
+    groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
+    for path, entry, key in groups:
+        entries = entry.get(key) if isinstance(entry, dict) else None
+        for host in pgha_inventory.hosts(entries if isinstance(entries, dict) else {}):
+            place = f"{path}:{host['id']}"
+            seen["minion id"][host["id"]].append(place)
+            seen["host name"][str(host["name"]).lower()].append(place)
+            seen["address"][host["address"]].append(place)
+    for name, entry in clusters.items():
+        vip = _vip(name, entry)
+        if vip:
+            seen["host name"][str(vip["name"]).lower()].append(f"clusters:{name}:vip")
+            seen["address"][vip["address"]].append(f"clusters:{name}:vip")
+    return [
+        f"pgha: the {kind} {value} stands in {' and in '.join(places)}; each may stand only once"
+        for kind, values in seen.items()
+        for value, places in values.items()
+        if len(places) > 1
+    ]
+
+
+def meeting(pgha, defaults):
+    """
+    Return the faults of clusters that share a Consul and something in it, as lines: the name of their service, or keys
+    of one that lie among those of the other. The rights of Patroni's token are by these names.
+
+    pgha, defaults
+        The pillar of that name, and the content of defaults.yaml.
+    """
+    shared = defaultdict(list)
+    for name, entry in pgha["clusters"].items():
+        if isinstance(entry, dict):
+            datacenter = pgha_inventory.datacenter_of(pgha, name)
+            patroni = pgha_inventory.section("patroni", pgha, defaults, datacenter, name)
+            place = {"namespace": str(patroni["namespace"]), "name": str(name)}
+            found = (f"pgha:clusters:{name}", pgha_consul_config.key_prefix(place))
+            shared[datacenter].append((*found, pgha_consul_config.service_name(str(name))))
+    faults = []
+    for clusters in shared.values():
+        for (path, keys, service), (other, its_keys, its_service) in itertools.combinations(clusters, 2):
+            if service == its_service:
+                faults.append(
+                    f"{path}: {other} has the same service {service!r} in Consul (case, _ and - make no difference"
+                    " there); give one of them another name"
+                )
+            if keys.startswith(its_keys) or its_keys.startswith(keys):
+                faults.append(
+                    f"{path}: its keys in Consul ({keys}) and those of {other} ({its_keys}) lie within each other; give"
+                    " one of them another patroni:namespace"
+                )
+    return faults
+
+
+def posing(pgha, defaults):
+    """
+    Return the faults of names with which the certificate of a database host would be that of a server of Consul
+    (``server.DATACENTER.DOMAIN``), and of names for certificates that are none, as lines.
+    """
+    faults = []
+    for datacenter in pgha["datacenters"]:
+        of_consul, hosts, tls = (
+            pgha_inventory.section(name, pgha, defaults, datacenter, None) for name in ("consul", "hosts", "tls")
+        )
+        passed = of_consul["config"] if isinstance(of_consul["config"], dict) else {}
+        domains = {of_consul["domain"], passed.get("domain", of_consul["domain"])}
+        servers = {f"server.{datacenter}.{domain}".lower() for domain in domains}
+        # A certificate for *.DATACENTER.DOMAIN is one for the server as well.
+        servers |= {"*" + one.removeprefix("server") for one in servers}
+        for name in tls["names"] if isinstance(tls["names"], list) else []:
+            plain = str(name).rstrip(".").lower()
+            if plain in servers:
+                faults.append(
+                    f"pgha:tls:names: {name!r} is the name by which Consul of {datacenter} knows its servers; a"
+                    " database host must not have it"
+                )
+            elif not (_is_address(name) or is_domain(plain)):
+                faults.append(f"pgha:tls:names: {name!r} is neither a name in DNS nor an address")
+        for path, name in _names_of_databases(pgha, datacenter):
+            if f"{name}.{hosts['domain']}".rstrip(".").lower() in servers:
+                faults.append(
+                    f"{path}: with hosts:domain {hosts['domain']} its name is {name}.{hosts['domain']}, by which Consul"
+                    f" knows its servers; set name, or another hosts:domain"
+                )
+    return faults
+
+
+def _names_of_databases(pgha, datacenter):
+    for name, entry in pgha["clusters"].items():
+        if isinstance(entry, dict) and pgha_inventory.datacenter_of(pgha, name) == datacenter:
+            for host in pgha_inventory.hosts(entry.get("hosts")):
+                yield f"pgha:clusters:{name}:hosts:{host['id']}", host["name"]
+            vip = _vip(name, entry)
+            if vip:
+                yield f"pgha:clusters:{name}:vip:name", vip["name"]
+
+
+def _vip(name, entry):
+    try:
+        return pgha_inventory.vip(name, entry.get("vip")) if isinstance(entry, dict) else None
+    except ValueError:
+        return None
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(str(text)))
+    except ValueError:
+        return False

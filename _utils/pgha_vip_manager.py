@@ -1,0 +1,25 @@
+"""
+Where vip-manager looks for the leader, and so whether it needs a token. Pure functions.
+"""
+
+
+def dcs_type(version, chosen=None):
+    """
+    Return ``consul`` or ``patroni``: where vip-manager looks for the leader.
+
+    version
+        Version of vip-manager, e.g. ``4.0.0``.
+    chosen
+        The setting ``vip:dcs_type``; it wins.
+
+    Up to 4.x the patroni checker keeps the virtual IP when Patroni's REST API is dead or hung (vip-manager 323, 336,
+    401), so two hosts can have it; the consul checker gives it up on any error. From 5.0 the patroni checker gives it
+    up after one to two seconds, needs no token, and keeps it where Patroni's failsafe mode keeps the leader without
+    Consul.
+    """
+    return chosen or ("consul" if int(str(version).split(".")[0]) < 5 else "patroni")
+
+
+def asks_consul(vip):
+    """Return whether vip-manager moves the virtual IP and asks Consul who leads, by the section ``vip`` of settings."""
+    return vip["manager"] == "vip-manager" and dcs_type(vip["version"], vip["dcs_type"]) == "consul"
