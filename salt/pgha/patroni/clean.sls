@@ -9,16 +9,16 @@ Patroni is stopped and does not start again:
 
 {%- for path in ("/etc/systemd/system/patroni.service", "/etc/pgha/tls/postgres.pem", patroni.config_dir, patroni.venv) %}
 
-{{ path }} is gone:
+{{ (path ~ " is gone") | yaml_dquote }}:
   file.absent:
-    - name: {{ path }}
+    - name: {{ path | yaml_dquote }}
     - require:
       - service: Patroni is stopped and does not start again
 {%- endfor %}
 
-{{ pgha.postgres.user }} works without Patroni's environment:
+{{ (pgha.postgres.user ~ " works without Patroni's environment") | yaml_dquote }}:
   file.line:
-    - name: ~{{ pgha.postgres.user }}/.profile
+    - name: {{ ("~" ~ pgha.postgres.user ~ "/.profile") | yaml_dquote }}
     - mode: delete
-    - match: {{ patroni.config_dir }}/environment.sh
-    - onlyif: test -e ~{{ pgha.postgres.user }}/.profile
+    - match: {{ (patroni.config_dir ~ "/environment.sh") | yaml_dquote }}
+    - onlyif: {{ ("test -e ~" ~ pgha.postgres.user ~ "/.profile") | yaml_dquote }}
