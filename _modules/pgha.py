@@ -86,7 +86,8 @@ def plan():
     Return what the orchestration works on: the inventory of this pillar, checked as a whole, as lists of minion ids.
 
     The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts),
-    ``datacenter_of`` (cluster: datacenter). ``pgha:only`` narrows it to the clusters it names and their datacenters.
+    ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name). ``pgha:only`` narrows it to the clusters it
+    names and their datacenters.
 
     Raises CommandExecutionError that names every fault of the pillar at once.
 

@@ -60,7 +60,9 @@ def check():
     told((wrong_network, odd_network))
     if any(row["address"] == settings["address"] for row in facts["addresses"]):
         told(_with_others(settings, ids, listening, probe=not wrong_network))
-    return {"faults": faults, "warnings": warnings}
+    # Others have named the files, processes and hosts in it.
+    line = __utils__["pgha_text.line"]
+    return {"faults": [line(text) for text in faults], "warnings": [line(text) for text in warnings]}
 
 
 def host():
@@ -96,7 +98,8 @@ def host():
 
 def listeners():
     """
-    Return who listens on TCP: a list of ``{"address", "port", "pid", "name", "cmdline", "cwd", "scope"}``.
+    Return who listens on TCP: a list of ``{"address", "port", "pid", "name", "user", "cmdline", "cwd", "scope"}``; the
+    scope is that of a Patroni on a database host, None where it is not known.
 
     CLI Example:
 
@@ -104,11 +107,15 @@ def listeners():
 
         salt 'test-db1' pgha_preflight.listeners
     """
-    found = []
+    settings, found = __salt__["pgha.settings"](), []
+    trusted = ("root", settings["postgres"]["user"])
+    rest = __utils__["pgha_preflight.ports"](settings)["rest"] if settings["role"] == "db" else None
     for one in psutil.net_connections(kind="tcp"):
         if one.status == psutil.CONN_LISTEN:
-            row = {"address": one.laddr.ip, "port": one.laddr.port, "pid": one.pid}
-            found.append({**row, **_process(one.pid)})
+            row = {"address": one.laddr.ip, "port": one.laddr.port, "pid": one.pid, **_process(one.pid)}
+            # Whoever else it is may name any file in its command line.
+            asked = row["port"] == rest and row["user"] in trusted
+            found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
     return found
 
 
@@ -130,7 +137,9 @@ def data_directory():
         entries = []
     except NotADirectoryError:
         raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
-    version = (__utils__["pgha_files.read_foreign"](str(path / "PG_VERSION"), 64) or "").strip() or None
+    # What the server's user says goes into a message.
+    said = __utils__["pgha_files.read_foreign"](str(path / "PG_VERSION"), 64) or ""
+    version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
     return {"path": str(path), "entries": entries, "version": version}
 
 
@@ -168,13 +177,14 @@ def consul_files():
     found = {}
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
         # Whose the directory is, the states see to later.
-        text = __utils__["pgha_files.read_foreign"](str(path)) or ""
+        text = _peeked(str(path)) or ""
         try:
             content = json.loads(text)
-            found[str(path)] = content.get("datacenter") if isinstance(content, dict) else None
-        except ValueError:
+            named = content.get("datacenter") if isinstance(content, dict) else None
+        except (ValueError, RecursionError):
             match = re.search(r'^\s*"?datacenter"?\s*[=:]\s*"([^"]*)"', text, re.MULTILINE)
-            found[str(path)] = match[1] if match else None
+            named = match[1] if match else None
+        found[str(path)] = __utils__["pgha_text.printable"](named) if isinstance(named, str) else None
     return found
 
 
@@ -298,29 +308,39 @@ def _interfaces():
 
 
 def _process(pid):
+    """What the kernel tells of a process: the user is its real one, the rest is the process's own choice."""
     try:
         process = psutil.Process(pid) if pid else None
-        cmdline = process.cmdline() if process else []
-        scope = _scope(cmdline)
-        return {
-            "name": process.name() if process else "",
-            "cmdline": cmdline,
-            "cwd": process.cwd() if process else None,
-            "scope": scope,
-        }
+        if process:
+            printable = __utils__["pgha_text.printable"]
+            return {
+                "name": printable(process.name()),
+                "user": process.username(),
+                "cmdline": [printable(word) for word in process.cmdline()],
+                "cwd": printable(process.cwd()),
+            }
     except psutil.Error:
-        return {"name": "", "cmdline": [], "cwd": None, "scope": None}
+        pass
+    return {"name": "", "user": None, "cmdline": [], "cwd": None}
 
 
 def _scope(cmdline):
     """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
     if not any(os.path.basename(word) == "patroni" for word in cmdline):
         return None
-    for word in cmdline:
-        if word.endswith((".yml", ".yaml")):
-            try:
-                content = yaml.safe_load(Path(word).read_text(encoding="utf-8"))
-                return content.get("scope") if isinstance(content, dict) else None
-            except (OSError, yaml.YAMLError):
-                return None
-    return None
+    path = next((word for word in cmdline if word.startswith("/") and word.endswith((".yml", ".yaml"))), None)
+    try:
+        # The parser in C: a file of that size takes the other one many seconds.
+        content = yaml.load(_peeked(path) or "", Loader=yaml.CSafeLoader) if path else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    scope = content.get("scope") if isinstance(content, dict) else None
+    return __utils__["pgha_text.printable"](scope) if isinstance(scope, str) else None
+
+
+def _peeked(path):
+    """The text of a file that another user may have put there; None for what is no regular file, or is larger."""
+    try:
+        return __utils__["pgha_files.read_foreign"](path, 2**20)
+    except CommandExecutionError:
+        return None

@@ -30,11 +30,11 @@ def order():
     """
     plan = __salt__["pgha.plan"]()
     answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
-    told = {host: (answers.get(host) or {}).get("ret") for host in plan["hosts"]}
-    silent = [f"  - {host}: {answer or 'no answer'}" for host, answer in told.items() if not isinstance(answer, dict)]
-    if silent:
-        lines = ["Nothing was restarted; these hosts do not tell what waits on them (does the main job pass?)", *silent]
-        raise CommandExecutionError("\n".join(lines))
+    answers = {host: answer.get("ret") for host, answer in answers.items()}
+    told, refused = __utils__["pgha_answers.sort"](plan["hosts"], answers, __utils__["pgha_answers.standing"])
+    if refused:
+        lines = ["Nothing was restarted; these hosts do not tell what waits on them (does the main job pass?)"]
+        raise CommandExecutionError("\n".join([*lines, *(f"  - {host}: {why}" for host, why in refused.items())]))
     return __utils__["pgha_restart.order"](plan, told)
 
 

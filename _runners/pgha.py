@@ -88,7 +88,8 @@ def status(form="text", timeout=10):
     timeout
         Seconds to wait for the answers of the hosts.
 
-    The exit code of ``salt-run`` is 1 when something is wrong; the tables end with what it is.
+    The exit code of ``salt-run`` is 1 when something is wrong; the tables end with what it is. Raises
+    CommandExecutionError that names every fault of the pillar when there are any.
 
     CLI Example:
 
@@ -97,15 +98,15 @@ def status(form="text", timeout=10):
         salt-run pgha.status
         salt-run pgha.status form=data --out=json
     """
-    pgha = _pillar().get("pgha") or {}
-    plan = __utils__["pgha_inventory.plan"](pgha)
+    plan = __utils__["pgha_inventory.plan"](_checked())
     how = {"tgt_type": "list", "timeout": int(timeout)}
     with salt.client.get_local_client(mopts=__opts__) as client:
         # A host answers by the pillar that it has in memory, which is not the one that was edited since.
         fresh = client.cmd(plan["hosts"], "saltutil.refresh_pillar", kwarg={"wait": True}, **how)
         told = client.cmd([host for host in plan["hosts"] if fresh.get(host) is True], "pgha.status", **how)
     # Whoever was silent is not asked again: that would take the same time once more.
-    state = __utils__["pgha_report.summary"](plan, {**fresh, **told})
+    refused = {host: answer for host, answer in fresh.items() if answer is not True}
+    state = __utils__["pgha_report.summary"](plan, {**told, **refused})
     if form == "data":
         return state
     text = __utils__["pgha_report.text"](state)
@@ -162,8 +163,10 @@ def _all_trust(authorities, datacenter, pgha):
     for name, members in plan["clusters"].items():
         hosts += members if plan["datacenter_of"][name] == datacenter else []
     with salt.client.get_local_client(mopts=__opts__) as client:
-        behind = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
-    late = [f"{host}: {behind.get(host) or 'no answer'}" for host in hosts if behind.get(host) != []]
+        answers = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
+    told, refused = __utils__["pgha_answers.sort"](hosts, answers, __utils__["pgha_answers.behind"])
+    late = [f"{host}: {why}" for host, why in refused.items()]
+    late += [f"{host}: {', '.join(why)}" for host, why in told.items() if why]
     if late:
         raise CommandExecutionError("Not all hosts are ready for the next step: " + "; ".join(late))
 

@@ -7,6 +7,7 @@ is passed to them but a sentence; settings and secrets are fetched inside. None 
 
 import functools
 import json
+import shlex
 from pathlib import Path
 
 import pgha_consul_drift
@@ -226,9 +227,9 @@ def admin_access(ret):
     api = __utils__["pgha_consul.api"](__salt__["pgha.settings"]())
     profile = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
     if api["address"] != "http://127.0.0.1:8500":
-        profile += f"export CONSUL_HTTP_ADDR={api['address']}\n"
+        profile += f"export CONSUL_HTTP_ADDR={shlex.quote(api['address'])}\n"
     if api["verify"] is not True:
-        profile += f"export CONSUL_CACERT={api['verify']}\n"
+        profile += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"
     _manage(ret, TOKEN_FILE, secret + "\n", "root", "0600", None)
     _manage(ret, PROFILE, profile, "root", "0644", None)
 

@@ -18,14 +18,16 @@ def finished(name, hosts, timeout=900):
     name
         A sentence; nothing is read from it.
     hosts
-        List of minion ids. One that does not answer is left to the first job proper, which names it.
+        List of minion ids. One that does not answer, or not as it should, is left to the first job proper, which names
+        it.
     timeout
         Seconds to wait.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "No host is busy."}
 
     def idle():
-        busy = sorted(host for host, jobs in _ask(hosts).items() if jobs)
+        told, _refused = __utils__["pgha_answers.sort"](hosts, _ask(hosts), __utils__["pgha_answers.jobs"])
+        busy = sorted(host for host, jobs in told.items() if jobs)
         if busy:
             raise CommandExecutionError(f"{', '.join(busy)} (salt HOST saltutil.is_running 'state.*' shows the jobs)")
         return True
@@ -47,7 +49,7 @@ def _ask(hosts):
         job = client.run_job(hosts, "saltutil.is_running", ["state.*"], tgt_type="list", listen=True)
         if job:
             for answer in client.get_event_iter_returns(job["jid"], job["minions"], timeout=ANSWER):
-                found.update({host: said["ret"] for host, said in answer.items()})
+                found.update({host: said.get("ret") for host, said in answer.items()})
                 if len(found) == len(job["minions"]):
                     break
     return found

@@ -3,6 +3,8 @@ What is on a host already and is not ours: the verdict of the preflight on data,
 there before. Pure functions; nothing is ever removed, a person decides.
 """
 
+import pgha_text
+
 # Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
 # fmt: off
 PGDATA = frozenset(
@@ -16,6 +18,8 @@ PGDATA = frozenset(
     )
 )
 # fmt: on
+# Of names that others gave.
+SHOWN = 5
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -38,7 +42,7 @@ def data_directory(data, settings):
     if "lost+found" in strange:
         return [f"{path} is the root of a file system (lost+found): set postgres:data_dir to a directory in it"], []
     if strange:
-        some = ", ".join(strange[:5]) + (", …" if len(strange) > 5 else "")
+        some = _some(strange)
         return [f"{path} holds files that are not PostgreSQL's ({some}): move them away or set postgres:data_dir"], []
     if data["entries"]:
         return [], [f"{path} has no PG_VERSION: it looks like an initdb or a copy that was interrupted"]
@@ -72,7 +76,8 @@ def listeners(found, settings, ports):
     Return (faults, warnings) on processes that listen where our services will.
 
     found
-        List of ``{"address", "port", "pid", "name", "cmdline", "cwd", "scope"}``; scope is that of a Patroni.
+        List of ``{"address", "port", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of a Patroni. A
+        process is what it says it is only when root or the service's own user runs it.
     ports
         What ``pgha_preflight.ports`` returns.
     """
@@ -118,20 +123,20 @@ def consul_files(files, settings):
 
 
 def _consul(one, settings):
-    if one["name"] != "consul":
+    if one["name"] != "consul" or one["user"] not in ("root", settings["consul"]["user"]):
         return _other(one, "Consul"), None
     paths = _options(one["cmdline"], ("config-dir", "config-file"))
     home = settings["consul"]["config_dir"].rstrip("/")
     strange = [path for path in paths if path.rstrip("/") != home and not path.startswith(home + "/")]
     if strange or not paths:
-        what = ", ".join(strange) or "no configuration directory"
+        what = _some(strange) or "no configuration directory"
         who = f"a Consul that is not ours runs with {what}, process {one['pid']}"
         return f"{who}: stop it or set consul:config_dir", None
     return None, None
 
 
 def _postgres(one, settings):
-    if not one["name"].startswith("postgres"):
+    if not one["name"].startswith("postgres") or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "PostgreSQL"), None
     postgres = settings["postgres"]
     homes = [path.rstrip("/") for path in (postgres["data_dir"], postgres.get("package_data_dir")) if path]
@@ -144,7 +149,8 @@ def _postgres(one, settings):
 
 
 def _patroni(one, settings):
-    if not any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"]):
+    named = any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"])
+    if not named or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "Patroni"), None
     if one["scope"] and one["scope"] != settings["cluster"]["name"]:
         return (
@@ -154,12 +160,12 @@ def _patroni(one, settings):
     home = settings["patroni"]["config_dir"].rstrip("/") + "/"
     strange = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml")) and not word.startswith(home)]
     if strange:
-        return None, f"Patroni runs with {', '.join(strange)}; it goes on with that until it is restarted with {home}"
+        return None, f"Patroni runs with {_some(strange)}; it goes on with that until it is restarted with {home}"
     return None, None
 
 
 def _other(one, service):
-    who = f"{one['name']}, process {one['pid']}," if one["pid"] else "a process that cannot be seen"
+    who = f"{one['name']}, process {one['pid']} of {one['user']}," if one["pid"] else "a process that cannot be seen"
     return f"{who} has the port of {service}: stop it, or set another port"
 
 
@@ -171,6 +177,12 @@ def _options(cmdline, names):
         if word.startswith("-") and name in names:
             values.append(value if equals else following)
     return values
+
+
+def _some(names):
+    """The first of several names that others gave, fit to be shown."""
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(pgha_text.printable(name) for name in names[:SHOWN]) + more
 
 
 def _plain(name):

@@ -151,29 +151,30 @@ def _cluster_section(name, cluster):
 def plan(pgha):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
-    name), ``datacenter_of`` (by cluster), ``new_secrets`` (names). ``pgha:only`` narrows it to the clusters it names
-    and their datacenters.
+    name), ``datacenter_of`` (by cluster), ``new_secrets`` (names), ``names`` (of hosts, by id). ``pgha:only`` narrows
+    it to the clusters it names and their datacenters.
     """
     only = _as_list(pgha.get("only")) or list(_mapping(pgha.get("clusters")))
     datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
-    clusters = {name: _ids(pgha["clusters"][name]["hosts"]) for name in only}
-    datacenters = {name: _ids(pgha["datacenters"][name]["servers"]) for name in datacenter_by_cluster.values()}
+    clusters = {name: hosts(pgha["clusters"][name]["hosts"]) for name in only}
+    datacenters = {name: hosts(pgha["datacenters"][name]["servers"]) for name in datacenter_by_cluster.values()}
     everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
+
+    def ids(groups):
+        return {name: [host["id"] for host in group] for name, group in groups.items()}
+
     return {
-        "hosts": everyone,
-        "datacenters": datacenters,
-        "clusters": clusters,
+        "hosts": [host["id"] for host in everyone],
+        "datacenters": ids(datacenters),
+        "clusters": ids(clusters),
         "datacenter_of": datacenter_by_cluster,
         "new_secrets": _as_list(pgha.get("new_secrets")),
+        "names": {host["id"]: host["name"] for host in everyone},
     }
 
 
 def _as_list(value):
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _ids(entries):
-    return [host["id"] for host in hosts(entries)]
 
 
 def synchronous_mode(value):

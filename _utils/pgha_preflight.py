@@ -165,6 +165,7 @@ def reachability(found, names):
             missing.setdefault((peer, link["error"]), []).append(f"{port}/{protocol}")
     hints = {
         "timed out": "a firewall in between, or the host is off",
+        "answered nonsense": "another program has that port there",
         "refused": "its preflight did not run at the same time, or a firewall rejects it",
     }
     return [

@@ -3,7 +3,8 @@ Can the hosts of a cluster reach each other before anything listens? All of them
 opens the ports of its services that nobody serves yet, connects to the others', and leaves when everyone has been here.
 
 What connects to a temporary listener gets one line of JSON: who answers, the time there, and what else to expect. A
-port that a real service has sends no such line and counts as reached.
+real service waits until it is spoken to, and counts as reached. Whatever else comes from there is nonsense, and the
+port counts as not reached: somebody else has it.
 """
 
 import asyncio
@@ -16,9 +17,16 @@ import ssl
 import threading
 import time
 
+import pgha_text
+
 MAGIC = "pgha-preflight"
+NONSENSE = "answered nonsense"
+# Seconds since 1970: no clock is that far ahead.
+LAST = 10**11
 # Seconds: one attempt to connect; between two attempts; for the line of a temporary listener.
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
+# Bytes: what a peer says is shorter, and no more is read of it.
+MOST = 4096
 
 
 def meet(
@@ -72,6 +80,37 @@ def meet(
     return meeting.found
 
 
+def said(answer, http):
+    """
+    Return what the first bytes of a peer say, ``{}`` when it said nothing, None when they are nonsense.
+
+    http
+        Whether the port is one that speaks HTTP.
+
+    The keys: ``time`` there and by how much that is ``unsure``; of a temporary listener ``id``, ``udp`` (it listens
+    there, too) and ``hold`` (ports that are not opened); ``http`` of a service.
+    """
+    try:
+        if answer.startswith(b"{"):
+            line = json.loads(answer)
+            told = {key: line[key] for key in ("id", "time", "udp", "hold")}
+            fits = MAGIC in line and isinstance(told["id"], str) and isinstance(told["udp"], bool)
+            fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
+            fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
+            return {**told, "id": pgha_text.printable(told["id"])} if fits else None
+        if answer.startswith(b"HTTP/") and http:
+            told = {"http": True}
+            for header in answer.decode("latin-1").split("\r\n")[1:]:
+                if header.lower().startswith("date:"):
+                    # Cut off to whole seconds.
+                    told["time"] = email.utils.parsedate_to_datetime(header[5:].strip()).timestamp() + 0.5
+                    told["unsure"] = 0.5
+            return told if 0 <= told.get("time", 0) < LAST else None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
+        return None
+    return None if answer else {}
+
+
 class _Meeting:
     def __init__(self, me, address, listen, expect, udp, http, ca, hold, excuse, deadline):
         self.me, self.address, self.listen, self.expect = me, address, set(listen), expect
@@ -116,7 +155,8 @@ class _Meeting:
         self.pending.discard(port)
 
     async def welcome(self, _reader, writer):
-        peer, port = writer.get_extra_info("peername")[0], writer.get_extra_info("sockname")[1]
+        # None: it has gone already.
+        peer, port = (writer.get_extra_info("peername") or [None])[0], writer.get_extra_info("sockname")[1]
         line = {MAGIC: 1, "id": self.me, "time": time.time(), "udp": self.echo is not None, "hold": sorted(self.hold)}
         with contextlib.suppress(OSError):
             writer.write(json.dumps(line).encode() + b"\n")
@@ -161,36 +201,37 @@ class _Meeting:
             if port == self.http and self.tls:
                 # A temporary listener speaks first and plainly; a service is silent until it is greeted with TLS.
                 with contextlib.suppress(TimeoutError):
-                    answer = await asyncio.wait_for(reader.read(4096), LINE)
+                    answer = await asyncio.wait_for(reader.read(MOST), LINE)
                 if not answer:
                     await asyncio.wait_for(writer.start_tls(self.tls, server_hostname=peer), ATTEMPT)
                     begin = time.time()
             if port == self.http and not answer:
                 writer.write(b"HEAD /liveness HTTP/1.0\r\n\r\n")
-            answer = answer or await asyncio.wait_for(reader.read(4096), LINE)
+            answer = answer or await asyncio.wait_for(reader.read(MOST), LINE)
         finally:
             writer.close()
         margin = (time.time() - begin) / 2
-        if answer.startswith(b"{") and MAGIC.encode() in answer:
-            line = json.loads(answer)
-            offset = line["time"] - begin - margin
-            found.update(id=line["id"], offset=offset, margin=margin, udp=line["udp"], hold=line["hold"])
-        elif answer.startswith(b"HTTP/"):
-            found["http"] = True
-            for header in answer.decode("latin-1").split("\r\n")[1:]:
-                if header.lower().startswith("date:"):
-                    # Cut off to whole seconds.
-                    there = email.utils.parsedate_to_datetime(header[5:].strip()).timestamp() + 0.5
-                    found.update(offset=there - begin - margin, margin=margin + 0.5)
+        told = said(answer, port == self.http)
+        if told is None:
+            found.update(ok=False, error=NONSENSE)
+            return
+        there, unsure = told.pop("time", None), told.pop("unsure", 0)
+        if there is not None:
+            found.update(offset=there - begin - margin, margin=margin + unsure)
+        found.update(told)
 
     async def echoed(self, peer):
         found = self.found.setdefault((peer, self.udp, "udp"), _unknown())
         found["error"] = "timed out"
         answer = asyncio.Event()
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Question(answer), (self.address, 0), (peer, self.udp)
-        )
+        try:
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Question(answer), (self.address, 0), (peer, self.udp)
+            )
+        except OSError as error:
+            found["error"] = _reason(error)
+            return
         try:
             while time.monotonic() < self.deadline:
                 transport.sendto(MAGIC.encode())
@@ -220,7 +261,8 @@ class _Question(asyncio.DatagramProtocol):
         self.answer = answer
 
     def datagram_received(self, data, _addr):
-        self.answer.set()
+        if data == MAGIC.encode():
+            self.answer.set()
 
 
 def _unknown():

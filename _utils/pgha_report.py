@@ -4,6 +4,7 @@ What the clusters are doing, put together from what the hosts told, and as table
 Pure functions: the runner ``pgha.status`` asks the hosts.
 """
 
+import pgha_answers
 import pgha_consul_drift
 
 LEADERS = ("leader", "standby_leader")
@@ -14,34 +15,32 @@ def summary(plan, told):
     Return the state of everything in an inventory, with what is wrong with it.
 
     plan
-        The result of ``pgha.plan``.
+        The result of ``pgha_inventory.plan``.
     told
-        For each minion id that answered the result of ``pgha.status`` on it, or a text that says why there is none.
+        For each minion id that answered what came as the result of ``pgha.status`` from it; anything may be in that.
 
     The keys: ``datacenters``, ``clusters`` (a mapping by name each), ``faults`` (a list of lines, empty when all is
     well).
     """
-    faults = [f"{host}: {_silence(told.get(host))}" for host in plan["hosts"] if not isinstance(told.get(host), dict)]
-    faults += [
-        f"{host}: {fault}" for host in plan["hosts"] if isinstance(told.get(host), dict) for fault in _tls(told[host])
-    ]
+    told, refused = pgha_answers.sort(plan["hosts"], told, pgha_answers.status)
+    for host in [host for host, answer in told.items() if answer["name"] != plan["names"][host]]:
+        refused[host] = f"calls itself {told.pop(host)['name']}, the pillar {plan['names'][host]}"
+    faults = [f"{host}: {refused[host]}" for host in plan["hosts"] if host in refused]
+    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in _tls(answer["tls"])]
     datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
-    clusters = {name: _cluster(name, hosts, told, faults) for name, hosts in plan["clusters"].items()}
-    faults += [line for host in plan["hosts"] for line in _pending(host, told.get(host))]
+    clusters = {
+        name: _cluster(name, {host: plan["names"][host] for host in hosts}, told, faults)
+        for name, hosts in plan["clusters"].items()
+    }
+    faults += [
+        f"{host}: {service} waits for a restart: {'; '.join(why)}"
+        for host, answer in told.items()
+        for service, why in (answer["pending"] or {}).items()
+    ]
     return {"datacenters": datacenters, "clusters": clusters, "faults": faults}
 
 
-def _pending(host, answer):
-    waiting = (answer.get("pending") or {}) if isinstance(answer, dict) else {}
-    return [f"{host}: {service} waits for a restart: {'; '.join(why)}" for service, why in waiting.items()]
-
-
-def _silence(answer):
-    return f"did not answer as it should: {answer}" if answer else "did not answer; is its salt-minion running?"
-
-
-def _tls(answer):
-    tls = answer.get("tls")
+def _tls(tls):
     if not tls:
         return []
     found = [f"{port} shows another certificate than the one on the disk; restart it" for port in tls["outdated"]]
@@ -53,48 +52,58 @@ def _tls(answer):
 
 
 def _datacenter(name, hosts, told, faults):
-    seen = [(told[host] or {}).get("consul") for host in hosts if isinstance(told.get(host), dict)]
-    seen = [health for health in seen if health and health.get("leader")]
+    seen = [told[host]["consul"] for host in hosts if host in told and told[host]["consul"]]
+    seen = [health for health in seen if health["leader"]]
     if not seen:
         faults.append(f"Consul {name}: no server knows a leader")
         return {"leader": None, "members": []}
-    health = seen[0]
-    leaders = sorted({str(other["leader"]) for other in seen})
+    # One that is refused by Consul knows a leader and no members.
+    health = next((health for health in seen if health["members"]), seen[0])
+    leaders = sorted({other["leader"] for other in seen})
     if len(leaders) > 1:
         faults.append(f"Consul {name}: the servers disagree about the leader: {', '.join(leaders)}")
-    for member in health["members"]:
+    if not health["members"]:
+        faults.append(f"Consul {name}: no server tells the members; see salt HOST pgha_consul.health")
+    for member in health["members"] or []:
         if member["status"] != "alive":
             faults.append(f"Consul {name}: {member['name']} is {member['status']}")
-    foreign = [peer for peer in health.get("foreign_servers") or [] if isinstance(peer, dict)]
+    foreign = health["foreign_servers"] or []
     faults += [f"Consul {name}: {pgha_consul_drift.server_sentence(peer)}" for peer in foreign]
-    own = len(health.get("voters") or ()) - sum(bool(peer.get("voter")) for peer in foreign)
-    if health.get("voters") is not None and own != len(hosts):
+    own = len(health["voters"] or ()) - sum(bool(peer["voter"]) for peer in foreign)
+    if health["voters"] is not None and own != len(hosts):
         faults.append(f"Consul {name}: {own} voters instead of {len(hosts)}")
-    tokens = [told[host].get("foreign_tokens") for host in hosts if isinstance(told.get(host), dict)]
+    tokens = [told[host]["foreign_tokens"] for host in hosts if host in told]
     for token in next((found for found in tokens if found is not None), []):
         faults.append(f"Consul {name}: {pgha_consul_drift.token_sentence(token)}")
-    return {"leader": health["leader"], "members": health["members"], "voters": health.get("voters")}
+    return {"leader": health["leader"], "members": health["members"] or [], "voters": health["voters"]}
 
 
-def _cluster(name, hosts, told, faults):
-    answers = {host: told[host] for host in hosts if isinstance(told.get(host), dict)}
-    members = {}
-    for answer in answers.values():
-        for member in answer.get("members") or []:
-            members.setdefault(member["name"], member)
-    holders = sorted(answer["name"] for answer in answers.values() if answer.get("holds_vip"))
+def _cluster(name, names, told, faults):
+    answers = {host: told[host] for host in names if host in told}
+    members, strangers = {}, {}
+    for host, answer in answers.items():
+        for member in answer["members"] or []:
+            if member["name"] == names[host]:
+                # Nobody knows better how a host is than itself; the others tell of one that is silent.
+                members[names[host]] = member
+            elif member["name"] in names.values():
+                members.setdefault(member["name"], member)
+            else:
+                strangers.setdefault(member["name"], host)
+    for stranger, host in strangers.items():
+        faults.append(f"{name}: {stranger} is a member by what {host} says, and is not in the inventory")
+    holders = sorted(answer["name"] for answer in answers.values() if answer["holds_vip"])
     leaders = sorted(member["name"] for member in members.values() if member["role"] in LEADERS)
     if not leaders:
         faults.append(f"{name}: no leader")
-    if any(answer.get("paused") for answer in answers.values()):
+    if any(answer["paused"] for answer in answers.values()):
         faults.append(f"{name}: Patroni is paused, so nobody takes over from a dead leader; patronictl resume ends it")
-    names = {answer["name"] for answer in answers.values()}
-    for lost in sorted(names - set(members)):
+    for lost in sorted({answer["name"] for answer in answers.values()} - set(members)):
         faults.append(f"{name}: {lost} is no member; see journalctl -u patroni there")
     for member in members.values():
         if member["state"] != ("running" if member["role"] in LEADERS else "streaming"):
             faults.append(f"{name}: {member['name']} ({member['role']}) is {member['state']}")
-    vip = next((answer["vip"] for answer in answers.values() if answer.get("vip")), None)
+    vip = next((answer["vip"] for answer in answers.values() if answer["vip"]), None)
     if vip and holders != leaders:
         faults.append(
             f"{name}: {vip} is on {', '.join(holders) or 'no host'}, the leader is {', '.join(leaders) or 'nobody'}"
@@ -112,11 +121,11 @@ def text(state):
         rows = [
             (
                 member["name"],
-                member.get("host", ""),
-                "sync standby" if member.get("sync") or member["role"] == "sync_standby" else member["role"],
+                _plain(member["host"]),
+                "sync standby" if member["role"] == "sync_standby" else member["role"],
                 member["state"],
-                _plain(member.get("timeline")),
-                "" if member["role"] == "leader" else _plain(member.get("lag")),
+                _plain(member["timeline"]),
+                "" if member["role"] == "leader" else _plain(member["lag"]),
                 "yes" if member["name"] in cluster["vip_holders"] else "",
             )
             for member in cluster["members"]
@@ -127,9 +136,9 @@ def text(state):
             (
                 member["name"],
                 member["address"],
-                member["type"],
+                _plain(member["type"]),
                 member["status"],
-                member.get("build", ""),
+                _plain(member["build"]),
                 "leader" if member["name"] == datacenter["leader"] else "",
             )
             for member in sorted(datacenter["members"], key=lambda member: (member["type"] != "server", member["name"]))
@@ -144,25 +153,24 @@ def text(state):
 
 def progress(event, jobs):
     """
-    Return what one event of the master's bus says about a running orchestration: a line or None, and how it ended.
+    Return what one event of the master's bus says about a running orchestration of the formula: a line or None, and how
+    it ended.
 
     event
-        Mapping with ``tag`` and ``data``.
+        Mapping with ``tag`` and ``data``; anything may be in it.
     jobs
         The jobs seen so far, by jid; changed by this.
 
     The second value is None while it goes on, True or False at its end.
     """
-    tag, data = event["tag"].split("/"), event["data"]
-    if tag[:2] == ["salt", "job"] and tag[3:] == ["new"] and data.get("fun") == "state.sls":
-        names = data["arg"][0] if isinstance(data["arg"][0], list) else [data["arg"][0]]
-        jobs[tag[2]] = " ".join(map(str, names))
-        return f"{jobs[tag[2]]}: started on {', '.join(data['minions'])}", None
-    if tag[:2] == ["salt", "job"] and tag[3:4] == ["ret"] and tag[2] in jobs:
-        word = "done" if data.get("retcode") == 0 else "FAILED"
-        return f"{jobs[tag[2]]}: {data['id']} {word}", None
-    if tag[:2] == ["salt", "run"] and tag[3:] == ["ret"] and data.get("fun") == "runner.state.orchestrate":
-        return None, bool(data.get("success")) and (data.get("return") or {}).get("retcode", 0) == 0
+    said = pgha_answers.event(event.get("tag"), event.get("data"))
+    if said and said["what"] == "new":
+        jobs[said["jid"]] = " ".join(said["sls"])
+        return f"{jobs[said['jid']]}: started on {', '.join(said['hosts'])}", None
+    if said and said["what"] == "ret" and said["jid"] in jobs:
+        return f"{jobs[said['jid']]}: {said['host']} {'done' if said['done'] else 'FAILED'}", None
+    if said and said["what"] == "end":
+        return None, said["done"]
     return None, None
 
 

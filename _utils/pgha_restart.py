@@ -6,6 +6,8 @@ SERVER = ["pgha.consul.restart"]
 # Patroni first: its leader has become a replica when the agent and vip-manager of the same host are restarted.
 DATABASE = ["pgha.patroni.restart", "pgha.consul.restart", "pgha.vip.restart"]
 LOWERED = ["pgha.patroni.lower"]
+# What may wait for a restart on a host.
+SERVICES = ("Consul", "Patroni", "PostgreSQL", "vip-manager")
 
 # A standby refuses to run with less of these than its primary has.
 AT_LEAST_THE_PRIMARYS = (
@@ -25,7 +27,7 @@ def order(plan, told):
     plan
         The result of ``pgha.plan``.
     told
-        For each of its hosts the result of ``pgha_restart.standing``.
+        For each of its hosts the result of ``pgha_restart.standing``, as ``pgha_answers.standing`` returns it.
 
     Consul's servers come first, their leader last; then the database hosts of each cluster: replicas, the synchronous
     ones after the others, and the leader last. Only lowered parameters that a standby needs as high as its primary turn
@@ -57,4 +59,5 @@ def lowered(reasons):
 
 
 def _turn(host, sls, told):
-    return {"host": host, "sls": sls, "what": ", ".join(told[host]["pending"])}
+    # Never a word of the host's own: the orchestration is made of it.
+    return {"host": host, "sls": sls, "what": ", ".join(name for name in SERVICES if told[host]["pending"].get(name))}

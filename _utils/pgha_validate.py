@@ -12,6 +12,7 @@ import re
 import pgha_inventory
 import pgha_names
 import pgha_tls
+import pgha_words
 
 # Consul does not take a session TTL below 10 s and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
 SMALLEST_TTL = 20
@@ -79,6 +80,9 @@ def _datacenter(name, entry, pgha, defaults, sections):
             f"{path}:servers: {len(servers)} servers bear the loss of no more than {max(0, (len(servers) - 1) // 2)};"
             " give 3, 5 or 7, or set consul:allow_weak_quorum to true"
         )
+    for section in ("hosts", "consul"):
+        settings = pgha_inventory.section(section, pgha, defaults, name, None)
+        found += pgha_words.faults(f"{path}:{section}", section, settings)
     found += pgha_tls.faults(f"{path}:tls", pgha_inventory.section("tls", pgha, defaults, name, None))
     return found + _pinned(f"{path}:consul", "consul", consul)
 
@@ -108,6 +112,8 @@ def _cluster(name, entry, pgha, defaults, sections):
     found += _patroni(f"{path}:patroni", section("patroni", pgha, defaults, datacenter, name), len(hosts))
     postgres = section("postgres", pgha, defaults, datacenter, name)
     found += _postgres(f"{path}:postgres", postgres, pgha, defaults)
+    for key in ("postgres", "patroni", "vip"):
+        found += pgha_words.faults(f"{path}:{key}", key, section(key, pgha, defaults, datacenter, name))
     return found
 
 
@@ -177,9 +183,6 @@ def _postgres(path, settings, pgha, defaults):
                 ipaddress.ip_network(str(network))
             except ValueError as error:
                 found.append(f"{path}:{key}: {error}; write a network as 192.0.2.0/24, or samenet")
-    for key in ("data_dir", "socket_dir", "bin_dir"):
-        if not str(settings.get(key) or "").startswith("/"):
-            found.append(f"{path}:{key}: must be an absolute path, not {settings.get(key)!r}")
     return found
 
 

@@ -43,19 +43,19 @@ Nothing stands in the way on any host:
 
 {%- for datacenter, servers in plan.datacenters.items() %}
 
-Consul of {{ datacenter }} has its quorum and denies by default:
+{{ ("Consul of " ~ datacenter ~ " has its quorum and denies by default") | yaml_dquote }}:
   {{- stage(servers, ["pgha.dcs"], [{"salt": "Nothing stands in the way on any host"}], parallel=True) }}
 {%- endfor %}
 
 {%- for cluster, hosts in plan.clusters.items() %}
 
-PostgreSQL and Patroni are installed on the hosts of {{ cluster }}:
+{{ ("PostgreSQL and Patroni are installed on the hosts of " ~ cluster) | yaml_dquote }}:
   {{- stage(hosts, ["pgha.packages"], [{"salt": "Nothing stands in the way on any host"}], parallel=True) }}
 {%- endfor %}
 
 {%- for cluster, hosts in plan.clusters.items() %}
 
-{{ cluster }} has a leader, streaming replicas, and its virtual IP takes a write:
+{{ (cluster ~ " has a leader, streaming replicas, and its virtual IP takes a write") | yaml_dquote }}:
   {{- stage(hosts, ["pgha.db"],
             [{"salt": "Consul of " ~ plan.datacenter_of[cluster] ~ " has its quorum and denies by default"},
              {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}], parallel=plan.clusters | length > 1) }}

@@ -4,7 +4,7 @@
 
 The formula's {{ kind }} are on this host:
   saltutil.sync_{{ kind }}:
-    - saltenv: {{ saltenv }}
+    - saltenv: {{ saltenv | yaml_dquote }}
     - refresh: {{ loop.last }}
     # What follows in the same run sees them.
     - reload_modules: {{ loop.last }}

@@ -9,9 +9,9 @@
 
 {%- for turn in salt["pgha_restart.order"]() %}
 
-{{ loop.index }} {{ turn.host }} runs what is installed and configured ({{ turn.what }}):
+{{ (loop.index ~ " " ~ turn.host ~ " runs what is installed and configured (" ~ turn.what ~ ")") | yaml_dquote }}:
   salt.state:
-    - tgt: [{{ turn.host | json }}]
+    - tgt: {{ [turn.host] | json }}
     - tgt_type: list
     - sls: {{ turn.sls | json }}
     - queue: True

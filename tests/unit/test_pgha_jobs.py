@@ -56,3 +56,10 @@ def test_a_host_that_stays_busy_is_named(jobs):
 def test_a_silent_host_is_left_to_the_first_job(jobs):
     module, _ = jobs({})
     assert module.finished("x", ["db1"])["result"] is True
+
+
+@pytest.mark.parametrize("answer", ["\x1b[2J", {"fun": "state.sls"}, [7], [{"fun": ["x"]}], 7, None])
+def test_a_host_that_answers_nonsense_holds_nobody_up(jobs, answer):
+    module, asked = jobs({"db1": answer, "db2": []})
+    assert module.finished("x", ["db1", "db2"])["result"] is True
+    assert len(asked) == 1

@@ -1,7 +1,12 @@
 """What the preflight finds, and what it must not find on a healthy or half-built cluster."""
 
 import copy
+import json
+import os
+import pwd
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -298,8 +303,9 @@ class TestLocales:
         assert foreign.locales({"installed": ["C"], "supported": None}, settings_of()) == []
 
 
-def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7):
-    process = {"pid": pid, "name": name, "cmdline": list(cmdline), "cwd": cwd, "scope": scope}
+def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None):
+    user = user or {8301: "consul", 8500: "consul", 8300: "consul"}.get(port, "postgres")
+    process = {"pid": pid, "name": name, "user": user, "cmdline": list(cmdline), "cwd": cwd, "scope": scope}
     return {"address": address, "port": port, **process}
 
 
@@ -325,7 +331,10 @@ class TestListeners:
     @pytest.mark.parametrize(
         ("found", "told"),
         [
-            (listener(8301, "nginx"), "nginx, process 7, has the port of Consul"),
+            (listener(8301, "nginx"), "nginx, process 7 of consul, has the port of Consul"),
+            (listener(8301, "consul", *CONSUL, user="nobody"), "consul, process 7 of nobody, has the port of Consul"),
+            (listener(5432, "postgres", cwd="/pgdata/test", user="nobody"), "7 of nobody, has the port of PostgreSQL"),
+            (listener(8008, "patroni", *PATRONI, scope="test", user="nobody"), "of nobody, has the port of Patroni"),
             (listener(8500, "", address="0.0.0.0", pid=None), "a process that cannot be seen has the port of Consul"),
             (listener(8301, "consul", "consul", "agent", "-dev"), "no configuration directory"),
             (listener(8301, "consul", "consul", "agent", "-config-dir", "/etc/consul"), "runs with /etc/consul,"),
@@ -414,6 +423,7 @@ class TestExecution:
             found = [row for row in execution().listeners() if row["port"] == port]
         assert found[0]["address"] == "127.0.0.1"
         assert "python" in found[0]["name"] or "pytest" in found[0]["name"]
+        assert found[0]["user"] == pwd.getpwuid(os.getuid()).pw_name
         assert found[0]["cwd"] == str(Path.cwd())
 
     def test_data_directory(self, execution, tmp_path):
@@ -439,6 +449,33 @@ class TestExecution:
         (home / "d.hcl").write_text("server = true")
         assert list(execution().consul_files().values()) == ["dc", None, "dc1", None]
 
+    def test_a_file_that_is_none_is_not_read(self, execution, tmp_path):
+        """A pipe would never end, a link shows what its maker may not read, and a text may be anything."""
+        (tmp_path / "secret").write_text("18\n")
+        (tmp_path / "secret.json").write_text('{"datacenter": "prod"}')
+        for name, at in (("pgdata", "PG_VERSION"), ("consul.d", "a.json"), ("consul.d", "b.json")):
+            (tmp_path / name).mkdir(exist_ok=True)
+            os.mkfifo(tmp_path / name / at)
+        module = execution()
+        with pytest.raises(CommandExecutionError, match="PG_VERSION is not read: it is a pipe"):
+            module.data_directory()
+        assert set(module.consul_files().values()) == {None}
+        (tmp_path / "pgdata/PG_VERSION").unlink()
+        (tmp_path / "consul.d/a.json").unlink()
+        (tmp_path / "pgdata/PG_VERSION").symlink_to(tmp_path / "secret")
+        (tmp_path / "consul.d/a.json").symlink_to(tmp_path / "secret.json")
+        with pytest.raises(CommandExecutionError, match="PG_VERSION is not read: it is a symbolic link"):
+            module.data_directory()
+        assert set(module.consul_files().values()) == {None}
+        (tmp_path / "pgdata/PG_VERSION").unlink()
+        (tmp_path / "pgdata/PG_VERSION").write_text("root:*:19000:0\n")
+        assert module.data_directory()["version"] is None
+        for wrong in ("[" * 5000, '{"a": ' * 5000, '{"datacenter": ["dc"]}', '{"datacenter": 7}', "\x00" * 2**21):
+            (tmp_path / "consul.d/c.json").write_text(wrong)
+            assert set(module.consul_files().values()) == {None}
+        (tmp_path / "consul.d/c.json").write_text('{"datacenter": "dc\\n\\u001b[2J"}')
+        assert "dc??[2J" in module.consul_files().values()
+
     def test_host(self, execution, tmp_path):
         (tmp_path / "consul").mkdir()
         (tmp_path / "consul/raft").mkdir()
@@ -455,6 +492,54 @@ class TestExecution:
         assert module._scope(["python3", "/opt/patroni/bin/patroni", str(file)]) == "test"
         assert module._scope(["vi", str(file)]) is None
         assert module._scope(["patroni", str(tmp_path / "none.yml")]) is None
+        assert module._scope(["patroni", "patroni.yml"]) is None
+        for wrong in ("scope: [1]", "scope: 7", "- scope", "{" * 5000, "\x1b", "a: &a\n  <<: *a", "x" * (2**20 + 1)):
+            file.write_text(wrong)
+            assert module._scope(["patroni", str(file)]) is None
+        file.write_text('scope: "a\\n\\e[2J"')
+        assert module._scope(["patroni", str(file)]) == "a??[2J"
+        link, pipe = tmp_path / "link.yml", tmp_path / "pipe.yml"
+        link.symlink_to(file)
+        os.mkfifo(pipe)
+        assert [module._scope(["patroni", str(path)]) for path in (link, pipe, Path("/dev/zero"))] == [None] * 3
+
+    def test_only_a_listener_of_root_or_the_server_s_user_at_its_port_is_asked_for_its_scope(
+        self, execution, monkeypatch
+    ):
+        module, asked = execution(), []
+        monkeypatch.setattr(module, "_scope", lambda cmdline: asked.append(cmdline[0]))
+        users = {1: "nobody", 2: "postgres", 3: "root", 4: "root"}
+        ports = {1: 8008, 2: 8008, 3: 8008, 4: 22}
+        address = SimpleNamespace
+        monkeypatch.setattr(
+            module.psutil,
+            "net_connections",
+            lambda kind: [
+                SimpleNamespace(status="LISTEN", laddr=address(ip="::", port=ports[pid]), pid=pid) for pid in users
+            ],
+        )
+        process = {"name": "patroni", "cwd": "/"}
+        monkeypatch.setattr(
+            module, "_process", lambda pid: {**process, "user": users[pid], "cmdline": [f"{pid}", "patroni", "x.yml"]}
+        )
+        module.listeners()
+        assert asked == ["2", "3"]
+        assert all(row["scope"] is None for row in module.listeners())
+
+    def test_a_process_may_call_itself_anything(self, execution):
+        """Its command line is shown on the master's terminal, and goes there in a job's result."""
+        script = (
+            "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
+        )
+        command = [sys.executable, "-c", script + "; time.sleep(60)", b"patroni\n\x1b[2J\xff" + b"x" * 5000]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                port = int(process.stdout.readline())
+                row = next(row for row in execution().listeners() if row["port"] == port)
+            finally:
+                process.kill()
+        assert row["cmdline"][3] == "patroni??[2J?" + "x" * 186 + "…"
+        json.dumps(row).encode()
 
     def test_check_gathers_everything(self, execution, tmp_path):
         (tmp_path / "pgdata").mkdir()

@@ -1,6 +1,8 @@
 """Hosts that try to reach each other before anything listens, each at an address of its own on the loopback."""
 
+import contextlib
 import http.server
+import json
 import socket
 import threading
 import time
@@ -200,3 +202,95 @@ def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, servi
     assert found[(B, ports[0], "tcp")] | {"offset": None} == {
         "ok": True, "error": None, "id": None, "offset": None, "margin": None,
     }  # fmt: skip
+
+
+GOOD = {"pgha-preflight": 1, "id": "b", "time": 1.8e9, "udp": False, "hold": [5432]}
+WRONG = [None, True, "7", "\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"], {}, [[[]]], {"a": 1}]
+
+
+@pytest.fixture
+def said(loader_module):
+    return loader_module("_utils/pgha_rendezvous.py").said
+
+
+def test_what_a_peer_says(said):
+    assert {"pgha-preflight": 1, **said(json.dumps(GOOD).encode() + b"\n", False)} == GOOD
+    assert said(b"", True) == {}
+    http = b"HTTP/1.0 200 OK\r\nDate: Wed, 25 Nov 2026 10:00:00 GMT\r\n\r\n"
+    assert said(http, True) == {"http": True, "time": 1795600800.5, "unsure": 0.5}
+    assert said(b"HTTP/1.0 200 OK\r\n\r\n", True) == {"http": True}
+    assert said(http, False) is None
+
+
+def test_nothing_wrong_that_a_peer_says_gets_through(said):
+    for key in GOOD:
+        for wrong in WRONG:
+            told = said(json.dumps({**GOOD, key: wrong}).encode(), False)
+            if told is not None:
+                assert isinstance(told["id"], str)
+                assert told["id"].isprintable()
+                assert 0 <= told["time"] < 10**11
+                assert isinstance(told["udp"], bool)
+                assert all(isinstance(port, int) for port in told["hold"])
+        assert said(json.dumps({name: value for name, value in GOOD.items() if name != key}).encode(), False) is None
+    line = json.dumps(GOOD).encode()
+    assert all(said(line[:length], False) is None for length in range(1, len(line)))
+    for date in ("yesterday", "", "Wed, 99 Nov 2026 99:00:00 GMT", "Mon, 01 Jan 1900 00:00:00 GMT", "1 2 3 4 5 6 7"):
+        assert said(f"HTTP/1.0 200 OK\r\nDate: {date}\r\n\r\n".encode(), True) is None, date
+    others = [b'{"pgha-preflight": ' + b"[" * 4000, b"\x00", b"SSH-2.0-x\r\n", b"\xff" * 4096, b"[1]", b"{}", b'"x"']
+    assert [said(other, http) for other in others for http in (True, False)] == [None] * 14
+
+
+@pytest.fixture
+def stranger():
+    """A program at an address and port that sends the same bytes to everyone, once or for ever, and hears nothing."""
+    sockets = []
+
+    def start(address, port, sends, forever=False):
+        server = socket.create_server((address, port))
+        sockets.append(server)
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    sockets.append(client)
+                    with contextlib.suppress(OSError):
+                        client.sendall(sends)
+                        while forever:
+                            client.sendall(sends)
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    yield start
+    for one in sockets:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("sends", "forever"),
+    [
+        (b'{"pgha-preflight": 1', False),
+        (b'{"pgha-preflight": 1, "id": 7}\n', False),
+        (b"HTTP/1.1 200 OK\r\nDate: \x1b[2J\r\n\r\n", False),
+        (b"x" * 65536, True),
+        (b"HTTP/1.1 200 OK\r\n" + b"Date: no\r\n" * 10000, True),
+    ],
+)
+def test_a_stranger_at_a_peer_s_port_is_a_link_that_is_not_there(meet, ports, stranger, sends, forever):
+    for port in ports[:2]:
+        stranger(B, port, sends, forever)
+    links = [(B, port) for port in ports[:2]]
+    found, took = meet({A: {"links": links, "listen": [], "expect": {}, "http": ports[0], "udp": ports[1]}})[A]
+    for link in found.values():
+        assert (link["ok"], link["error"], link["offset"], link["id"]) == (False, "answered nonsense", None, None)
+    assert took < 1
+
+
+def test_a_stranger_that_says_nothing_or_leaves_is_no_delay_and_gives_no_time(meet, ports, stranger, service):
+    stranger(B, ports[0], b"")
+    service(B, ports[1])
+    links = [(B, ports[0]), (B, ports[1])]
+    found, took = meet({A: {"links": links, "listen": [], "expect": {}, "http": ports[0]}})[A]
+    assert all(link["offset"] is None and link["id"] is None for link in found.values())
+    assert took < 1

@@ -6,6 +6,7 @@ PLAN = {
     "hosts": ["dcs1", "dcs2", "dcs3", "db1", "db2"],
     "datacenters": {"dc": ["dcs1", "dcs2", "dcs3"]},
     "clusters": {"one": ["db1", "db2"]},
+    "names": {host: host for host in ("dcs1", "dcs2", "dcs3", "db1", "db2")},
 }
 
 
@@ -17,10 +18,10 @@ def report(loader_module):
     return loader_module("_utils/pgha_report.py")
 
 
-def server(leader="dcs1", tokens=None, **over):
+def server(name, leader="dcs1", tokens=None, **over):
     members = [{"name": f"dcs{n}", "address": f"192.0.2.{n}", "type": "server", "status": "alive"} for n in (1, 2, 3)]
     health = {"leader": leader, "voters": ["dcs1", "dcs2", "dcs3"], "members": members, **over}
-    return {"role": "dcs", "name": "dcs", "consul": health, "foreign_tokens": tokens}
+    return {"role": "dcs", "name": name, "consul": health, "foreign_tokens": tokens}
 
 
 def database(name, leader="db1", holds=None, **of_db2):
@@ -42,7 +43,7 @@ def database(name, leader="db1", holds=None, **of_db2):
 
 
 def told(**over):
-    answers = {host: server() for host in ("dcs1", "dcs2", "dcs3")}
+    answers = {host: server(host) for host in ("dcs1", "dcs2", "dcs3")}
     return {**answers, "db1": database("db1"), "db2": database("db2"), **over}
 
 
@@ -65,19 +66,19 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
     [
         ({"db2": None}, "db2: did not answer; is its salt-minion running?"),
         ({"db2": "The function is not there"}, "db2: did not answer as it should: The function"),
-        ({"dcs2": server(leader="dcs3")}, "the servers disagree about the leader: dcs1, dcs3"),
-        ({f"dcs{n}": server(leader=None) for n in (1, 2, 3)}, "no server knows a leader"),
-        ({"dcs1": server(voters=["dcs1", "dcs2"])}, "2 voters instead of 3"),
+        ({"dcs2": server("dcs2", leader="dcs3")}, "the servers disagree about the leader: dcs1, dcs3"),
+        ({f"dcs{n}": server(f"dcs{n}", leader=None) for n in (1, 2, 3)}, "no server knows a leader"),
+        ({"dcs1": server("dcs1", voters=["dcs1", "dcs2"])}, "2 voters instead of 3"),
         (
-            {"dcs1": server(voters=["dcs1", "dcs2", "dcs3", "db2"], foreign_servers=[EVIL])},
+            {"dcs1": server("dcs1", voters=["dcs1", "dcs2", "dcs3", "db2"], foreign_servers=[EVIL])},
             "Consul dc: db2 (192.0.2.12) is a server in raft and not in the inventory",
         ),
         (
-            {"dcs1": server(voters=["dcs1", "dcs2", "db2"], foreign_servers=[EVIL])},
+            {"dcs1": server("dcs1", voters=["dcs1", "dcs2", "db2"], foreign_servers=[EVIL])},
             "2 voters instead of 3",
         ),
         (
-            {"dcs2": server(tokens=[{"accessor": "1-2", "description": "Mine", "management": True}])},
+            {"dcs2": server("dcs2", tokens=[{"accessor": "1-2", "description": "Mine", "management": True}])},
             'Consul dc: the token 1-2 "Mine", which may do everything,',
         ),
         ({"db1": database("db1", holds="db2"), "db2": database("db2", holds="db2")}, "is on db2, the leader is db1"),
@@ -87,7 +88,8 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
             {"db1": database("db1", state="start failed"), "db2": database("db2", state="start failed")},
             "is start failed",
         ),
-        ({"db1": database("db1", state="running")}, "db2 (replica) is running"),
+        ({"db2": database("db2", state="running")}, "db2 (replica) is running"),
+        ({"db1": database("db1", state="running"), "db2": None}, "db2 (replica) is running"),
         ({"db2": {**database("db2"), "pending": {"Consul": ["a", "b"]}}}, "db2: Consul waits for a restart: a; b"),
         ({"db1": database("db1", leader=""), "db2": database("db2", leader="")}, "one: no leader"),
         ({"db2": {**database("db2"), "paused": True}}, "one: Patroni is paused"),
@@ -101,7 +103,7 @@ def test_what_is_wrong_is_said(report, over, said):
 
 def test_a_server_that_nobody_knows_is_not_counted_among_the_voters(report):
     voters = ["dcs1", "dcs2", "dcs3", "db2"]
-    state = report.summary(PLAN, told(dcs1=server(voters=voters, foreign_servers=[EVIL])))
+    state = report.summary(PLAN, told(dcs1=server("dcs1", voters=voters, foreign_servers=[EVIL])))
     assert len(state["faults"]) == 1
     assert "consul operator raft remove-peer -address=192.0.2.12:8300" in state["faults"][0]
 
@@ -109,7 +111,8 @@ def test_a_server_that_nobody_knows_is_not_counted_among_the_voters(report):
 def test_what_others_wrote_is_no_command_and_no_escape_sequence(report):
     peer = {**EVIL, "name": "db2; reboot\x1b[2J"}
     token = {"accessor": "$(reboot)", "description": 'x" \n' + "y" * 200, "management": False}
-    state = report.summary(PLAN, told(dcs1=server(tokens=[token], voters=["a", "b", "c", "d"], foreign_servers=[peer])))
+    odd = server("dcs1", tokens=[token], voters=["a", "b", "c", "d"], foreign_servers=[peer])
+    state = report.summary(PLAN, told(dcs1=odd))
     server_fault, token_fault = state["faults"]
     assert "force-leave -prune 'db2; reboot?[2J'" in server_fault
     assert token_fault.endswith("consul acl token delete -id '$(reboot)'")
@@ -128,5 +131,70 @@ def test_progress_follows_stages_and_knows_the_end(report):
     foreign = {"tag": "salt/job/2/ret/dcs2", "data": {"id": "dcs2", "retcode": 0}}
     assert report.progress(foreign, jobs) == (None, None)
     for success in (True, False):
-        end = {"tag": "salt/run/3/ret", "data": {"fun": "runner.state.orchestrate", "success": success}}
-        assert report.progress(end, jobs) == (None, success)
+        data = {"fun": "runner.state.orchestrate", "fun_args": ["pgha", {"test": True}], "success": success}
+        assert report.progress({"tag": "salt/run/3/ret", "data": data}, jobs) == (None, success)
+        assert report.progress({"tag": "salt/run/3/ret", "data": {**data, "return": {"retcode": 1}}}, jobs)[1] is False
+
+
+@pytest.mark.parametrize(
+    ("tag", "data"),
+    [
+        ("salt/job/1/new", {"fun": "state.sls", "arg": [], "minions": ["a"]}),
+        ("salt/job/1/new", {"fun": "state.sls", "arg": [{"__kwarg__": True, "test": True}], "minions": ["a"]}),
+        ("salt/job/1/new", {"fun": "state.sls", "arg": ["webserver"], "minions": ["a"]}),
+        ("salt/job/1/new", {"fun": "state.sls", "arg": ["pgha.x\x1b[2J"], "minions": ["a"]}),
+        ("salt/job/1/new", {"fun": "state.sls", "arg": {"a": 1}, "minions": 7}),
+        ("salt/job/1/new", {"fun": "state.sls"}),
+        ("salt/job", {}),
+        ("", None),
+        (None, {}),
+        ("salt/job/1/ret", {"retcode": 0}),
+        ("salt/run/3/ret", {"fun": "runner.state.orchestrate", "fun_args": ["webservers"], "success": True}),
+        ("salt/run/3/ret", {"fun": "runner.state.orchestrate", "success": True}),
+        (
+            "salt/run/3/ret",
+            {"fun": "runner.state.orchestrate", "fun_args": ["pgha"], "success": True, "cmd": "_minion_event"},
+        ),
+    ],
+)
+def test_progress_passes_over_what_is_no_event_of_the_orchestration(report, tag, data):
+    assert report.progress({"tag": tag, "data": data}, {}) == (None, None)
+
+
+def test_progress_knows_every_way_to_name_the_states(report):
+    for arguments in (
+        ["pgha.dcs,pgha.db"],
+        [["pgha.dcs", "pgha.db"]],
+        [{"__kwarg__": True, "mods": "pgha.dcs,pgha.db"}],
+    ):
+        data = {"fun": "state.sls", "arg": arguments, "minions": ["db1", "\x1b]0;x\x07"]}
+        said = report.progress({"tag": "salt/job/1/new", "data": data}, {})[0]
+        assert said == "pgha.dcs pgha.db: started on db1, ?]0;x?"
+    for arguments in (["pgha.restart"], [["pgha"]], [{"mods": "pgha"}]):
+        data = {"fun": "runner.state.orch", "fun_args": arguments, "success": True}
+        assert report.progress({"tag": "salt/run/3/ret", "data": data}, {}) == (None, True)
+
+
+def test_a_host_that_answers_nonsense_is_named_and_hides_no_other(report):
+    state = report.summary(PLAN, told(db2={**database("db2"), "members": [{"name": "db2", "role": 7}]}))
+    assert state["faults"] == ["db2: answered nonsense (members:0:role)"]
+    assert [member["name"] for member in state["clusters"]["one"]["members"]] == ["db1", "db2"]
+
+
+def test_a_member_and_a_name_that_the_inventory_does_not_know(report):
+    answer = database("db1")
+    answer["members"].append({**answer["members"][0], "name": "db9"})
+    state = report.summary(PLAN, told(db1=answer, db2=database("db7")))
+    assert state["faults"] == [
+        "db2: calls itself db7, the pillar db2",
+        "one: db9 is a member by what db1 says, and is not in the inventory",
+    ]
+    assert [member["name"] for member in state["clusters"]["one"]["members"]] == ["db1", "db2"]
+
+
+def test_servers_that_know_a_leader_and_no_members_are_a_fault_and_no_end_of_the_report(report):
+    blind = {f"dcs{n}": server(f"dcs{n}", members=None) for n in (1, 2, 3)}
+    state = report.summary(PLAN, told(**blind))
+    assert state["faults"] == ["Consul dc: no server tells the members; see salt HOST pgha_consul.health"]
+    assert "Consul dc" in report.text(state)
+    assert report.summary(PLAN, told(dcs1=blind["dcs1"]))["faults"] == []

@@ -182,8 +182,18 @@ class TestHost:
         assert len(module.order()) == 6
         answers["db2"] = {"ret": "ERROR: Consul does not answer"}
         del answers["db3"]
-        with pytest.raises(CommandExecutionError, match=r"db2: ERROR: Consul(.|\n)*db3: no answer"):
+        with pytest.raises(CommandExecutionError, match=r"db2: .*ERROR: Consul(.|\n)*db3: did not answer;"):
             module.order()
+
+    def test_a_host_that_answers_nonsense_is_named_and_nothing_of_it_comes_into_the_order(self, host):
+        module = host()
+        answer = {"ret": {"pending": {"Consul": ["x"]}, "leads": False, "synchronous": False, "lowered": {}}}
+        answers = dict.fromkeys(PLAN["hosts"], answer)
+        answers["db2"] = {"ret": {**answer["ret"], "pending": {"Consul):\n  cmd.run:\n    - name: id\n#": ["x"]}}}
+        module.salt["saltutil.cmd"] = lambda hosts, function, **_: answers
+        with pytest.raises(CommandExecutionError, match=r"- db2: answered nonsense \(pending\)$") as caught:
+            module.order()
+        assert "cmd.run" not in str(caught.value)
 
     def test_servers_of_consul_are_ready_when_all_vote_and_this_one_has_caught_up(self, host):
         module = host("dcs")

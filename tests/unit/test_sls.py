@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def caller_of(tmp_path_factory):
     """Salt's own caller without a master, for a minion id; its pillar is set by the test."""
     callers = {}
 
-    def build(minion_id):
+    def build(minion_id, **over):
         if minion_id not in callers:
             home = tmp_path_factory.mktemp(minion_id)
             opts = salt.config.minion_config(None)
@@ -84,6 +85,7 @@ def caller_of(tmp_path_factory):
                 states_dirs=[str(ROOT / "_states")],
                 grains_dirs=[str(ROOT / "_grains")],
             )
+            opts.update(over)
             callers[minion_id] = salt.client.Caller(mopts=opts)
         return callers[minion_id]
 
@@ -121,3 +123,145 @@ def test_highstate_gives_each_role_its_states(caller_of):
         assert top[f"pgha:role:{role}"] == [{"match": "grain"}, f"pgha.{role}"]
         low = caller_of(minion_id).cmd("state.show_low_sls", f"pgha.{role}", pillar=pillar_of("defaults", minion_id))
         assert {chunk["state"] for chunk in low} >= {"grains", "pgha_consul", "pgha_hosts"}, low
+
+
+HOSTILE = "/x y'\"{{ 7 * 7 }}{% raw %}: #\n  cmd.run:\n    - name: id\n\t%h$(id)`id`\\;&|*!"
+
+
+def hostile(section, *keys):
+    return {key: f"{HOSTILE}{section}-{key}" for key in keys}
+
+
+# A setting of each kind that goes into an SLS.
+HOSTILE_PILLAR = {
+    "consul": {
+        **hostile("consul", "user", "group", "config_dir", "data_dir", "log_dir", "version", "url"),
+        "hashes": {HOSTILE: HOSTILE},
+    },
+    "postgres": {
+        **hostile(
+            "postgres", "user", "group", "data_dir", "socket_dir", "bin_dir", "version", "locale", "createcluster"
+        ),
+        **dict.fromkeys(("services", "packages", "locales"), [HOSTILE]),
+        "repo": {"name": "deb https://mirror.example.org/" + HOSTILE, "key_url": HOSTILE, "key_hash": HOSTILE},
+    },
+    "patroni": hostile("patroni", "venv", "config_dir", "log_dir", "python", "requirements", "namespace"),
+    "vip": {**hostile("vip", "version", "url", "interface"), "hashes": {HOSTILE: HOSTILE}},
+}
+
+
+def functions(low):
+    return [(chunk["state"], chunk["fun"]) for chunk in low]
+
+
+@pytest.mark.parametrize("manager", ["vip-manager", "callback"])
+@pytest.mark.parametrize("minion_id", SECRETS)
+def test_whatever_a_setting_holds_arrives_as_written_and_adds_no_state(caller_of, minion_id, manager):
+    caller = caller_of(minion_id)
+    good = pillar_of("mirror", minion_id)
+    good["pgha"]["vip"]["manager"] = manager
+    good["pgha"].setdefault("postgres", {})["createcluster"] = "/etc/x"
+    good["pgha"]["postgres"]["services"] = ["x"]
+    bad = copy.deepcopy(good)
+    merged(bad["pgha"], HOSTILE_PILLAR)
+    of_role = "dcs" if "dcs" in minion_id else "db"
+    for name in (f"pgha.{of_role}", *(name for name in sls_of(of_role) if name.endswith(".clean"))):
+        expected, low = (caller.cmd("state.show_low_sls", name, pillar=pillar) for pillar in (good, bad))
+        assert all(isinstance(chunk, dict) for chunk in [*expected, *low]), (name, low)
+        assert sorted(functions(low)) == sorted(functions(expected)), name
+        for chunk in low:
+            if chunk["fun"] == "directory":
+                assert HOSTILE in chunk["name"] or chunk["name"] in ("/", "/etc/vip-manager", "/var/lib/consul"), chunk
+                assert all(
+                    HOSTILE in user for user in (chunk.get("user"), chunk.get("group")) if user not in (None, "root")
+                )
+
+
+@pytest.fixture(scope="module")
+def orchestration(caller_of, tmp_path_factory):
+    """Render an orchestration as the master does; ``answers`` is what the hosts said."""
+    home = tmp_path_factory.mktemp("master")
+    (home / "modules").mkdir()
+    (home / "modules/saltutil.py").write_text(
+        "import ast, pathlib\n"
+        "def is_running(_fun):\n    return []\n"
+        "def cmd(*_args, **_kwargs):\n"
+        f"    return ast.literal_eval(pathlib.Path({str(home / 'answers')!r}).read_text())\n"
+    )
+    module_dirs = [str(home / "modules"), str(ROOT / "_modules")]
+    caller = caller_of("salt_master", __role="master", pgha_store=str(home / "store"), module_dirs=module_dirs)
+
+    def render(name, answers, **over):
+        # ascii(): half a character of UTF-16 is no UTF-8.
+        (home / "answers").write_text(ascii(answers))
+        # It is held until the process ends.
+        (home / "store/.orchestration.lock").unlink(missing_ok=True)
+        pillar = {"pgha": merged(copy.deepcopy(PILLAR), over)}
+        # What cannot be rendered is logged at great length.
+        logging.disable()
+        try:
+            return caller.cmd("state.show_low_sls", name, pillar=pillar)
+        finally:
+            logging.disable(logging.NOTSET)
+
+    return render
+
+
+IDS = [f"test-{role}{n}" for role in ("dcs", "db") for n in (1, 2, 3)]
+
+
+def standing(**over):
+    answer = {"pending": {"Consul": ["a sentence"]}, "leads": False, "synchronous": False, "lowered": {}}
+    return {"ret": {**answer, **over}, "retcode": 0}
+
+
+def test_the_main_orchestration_renders(orchestration):
+    low = orchestration("pgha", {})
+    assert functions(low) == [("pgha_secrets", "stored"), ("pgha_jobs", "finished"), *[("salt", "state")] * 4]
+    assert low[2]["tgt"] == IDS
+    assert low[5]["__id__"] == "test has a leader, streaming replicas, and its virtual IP takes a write"
+
+
+def test_a_pillar_that_cannot_work_does_not_come_into_an_orchestration(orchestration):
+    for name in ("pgha", "pgha.restart"):
+        low = orchestration(name, {}, clusters={"test: x\n  cmd.run": {"hosts": {"a: {b": "192.0.2.9"}}})
+        assert all(isinstance(line, str) for line in low)
+        assert "The pillar cannot work" in "".join(low)
+
+
+def test_the_rolling_restart_renders(orchestration):
+    pending = {"Consul": ["a: 'b'\n{{ 1 }}"], "vip-manager": ["c"]}
+    low = orchestration("pgha.restart", {host: standing(pending=pending) for host in IDS})
+    assert functions(low) == [("salt", "state")] * 6
+    assert [chunk["tgt"] for chunk in low] == [[host] for host in IDS]
+    assert low[3]["__id__"] == "4 test-db1 runs what is installed and configured (Consul, vip-manager)"
+    assert low[3]["failhard"] is True
+    nothing = orchestration("pgha.restart", {host: standing(pending={}) for host in IDS})
+    assert functions(nothing) == [("test", "nop")]
+
+
+INJECTED = [f"Consul):\n  cmd.run:\n    - name: touch /x\n{mark}" for mark in ("#", "{{ 7 * 7 }}", "\u2028\ud800'\"")]
+
+
+@pytest.mark.parametrize("place", ["key", "sentence", "service", "leads", "synchronous", "lowered", "whole", "text"])
+def test_no_answer_of_a_host_adds_to_the_rolling_restart(orchestration, place):
+    for evil in INJECTED:
+        spoiled = {
+            "key": standing(**{evil: evil}),
+            "sentence": standing(pending={"Consul": [evil]}),
+            "service": standing(pending={evil: [evil]}),
+            "leads": standing(leads=evil),
+            "synchronous": standing(synchronous=[evil]),
+            "lowered": standing(lowered={evil: {"old": evil, "new": evil}}),
+            "whole": {"ret": [evil, {evil: evil}], "retcode": 0},
+            "text": {"ret": evil, "retcode": 0},
+        }[place]
+        answers = {**{host: standing() for host in IDS}, "test-db3": spoiled, evil: standing()}
+        low = orchestration("pgha.restart", answers)
+        if place in ("key", "sentence"):
+            assert functions(low) == [("salt", "state")] * 6
+            assert low[-1]["__id__"] == "6 test-db3 runs what is installed and configured (Consul)"
+        else:
+            assert all(isinstance(line, str) for line in low), low
+            assert "test-db3: " in "".join(low)
+            assert "Nothing was restarted" in "".join(low)

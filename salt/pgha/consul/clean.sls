@@ -12,8 +12,8 @@ Nothing of Consul is installed:
   file.absent:
     - names:
       - /etc/systemd/system/consul.service
-      - {{ pgha.consul.config_dir }}/config.json
-      - {{ pgha.consul.config_dir }}/acl-bootstrap.json
+      - {{ (pgha.consul.config_dir ~ "/config.json") | yaml_dquote }}
+      - {{ (pgha.consul.config_dir ~ "/acl-bootstrap.json") | yaml_dquote }}
       - /etc/profile.d/pgha-consul.sh
       - /root/.consul-token
       - /etc/pgha/tls/consul.pem

@@ -1,17 +1,17 @@
 {%- from "pgha/map.jinja" import pgha with context %}
 {%- from "pgha/macros.jinja" import released_binary with context %}
 {%- set consul = pgha.consul %}
-# The group {{ consul.group }}, the user {{ consul.user }}, the directories and the binary of Consul (2.1 of the procedure).
+# The group, the user, the directories and the binary of Consul (2.1 of the procedure).
 
 The group of Consul exists:
   group.present:
-    - name: {{ consul.group }}
+    - name: {{ consul.group | yaml_dquote }}
     - system: True
 
 The user of Consul exists:
   user.present:
-    - name: {{ consul.user }}
-    - gid: {{ consul.group }}
+    - name: {{ consul.user | yaml_dquote }}
+    - gid: {{ consul.group | yaml_dquote }}
     - fullname: Consul DCS service
     - home: /var/lib/consul
     - createhome: False
@@ -25,11 +25,11 @@ The user of Consul exists:
 {%- set owners = {consul.config_dir: "root", "/var/lib/consul": "root", consul.data_dir: consul.user, consul.log_dir: consul.user} %}
 {%- for path, owner in owners.items() %}
 
-{{ path }} is a directory for Consul alone:
+{{ (path ~ " is a directory for Consul alone") | yaml_dquote }}:
   file.directory:
-    - name: {{ path }}
-    - user: {{ owner }}
-    - group: {{ consul.group }}
+    - name: {{ path | yaml_dquote }}
+    - user: {{ owner | yaml_dquote }}
+    - group: {{ consul.group | yaml_dquote }}
     - mode: '0750'
     - makedirs: True
     - require:

@@ -30,7 +30,7 @@ Consul shows the certificate of this host:
 {%- endif %}
 {%- if pgha.role == "db" %}
 
-This host is a node of the datacenter {{ pgha.datacenter.name }}:
+{{ ("This host is a node of the datacenter " ~ pgha.datacenter.name) | yaml_dquote }}:
   pgha_consul.joined:
     - require:
       - service: Consul runs, now and after a reboot

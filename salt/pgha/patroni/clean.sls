@@ -15,12 +15,12 @@ Nothing of Patroni is installed:
       - /etc/systemd/system/patroni.service
       - /etc/profile.d/pgha-patroni.sh
       - /etc/pgha/tls/postgres.pem
-      - {{ patroni.config_dir }}
+      - {{ patroni.config_dir | yaml_dquote }}
       {#- It has a password file. #}
       - /run/patroni
       - /run/pgha/patroni.started-with
-      - {{ patroni.venv }}
+      - {{ patroni.venv | yaml_dquote }}
       {#- What an interrupted build has left. #}
-      - {{ aside }}
+      - {{ aside | yaml_dquote }}
     - require:
       - service: Patroni is stopped and does not start again

@@ -5,7 +5,7 @@ include:
 
 Patroni is configured:
   pgha_patroni.configured:
-    - name: {{ pgha.patroni.config_dir }}/patroni.yml
+    - name: {{ (pgha.patroni.config_dir ~ "/patroni.yml") | yaml_dquote }}
     - require:
       - sls: pgha.patroni.install
 {%- if pgha.tls.enabled %}

@@ -4,23 +4,23 @@
 include:
   - pgha.postgres.install
 
-{{ patroni.log_dir }} is Patroni's:
+{{ (patroni.log_dir ~ " is Patroni's") | yaml_dquote }}:
   file.directory:
-    - name: {{ patroni.log_dir }}
-    - user: {{ postgres.user }}
-    - group: {{ postgres.group }}
+    - name: {{ patroni.log_dir | yaml_dquote }}
+    - user: {{ postgres.user | yaml_dquote }}
+    - group: {{ postgres.group | yaml_dquote }}
     - mode: "0750"
     - makedirs: True
     - require:
       - sls: pgha.postgres.install
 
 {#- A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
-{{ patroni.config_dir }} is root's, and {{ postgres.group }} may read it:
+{{ (patroni.config_dir ~ " is root's, and " ~ postgres.group ~ " may read it") | yaml_dquote }}:
   file.directory:
-    - name: {{ patroni.config_dir }}
+    - name: {{ patroni.config_dir | yaml_dquote }}
     - user: root
-    - group: {{ postgres.group }}
-    - mode: "{{ "1770" if salt["pgha_patroni.makes_files_beside_configuration"]() else "0750" }}"
+    - group: {{ postgres.group | yaml_dquote }}
+    - mode: {{ ("1770" if salt["pgha_patroni.makes_files_beside_configuration"]() else "0750") | yaml_dquote }}
     - makedirs: True
     - require:
       - sls: pgha.postgres.install
@@ -28,46 +28,49 @@ include:
 {%- set above = postgres.data_dir.rpartition("/")[0] or "/" %}
 
 {#- Made when it is missing; a mount point, say, keeps its owner and mode. #}
-{{ above }} has room for the data directory:
+{{ (above ~ " has room for the data directory") | yaml_dquote }}:
   file.directory:
-    - name: {{ above }}
+    - name: {{ above | yaml_dquote }}
     - makedirs: True
 
-{{ postgres.data_dir }} is the server's:
+{{ (postgres.data_dir ~ " is the server's") | yaml_dquote }}:
   pgha_postgres.data_directory_made:
-    - name: {{ postgres.data_dir }}
+    - name: {{ postgres.data_dir | yaml_dquote }}
     - require:
       - sls: pgha.postgres.install
-      - file: {{ above }} has room for the data directory
+      - file: {{ (above ~ " has room for the data directory") | yaml_dquote }}
 
-Patroni is installed in {{ patroni.venv }}:
+{{ ("Patroni is installed in " ~ patroni.venv) | yaml_dquote }}:
   pgha_patroni.environment:
     - require:
       - sls: pgha.postgres.install
 
 {#- What a person needs who works as this user: patronictl, psql, and whom they ask. Nothing of it is in the user's home,
-    where root does not write. #}
-Login shells of {{ postgres.user }} know Patroni's environment:
+    where root does not write. In none of these words is a character that means something to a shell: pgha_validate lets
+    no other pass. #}
+{%- set environment = [
+  "# Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find the cluster.",
+  'if [ "$(id -un)" = "' ~ postgres.user ~ '" ]; then',
+  '    . "' ~ patroni.venv ~ '/bin/activate"',
+  '    export PATH="$PATH:' ~ postgres.bin_dir ~ '"',
+  '    export PATRONICTL_CONFIG_FILE="' ~ patroni.config_dir ~ '/patroni.yml"',
+  '    export PGHOST="' ~ postgres.socket_dir ~ '"',
+  "fi",
+] %}
+{{ ("Login shells of " ~ postgres.user ~ " know Patroni's environment") | yaml_dquote }}:
   file.managed:
     - name: /etc/profile.d/pgha-patroni.sh
-    - contents: |
-        # Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find the cluster.
-        if [ "$(id -un)" = {{ postgres.user }} ]; then
-            . "{{ patroni.venv }}/bin/activate"
-            export PATH="$PATH:{{ postgres.bin_dir }}"
-            export PATRONICTL_CONFIG_FILE="{{ patroni.config_dir }}/patroni.yml"
-            export PGHOST="{{ postgres.socket_dir }}"
-        fi
+    - contents: {{ environment | json }}
     - user: root
     - group: root
     - mode: "0644"
     - makedirs: True
     - require:
-      - pgha_patroni: Patroni is installed in {{ patroni.venv }}
+      - pgha_patroni: {{ ("Patroni is installed in " ~ patroni.venv) | yaml_dquote }}
 
 {#- Where it was before; a profile that still asks for it does without. #}
-{{ patroni.config_dir }}/environment.sh is gone:
+{{ (patroni.config_dir ~ "/environment.sh is gone") | yaml_dquote }}:
   file.absent:
-    - name: {{ patroni.config_dir }}/environment.sh
+    - name: {{ (patroni.config_dir ~ "/environment.sh") | yaml_dquote }}
     - require:
-      - file: Login shells of {{ postgres.user }} know Patroni's environment
+      - file: {{ ("Login shells of " ~ postgres.user ~ " know Patroni's environment") | yaml_dquote }}

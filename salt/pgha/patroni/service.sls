@@ -5,17 +5,19 @@ include:
   - pgha.patroni.config
 
 {%- set unit = "/etc/systemd/system/patroni.service" %}
+{%- set founded = cluster.name ~ " has been founded by " ~ cluster.hosts[0].name %}
+{%- set streams = pgha.name ~ " leads " ~ cluster.name ~ " or streams from its leader" %}
 
 systemd has a unit of Patroni:
   file.managed:
-    - name: {{ unit }}
+    - name: {{ unit | yaml_dquote }}
     - source: salt://pgha/patroni/files/patroni.service.jinja
     - template: jinja
     - mode: "0644"
     - context:
         patroni: {{ patroni | json }}
         postgres: {{ postgres | json }}
-        unit: {{ unit }}
+        unit: {{ unit | yaml_dquote }}
     - require:
       - sls: pgha.patroni.config
 
@@ -26,18 +28,18 @@ systemd has read the unit of Patroni:
     - onchanges:
       - file: systemd has a unit of Patroni
 
-{{ postgres.data_dir }} holds no one else's data:
+{{ (postgres.data_dir ~ " holds no one else's data") | yaml_dquote }}:
   pgha_patroni.data_directory_ours:
-    - name: {{ postgres.data_dir }}
+    - name: {{ postgres.data_dir | yaml_dquote }}
     - require:
       - sls: pgha.patroni.config
 
-{{ cluster.name }} has been founded by {{ cluster.hosts[0].name }}:
+{{ founded | yaml_dquote }}:
   pgha_patroni.leader_elected:
-    - timeout: {{ patroni.startup_timeout }}
-    - first: {{ cluster.hosts[0].id == pgha.id }}
+    - timeout: {{ patroni.startup_timeout | json }}
+    - first: {{ (cluster.hosts[0].id == pgha.id) | json }}
     - require:
-      - pgha_patroni: {{ postgres.data_dir }} holds no one else's data
+      - pgha_patroni: {{ (postgres.data_dir ~ " holds no one else's data") | yaml_dquote }}
 
 Patroni runs, now and after a boot:
   service.running:
@@ -46,11 +48,11 @@ Patroni runs, now and after a boot:
     - require:
       - file: systemd has a unit of Patroni
       - module: systemd has read the unit of Patroni
-      - pgha_patroni: {{ cluster.name }} has been founded by {{ cluster.hosts[0].name }}
+      - pgha_patroni: {{ founded | yaml_dquote }}
 
-{{ pgha.name }} leads {{ cluster.name }} or streams from its leader:
+{{ streams | yaml_dquote }}:
   pgha_patroni.streaming:
-    - timeout: {{ patroni.startup_timeout }}
+    - timeout: {{ patroni.startup_timeout | json }}
     - require:
       - service: Patroni runs, now and after a boot
 
@@ -60,10 +62,10 @@ PostgreSQL and Patroni show the certificate of this host:
   pgha_tls.in_use:
     - service: postgres
     - require:
-      - pgha_patroni: {{ pgha.name }} leads {{ cluster.name }} or streams from its leader
+      - pgha_patroni: {{ streams | yaml_dquote }}
 {%- endif %}
 
-The dynamic configuration of {{ cluster.name }} is as declared:
+{{ ("The dynamic configuration of " ~ cluster.name ~ " is as declared") | yaml_dquote }}:
   pgha_patroni.dcs_configured:
     - require:
-      - pgha_patroni: {{ pgha.name }} leads {{ cluster.name }} or streams from its leader
+      - pgha_patroni: {{ streams | yaml_dquote }}

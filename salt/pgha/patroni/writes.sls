@@ -3,8 +3,8 @@
 include:
   - pgha.vip
 
-{{ pgha.cluster.name }} takes a write through its virtual IP:
+{{ (pgha.cluster.name ~ " takes a write through its virtual IP") | yaml_dquote }}:
   pgha_patroni.serves_writes:
-    - timeout: {{ pgha.vip.startup_timeout }}
+    - timeout: {{ pgha.vip.startup_timeout | json }}
     - require:
       - sls: pgha.vip.service

@@ -10,5 +10,5 @@ The repository of PostgreSQL is no source of apt any more:
 
 The key of PostgreSQL's repository is gone:
   file.absent:
-    - name: {{ repository.key_file }}
+    - name: {{ repository.key_file | yaml_dquote }}
 {%- endif %}

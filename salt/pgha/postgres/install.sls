@@ -2,16 +2,17 @@
 {%- from "pgha/map.jinja" import pgha with context %}
 {%- set postgres = pgha.postgres %}
 {%- set repository = salt["pgha_postgres.repository"]() %}
+{%- set installed = "PostgreSQL " ~ postgres.version ~ " is installed" %}
 
 {%- if repository %}
 {%- if repository.key_url %}
 
 The key of PostgreSQL's repository is known to apt:
   file.managed:
-    - name: {{ repository.key_file }}
-    - source: {{ repository.key_url }}
+    - name: {{ repository.key_file | yaml_dquote }}
+    - source: {{ repository.key_url | yaml_dquote }}
     {%- if postgres.repo.get("key_hash") %}
-    - source_hash: sha256={{ postgres.repo.key_hash }}
+    - source_hash: {{ ("sha256=" ~ postgres.repo.key_hash) | yaml_dquote }}
     {%- else %}
     - skip_verify: True
     {%- endif %}
@@ -23,12 +24,12 @@ The key of PostgreSQL's repository is known to apt:
 
 The repository of PostgreSQL is a source of apt:
   pkgrepo.managed:
-    - name: {{ repository.line | json }}
+    - name: {{ repository.line | yaml_dquote }}
     - file: /etc/apt/sources.list.d/pgha-postgres.list
     - clean_file: True
     - aptkey: False
     - require_in:
-      - pkg: PostgreSQL {{ postgres.version }} is installed
+      - pkg: {{ installed | yaml_dquote }}
 
 {%- else %}
 
@@ -37,48 +38,48 @@ The repository of PostgreSQL is named by others:
   file.absent:
     - name: /etc/apt/sources.list.d/pgha-postgres.list
     - require_in:
-      - pkg: PostgreSQL {{ postgres.version }} is installed
+      - pkg: {{ installed | yaml_dquote }}
 {%- endif %}
 
 {%- if postgres.get("createcluster") %}
 
 Debian's packages create no cluster of their own:
   file.managed:
-    - name: {{ postgres.createcluster }}
+    - name: {{ postgres.createcluster | yaml_dquote }}
     - contents: |
         # Patroni creates the only cluster of this host.
         create_main_cluster = false
     - replace: False
     - makedirs: True
     - require_in:
-      - pkg: PostgreSQL {{ postgres.version }} is installed
+      - pkg: {{ installed | yaml_dquote }}
 {%- endif %}
 
-PostgreSQL {{ postgres.version }} is installed:
+{{ installed | yaml_dquote }}:
   pkg.installed:
     - pkgs: {{ (postgres.packages + postgres.host_packages) | unique | json }}
     - install_recommends: False
 
 {%- for service in postgres.services %}
 
-The packages' own service {{ service }} is off:
+{{ ("The packages' own service " ~ service ~ " is off") | yaml_dquote }}:
   service.dead:
-    - name: {{ service }}
+    - name: {{ service | yaml_dquote }}
     - enable: False
     - require:
-      - pkg: PostgreSQL {{ postgres.version }} is installed
+      - pkg: {{ installed | yaml_dquote }}
 {%- endfor %}
 
 The locales of the database are there:
   pgha_postgres.locales_present:
     - locales: {{ postgres.locales | json }}
     - require:
-      - pkg: PostgreSQL {{ postgres.version }} is installed
+      - pkg: {{ installed | yaml_dquote }}
 
-Port {{ postgres.port }} belongs to Patroni's server:
+{{ ("Port " ~ postgres.port ~ " belongs to Patroni's server") | yaml_dquote }}:
   pgha_postgres.port_free:
     - require:
-      - pkg: PostgreSQL {{ postgres.version }} is installed
+      - pkg: {{ installed | yaml_dquote }}
       {%- for service in postgres.services %}
-      - service: The packages' own service {{ service }} is off
+      - service: {{ ("The packages' own service " ~ service ~ " is off") | yaml_dquote }}
       {%- endfor %}

@@ -3,7 +3,7 @@
 
 The callback has let the virtual IP go:
   pgha_vip.callback_released:
-    - name: {{ helper }}
+    - name: {{ helper | yaml_dquote }}
 
 {{ callback_absent([{"pgha_vip": "The callback has let the virtual IP go"}]) }}
 

@@ -7,7 +7,7 @@ include:
 
 The directory of vip-manager's configuration is there:
   file.directory:
-    - name: {{ config.rpartition("/")[0] }}
+    - name: {{ config.rpartition("/")[0] | yaml_dquote }}
     - user: root
     - group: root
     - mode: '0755'
@@ -16,7 +16,7 @@ The directory of vip-manager's configuration is there:
 
 vip-manager is told whom to follow:
   pgha_vip.configured:
-    - name: {{ config }}
+    - name: {{ config | yaml_dquote }}
     - require:
       - file: The directory of vip-manager's configuration is there
 {%- endif %}

@@ -13,7 +13,7 @@ sudo lets Patroni's user move an address:
 
 The helper that moves the virtual IP is there:
   file.managed:
-    - name: {{ helper }}
+    - name: {{ helper | yaml_dquote }}
     - source: salt://pgha/vip/files/pgha-vip.j2
     - template: jinja
     - user: root
@@ -26,7 +26,7 @@ The helper that moves the virtual IP is there:
 
 Patroni's user may run the helper's two commands and no others:
   file.managed:
-    - name: {{ sudoers }}
+    - name: {{ sudoers | yaml_dquote }}
     - source: salt://pgha/vip/files/sudoers.j2
     - template: jinja
     - user: root
@@ -42,7 +42,7 @@ Patroni's user may run the helper's two commands and no others:
 
 Patroni's callback is there:
   file.managed:
-    - name: {{ callback }}
+    - name: {{ callback | yaml_dquote }}
     - source: salt://pgha/vip/files/pgha-vip-callback
     - user: root
     - group: root

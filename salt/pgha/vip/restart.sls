@@ -7,7 +7,7 @@ vip-manager runs what is installed and configured:
 
 The virtual IP is where the leader is:
   pgha_vip.follows_leader:
-    - timeout: {{ pgha.vip.startup_timeout }}
+    - timeout: {{ pgha.vip.startup_timeout | json }}
     - require:
       - pgha_vip: vip-manager runs what is installed and configured
 {%- endif %}

@@ -7,7 +7,7 @@ include:
 
 The service of vip-manager is defined:
   file.managed:
-    - name: {{ unit }}
+    - name: {{ unit | yaml_dquote }}
     - source: salt://pgha/vip/files/vip-manager.service.j2
     - template: jinja
     - user: root
@@ -16,8 +16,8 @@ The service of vip-manager is defined:
     - context:
         vip: {{ pgha.cluster.vip | json }}
         cluster: {{ pgha.cluster.name | json }}
-        config: {{ config }}
-        unit: {{ unit }}
+        config: {{ config | yaml_dquote }}
+        unit: {{ unit | yaml_dquote }}
         authorities: {{ salt["pgha_tls.authorities"]() | json }}
     - require:
       - sls: pgha.vip.config
@@ -39,7 +39,7 @@ vip-manager runs, and does after a boot:
 
 The virtual IP is where the leader is:
   pgha_vip.follows_leader:
-    - timeout: {{ pgha.vip.startup_timeout }}
+    - timeout: {{ pgha.vip.startup_timeout | json }}
     - require:
       - service: vip-manager runs, and does after a boot
 
@@ -63,7 +63,7 @@ The virtual IP is where the leader is:
 
 The callback has let the virtual IP go:
   pgha_vip.callback_released:
-    - name: {{ helper }}
+    - name: {{ helper | yaml_dquote }}
 
 {{ callback_absent([{"pgha_vip": "The callback has let the virtual IP go"}]) }}
 {%- endif %}
