@@ -5,6 +5,7 @@ What this host is in the cluster: its settings, its own secrets, and the plan of
 import fcntl
 import os
 
+import pgha_served
 import yaml
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -31,6 +32,8 @@ def settings():
                 f"{__opts__['id']} is neither among the servers of a datacenter nor among the hosts of a cluster in the"
                 " pillar pgha; correct the inventory, or the minion id"
             )
+        if found["tls"]["enabled"] is None:
+            found["tls"]["enabled"] = pgha_served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
     return __context__["pgha.settings"]
 

@@ -52,6 +52,7 @@ def check():
     told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
     told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
+    told(([], __utils__["pgha_preflight.trust"](settings)))
     told((store_faults(), []))
     if settings["role"] == "db":
         told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))

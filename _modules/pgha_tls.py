@@ -49,8 +49,8 @@ def bundle():
 
 def speaks():
     """
-    Return whether the Consul that runs on this host was configured to speak TLS; None when none runs, or it is not the
-    formula's.
+    Return whether the Consul of this host was configured to speak TLS; None before its first start, and when its
+    configuration is not the formula's.
 
     CLI Example:
 
@@ -58,13 +58,30 @@ def speaks():
 
         salt 'test-db1' pgha_tls.speaks
     """
-    if __salt__["pgha_consul.pid"]() is None:
+    data = Path(_settings()["consul"]["data_dir"])
+    if __salt__["pgha_consul.pid"]() is None and not (data.is_dir() and any(data.iterdir())):
         return None
     try:
         text = Path(_settings()["consul"]["config_dir"], "config.json").read_text(encoding="utf-8")
         return bool({"ca_file", "tls"} & set(json.loads(text)))
     except (OSError, ValueError):
         return None
+
+
+def stays():
+    """
+    Return True when the pillar has this host speak as it was built. Raises CommandExecutionError else: it is asked
+    before anything is written that a living cluster would read at its next restart.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.stays
+    """
+    for fault in __utils__["pgha_tls.switched"](speaks(), _settings()):
+        raise CommandExecutionError(fault)
+    return True
 
 
 def certificate(service="consul"):

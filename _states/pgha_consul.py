@@ -51,6 +51,7 @@ def configured(ret):
         A sentence.
     """
     settings, secrets = __salt__["pgha.settings"](), __salt__["pgha.secrets"]()
+    __salt__["pgha_tls.stays"]()
     directory = Path(settings["consul"]["config_dir"])
     path = directory / "config.json"
     old, new = _json(path), __utils__["pgha_consul_config.config"](settings, secrets)

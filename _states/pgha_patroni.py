@@ -50,6 +50,7 @@ def configured(name):
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
     try:
         settings, secrets = __salt__["pgha.settings"](), __salt__["pgha.secrets"]()
+        __salt__["pgha_tls.stays"]()
         if __opts__["test"] and __salt__["pgha_patroni.version"]() is None:
             return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}
         parameters = __salt__["pgha_postgres.parameters"]()

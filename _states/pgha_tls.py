@@ -26,6 +26,7 @@ def installed(name, service):
     if __opts__["test"] and not (__pillar__.get("pgha_secrets") or {}).get("tls"):
         return {**ret, "result": None, "comment": "The master has made no certificate yet; this would follow."}
     try:
+        __salt__["pgha_tls.stays"]()
         own = __salt__["pgha.secrets"]().get("tls")
         if not own:
             raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")

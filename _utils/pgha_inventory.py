@@ -11,6 +11,9 @@ makes sense is asked in ``pgha_validate``; here it is taken to.
 
 import copy
 
+# Settings that have "off" or "on" among their words.
+ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
+
 
 def merge(*layers):
     """Return mappings merged from left to right: mappings inside them are merged too, everything else is replaced."""
@@ -66,7 +69,8 @@ def settings(pgha, defaults, minion_id):
     found["clusters"] = clusters
     for name in defaults.keys() - {"distributions"}:
         found[name] = section(name, pgha, defaults, datacenter, cluster)
-    found["patroni"]["synchronous_mode"] = synchronous_mode(found["patroni"]["synchronous_mode"])
+    for name, key in ON_OFF:
+        found[name][key] = on_off(found[name][key])
     return found
 
 
@@ -177,7 +181,7 @@ def _as_list(value):
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def synchronous_mode(value):
+def on_off(value):
     """Return ``off``, ``on`` or ``quorum`` for what a person wrote; YAML reads a bare off and on as booleans."""
     return {False: "off", True: "on"}.get(value, value)
 

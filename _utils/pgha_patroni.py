@@ -47,8 +47,9 @@ def pg_hba(settings):
     lines.append(f"local all {ROLES['superuser']} peer")
     lines.append("local all all scram-sha-256")
     lines.append(f"local replication {ROLES['replication']} scram-sha-256")
-    # Who comes through the network has to come encrypted; what is refused, is refused either way.
+    # With TLS members need hostssl. 'reject' lines stay 'host': they refuse both kinds.
     host = "hostssl" if pgha_tls.enabled(settings) else "host"
+    client = pgha_tls.clients(settings)
     lines += [f"{host} replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
     if cluster.get("vip"):
         members.append(cluster["vip"]["address"])
@@ -57,7 +58,7 @@ def pg_hba(settings):
     lines += [f"{host} all {superuser} {network} scram-sha-256" for network in postgres["superuser_networks"]]
     lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"], superuser)]
     lines.append("host all all 127.0.0.1/32 scram-sha-256")
-    lines += [f"{host} all all {network} scram-sha-256" for network in postgres["client_networks"]]
+    lines += [f"{client} all all {network} scram-sha-256" for network in postgres["client_networks"]]
     return lines
 
 

@@ -5,8 +5,11 @@ functions.
 
 import ipaddress
 
+import pgha_consul
 import pgha_tls
 
+# Where CVE-2021-37219 was mended, by minor version; from 1.11 on it never was there.
+RAFT_MENDED = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
 SUPPORTED = {("debian", "12"), ("astra", "1.8")}
 
 
@@ -90,6 +93,24 @@ def system(facts, settings):
             # What is in use already is not stopped for that.
             (warnings if disk["in_use"] else faults).append(text)
     return faults, warnings
+
+
+def trust(settings):
+    """Return the warnings on what the network between the hosts, or a host with a certificate, is trusted with."""
+    if not pgha_tls.enabled(settings):
+        return [
+            "the traffic between the hosts is not encrypted (pgha:tls): whoever reaches port 8300 or 8301 of a server"
+            " of Consul, or reads what passes by, can take all tokens and the databases; let nobody but the hosts of"
+            " the inventory reach them"
+        ]
+    version = settings["consul"]["version"]
+    mended = RAFT_MENDED.get(pgha_consul.version_tuple(version)[:2], "1.8.15")
+    if not pgha_consul.at_least(version, "1.11") and not pgha_consul.at_least(version, mended):
+        return [
+            f"Consul {version} takes commands of raft from every host with a certificate, not from servers alone"
+            f" (CVE-2021-37219): set consul:version to {mended} or newer"
+        ]
+    return []
 
 
 def network(facts, settings):

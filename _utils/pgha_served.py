@@ -36,6 +36,15 @@ def own(pillar, minion_id):
     return found
 
 
+def encrypted(pillar):
+    """
+    Return whether the traffic of this host's datacenter is encrypted, where the pillar leaves that to the formula: the
+    master decides, and serves a certificate then. Before it has made any secret, it will be.
+    """
+    found = pillar.get(KEY)
+    return bool(found.get("tls")) if found else True
+
+
 def fingerprints(settings, secrets):
     """
     Return ``{name: fingerprint}`` of what a host works with, by the names that the master's store has for it.

@@ -19,6 +19,12 @@ def enabled(settings):
     return bool((settings.get("tls") or {}).get("enabled"))
 
 
+def clients(settings):
+    """Return the kind of the lines in pg_hba.conf for clients: ``host`` lets them choose."""
+    kinds = {"offered": "host", "required": "hostssl", "off": "hostnossl"}
+    return kinds[settings["tls"]["clients"]] if enabled(settings) else "host"
+
+
 def pem(service):
     """Return the file with key and certificate for ``consul`` or ``postgres`` (PostgreSQL and Patroni)."""
     return f"{DIRECTORY}/{service}.pem"
@@ -94,16 +100,16 @@ def switched(speaks, settings):
     Return the fault of a living cluster that is to begin, or to end, to speak TLS: one line, none when all is well.
 
     speaks
-        Whether this host's Consul speaks it; None where none runs.
+        Whether this host's Consul is configured to speak it; None where there is none yet.
 
-    It is no change that a reload brings about: Patroni takes up another address of Consul by a restart alone, an agent
-    opens its HTTPS port by a restart alone, and nothing in between can talk to both sides.
+    A reload cannot switch TLS: Patroni and Consul change the port only at a restart, and a mixed cluster cannot talk.
     """
     if speaks is None or speaks == enabled(settings):
         return []
     now, wanted = ("encrypted", "false") if speaks else ("plain", "true")
     return [
-        f"pgha:tls is {wanted}, but this host is in a living cluster whose traffic is {now}: set it back (docs/tls.md)"
+        f"pgha:tls is {wanted}, but this host is in a living cluster whose traffic is {now}: set it to"
+        f" {'true' if speaks else 'false'} (docs/tls.md)"
     ]
 
 

@@ -20,6 +20,8 @@ CHOICES = {
     ("patroni", "synchronous_mode"): ("off", "on", "quorum"),
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),
+    ("tls", "enabled"): (None, True, False),
+    ("tls", "clients"): ("offered", "required", "off"),
 }
 
 
@@ -159,7 +161,7 @@ def _patroni(path, settings, members):
             found.append(
                 f"{path}:ttl: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low"
             )
-    mode = pgha_inventory.synchronous_mode(settings["synchronous_mode"])
+    mode = pgha_inventory.on_off(settings["synchronous_mode"])
     if mode != "off" and members and settings["synchronous_node_count"] > members - 1:
         found.append(
             f"{path}:synchronous_node_count: {settings['synchronous_node_count']} synchronous standbys cannot be had"
@@ -235,7 +237,7 @@ def _section(path, given, name, defaults):
         expected = known.get(key)
         choices = CHOICES.get((name, key))
         if choices:
-            shown = pgha_inventory.synchronous_mode(value) if key == "synchronous_mode" else value
+            shown = pgha_inventory.on_off(value) if (name, key) in pgha_inventory.ON_OFF else value
             if shown not in choices:
                 words = ", ".join("null" if choice is None else str(choice) for choice in choices)
                 found.append(f"{path}:{key}: {value!r} is none of {words}")

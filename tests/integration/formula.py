@@ -14,14 +14,17 @@ STORE = "/var/lib/pgha"
 
 
 class Pillar:
-    """The lab's own pillar with something on top of it."""
+    """
+    The lab's own pillar with something on top of it. Most tests have plain traffic, where an attacker has more to try;
+    those of test_tls have the default, encryption.
+    """
 
     def __init__(self, lab):
         self.master = lab.master
 
     def put(self, pgha):
         """Merge ``pgha`` (a mapping) over the lab's pillar; what an earlier call put there is gone."""
-        self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": pgha}))
+        self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": {"tls": False, **pgha}}))
         self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
 
 

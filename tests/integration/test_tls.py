@@ -1,6 +1,6 @@
 """
-Encryption on the wire by one setting: a deployment on hosts that are new, what is refused without it, faults under a
-client that verifies whom it writes to, and a renewal that restarts nothing.
+Encryption on the wire, which is the default: a deployment on hosts that are new, what is refused without it, faults
+under a client that verifies whom it writes to, and a renewal that restarts nothing.
 """
 
 import base64
@@ -15,21 +15,23 @@ import psycopg
 import pytest
 from integration import formula
 from integration.cluster import Cluster
+from lab.tools import wait_for
 
-TLS = {"tls": True}
+# A pillar that says nothing of encryption: the default. (The other tests say no.)
+DEFAULT = {"tls": {"enabled": None}}
 # The first byte on a connection to Consul's RPC port says what follows.
 RPC_PLAIN, RPC_TLS = b"\x00", b"\x03"
 
 
 @pytest.fixture(scope="module")
 def deployed(lab, pillar):
-    """The main job's Run on new hosts, with the setting and nothing else of it prepared."""
+    """The main job's Run on new hosts, with nothing of encryption said or prepared."""
     for host in lab.hosts.values():
         if host is not lab.master:
             host.reset(wait=False)
     lab.master.run(["rm", "-rf", formula.STORE])
     lab.wait_ready()
-    pillar.put(TLS)
+    pillar.put(DEFAULT)
     lab.salt("salt-run", "saltutil.sync_all")
     run = formula.run(lab)
     assert run.code == 0, run.text
@@ -278,14 +280,55 @@ def postmasters(cluster):
     return [cluster.psql(host, "SELECT pg_postmaster_start_time()") for host in cluster.db]
 
 
-def test_a_living_cluster_is_not_switched_and_nothing_is_touched(cluster, pillar):
-    before = cluster.services()
-    pillar.put({**TLS, "tls": False})
+def test_clients_may_come_without_encryption_until_the_pillar_requires_it(cluster, pillar):
+    secret = "made-for-this-test"
+    cluster.psql(cluster.leader(), f"CREATE ROLE app LOGIN PASSWORD '{secret}'")
+    plain = {"user": "app", "password": secret, "sslmode": "disable", "sslrootcert": ""}
+    with cluster.connect(**plain) as connection:
+        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (False,)
+    services = cluster.services()
     try:
-        run = formula.run(cluster.lab)
+        pillar.put({"tls": {"enabled": None, "clients": "required"}})
+        assert formula.run(cluster.lab).code == 0
+        for host in cluster.db:
+            wait_for(lambda host=host: _refused(cluster, host, plain), timeout=30, what=f"{host.name} requires it")
+        with cluster.connect(user="app", password=secret) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
     finally:
-        pillar.put(TLS)
-    assert run.code == 1
-    assert "living cluster whose traffic is encrypted" in run.text
-    assert cluster.services() == before
+        pillar.put(DEFAULT)
+    assert formula.run(cluster.lab).code == 0
+    assert cluster.services() == services
+
+
+def _refused(cluster, host, options):
+    try:
+        cluster.connect(host.address, **options).close()
+    except psycopg.OperationalError as error:
+        return "no encryption" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("by", ["the main job", "the states of a host"])
+def test_a_living_cluster_is_not_switched_and_nothing_is_touched(cluster, pillar, by):
+    before, files = cluster.services(), configurations(cluster)
+    pillar.put({"tls": False})
+    try:
+        if by == "the main job":
+            run = formula.run(cluster.lab)
+            assert run.code == 1
+            said = run.text
+        else:
+            hosts = ",".join(host.name for host in (cluster.dcs[0], cluster.replicas()[0]))
+            said = cluster.lab.salt("salt", "-L", hosts, "state.highstate", "-t", "120", check=False).stdout
+            assert said.count("living cluster whose traffic is encrypted") >= 2, said
+    finally:
+        pillar.put(DEFAULT)
+    assert "living cluster whose traffic is encrypted" in said
+    assert (cluster.services(), configurations(cluster)) == (before, files)
     assert cluster.why_not_healthy() is None
+
+
+def configurations(cluster):
+    """What a service would read at its next start, as digests."""
+    paths = ["/etc/consul.d/config.json", "/etc/patroni/patroni.yml", "/etc/pgha/tls/consul.pem"]
+    return {host.name: host.run(["sha256sum", *paths], check=False).stdout for host in cluster.hosts}

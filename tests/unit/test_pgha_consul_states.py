@@ -72,6 +72,7 @@ def host(tmp_path, loader_module, monkeypatch):
     salt = {
         "pgha.settings": lambda: settings,
         "pgha.secrets": lambda: secrets,
+        "pgha_tls.stays": lambda: True,
         "pgha_consul.validate": lambda *_paths: None,
         "pgha_consul.pid": lambda: None,
         "pgha_consul.reload": lambda: done.append("reload"),

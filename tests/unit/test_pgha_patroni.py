@@ -123,7 +123,10 @@ def test_pg_hba_lets_in_whom_it_should(utils, settings, vip, networks):
 
 @pytest.mark.parametrize(("tls", "host"), [(False, "host"), (True, "hostssl")])
 def test_the_superuser_comes_through_the_network_from_where_it_is_named_alone(utils, settings, tls, host):
-    asked = {**settings(postgres={"superuser_networks": ["198.51.100.1/32", "127.0.0.1/32"]}), "tls": {"enabled": tls}}
+    asked = {
+        **settings(postgres={"superuser_networks": ["198.51.100.1/32", "127.0.0.1/32"]}),
+        "tls": {"enabled": tls, "clients": "off"},
+    }
     lines = utils.pg_hba(asked)
     reject = lines.index("host all postgres all reject")
     before = [line for line in lines[:reject] if " postgres " in line and not line.startswith("local")]
@@ -135,6 +138,21 @@ def test_the_superuser_comes_through_the_network_from_where_it_is_named_alone(ut
     lines = utils.pg_hba(settings())
     before = lines[: lines.index("host all postgres all reject")]
     assert not [line for line in before if line.split()[2] in ("all", "postgres") and not line.startswith("local")]
+
+
+@pytest.mark.parametrize(
+    ("tls", "members", "clients"),
+    [
+        ({"enabled": False, "clients": "required"}, "host", "host"),
+        ({"enabled": True, "clients": "offered"}, "hostssl", "host"),
+        ({"enabled": True, "clients": "required"}, "hostssl", "hostssl"),
+        ({"enabled": True, "clients": "off"}, "hostssl", "hostnossl"),
+    ],
+)
+def test_members_are_encrypted_and_clients_as_the_pillar_says(utils, settings, tls, members, clients):
+    lines = [line.split() for line in utils.pg_hba({**settings(), "tls": tls})]
+    assert {line[0] for line in lines if line[1:3] == ["replication", "replicator"]} == {"local", members}
+    assert [line[0] for line in lines if line[3] == "samenet"] == [clients]
 
 
 @pytest.mark.parametrize("manager", ["vip-manager", "callback", "none"])

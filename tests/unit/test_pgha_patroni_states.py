@@ -43,6 +43,7 @@ def states(loader_module, monkeypatch):
         names = {
             "pgha.settings": lambda: SETTINGS,
             "pgha.secrets": lambda: {"restapi": "canary"},
+            "pgha_tls.stays": lambda: True,
             "service.status": lambda _name: False,
             "pgha_postgres.parameters": lambda: PARAMETERS,
             "pgha_postgres.log_errors": lambda _lines: ["FATAL: no slot"],

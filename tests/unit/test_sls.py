@@ -25,6 +25,8 @@ SECRETS = {
 }
 VARIANTS = {
     "defaults": {},
+    "plain": {"tls": {"enabled": False}},
+    "encrypted": {"tls": {"enabled": True, "clients": "required"}},
     "debian": {"postgres": {"distribution": "debian", "version": 15}},
     "callback": {"vip": {"manager": "callback", "interface": "eth1"}},
     "no-vip": {"vip": {"manager": "none"}},
