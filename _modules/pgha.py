@@ -1,5 +1,5 @@
 """
-What this host is in the cluster: its settings, its own secrets, and the plan of the orchestration.
+What this host is in the cluster: its settings, and the plan of the orchestration.
 """
 
 import fcntl
@@ -7,7 +7,7 @@ import os
 
 import pgha_served
 import yaml
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 
 DEFAULTS = "salt://pgha/defaults.yaml"
 
@@ -55,33 +55,6 @@ def defaults():
         with open(path, encoding="utf-8") as stream:
             __context__["pgha.defaults"] = yaml.safe_load(stream)
     return __context__["pgha.defaults"]
-
-
-def secrets(**kwargs):
-    """
-    Return this host's own secrets, which the master's ext_pillar ``pgha`` serves to its minion id alone.
-
-    For the state modules of the formula only: called as a job it refuses, since its result would be in the job cache.
-
-    Raises SaltInvocationError when it is called as a job, CommandExecutionError when the master serves no secrets.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db1' sys.doc pgha.secrets
-    """
-    if "__pub_fun" in kwargs:
-        raise SaltInvocationError(
-            "Secrets are not printed; on a DCS host root finds Consul's token in /root/.consul-token"
-        )
-    found = __pillar__.get("pgha_secrets")
-    if not found:
-        raise CommandExecutionError(
-            f"The master serves no secrets to {__opts__['id']}: add 'pgha: true' to ext_pillar in its configuration,"
-            " run salt-run saltutil.sync_all, then salt-run pgha.secrets"
-        )
-    return found
 
 
 def plan():

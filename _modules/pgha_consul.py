@@ -10,6 +10,7 @@ import os
 import re
 
 import pgha_consul_drift
+import pgha_served
 from salt.exceptions import CommandExecutionError
 
 BINARY = "/usr/bin/consul"
@@ -315,7 +316,7 @@ def _settings():
 
 
 def _api(method, path, **kwargs):
-    return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
+    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
 
 
 def _known(node):
@@ -335,3 +336,7 @@ def _run(*words, fail=True):
     if fail and answer["retcode"]:
         raise CommandExecutionError(f"consul {words[0]} failed: {answer['stderr'] or answer['stdout']}")
     return answer
+
+
+def _secrets():
+    return pgha_served.own(__pillar__, __opts__)

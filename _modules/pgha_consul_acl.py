@@ -10,6 +10,7 @@ import re
 import time
 
 import pgha_consul_drift
+import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -166,7 +167,7 @@ def foreign_tokens():
 
         salt 'test-dcs1' pgha_consul_acl.foreign_tokens
     """
-    settings, stored = _settings(), __salt__["pgha.secrets"]()["tokens"]
+    settings, stored = _settings(), _secrets()["tokens"]
     own = {stored[name]["accessor"] for name in __utils__["pgha_consul_config.tokens"](settings) if name in stored}
     # Consul chose the accessor id of the management token.
     own.add((_self(_secret("management")) or {}).get("AccessorID"))
@@ -248,7 +249,7 @@ def _settings():
 
 
 def _secret(name):
-    secrets = __salt__["pgha.secrets"]()
+    secrets = _secrets()
     token = secrets.get(name) or (secrets.get("tokens") or {}).get(name)
     if not token:
         raise CommandExecutionError(f"This host has no token {name}: salt-run pgha.secrets makes it on the master")
@@ -261,7 +262,7 @@ def _api(method, path, **kwargs):
         raise CommandExecutionError(
             "Consul does not run on this host: systemctl start consul; journalctl -u consul tells why it ended"
         )
-    return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
+    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
 
 
 def _self(secret, stale=True):
@@ -274,7 +275,7 @@ def _self(secret, stale=True):
 
 def _adopt(foreign):
     """Register the management token of the master with the one that Consul made at bootstrap, and delete that."""
-    token = __salt__["pgha.secrets"]()["management"]
+    token = _secrets()["management"]
     payload = {
         "AccessorID": token["accessor"],
         "SecretID": token["secret"],
@@ -322,7 +323,7 @@ def _anonymous_write():
 
 
 def _token_write(name, new):
-    token = __salt__["pgha.secrets"]()["tokens"].get(name)
+    token = _secrets()["tokens"].get(name)
     if not token:
         raise CommandExecutionError(f"The master has no token {name} yet: salt-run pgha.secrets makes it")
     payload = {
@@ -357,3 +358,7 @@ def _persisted():
     if not isinstance(found, dict):
         raise CommandExecutionError(f"{path} is not JSON: remove it, restart Consul, run the formula again")
     return found
+
+
+def _secrets():
+    return pgha_served.own(__pillar__, __opts__)

@@ -4,6 +4,7 @@ Patroni on this host and its cluster: its REST API, its keys in Consul, a write 
 
 import os
 
+import pgha_served
 from salt.exceptions import CommandExecutionError
 
 STARTED_WITH = "/run/pgha/patroni.started-with"
@@ -298,7 +299,7 @@ def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, payload=
     api = __utils__["pgha_patroni.api"](_settings(), address)
     proof = {}
     if protected:
-        proof = {"auth": ("patroni", __salt__["pgha.secrets"]()["restapi"]), "cert": api["cert"]}
+        proof = {"auth": ("patroni", _secrets()["restapi"]), "cert": api["cert"]}
     return __utils__["pgha_http.request"](
         method,
         api["url"] + path,
@@ -313,7 +314,7 @@ def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, payload=
 
 def _consul(method, path, **kwargs):
     """A request to the agent of this host with Patroni's own token."""
-    secrets = __salt__["pgha.secrets"]
+    secrets = _secrets
     token = secrets()["patroni"]["secret"]
     return __utils__["pgha_consul.ask"](_settings(), secrets, method, path, token=token, **kwargs)
 
@@ -324,3 +325,7 @@ def _said(answer):
 
 def _run_as_user(command, **kwargs):
     return __utils__["pgha_users.run"](__salt__["cmd.run_all"], _settings()["postgres"]["user"], command, **kwargs)
+
+
+def _secrets():
+    return pgha_served.own(__pillar__, __opts__)

@@ -209,7 +209,7 @@ def store_faults():
     except FileNotFoundError:
         return []
     allowed = (__pillar__.get("pgha") or {}).get("new_secrets") or []
-    return pgha_served.faults(text, settings, pgha_served.own(__pillar__, __opts__["id"]), allowed)
+    return pgha_served.faults(text, settings, pgha_served.own(__pillar__, __opts__), allowed)
 
 
 def _with_others(settings, ids, listening, probe):

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -243,8 +244,12 @@ def _applied_index():
 
 
 def _consul(method, path, **kwargs):
-    return __utils__["pgha_consul.ask"](_settings(), __salt__["pgha.secrets"], method, path, **kwargs)
+    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
 
 
 def _settings():
     return __salt__["pgha.settings"]()
+
+
+def _secrets():
+    return pgha_served.own(__pillar__, __opts__)

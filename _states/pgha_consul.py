@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 import pgha_consul_drift
+import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -50,7 +51,7 @@ def configured(ret):
     name
         A sentence.
     """
-    settings, secrets = __salt__["pgha.settings"](), __salt__["pgha.secrets"]()
+    settings, secrets = __salt__["pgha.settings"](), pgha_served.own(__pillar__, __opts__)
     __salt__["pgha_tls.stays"]()
     directory = Path(settings["consul"]["config_dir"])
     path = directory / "config.json"
@@ -224,7 +225,7 @@ def admin_access(ret):
     name
         A sentence.
     """
-    secret = __salt__["pgha.secrets"]()["management"]["secret"]
+    secret = pgha_served.own(__pillar__, __opts__)["management"]["secret"]
     api = __utils__["pgha_consul.api"](__salt__["pgha.settings"]())
     profile = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
     if api["address"] != "http://127.0.0.1:8500":
@@ -250,7 +251,7 @@ def _manage(ret, path, content, group, mode, check):
         mode=mode,
         test=__opts__["test"],
         check=check,
-        secrets=_strings(__salt__["pgha.secrets"]()),
+        secrets=_strings(pgha_served.own(__pillar__, __opts__)),
     )
     if done["changes"]:
         ret["changes"][path] = done["changes"]

@@ -2,6 +2,7 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
+import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -49,7 +50,7 @@ def configured(name):
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
     try:
-        settings, secrets = __salt__["pgha.settings"](), __salt__["pgha.secrets"]()
+        settings, secrets = __salt__["pgha.settings"](), pgha_served.own(__pillar__, __opts__)
         __salt__["pgha_tls.stays"]()
         if __opts__["test"] and __salt__["pgha_patroni.version"]() is None:
             return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}

@@ -52,7 +52,7 @@ def in_use(name):
     if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
         return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
     try:
-        secrets = pgha_served.own(__pillar__, __opts__["id"])
+        secrets = pgha_served.own(__pillar__, __opts__)
         if not __opts__["test"]:
             os.makedirs(os.path.dirname(pgha_served.NOTE), mode=0o755, exist_ok=True)
         done = __utils__["pgha_files.manage"](

@@ -4,6 +4,7 @@ Encryption on the wire as desired states: the certificate lies where a service r
 
 import os
 
+import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -27,7 +28,7 @@ def installed(name, service):
         return {**ret, "result": None, "comment": "The master has made no certificate yet; this would follow."}
     try:
         __salt__["pgha_tls.stays"]()
-        own = __salt__["pgha.secrets"]().get("tls")
+        own = pgha_served.own(__pillar__, __opts__).get("tls")
         if not own:
             raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
         for path, entry in __utils__["pgha_tls.files"](__salt__["pgha.settings"](), own, service).items():

@@ -2,6 +2,7 @@
 The virtual IP as a state: vip-manager's configuration, and the address being where the leader is.
 """
 
+import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -23,7 +24,7 @@ def configured(name=CONFIG):
         settings = __salt__["pgha.settings"]()
         secret = None
         if __utils__["pgha_vip_manager.asks_consul"](settings["vip"]):
-            secret = __salt__["pgha.secrets"]()["vip"]["secret"]
+            secret = pgha_served.own(__pillar__, __opts__)["vip"]["secret"]
         mapping = __utils__["pgha_vip.config"](settings, __salt__["pgha_vip.interface"](), secret)
         ret = __utils__["pgha_files.manage"](
             name,

@@ -81,7 +81,7 @@ def ask(settings, secrets, method, path, *, token=None, **kwargs):
     settings
         What ``pgha.settings`` returns.
     secrets
-        The function ``pgha.secrets``; it is called only when no token is given.
+        A function that returns the secrets of this host; it is called only when no token is given.
     token
         Another secret to ask with, ``""`` to ask as anybody.
 

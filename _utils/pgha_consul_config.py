@@ -38,7 +38,7 @@ def config(settings, secrets):
     Return the configuration of this host's agent.
 
     settings, secrets
-        What ``pgha.settings`` and ``pgha.secrets`` return. ``consul:config`` is merged over the result.
+        What ``pgha.settings`` and ``pgha_served.own`` return. ``consul:config`` is merged over the result.
 
     The agent token of a database host is in it, so the token and the agent come up together; a server gets its own over
     the API once there are ACLs, and keeps it in its data directory.

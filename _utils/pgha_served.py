@@ -15,21 +15,21 @@ KEY = "pgha_secrets"
 _OF_DATACENTER = ("gossip_key", "management")
 
 
-def own(pillar, minion_id):
+def own(pillar, opts):
     """
-    Return the secrets of this host out of its pillar.
+    Return the secrets of this host out of its pillar. No execution function does: its result would be in a job's.
 
     pillar
         The pillar of the loader (``__pillar__``): only there are the values as they are.
-    minion_id
-        For the message.
+    opts
+        The options of the loader, for the host's name in the message.
 
     Raises CommandExecutionError when the master serves none.
     """
     found = pillar.get(KEY)
     if not found:
         raise CommandExecutionError(
-            f"The master serves no secrets to {minion_id}: add 'pgha: true' to ext_pillar in its configuration, run"
+            f"The master serves no secrets to {opts['id']}: add 'pgha: true' to ext_pillar in its configuration, run"
             " salt-run saltutil.sync_all, then salt-run pgha.secrets, which also has to know this host (the pillar of"
             " the master's own id)"
         )

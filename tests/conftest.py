@@ -45,7 +45,7 @@ def loader_module():
     def loader(path, salt=None, utils=None, opts=None, pillar=None, grains=None, context=None, **dunders):
         names = {
             "__salt__": salt if salt is not None else {},
-            "__opts__": {"test": False, **(opts or {})},
+            "__opts__": {"id": "a-host", "test": False, **(opts or {})},
             "__pillar__": pillar or {},
             "__grains__": grains or {},
             "__context__": context if context is not None else {},

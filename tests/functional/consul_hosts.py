@@ -114,13 +114,13 @@ class Host:
         }
         self.salt = {
             "pgha.settings": lambda: self.settings,
-            "pgha.secrets": self.secrets,
+            "pgha_tls.stays": lambda: True,
             "cmd.run_all": self._run_all,
             "service.show": self._show,
             "service.reload": self._reload,
         }
         for name in MODULES:
-            module = loader(f"_modules/{name}.py", salt=self.salt)
+            module = loader(f"_modules/{name}.py", salt=self.salt, pillar={"pgha_secrets": self.secrets()})
             module.BINARY = self.binary
             module.PENDING = str(place / "run/restart-pending")
             module.UNIT, module.STARTED_WITH = str(place / "run/unit"), str(place / "run/started-with")

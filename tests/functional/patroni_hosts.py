@@ -84,13 +84,13 @@ class Member:
         shutil.chown(place / "etc", "root", USER)
         self.salt = {
             "pgha.settings": lambda: self.settings,
-            "pgha.secrets": lambda: self.secrets,
+            "pgha_tls.stays": lambda: True,
             "cmd.run_all": run_all,
             "service.status": lambda _name: self.process is not None,
             "service.reload": lambda _name: self.process.send_signal(signal.SIGHUP),
         }
         for name in MODULES:
-            module = loader(f"_modules/{name}.py", salt=self.salt)
+            module = loader(f"_modules/{name}.py", salt=self.salt, pillar={"pgha_secrets": self.secrets})
             module.__grains__ = {"mem_total": 1024, "num_cpus": 1}
             public = [key for key, value in vars(module).items() if key[0] != "_" and callable(value)]
             self.salt.update({f"{name}.{key}": getattr(module, key) for key in public})
@@ -99,7 +99,12 @@ class Member:
         return self.salt[function](*args)
 
     def state(self, name, *args, test=False, kind="pgha_patroni", **kwargs):
-        return getattr(self.loader(f"_states/{kind}.py", salt=self.salt, opts={"test": test}), name)(*args, **kwargs)
+        return getattr(
+            self.loader(
+                f"_states/{kind}.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets}
+            ),
+            name,
+        )(*args, **kwargs)
 
     def must(self, name, *args, **kwargs):
         """Apply a state that must succeed."""

@@ -252,7 +252,7 @@ def test_configuration_that_patroni_refuses_is_not_written(cluster):
 
 def test_wrong_password_of_the_api_changes_nothing(cluster, loader):
     member = Member(cluster[0].place, loader, cluster[0].settings)
-    member.secrets = {**member.secrets, "restapi": "wrong"}
+    member.secrets["restapi"] = "wrong"
     with pytest.raises(CommandExecutionError, match="401"):
         member.call("pgha_patroni.patch_config", {"ttl": 99})
 
@@ -273,7 +273,7 @@ def test_foreign_data_is_named_and_left_alone(cluster, base):
 
 def test_token_that_may_not_read_stops_before_patroni_starts(cluster, consul, loader):
     member = Member(cluster[1].place, loader, cluster[1].settings, f"{consul.database['address']}:8500")
-    member.secrets = {**member.secrets, "patroni": consul.tokens["vip-test"]}
+    member.secrets["patroni"] = consul.tokens["vip-test"]
     ret = member.state("leader_elected", "x", 0)
     assert ret["result"] is False
     assert "may not write key db/test/leader" in ret["comment"]

@@ -51,7 +51,6 @@ def module(loader_module, place):
     }
     salt = {
         "pgha.settings": lambda: settings,
-        "pgha.secrets": lambda: {"agent": {"secret": "x"}},
         "cmd.run_all": lambda *_args, **_kwargs: {"stdout": "", "retcode": 0},
         "service.status": lambda _name: True,
         "service.show": lambda _name: {"ActiveState": "active", "MainPID": str(os.getpid())},
@@ -59,7 +58,12 @@ def module(loader_module, place):
     }
 
     def load(name):
-        module = loader_module(f"_modules/{name}.py", salt=salt, grains={"mem_total": 1024, "num_cpus": 1})
+        module = loader_module(
+            f"_modules/{name}.py",
+            salt=salt,
+            grains={"mem_total": 1024, "num_cpus": 1},
+            pillar={"pgha_secrets": {"agent": {"secret": "x"}}},
+        )
         module.salt = salt
         return module
 

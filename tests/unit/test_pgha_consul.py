@@ -51,10 +51,9 @@ def module(loader_module):
 
         salt = {
             "pgha.settings": lambda: known,
-            "pgha.secrets": lambda: secrets,
             "pgha_consul.pid": lambda: 17 if runs else None,
         }
-        found = loader_module(name, salt=salt, utils={"pgha_consul.ask": ask})
+        found = loader_module(name, salt=salt, utils={"pgha_consul.ask": ask}, pillar={"pgha_secrets": secrets})
         found.REFUSED_PATIENCE = found.PRESET_PATIENCE = 0
         return found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
@@ -215,10 +215,3 @@ def test_the_plan_refuses_a_pillar_that_cannot_work(module):
 def test_a_host_outside_the_inventory_is_told_so(module):
     with pytest.raises(CommandExecutionError, match="db9 is neither among"):
         module(PGHA, "db9").settings()
-
-
-def test_secrets_are_not_given_to_a_job(module):
-    with pytest.raises(SaltInvocationError):
-        module(PGHA, "db1").secrets(__pub_fun="pgha.secrets")
-    with pytest.raises(CommandExecutionError, match="serves no secrets"):
-        module(PGHA, "db1").secrets()

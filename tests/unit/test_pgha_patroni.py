@@ -253,12 +253,12 @@ def module(loader_module, settings):
     """
 
     def build(answer=None, run=None, **sections):
-        names = {"pgha.settings": lambda: settings(**sections), "pgha.secrets": lambda: SECRETS, "cmd.run_all": run}
+        names = {"pgha.settings": lambda: settings(**sections), "cmd.run_all": run}
         utils = {
             "pgha_http.request": lambda method, url, **kwargs: answer(method, url, kwargs),
             "pgha_consul.ask": lambda _settings, _secrets, method, path, **kwargs: answer(method, path, kwargs),
         }
-        return loader_module("_modules/pgha_patroni.py", salt=names, utils=utils)
+        return loader_module("_modules/pgha_patroni.py", salt=names, utils=utils, pillar={"pgha_secrets": SECRETS})
 
     return build
 
@@ -363,8 +363,8 @@ def host(loader_module, settings, free_port):
     def build(port=free_port, **secrets):
         found = settings(patroni={"restapi_port": port}, postgres={"user": "root"}) | {"address": "127.0.0.1"}
         found["consul"].update(user="root", config={"ports": {"http": port}})
-        names = {"pgha.settings": lambda: found, "pgha.secrets": lambda: SECRETS}
-        return loader_module("_modules/pgha_patroni.py", salt=names)
+        names = {"pgha.settings": lambda: found}
+        return loader_module("_modules/pgha_patroni.py", salt=names, pillar={"pgha_secrets": SECRETS})
 
     return build
 

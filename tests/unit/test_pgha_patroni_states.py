@@ -42,7 +42,6 @@ def states(loader_module, monkeypatch):
     def build(test=False, utils=None, salt=None, **functions):
         names = {
             "pgha.settings": lambda: SETTINGS,
-            "pgha.secrets": lambda: {"restapi": "canary"},
             "pgha_tls.stays": lambda: True,
             "service.status": lambda _name: False,
             "pgha_postgres.parameters": lambda: PARAMETERS,
@@ -52,7 +51,13 @@ def states(loader_module, monkeypatch):
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
         }
-        module = loader_module("_states/pgha_patroni.py", salt=names, utils=utils, opts={"test": test})
+        module = loader_module(
+            "_states/pgha_patroni.py",
+            salt=names,
+            utils=utils,
+            opts={"test": test},
+            pillar={"pgha_secrets": {"restapi": "canary"}},
+        )
         monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
         return module
 

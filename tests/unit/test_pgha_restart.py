@@ -90,7 +90,6 @@ def host(loader_module, tmp_path):
         consul = {"/v1/agent/self": {"Stats": {"raft": {"applied_index": "7"}}}}
         salt = {
             "pgha.settings": lambda: settings,
-            "pgha.secrets": dict,
             "pgha.plan": lambda: PLAN,
             "service.status": lambda _unit: True,
             "pgha_consul.restart_pending": list,

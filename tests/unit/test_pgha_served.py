@@ -50,5 +50,5 @@ def test_a_damaged_note_is_named(text):
 
 def test_without_secrets_the_remedy_is_said():
     with pytest.raises(CommandExecutionError, match="db1: add 'pgha: true' to ext_pillar"):
-        pgha_served.own({}, "db1")
-    assert pgha_served.own({"pgha_secrets": OF_DB}, "db1") is OF_DB
+        pgha_served.own({}, {"id": "db1"})
+    assert pgha_served.own({"pgha_secrets": OF_DB}, {"id": "db1"}) is OF_DB
