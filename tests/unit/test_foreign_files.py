@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import jinja2
 import pytest
-from conftest import ROOT
 from salt.exceptions import CommandExecutionError
 from salt.utils.jinja import SerializerExtension
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "the-word-that-only-root-knows"
 REFUSED = "not read: it is a symbolic link"
 
