@@ -83,10 +83,11 @@ def read(where, shape):
         found = json.loads(content)
     except (CommandExecutionError, ValueError) as error:
         reason = error if isinstance(error, CommandExecutionError) else "it is no JSON"
+        allowed = os.access(where.parent, os.X_OK) and (not where.exists() or os.access(where, os.R_OK))
+        remedy = RESTORE if allowed else f"give it to the user whom the master runs as: {_install(where.parent)}"
         raise CommandExecutionError(
-            f"The store of secrets {where} cannot be read ({reason}): {RESTORE}, or give it to the user whom the master"
-            f" runs as: {_install(where.parent)}. Nothing is made anew in its place, because the clusters use what it"
-            " held"
+            f"The store of secrets {where} cannot be read ({reason}): {remedy}. Nothing is made anew in its place,"
+            " because the clusters use what it held"
         ) from None
     wrong = misshapen(found, shape)
     if wrong:
