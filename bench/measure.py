@@ -13,7 +13,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # A call of an API is a connection here: neither the formula nor the scripts reuse one. By user, since Patroni's own
 # (which it keeps open) are not the formula's.
-COUNTERS = {"consul": 8500, "patroni": 8008}
+COUNTERS = {"consul": "{ 8500, 8501 }", "patroni": "8008"}
 RULES = "table inet bench {{\n{counters}chain out {{\ntype filter hook output priority 0;\n{rules}}}\n}}\n"
 SAMPLE = 0.5
 
