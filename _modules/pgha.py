@@ -94,9 +94,12 @@ def lock():
         salt-run state.orchestrate pgha   # takes it
     """
     path = __utils__["pgha_store.directory"](__opts__)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    __utils__["pgha_store.prepare"](path)
     # Never closed on purpose: the lock is to last as long as the process.
-    handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise CommandExecutionError(__utils__["pgha_store.unwritable"](path, error)) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -31,7 +31,7 @@ def own(pillar, opts):
         raise CommandExecutionError(
             f"The master serves no secrets to {opts['id']}: add 'pgha: true' to ext_pillar in its configuration, run"
             " salt-run saltutil.sync_all, then salt-run pgha.secrets, which also has to know this host (the pillar of"
-            " the master's own id)"
+            " the master's own id); the master's log says when the store cannot be read"
         )
     return found
 

@@ -16,6 +16,7 @@ make new secrets: the living clusters use what it held.
 
 import base64
 import binascii
+import errno
 import json
 import os
 import pwd
@@ -51,8 +52,10 @@ def prepare(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_IMODE(path.stat().st_mode) != 0o700:
             path.chmod(0o700)
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise CommandExecutionError(_unwritable(path, error)) from None
+        raise CommandExecutionError(unwritable(path, error)) from None
 
 
 def locked(path):
@@ -149,7 +152,8 @@ def misshapen(value, shape, where=""):
     return None
 
 
-def _unwritable(path, error):
+def unwritable(path, error):
+    """Return what is said of a store that an error of the system keeps from being written, with the remedy."""
     return (
         f"The store of secrets {path} cannot be written ({error.strerror or error}). Nothing was touched."
         f" Remedy, when the rights are missing: {_install(path)}"

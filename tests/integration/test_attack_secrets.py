@@ -48,6 +48,22 @@ def test_a_minion_of_no_inventory_gets_nothing(cluster):
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pgha.secrets",),
+        ("state.single", "module.run", "name=pgha.secrets"),
+        ("slsutil.renderer", """string={{ salt["pgha.secrets"]() }}"""),
+    ],
+    ids=["a job", "a state", "a template"],
+)
+def test_no_function_returns_secrets(cluster, words):
+    said = cluster.lab.salt("salt", "test-db1", *words, "--out=json", "-t", "60", check=False).stdout
+    assert said.strip()
+    own = formula.store(cluster.lab, "cluster-test")
+    assert not [name for name in ("superuser", "restapi", "rewind") if own[name] in said]
+
+
 def files(cluster):
     """Everything on the hosts that has secrets in it, as digests."""
     script = (

@@ -20,7 +20,7 @@ from lab.tools import wait_for
 # A pillar that says nothing of encryption: the default. (The other tests say no.)
 DEFAULT = {"tls": {"enabled": None}}
 # The first byte on a connection to Consul's RPC port says what follows.
-RPC_PLAIN, RPC_TLS = b"\x00", b"\x03"
+RPC_PLAIN, RAFT_PLAIN, RPC_TLS = b"\x00", b"\x01", b"\x03"
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,12 @@ def test_consuls_api_speaks_https_on_loopback_and_nothing_else(cluster):
 
 def test_consuls_servers_want_a_certificate_of_the_datacenter(cluster):
     server = cluster.dcs[0]
-    with socket.create_connection((server.address, 8300), timeout=5) as raw:
-        raw.sendall(RPC_PLAIN)
-        raw.settimeout(5)
-        assert raw.recv(1) == b"", "plain RPC was not refused"
+    # By raft whoever is heard is a leader, with no token at all.
+    for kind in (RPC_PLAIN, RAFT_PLAIN):
+        with socket.create_connection((server.address, 8300), timeout=5) as raw:
+            raw.sendall(kind)
+            raw.settimeout(5)
+            assert raw.recv(1) == b"", f"plain {kind} was not refused"
     with pytest.raises(ssl.SSLError, match="(?i)certificate"):
         rpc(cluster, server, None)
     assert rpc(cluster, server, "test-db1") == "waits for a request"

@@ -216,6 +216,16 @@ def test_a_lost_authority_is_not_made_anew(secrets, tmp_path):
     assert "dc/tls/authority" in secrets.mint(tmp_path, {**with_tls, "new_secrets": ["dc/tls"]}, DEFAULTS)
 
 
+@pytest.mark.parametrize("file", ["index", "cluster-one", "datacenter-dc"])
+def test_a_damaged_store_costs_other_minions_of_the_master_nothing(loader_module, secrets, tmp_path, caplog, file):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    (tmp_path / f"{file}.json").write_text("[]")
+    ext = loader_module("_pillar/pgha.py", opts={"pgha_store": str(tmp_path)})
+    assert ext.ext_pillar("db1", {}, True) == {}
+    assert ext.ext_pillar("a web server", {}, True) == {}
+    assert f"pgha serves no secrets to db1: The store of secrets {tmp_path}/{file}.json is damaged" in caplog.text
+
+
 def test_what_a_minion_sends_along_decides_nothing(loader_module, secrets, tmp_path):
     secrets.mint(tmp_path, PGHA, DEFAULTS)
     ext = loader_module(
