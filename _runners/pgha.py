@@ -98,7 +98,8 @@ def status(form="text", timeout=10):
         salt-run pgha.status
         salt-run pgha.status form=data --out=json
     """
-    plan = __utils__["pgha_inventory.plan"](_checked())
+    pgha = _checked()
+    plan = __utils__["pgha_inventory.plan"](pgha)
     how = {"tgt_type": "list", "timeout": int(timeout)}
     with salt.client.get_local_client(mopts=__opts__) as client:
         # A host answers by the pillar that it has in memory, which is not the one that was edited since.
@@ -107,6 +108,7 @@ def status(form="text", timeout=10):
     # Whoever was silent is not asked again: that would take the same time once more.
     refused = {host: answer for host, answer in fresh.items() if answer is not True}
     state = __utils__["pgha_report.summary"](plan, {**told, **refused})
+    state["faults"] = [*_store_faults(pgha), *state["faults"]]
     if form == "data":
         return state
     text = __utils__["pgha_report.text"](state)
@@ -173,6 +175,17 @@ def _all_trust(authorities, datacenter, pgha):
 
 def _store():
     return __utils__["pgha_store.directory"](__opts__)
+
+
+def _store_faults(pgha):
+    """What is wrong with the store: first of all, since hosts that are served nothing cannot tell much."""
+    try:
+        lacking = __utils__["pgha_secrets.missing"](_store(), pgha, _defaults())
+    except CommandExecutionError as error:
+        return [str(error)]
+    return (
+        [f"the store has not been filled for this pillar ({', '.join(lacking)}); run the main job"] if lacking else []
+    )
 
 
 def _checked():

@@ -87,6 +87,7 @@ def test_a_store_that_is_not_the_clusters_own_is_refused_before_a_host_is_touche
     tokens = cluster.consul("acl", "token", "list")
     master.run(["sh", "-c", f"rm -rf /root/kept && cp -a {formula.STORE} /root/kept && cd {formula.STORE} && {harm}"])
     try:
+        assert cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False).returncode == 1
         run = formula.run(cluster.lab)
         assert run.code == 1
         assert said in run.text

@@ -25,12 +25,13 @@ class Client:
 
 @pytest.fixture
 def runner(loader_module, monkeypatch):
-    def build(client, faults=()):
+    def build(client, faults=(), lacking=list):
         loaded = loader_module(
             "_runners/pgha.py",
             salt={"salt.cmd": lambda _function: DEFAULTS},
             utils={
                 "pgha_validate.faults": lambda _pgha, _defaults: [],
+                "pgha_secrets.missing": lambda *_: lacking(),
                 "pgha_inventory.plan": lambda _pgha: PLAN,
                 "pgha_report.summary": lambda _plan, told: {"told": told, "faults": list(faults)},
                 "pgha_report.text": lambda state: f"tables of {len(state['told'])}",
@@ -50,6 +51,18 @@ def test_status_is_asked_of_hosts_that_have_the_pillar_of_now(runner):
     state = runner(client).status(form="data")
     assert client.asked == [("saltutil.refresh_pillar", ["db1", "db2"]), ("pgha.status", ["db1"])]
     assert state["told"] == {"db1": {"role": "db"}, "db2": "no return"}
+
+
+def test_status_begins_with_what_is_wrong_with_the_store(runner):
+    def lost():
+        raise CommandExecutionError("The store lacks what it once had")
+
+    client = Client(saltutil_refresh_pillar={"db1": True, "db2": True}, pgha_status={"db1": {}, "db2": {}})
+    state = runner(client, faults=["one: no leader"], lacking=lost).status(form="data")
+    assert state["faults"] == ["The store lacks what it once had", "one: no leader"]
+    state = runner(client, lacking=lambda: ["one/agents/db2"]).status(form="data")
+    assert len(state["faults"]) == 1
+    assert "one/agents/db2" in state["faults"][0]
 
 
 def test_status_shows_tables_and_ends_with_one_when_something_is_wrong(runner, capsys):
