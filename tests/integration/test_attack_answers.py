@@ -115,7 +115,8 @@ def test_nobody_s_pipe_holds_no_preflight_up(cluster, pipe):
     begin = time.monotonic()
     said = cluster.lab.salt("salt", "-L", names, "pgha_preflight.check", "--out=json", "--static", timeout=90)
     assert time.monotonic() - begin < 60
-    assert json.loads(said.stdout) == {host.name: {"faults": [], "warnings": []} for host in cluster.hosts}, said.stdout
+    faults = {name: answer["faults"] for name, answer in json.loads(said.stdout).items()}
+    assert faults == {host.name: [] for host in cluster.hosts}, said.stdout
     said = cluster.lab.salt("salt", pipe.name, "pgha_preflight.listeners", "--out=json", "--static").stdout
     row = next(row for row in json.loads(said)[pipe.name] if row["port"] == 9999)
     assert (row["user"], row["scope"]) == ("nobody", None)
