@@ -9,7 +9,7 @@ from lab.tools import wait_for
 OTHER = {f"test2-db{n}": f"198.51.100.3{n}" for n in (1, 2, 3)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def second(cluster, pillar):
     """The pillar has a second cluster, whose hosts do not answer."""
     pillar.put({"clusters": {"test2": {"vip": "198.51.100.41/24", "hosts": OTHER}}})
