@@ -171,10 +171,14 @@ def tokens_visible(ret):
     # Those that are registered, which may be fewer than the store holds: it may have those of a host that is gone.
     names = sorted(__utils__["pgha_consul_config.tokens"](__salt__["pgha.settings"]()))
 
+    unseen = list(names)
+
     def visible():
-        unknown = [name for name in names if not __salt__["pgha_consul_acl.token_works"](name)]
-        if unknown:
-            raise CommandExecutionError(f"not known to this server: {', '.join(unknown)}")
+        # One after another: what was seen is not asked again, and what comes after the first unknown is not asked yet.
+        while unseen and __salt__["pgha_consul_acl.token_works"](unseen[0]):
+            unseen.pop(0)
+        if unseen:
+            raise CommandExecutionError(f"not known to this server: {', '.join(unseen)}")
         return True
 
     if _gate(ret, visible, "all tokens of the datacenter on this server"):
