@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -217,13 +218,14 @@ def test_a_lost_authority_is_not_made_anew(secrets, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["index", "cluster-one", "datacenter-dc"])
-def test_a_damaged_store_costs_other_minions_of_the_master_nothing(loader_module, secrets, tmp_path, caplog, file):
+def test_a_damaged_store_costs_other_minions_of_the_master_nothing(loader_module, secrets, tmp_path, file):
     secrets.mint(tmp_path, PGHA, DEFAULTS)
     (tmp_path / f"{file}.json").write_text("[]")
-    ext = loader_module("_pillar/pgha.py", opts={"pgha_store": str(tmp_path)})
+    ext, said = loader_module("_pillar/pgha.py", opts={"pgha_store": str(tmp_path)}), []
+    ext.log = SimpleNamespace(error=lambda text, *words: said.append(text % words))
     assert ext.ext_pillar("db1", {}, True) == {}
     assert ext.ext_pillar("a web server", {}, True) == {}
-    assert f"pgha serves no secrets to db1: The store of secrets {tmp_path}/{file}.json is damaged" in caplog.text
+    assert f"pgha serves no secrets to db1: The store of secrets {tmp_path}/{file}.json is damaged" in said[0]
 
 
 def test_what_a_minion_sends_along_decides_nothing(loader_module, secrets, tmp_path):
