@@ -1,9 +1,6 @@
 """
-What this host is in the cluster: its settings, and the plan of the orchestration.
+What this host is in the cluster: its settings, the hosts that it has to do with, and how it is.
 """
-
-import fcntl
-import os
 
 import pgha_served
 import yaml
@@ -59,11 +56,11 @@ def defaults():
 
 def plan():
     """
-    Return what the orchestration works on: the inventory of this pillar, checked as a whole, as lists of minion ids.
+    Return what a run works on: the inventory of this host's pillar, checked as a whole, as lists of minion ids.
 
     The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts),
-    ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name). ``pgha:only`` narrows it to the clusters it
-    names and their datacenters.
+    ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name), ``run`` (what is given for one run).
+    ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
 
     Raises CommandExecutionError that names every fault of the pillar at once.
 
@@ -78,39 +75,6 @@ def plan():
     if faults:
         raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
     return __utils__["pgha_inventory.plan"](pgha)
-
-
-def lock():
-    """
-    Take the lock that lets one orchestration run at a time; keep it until this process and what it forked have ended.
-
-    A lock of the kernel's: it is gone with its holder, however that ends. Raises CommandExecutionError when another
-    orchestration has it.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run state.orchestrate pgha   # takes it
-    """
-    path = __utils__["pgha_store.directory"](__opts__)
-    __utils__["pgha_store.prepare"](path)
-    # Never closed on purpose: the lock is to last as long as the process.
-    try:
-        handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise CommandExecutionError(__utils__["pgha_store.unwritable"](path, error)) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 100, 0).decode() or "unknown"
-        os.close(handle)
-        raise CommandExecutionError(
-            f"Another orchestration is running on this master (process {holder}); wait for its end. Nothing was touched"
-        )
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)
-    return True
 
 
 def status():
@@ -156,4 +120,4 @@ def _or_none(function):
 
 
 def _pillar():
-    return __pillar__.get("pgha") or {}
+    return __utils__["pgha_run.of_pillar"](__pillar__)

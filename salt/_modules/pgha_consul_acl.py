@@ -22,7 +22,7 @@ PRESET_PATIENCE = 20
 
 def registrar():
     """
-    Return whether this host registers policies and tokens: the first server of the inventory does.
+    Return whether this host registers policies and tokens: the first server of the inventory that is not left out does.
 
     CLI Example:
 
@@ -31,7 +31,8 @@ def registrar():
         salt 'test-dcs1' pgha_consul_acl.registrar
     """
     settings = _settings()
-    return settings["datacenter"]["servers"][0]["id"] == settings["id"]
+    first = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])[0]
+    return first["id"] == settings["id"]
 
 
 def token_works(name="management", stale=True):

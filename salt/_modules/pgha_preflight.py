@@ -208,7 +208,7 @@ def store_faults():
         text = Path(pgha_served.NOTE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    allowed = (__pillar__.get("pgha") or {}).get("new_secrets") or []
+    allowed = __salt__["pgha.plan"]()["run"]["new_secrets"]
     return pgha_served.faults(text, settings, pgha_served.own(__pillar__, __opts__), allowed)
 
 

@@ -16,10 +16,13 @@ STARTED_WITH = "/run/pgha/patroni.started-with"
 ANSWER = 15
 
 
-def order():
+def order(plan):
     """
     Ask all hosts of the inventory and return the turns of a rolling restart: a list of ``{"host", "sls", "what"}``, []
-    when nothing is pending. On the master; the orchestration ``pgha.restart`` is made of it.
+    when nothing is pending. On the master; ``pgha_master.turns`` calls it.
+
+    plan
+        What ``pgha_master.plan`` returns.
 
     Raises CommandExecutionError that names every host which does not answer as it should.
 
@@ -29,7 +32,6 @@ def order():
 
         salt-run state.orchestrate pgha.restart test=True
     """
-    plan = __salt__["pgha.plan"]()
     answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
     told, refused = __utils__["pgha_answers.sort"](plan["hosts"], answers, __utils__["pgha_answers.standing"])

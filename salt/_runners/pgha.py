@@ -5,7 +5,6 @@ What the master does: it makes the secrets and tells how the clusters are.
 import time
 
 import salt.client
-import salt.pillar
 import salt.utils.event
 from salt.exceptions import CommandExecutionError
 
@@ -203,11 +202,4 @@ def _defaults():
 
 def _pillar():
     """The pillar of the master's own id, as the orchestration sees it."""
-    minion_id = __opts__["id"]
-    grains = {"id": minion_id, **(__opts__.get("grains") or {})}
-    pillar = salt.pillar.get_pillar(__opts__, grains, minion_id, "base").compile_pillar()
-    if pillar.get("_errors"):
-        raise CommandExecutionError(
-            "The pillar of the master's own id does not render: " + "; ".join(pillar["_errors"])
-        )
-    return pillar
+    return __utils__["pgha_compiled.pillar"](__opts__, fresh=True)

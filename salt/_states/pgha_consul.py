@@ -79,14 +79,15 @@ def quorum_formed(ret):
     The servers of the inventory and no others are in the raft configuration, they have a leader, and (as soon as there
     is a token to ask that) all of them vote.
 
-    For a server that is missing it waits. One that is not in the inventory is an error at once: whoever is a server has
-    all tokens, so nothing more is given to it.
+    For a server that is missing it waits, unless this run leaves it out. One that is not in the inventory is an error
+    at once: whoever is a server has all tokens, so nothing more is given to it.
 
     name
         A sentence.
     """
     settings = __salt__["pgha.settings"]()
-    wanted = {one["address"] for one in settings["datacenter"]["servers"]}
+    present = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])
+    wanted = {one["address"] for one in present}
 
     def formed():
         peers = __salt__["pgha_consul.raft_peers"]()

@@ -1,42 +1,101 @@
 """
-What the hosts still do for others. Runs in the orchestration, on the master.
+What the hosts still do for others, and what they know. Runs in the orchestration, on the master.
 """
 
+import pgha_text
 import pgha_wait
 import salt.client
+import salt.key
 from salt.exceptions import CommandExecutionError
 
-#: Seconds in which a host that is there says what it does.
-ANSWER = 5
+#: Seconds in which a host that is there says what it does, and how often it is asked: a busy one may be late.
+ANSWER, TRIES = 5, 3
+#: Seconds in which a host asks for its pillar.
+REFRESH = 30
 
 
 def finished(name, hosts, timeout=900):
     """
-    No host applies states. An interrupted orchestration leaves its jobs to the minions, which end them; the hosts look
-    at each other in the preflight, so all of them have to be free at its beginning.
+    Every host answers, and none applies states. An interrupted orchestration leaves its jobs to the minions, which end
+    them; the hosts look at each other in the preflight, so all of them have to be free at its beginning.
 
     name
-        A sentence; nothing is read from it.
+        State ID; not used.
     hosts
-        List of minion ids. One that does not answer, or not as it should, is left to the first job proper, which names
-        it.
+        List of minion ids. What one answers that makes no sense is left to the first job proper, which names it.
     timeout
-        Seconds to wait.
+        Seconds to wait for busy ones.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "No host is busy."}
+    ret = {"name": name, "result": True, "changes": {}, "comment": "All hosts answer, and none is busy."}
+    tries = dict.fromkeys(hosts, 0)
 
     def idle():
-        told, _refused = __utils__["pgha_answers.sort"](hosts, _ask(hosts), __utils__["pgha_answers.jobs"])
+        answers = _ask(hosts)
+        told, _refused = __utils__["pgha_answers.sort"](hosts, answers, __utils__["pgha_answers.jobs"])
         busy = sorted(host for host, jobs in told.items() if jobs)
-        if busy:
-            raise CommandExecutionError(f"{', '.join(busy)} (salt HOST saltutil.is_running 'state.*' shows the jobs)")
-        return True
+        for host in hosts:
+            tries[host] = 0 if host in answers else tries[host] + 1
+        silent = [host for host, count in tries.items() if count]
+        if any(tries[host] == TRIES for host in silent):
+            return {"silent": silent}
+        if silent or busy:
+            states = f"{', '.join(busy)} (salt HOST saltutil.is_running 'state.*' shows the jobs)"
+            raise CommandExecutionError(states if busy else f"no answer from {', '.join(silent)}")
+        return {"silent": []}
 
     try:
-        pgha_wait.until(idle, timeout, "hosts end what an earlier job started", interval=1)
+        found = pgha_wait.until(idle, timeout, "hosts answer, and end what an earlier job started", interval=1)
+        if found["silent"]:
+            raise CommandExecutionError("\n".join(_missing(found["silent"])))
     except CommandExecutionError as error:
         ret.update(result=False, comment=str(error))
     return ret
+
+
+def pillars_fresh(name, hosts):
+    """
+    The hosts are served the pillar of now. Only a master that keeps pillars (``pillar_cache``) serves another one.
+
+    name
+        State ID; not used.
+    hosts
+        List of minion ids.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "The master keeps no pillars."}
+    if not __opts__.get("pillar_cache"):
+        return ret
+    with salt.client.get_local_client(mopts=__opts__) as client:
+        # The minion says whether the pillar that the master keeps is to be made anew; by default it is.
+        how = {"tgt_type": "list", "timeout": REFRESH, "kwarg": {"wait": True, "timeout": REFRESH}}
+        answers = client.cmd(hosts, "saltutil.refresh_pillar", **how)
+    late = [host for host in hosts if answers.get(host) is not True]
+    if late:
+        comment = (
+            f"These hosts did not fetch their pillar anew, and pillar_cache of the master gives them an old one:"
+            f" {', '.join(late)}"
+        )
+        return {**ret, "result": False, "comment": comment}
+    return {**ret, "comment": "All hosts have fetched their pillar past pillar_cache of the master."}
+
+
+def _missing(hosts):
+    """Sentences on hosts that do not answer, by what the master knows of their keys."""
+    keys = salt.key.get_key(__opts__).list_keys()
+    kind = {
+        host: name
+        for name in ("minions_pre", "minions_rejected", "minions_denied", "minions")
+        for host in keys.get(name, ())
+    }
+    said = {
+        "minions": "does not answer: is the host on, and does salt-minion run there? To do the rest without it, add"
+        ' pillar=\'{{"pgha": {{"without": ["{0}"]}}}}\'',
+        "minions_pre": "its key is not accepted: compare it (salt-key -f {0}) and accept it (salt-key -a {0})",
+        "minions_rejected": "its key was rejected (salt-key -L shows it)",
+        "minions_denied": "its key was denied, as another minion has that id (salt-key -L shows it)",
+        None: "the master knows no such minion: correct the id in the inventory, or start salt-minion there with this"
+        " id (salt-key -L shows all)",
+    }
+    return [f"{host}: {said[kind.get(host)].format(pgha_text.line(host))}" for host in hosts]
 
 
 def _ask(hosts):

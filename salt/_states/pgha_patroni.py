@@ -146,7 +146,7 @@ def leader_elected(name, timeout, first=False):
         return ret
     if __opts__["test"]:
         return {**ret, "comment": "The run would wait for the first leader." if not _consul_answers() else ""}
-    founder = __salt__["pgha.settings"]()["cluster"]["hosts"][0]["name"]
+    founder = __salt__["pgha.settings"]()["cluster"]["founder"]["name"]
     what = f"{founder} founds the cluster (journalctl -u patroni and Patroni's log on {founder} say why)"
     try:
         # The key is there, but empty, while the first member runs initdb.

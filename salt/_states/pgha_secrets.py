@@ -24,8 +24,9 @@ def stored(name):
     ret = {"name": name, "result": True, "changes": {}, "comment": "All secrets are there."}
     store, test = __utils__["pgha_store.directory"](__opts__), __opts__["test"]
     try:
+        pgha, _faults = __salt__["pgha_master.inventory"]()
         made = __utils__["pgha_secrets.missing" if test else "pgha_secrets.mint"](
-            store, __pillar__.get("pgha") or {}, __salt__["pgha.defaults"]()
+            store, pgha, __salt__["pgha.defaults"]()
         )
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}

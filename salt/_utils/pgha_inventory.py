@@ -11,6 +11,8 @@ makes sense is asked in ``pgha_validate``; here it is taken to.
 
 import copy
 
+import pgha_run
+
 # Settings that have "off" or "on" among their words.
 ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
 
@@ -56,8 +58,9 @@ def settings(pgha, defaults, minion_id):
         The host.
 
     The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (as
-    :py:func:`clusters_of` has it; None on a server of Consul), ``clusters`` (those of the datacenter), and the sections
-    of the defaults with everything merged and filled in.
+    :py:func:`clusters_of` has it, and ``founder``, the host that founds it; None on a server of Consul), ``clusters``
+    (those of the datacenter), the sections of the defaults with everything merged and filled in, and ``without`` (ids
+    of hosts that this run leaves out).
     """
     found = place(pgha, minion_id)
     if found is None:
@@ -66,6 +69,9 @@ def settings(pgha, defaults, minion_id):
     clusters = clusters_of(pgha, defaults, datacenter)
     found["datacenter"] = {"name": datacenter, "servers": hosts(pgha["datacenters"][datacenter]["servers"])}
     found["cluster"] = next((known for known in clusters if known["name"] == cluster), None)
+    found["without"] = _as_list(pgha.get("without"))
+    if found["cluster"]:
+        found["cluster"]["founder"] = pgha_run.present(found["cluster"]["hosts"], found["without"])[0]
     found["clusters"] = clusters
     for name in defaults.keys() - {"distributions"}:
         found[name] = section(name, pgha, defaults, datacenter, cluster)
@@ -155,13 +161,14 @@ def _cluster_section(name, cluster):
 def plan(pgha):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
-    name), ``datacenter_of`` (by cluster), ``new_secrets`` (names), ``names`` (of hosts, by id). ``pgha:only`` narrows
-    it to the clusters it names and their datacenters.
+    name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (what is given for this run, as lists).
+    ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
     """
-    only = _as_list(pgha.get("only")) or list(_mapping(pgha.get("clusters")))
+    run = {key: _as_list(pgha.get(key)) for key in pgha_run.KEYS}
+    only = run["only"] or list(_mapping(pgha.get("clusters")))
     datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
-    clusters = {name: hosts(pgha["clusters"][name]["hosts"]) for name in only}
-    datacenters = {name: hosts(pgha["datacenters"][name]["servers"]) for name in datacenter_by_cluster.values()}
+    clusters = {name: _of_run(pgha["clusters"][name]["hosts"], run) for name in only}
+    datacenters = {name: _of_run(pgha["datacenters"][name]["servers"], run) for name in datacenter_by_cluster.values()}
     everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
 
     def ids(groups):
@@ -172,9 +179,13 @@ def plan(pgha):
         "datacenters": ids(datacenters),
         "clusters": ids(clusters),
         "datacenter_of": datacenter_by_cluster,
-        "new_secrets": _as_list(pgha.get("new_secrets")),
+        "run": run,
         "names": {host["id"]: host["name"] for host in everyone},
     }
+
+
+def _of_run(entries, run):
+    return pgha_run.present(hosts(entries), run["without"])
 
 
 def _as_list(value):

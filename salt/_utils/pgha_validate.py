@@ -11,6 +11,7 @@ import re
 
 import pgha_inventory
 import pgha_names
+import pgha_run
 import pgha_tls
 import pgha_words
 
@@ -39,7 +40,7 @@ def faults(pgha, defaults):
             "pgha: there is no such pillar for the master's own id; name the inventory for it in the pillar's top.sls"
         ]
     sections = [name for name in defaults if name != "distributions"]
-    found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", "only", "new_secrets"})
+    found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", *pgha_run.KEYS})
     found += _sections("pgha", pgha, sections, defaults)
     datacenters = _mapping("pgha:datacenters", pgha.get("datacenters"), found, "one Consul datacenter at least")
     clusters = _mapping("pgha:clusters", pgha.get("clusters"), found, "one database cluster at least")
@@ -47,17 +48,18 @@ def faults(pgha, defaults):
         found += _datacenter(name, entry, pgha, defaults, sections)
     for name, entry in clusters.items():
         found += _cluster(name, entry, pgha, defaults, sections)
-    for name in _as_list(pgha.get("only")):
-        if name not in clusters:
-            found.append(f"pgha:only: there is no cluster {name!r}{_guess(name, clusters)}")
-    for name in _as_list(pgha.get("new_secrets")):
-        owner = str(name).split("/")[0]
-        if owner not in datacenters and owner not in clusters:
-            known = [*datacenters, *clusters]
-            found.append(f"pgha:new_secrets: there is no cluster or datacenter {owner!r}{_guess(owner, known)}")
+    found += pgha_run.faults(pgha, _ids(datacenters, "servers"), _ids(clusters, "hosts"))
     found += pgha_names.twice(datacenters, clusters)
     checked = {**pgha, "datacenters": datacenters, "clusters": clusters}
     return found + pgha_names.meeting(checked, defaults) + pgha_names.posing(checked, defaults)
+
+
+def _ids(groups, key):
+    """Minion ids by the name of their datacenter or cluster."""
+    return {
+        name: [host["id"] for host in pgha_inventory.hosts(entry.get(key) if isinstance(entry, dict) else {})]
+        for name, entry in groups.items()
+    }
 
 
 def refusal(faults):

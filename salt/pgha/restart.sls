@@ -2,25 +2,29 @@
 
     The main job never restarts what runs. This one restarts what waits for it and nothing else, one host after another;
     each waits until the others can do without it and until it is back. Interrupted anywhere, it is run again. -#}
+{%- from "pgha/orchestration.jinja" import only_on_the_master, without_modules, begun, stage, summary with context %}
 {%- if opts.get("__role") != "master" %}
-  {{- raise("pgha.restart is an orchestration: run it on the master with salt-run state.orchestrate pgha.restart") }}
-{%- endif %}
-{%- do salt["pgha.lock"]() %}
+{{ only_on_the_master("pgha.restart", "") }}
+{%- elif salt["pgha_master.turns"] is not defined %}
+{{ without_modules() }}
+{%- else %}
+{%- set work = salt["pgha_master.turns"]() %}
+{{ begun(work.refused) }}
+{%- if not work.refused %}
+{%- set turns = [] %}
 
-{%- for turn in salt["pgha_restart.order"]() %}
+{%- for turn in work.turns %}
+{%- set name = loop.index ~ " " ~ turn.host ~ " runs what is installed and configured (" ~ turn.what ~ ")" %}
 
-{{ (loop.index ~ " " ~ turn.host ~ " runs what is installed and configured (" ~ turn.what ~ ")") | yaml_dquote }}:
-  salt.state:
-    - tgt: {{ [turn.host] | json }}
-    - tgt_type: list
-    - sls: {{ turn.sls | json }}
-    - queue: True
-    # Seconds until Salt asks whether a silent host still works.
-    - timeout: 300
-    # What has gone wrong on one host is not to happen on the next one.
-    - failhard: True
+{{ name | yaml_dquote }}:
+  {{- stage([turn.host], turn.sls, work.run, turns[-1:]) }}
+{%- do turns.append({"salt": name}) %}
 {%- else %}
 
 Nothing waits for a restart:
   test.nop: []
 {%- endfor %}
+
+{{ summary(turns) if turns }}
+{%- endif %}
+{%- endif %}

@@ -102,6 +102,7 @@ class Host:
             "role": "db" if entry is datacenter.database else "dcs",
             **entry,
             "datacenter": {"name": "dc-1", "servers": datacenter.inventory},
+            "without": [],
             "cluster": None,
             "clusters": datacenter.clusters,
             "consul": {

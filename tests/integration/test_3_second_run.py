@@ -15,7 +15,7 @@ def test_a_second_run_changes_and_restarts_nothing(cluster):
 
 
 def test_the_run_waits_for_what_an_earlier_one_left_to_a_host(cluster):
-    gate = "No host is busy with an earlier run"
+    gate = "Every host answers, and none is busy with an earlier run"
     idle = formula.run(cluster.lab, "test=True")
     cluster.lab.salt("salt", "--async", cluster.db[0].name, "state.single", "cmd.run", "sleep 15")
     busy = formula.run(cluster.lab, "test=True")

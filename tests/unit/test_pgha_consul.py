@@ -40,6 +40,7 @@ def module(loader_module):
                 "name": "dc",
                 "servers": [{"id": one, "name": one, "address": address} for one, address in LISTED.items()],
             },
+            "without": [],
             "consul": {"version": version, "startup_timeout": 0.5, "data_dir": "/nonexistent", **settings},
         }
 

@@ -48,6 +48,7 @@ def host(tmp_path, loader_module, monkeypatch):
         "role": "dcs",
         **servers[0],
         "datacenter": {"name": "dc", "servers": servers},
+        "without": [],
         "clusters": [
             {
                 "name": "test",

@@ -53,9 +53,55 @@ def test_a_host_that_stays_busy_is_named(jobs):
     assert "db1 (" in ret["comment"]
 
 
-def test_a_silent_host_is_left_to_the_first_job(jobs):
-    module, _ = jobs({})
-    assert module.finished("x", ["db1"])["result"] is True
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("minions", 'add pillar=\'{"pgha": {"without": ["db1"]}}\''),
+        ("minions_pre", "accept it (salt-key -a db1)"),
+        ("minions_rejected", "rejected"),
+        ("minions_denied", "denied"),
+        (None, "the master knows no such minion"),
+    ],
+)
+def test_a_silent_host_is_named_with_what_the_master_knows_of_its_key(jobs, monkeypatch, key, said):
+    module, asked = jobs({"db2": []})
+    keys = type(
+        "Keys",
+        (),
+        {"list_keys": lambda _self: {key: ["db1"], "minions": ["db2"], **({key: ["db1", "db2"]} if key else {})}},
+    )
+    monkeypatch.setattr(module.salt.key, "get_key", lambda _opts: keys())
+    ret = module.finished("x", ["db1", "db2"])
+    assert ret["result"] is False
+    assert ret["comment"].startswith("db1: ")
+    assert "db2" not in ret["comment"]
+    assert said in ret["comment"]
+    assert len(asked) == module.TRIES
+
+
+def test_a_host_that_answers_late_is_there(jobs):
+    module, _ = jobs({"db2": []}, {"db1": [], "db2": []})
+    assert module.finished("x", ["db1", "db2"])["result"] is True
+
+
+def test_hosts_are_told_to_ask_anew_when_the_master_keeps_pillars(loader_module, monkeypatch):
+    asked = []
+
+    class Client:
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda *_: None  # noqa: E731
+
+        def cmd(self, hosts, function, **how):
+            asked.append((hosts, function, how["kwarg"]["wait"]))
+            return {"db1": True, "db2": False}
+
+    for kept, hosts, result in ((False, ["db1", "db2"], True), (True, ["db1"], True), (True, ["db1", "db2"], False)):
+        module = loader_module("_states/pgha_jobs.py", opts={"pillar_cache": kept})
+        monkeypatch.setattr(module.salt.client, "get_local_client", lambda **_kwargs: Client())
+        ret = module.pillars_fresh("x", hosts)
+        assert ret["result"] is result
+        assert ("db2" in ret["comment"]) is (result is False)
+    assert asked == [(["db1"], "saltutil.refresh_pillar", True), (["db1", "db2"], "saltutil.refresh_pillar", True)]
 
 
 @pytest.mark.parametrize("answer", ["\x1b[2J", {"fun": "state.sls"}, [7], [{"fun": ["x"]}], 7, None])

@@ -11,6 +11,7 @@ SETTINGS = {
     "cluster": {
         "name": "test",
         "hosts": [{"id": "db1", "name": "db1"}, {"id": "db2", "name": "db2"}],
+        "founder": {"id": "db1", "name": "db1"},
         "vip": {"address": "198.51.100.40"},
     },
     "postgres": {"user": "postgres", "group": "postgres"},

@@ -90,7 +90,6 @@ def host(loader_module, tmp_path):
         consul = {"/v1/agent/self": {"Stats": {"raft": {"applied_index": "7"}}}}
         salt = {
             "pgha.settings": lambda: settings,
-            "pgha.plan": lambda: PLAN,
             "service.status": lambda _unit: True,
             "pgha_consul.restart_pending": list,
             "pgha_consul.leader": lambda: "198.51.100.11:8300",
@@ -178,11 +177,11 @@ class TestHost:
         answer = {"ret": {"pending": {"Consul": ["x"]}, "leads": False, "synchronous": False, "lowered": {}}}
         answers = dict.fromkeys(PLAN["hosts"], answer)
         module.salt["saltutil.cmd"] = lambda hosts, function, **_: answers
-        assert len(module.order()) == 6
+        assert len(module.order(PLAN)) == 6
         answers["db2"] = {"ret": "ERROR: Consul does not answer"}
         del answers["db3"]
         with pytest.raises(CommandExecutionError, match=r"db2: .*ERROR: Consul(.|\n)*db3: did not answer;"):
-            module.order()
+            module.order(PLAN)
 
     def test_a_host_that_answers_nonsense_is_named_and_nothing_of_it_comes_into_the_order(self, host):
         module = host()
@@ -191,7 +190,7 @@ class TestHost:
         answers["db2"] = {"ret": {**answer["ret"], "pending": {"Consul):\n  cmd.run:\n    - name: id\n#": ["x"]}}}
         module.salt["saltutil.cmd"] = lambda hosts, function, **_: answers
         with pytest.raises(CommandExecutionError, match=r"- db2: answered nonsense \(pending\)$") as caught:
-            module.order()
+            module.order(PLAN)
         assert "cmd.run" not in str(caught.value)
 
     def test_servers_of_consul_are_ready_when_all_vote_and_this_one_has_caught_up(self, host):

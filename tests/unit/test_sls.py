@@ -127,6 +127,13 @@ def test_highstate_gives_each_role_its_states(caller_of):
         assert {chunk["state"] for chunk in low} >= {"grains", "pgha_consul", "pgha_hosts"}, low
 
 
+def test_an_orchestration_says_to_whom_it_belongs(caller_of):
+    for name in ("pgha", "pgha.restart"):
+        low = caller_of("test-db2").cmd("state.show_low_sls", name, pillar=pillar_of("defaults", "test-db2"))
+        assert [(chunk["state"], chunk["fun"]) for chunk in low] == [("test", "fail_without_changes")]
+        assert f"run salt-run state.orchestrate {name} on the master" in low[0]["__id__"]
+
+
 HOSTILE = "/x y'\"{{ 7 * 7 }}{% raw %}: #\n  cmd.run:\n    - name: id\n\t%h$(id)`id`\\;&|*!"
 
 
@@ -191,18 +198,27 @@ def orchestration(caller_of, tmp_path_factory):
         f"    return ast.literal_eval(pathlib.Path({str(home / 'answers')!r}).read_text())\n"
     )
     module_dirs = [str(home / "modules"), str(ROOT / "_modules")]
-    caller = caller_of("salt_master", __role="master", pgha_store=str(home / "store"), module_dirs=module_dirs)
+    caller = caller_of(
+        "salt_master",
+        __role="master",
+        pgha_store=str(home / "store"),
+        module_dirs=module_dirs,
+        pillar_roots={"base": [str(home / "pillar")]},
+        pillar_dirs=[str(ROOT / "_pillar")],
+        ext_pillar=[{"pgha": True}],
+    )
+    (home / "pillar").mkdir()
+    (home / "pillar/top.sls").write_text(json.dumps({"base": {"*": ["inventory"]}}))
 
-    def render(name, answers, **over):
+    def render(name, answers, command_line=None, **over):
         # ascii(): half a character of UTF-16 is no UTF-8.
         (home / "answers").write_text(ascii(answers))
-        # It is held until the process ends.
-        (home / "store/.orchestration.lock").unlink(missing_ok=True)
         pillar = {"pgha": merged(copy.deepcopy(PILLAR), over)}
+        (home / "pillar/inventory.sls").write_text(json.dumps(pillar))
         # What cannot be rendered is logged at great length.
         logging.disable()
         try:
-            return caller.cmd("state.show_low_sls", name, pillar=pillar)
+            return caller.cmd("state.show_low_sls", name, pillar=command_line or {})
         finally:
             logging.disable(logging.NOTSET)
 
@@ -217,29 +233,65 @@ def standing(**over):
     return {"ret": {**answer, **over}, "retcode": 0}
 
 
+BEGUN = [("pgha_orchestration", "alone"), ("pgha_orchestration", "possible")]
+TOLD = [("pgha_orchestration", "summarised")]
+
+
+def stages(low):
+    return [chunk for chunk in low if (chunk["state"], chunk["fun"]) == ("salt", "state")]
+
+
 def test_the_main_orchestration_renders(orchestration):
     low = orchestration("pgha", {})
-    assert functions(low) == [("pgha_secrets", "stored"), ("pgha_jobs", "finished"), *[("salt", "state")] * 4]
-    assert low[2]["tgt"] == IDS
-    assert low[5]["__id__"] == "test has a leader, streaming replicas, and its virtual IP takes a write"
+    gates = [("pgha_jobs", "finished"), ("pgha_secrets", "stored"), ("pgha_jobs", "pillars_fresh")]
+    assert functions(low) == [*BEGUN, *gates, *[("salt", "state")] * 4, *TOLD]
+    assert low[1]["refused"] == []
+    ready, *rest = stages(low)
+    assert ready["tgt"] == low[2]["hosts"] == IDS
+    assert [chunk["test"] for chunk in stages(low)] == [False] * 4
+    assert rest[-1]["__id__"] == "test has a leader and streaming replicas, and takes a write"
+    assert [one["salt"] for one in low[-1]["onfail"]] == [chunk["__id__"] for chunk in stages(low)]
 
 
-def test_a_pillar_that_cannot_work_does_not_come_into_an_orchestration(orchestration):
-    for name in ("pgha", "pgha.restart"):
-        low = orchestration(name, {}, clusters={"test: x\n  cmd.run": {"hosts": {"a: {b": "192.0.2.9"}}})
-        assert all(isinstance(line, str) for line in low)
-        assert "The pillar cannot work" in "".join(low)
+def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):
+    given = {"only": "test", "without": ["test-db1", "test-dcs2"], "new_secrets": ["test/superuser"]}
+    low = orchestration("pgha", {}, command_line={"pgha": given})
+    assert low[2]["hosts"] == [host for host in IDS if host not in given["without"]]
+    assert all(chunk["pillar"] == {"pgha_run": {**given, "only": ["test"]}} for chunk in stages(low))
+    assert not any(host in chunk["tgt"] for host in given["without"] for chunk in stages(low))
+
+
+def refused(low):
+    """The lines with which an orchestration refuses; it has nothing else then."""
+    assert functions(low) == BEGUN, low
+    return "\n".join(low[1]["refused"])
+
+
+@pytest.mark.parametrize("name", ["pgha", "pgha.restart"])
+def test_a_pillar_that_cannot_work_does_not_come_into_an_orchestration(orchestration, name):
+    low = orchestration(name, {}, clusters={"test: x\n  cmd.run": {"hosts": {"a: {b": "192.0.2.9"}}})
+    assert "the name of a cluster" in refused(low)
+
+
+@pytest.mark.parametrize("name", ["pgha", "pgha.restart"])
+def test_a_setting_on_the_command_line_is_refused_as_no_host_sees_it(orchestration, name):
+    line = {"pgha": {"postgres": {"parameters": {"work_mem": "1GB"}}, "consul": {"version": "1.22.3"}}}
+    low = orchestration(name, {}, command_line=line, consul={"version": "1.22.3"})
+    assert refused(low).startswith("pgha:postgres: is given on the command line alone")
+    assert "pgha:consul" not in refused(low)
 
 
 def test_the_rolling_restart_renders(orchestration):
     pending = {"Consul": ["a: 'b'\n{{ 1 }}"], "vip-manager": ["c"]}
     low = orchestration("pgha.restart", {host: standing(pending=pending) for host in IDS})
-    assert functions(low) == [("salt", "state")] * 6
-    assert [chunk["tgt"] for chunk in low] == [[host] for host in IDS]
-    assert low[3]["__id__"] == "4 test-db1 runs what is installed and configured (Consul, vip-manager)"
-    assert low[3]["failhard"] is True
+    assert functions(low) == [*BEGUN, *[("salt", "state")] * 6, *TOLD]
+    turns = stages(low)
+    assert [chunk["tgt"] for chunk in turns] == [[host] for host in IDS]
+    assert turns[3]["__id__"] == "4 test-db1 runs what is installed and configured (Consul, vip-manager)"
+    # What has gone wrong on one host does not happen on the next one.
+    assert [chunk["require"] for chunk in turns[1:]] == [[{"salt": chunk["__id__"]}] for chunk in turns[:-1]]
     nothing = orchestration("pgha.restart", {host: standing(pending={}) for host in IDS})
-    assert functions(nothing) == [("test", "nop")]
+    assert functions(nothing) == [*BEGUN, ("test", "nop")]
 
 
 INJECTED = [f"Consul):\n  cmd.run:\n    - name: touch /x\n{mark}" for mark in ("#", "{{ 7 * 7 }}", "\u2028\ud800'\"")]
@@ -261,9 +313,8 @@ def test_no_answer_of_a_host_adds_to_the_rolling_restart(orchestration, place):
         answers = {**{host: standing() for host in IDS}, "test-db3": spoiled, evil: standing()}
         low = orchestration("pgha.restart", answers)
         if place in ("key", "sentence"):
-            assert functions(low) == [("salt", "state")] * 6
-            assert low[-1]["__id__"] == "6 test-db3 runs what is installed and configured (Consul)"
+            assert functions(low) == [*BEGUN, *[("salt", "state")] * 6, *TOLD]
+            assert stages(low)[-1]["__id__"] == "6 test-db3 runs what is installed and configured (Consul)"
         else:
-            assert all(isinstance(line, str) for line in low), low
-            assert "test-db3: " in "".join(low)
-            assert "Nothing was restarted" in "".join(low)
+            assert "test-db3: " in refused(low)
+            assert "Nothing was restarted" in refused(low)

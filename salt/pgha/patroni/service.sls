@@ -5,7 +5,7 @@ include:
   - pgha.patroni.config
 
 {%- set unit = "/etc/systemd/system/patroni.service" %}
-{%- set founded = cluster.name ~ " has been founded by " ~ cluster.hosts[0].name %}
+{%- set founded = cluster.name ~ " has been founded by " ~ cluster.founder.name %}
 {%- set streams = pgha.name ~ " leads " ~ cluster.name ~ " or streams from its leader" %}
 
 systemd has a unit of Patroni:
@@ -37,7 +37,7 @@ systemd has read the unit of Patroni:
 {{ founded | yaml_dquote }}:
   pgha_patroni.leader_elected:
     - timeout: {{ patroni.startup_timeout | json }}
-    - first: {{ (cluster.hosts[0].id == pgha.id) | json }}
+    - first: {{ (cluster.founder.id == pgha.id) | json }}
     - require:
       - pgha_patroni: {{ (postgres.data_dir ~ " holds no one else's data") | yaml_dquote }}
 

@@ -1,0 +1,81 @@
+"""
+What an orchestration works on, and why it may not begin. On the master: the orchestrations are made of it.
+"""
+
+import pgha_run
+import pgha_text
+from salt.exceptions import CommandExecutionError
+
+SERVED = (
+    "ext_pillar: has no entry 'pgha: true' in the master's configuration, so no host would be served its secrets: add"
+    " it and restart the master"
+)
+
+
+def plan():
+    """
+    Return what the main job works on, as ``pgha.plan`` does, and ``refused``: the faults for which it must not begin,
+    as lines; with any, there is nothing else in it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd pgha_master.plan
+    """
+    try:
+        pgha, faults = inventory()
+    except CommandExecutionError as error:
+        pgha, faults = {}, [str(error)]
+    if not any(isinstance(one, dict) and one.get("pgha") for one in __opts__.get("ext_pillar") or []):
+        faults.append(SERVED)
+    if faults:
+        return {"refused": [pgha_text.line(fault) for fault in faults]}
+    return {**__utils__["pgha_inventory.plan"](pgha), "refused": []}
+
+
+def inventory():
+    """
+    Return the inventory as it is now, with what is given for this run, and its faults: ``(mapping, [line, …])``.
+
+    Raises CommandExecutionError when the pillar of the master's own id does not render.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd pgha_master.inventory
+    """
+    given = __pillar__.get("pgha")
+    # What the command line adds shows against the pillar that this run began with; the master may keep an older one.
+    kept = __utils__["pgha_compiled.pillar"](__opts__).get("pgha")
+    stored = __utils__["pgha_compiled.pillar"](__opts__, fresh=True).get("pgha")
+    run = {key: given[key] for key in pgha_run.KEYS if key in given} if isinstance(given, dict) else {}
+    pgha = {**stored, **run} if isinstance(stored, dict) else stored
+    words = ", ".join(pgha_run.KEYS)
+    faults = [
+        f"{path}: is given on the command line alone, where no host sees it: write it into the pillar (for one run"
+        f" there are {words})"
+        for path in pgha_run.strangers(given, kept)
+    ]
+    return pgha, faults + __utils__["pgha_validate.faults"](pgha, __salt__["pgha.defaults"]())
+
+
+def turns():
+    """
+    Return the turns of a rolling restart, and ``refused`` and ``run`` as :py:func:`plan` has them: ``turns`` is a list
+    of ``{"host", "sls", "what"}``, empty when nothing is pending, and when something is refused.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd pgha_master.turns
+    """
+    known = plan()
+    if known["refused"]:
+        return {**known, "turns": [], "run": {}}
+    try:
+        return {"refused": [], "turns": __salt__["pgha_restart.order"](known), "run": known["run"]}
+    except CommandExecutionError as error:
+        return {"refused": [pgha_text.line(line) for line in str(error).splitlines()], "turns": [], "run": {}}

@@ -1,0 +1,78 @@
+"""
+The frame of an orchestration, on the master: it runs alone, on a pillar that can work, and ends with what failed.
+"""
+
+import fcntl
+import os
+
+from salt.exceptions import CommandExecutionError
+
+
+def alone(name):
+    """
+    No other orchestration runs on this master, until this process and what it forked have ended.
+
+    name
+        State ID; not used.
+
+    A lock of the kernel's: it is gone with its holder, however that ends. A dry run takes it too.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "No other orchestration runs."}
+    path = __utils__["pgha_store.directory"](__opts__)
+    try:
+        __utils__["pgha_store.prepare"](path)
+        _lock(path)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    return ret
+
+
+def possible(name, refused=()):
+    """
+    Nothing speaks against the run.
+
+    name
+        State ID; not used.
+    refused
+        The faults for which it must not begin, as lines: ``refused`` of ``pgha_master.plan``.
+    """
+    if not refused:
+        return {"name": name, "result": True, "changes": {}, "comment": "Nothing speaks against it."}
+    lines = ["Nothing was touched, because of:", *(f"  - {fault}" for fault in refused)]
+    return {"name": name, "result": False, "changes": {}, "comment": "\n".join(lines)}
+
+
+def summarised(name):
+    """
+    What has failed stands in one place: host, state, reason, and where to look. It fails, as the run has failed.
+
+    name
+        State ID; not used.
+
+    .. code-block:: yaml
+
+        What failed, and where to look:
+          pgha_orchestration.summarised:
+            - onfail: …
+    """
+    lines = __utils__["pgha_outcome.failures"](__running__)  # noqa: F821 - Salt sets it
+    comment = "\n".join(lines) or "Nothing has failed."
+    return {"name": name, "result": not lines, "changes": {}, "comment": comment}
+
+
+def _lock(path):
+    # Never closed on purpose: the lock is to last as long as the process.
+    try:
+        handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise CommandExecutionError(__utils__["pgha_store.unwritable"](path, error)) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 100, 0).decode() or "unknown"
+        os.close(handle)
+        raise CommandExecutionError(
+            f"Another orchestration is running on this master (process {holder}); wait for its end. Nothing was touched"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
