@@ -193,7 +193,8 @@ def differences(declared, live):
     Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with
     only what differs, {} when there is nothing. What is not declared is left alone; null takes a key away.
 
-    Values are compared as PostgreSQL reads them: true, on and "on" are one, and so are 100 and "100".
+    A boolean is compared as PostgreSQL reads it (true, on and "on" are one), and 100 is "100". A text is what it is, to
+    the last blank.
     """
     patch = {}
     for key, value in declared.items():
@@ -202,7 +203,7 @@ def differences(declared, live):
             inner = differences(value, now if isinstance(now, dict) else {})
             if inner:
                 patch[key] = inner
-        elif _comparable(value) != _comparable(now):
+        elif not _same(value, now):
             patch[key] = value
     return patch
 
@@ -257,14 +258,19 @@ def _network(address):
     return f"{address}/{128 if ':' in address else 32}"
 
 
-def _comparable(value):
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, str):
-        return {"true": "on", "false": "off"}.get(value.strip().lower(), value.strip())
-    if isinstance(value, (list, tuple)):
-        return [_comparable(item) for item in value]
-    return None if value is None else str(value)
+def _same(value, other):
+    if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(value) == len(other) and all(map(_same, value, other))
+    if value is None or other is None:
+        return value is other
+    if isinstance(value, bool) or isinstance(other, bool):
+        return _switch(value) == _switch(other)
+    return str(value) == str(other)
+
+
+def _switch(value):
+    text = str(value).lower()
+    return {"true": "on", "false": "off"}.get(text, text)
 
 
 def _without_null(value):

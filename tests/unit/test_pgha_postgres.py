@@ -146,7 +146,12 @@ def test_slots_may_not_fill_the_disk(utils):
 
 @pytest.mark.parametrize(
     ("given", "stored"),
-    [(True, "on"), (False, "off"), ("100", 100), ("0.005", "0.005"), (" 32MB ", "32MB"), (None, None), ("007", "007")],
+    [(True, "on"), (False, "off"), ("100", 100), ("-1", -1), (None, None)]
+    # A text is what somebody wrote.
+    + [
+        (text, text)
+        for text in ("0.005", "32MB", "007", "-0", "%t [%p] ", " 100", "  ", "", "it's \\ %% \u00e4 \u0663")
+    ],
 )
 def test_values_have_one_form(utils, given, stored):
     assert utils.canonical(given) == stored
