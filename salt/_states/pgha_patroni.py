@@ -2,10 +2,13 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
+import pgha_owed
 import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
+#: Patroni has not been told yet to read a patroni.yml that was, or was about to be, replaced.
+RELOAD = "patroni.reload-owed"
 #: Seconds that members which send the same change at the same moment get to notice it.
 _CONFLICT = 10
 
@@ -42,8 +45,9 @@ def environment(name):
 def configured(name):
     """
     patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
-    running Patroni has been told to read it again (it is not restarted). It is root's, and Patroni may read it. The
-    password file of the formula's own check is kept with it. No secret is in the changes.
+    running Patroni has been told to read it again (it is not restarted), by this run or, where an earlier one could
+    not, by this one in its place. It is root's, and Patroni may read it. The password file of the formula's own check
+    is kept with it. No secret is in the changes.
 
     name
         Path of patroni.yml.
@@ -74,14 +78,14 @@ def configured(name):
         written = __utils__["pgha_files.manage"](
             name,
             __utils__["pgha_patroni.render"](config),
-            check=__salt__["pgha_patroni.validate"],
+            check=_owing(__salt__["pgha_patroni.validate"]),
             user="root",
             mode="0640",
             **manage,
         )
-        if written["result"] and written["changes"] and _running():
-            __salt__["service.reload"]("patroni")
-            written["comment"] += " Patroni was told to read it."
+        if written["result"] and written["changes"]:
+            # Also where only the owner was another: Patroni may have been unable to read it.
+            pgha_owed.owe(RELOAD)
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     ret["comment"] = " ".join([written["comment"], _tuned(parameters)])
@@ -89,6 +93,38 @@ def configured(name):
     for what, done in ((name, written), ("the password file of the check", passwords)):
         if done["changes"]:
             ret["changes"][what] = done["changes"]
+    return ret if written["result"] is False else _read(ret)
+
+
+def _owing(validate):
+    """A check of a draft that, when it is good, notes before it becomes the file that Patroni has to read it."""
+
+    def check(path):
+        error = validate(path)
+        if not error:
+            pgha_owed.owe(RELOAD)
+        return error
+
+    return check
+
+
+def _read(ret):
+    """Have a running Patroni read its configuration when that is owed; one that does not run reads it at its start."""
+    try:
+        if not pgha_owed.owed(RELOAD):
+            return ret
+        if __opts__["test"]:
+            changes = {**ret["changes"], "reload": {"old": "owed", "new": "done"}} if _running() else ret["changes"]
+            return {**ret, "result": None if changes else ret["result"], "changes": changes}
+        if _running():
+            if not __salt__["service.reload"]("patroni"):
+                raise CommandExecutionError("systemctl reload patroni failed: see journalctl -u patroni")
+            ret["comment"] += " Patroni was told to read it."
+            # By an earlier run: what happens here is the reload alone.
+            ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
+        pgha_owed.paid(RELOAD)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": f"{ret['comment']} Patroni was not told to read it: {error}"}
     return ret
 
 

@@ -87,7 +87,7 @@ class Member:
             "pgha_tls.stays": lambda: True,
             "cmd.run_all": run_all,
             "service.status": lambda _name: self.process is not None,
-            "service.reload": lambda _name: self.process.send_signal(signal.SIGHUP),
+            "service.reload": lambda _name: self.process.send_signal(signal.SIGHUP) is None,
         }
         for name in MODULES:
             module = loader(f"_modules/{name}.py", salt=self.salt, pillar={"pgha_secrets": self.secrets})

@@ -20,10 +20,12 @@ def test_a_debt_lasts_until_it_is_paid_and_is_noted_once(directory):
     assert not pgha_owed.owed(NOTE)
     pgha_owed.owe(NOTE)
     pgha_owed.owe(NOTE)
-    assert pgha_owed.owed(NOTE) and os.listdir(directory) == [NOTE]
+    assert pgha_owed.owed(NOTE)
+    assert os.listdir(directory) == [NOTE]
     pgha_owed.paid(NOTE)
     pgha_owed.paid(NOTE)
-    assert not pgha_owed.owed(NOTE) and os.listdir(directory) == []
+    assert not pgha_owed.owed(NOTE)
+    assert os.listdir(directory) == []
 
 
 def test_debts_are_told_apart(directory):

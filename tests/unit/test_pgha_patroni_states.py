@@ -2,6 +2,7 @@
 
 import json
 
+import pgha_owed
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -33,6 +34,11 @@ def series(*values):
     """A function that returns one value after the other, and the last one for ever."""
     left = list(values)
     return lambda *_args: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path, monkeypatch):
+    monkeypatch.setattr(pgha_owed, "DIRECTORY", str(tmp_path / "run"))
 
 
 @pytest.fixture
@@ -127,7 +133,7 @@ def test_environment_that_cannot_be_built_fails(states, build, after, said):
 def configured(states):
     """A function (test, running, written) -> (the state's return, what was managed, what was reloaded)."""
 
-    def run(test=False, running=False, written=None, old=False, **functions):
+    def run(test=False, running=False, written=None, old=False, reload=True, **functions):
         managed, reloaded = {}, []
         answer = written or {"result": None if test else True, "changes": {"diff": "+ttl"}, "comment": "Written."}
 
@@ -143,7 +149,7 @@ def configured(states):
         }
         salt = {
             "service.status": lambda _name: running,
-            "service.reload": reloaded.append,
+            "service.reload": lambda name: reloaded.append(name) or reload,
             "pgha_patroni.makes_files_beside_configuration": lambda: old,
         }
         module = states(test, utils=utils, salt=salt, validate=lambda _path: None, **functions)
@@ -176,6 +182,36 @@ def test_configuration_as_it_should_be_reloads_nothing(configured):
     good = {"result": True, "changes": {}, "comment": "As it should be."}
     ret, _, reloaded = configured(running=True, written=good)
     assert (ret["result"], ret["changes"], reloaded) == (True, {}, [])
+
+
+GOOD_FILE = {"result": True, "changes": {}, "comment": "As it should be."}
+
+
+def test_a_reload_that_fails_is_a_failure_and_is_made_up_for(configured):
+    ret, _, reloaded = configured(running=True, reload=False)
+    assert (ret["result"], reloaded) == (False, ["patroni"])
+    assert "systemctl reload patroni failed" in ret["comment"]
+    assert ret["changes"], "the file was written all the same"
+    dry, _, reloaded = configured(test=True, running=True, written=GOOD_FILE)
+    assert (dry["result"], reloaded) == (None, [])
+    again, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert (again["result"], again["changes"], reloaded) == (True, dry["changes"], ["patroni"])
+    ret, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert (ret["result"], ret["changes"], reloaded) == (True, {}, [])
+
+
+def test_a_run_that_ends_between_writing_and_reloading_leaves_the_reload_to_the_next_one(configured):
+    _, managed, _ = configured(running=False)
+    # The last that happens before the file is replaced; then the run is killed.
+    assert managed["/etc/patroni/patroni.yml"][1]["check"]("draft") is None
+    _, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert reloaded == ["patroni"]
+
+
+def test_a_patroni_that_does_not_run_is_owed_nothing_as_it_reads_the_file_at_its_start(configured):
+    configured(running=False)
+    _, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert reloaded == []
 
 
 def test_refused_configuration_reloads_nothing(configured):
