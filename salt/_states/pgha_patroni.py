@@ -223,30 +223,50 @@ def streaming(name, timeout):
     return {**ret, "comment": " ".join(comment)}
 
 
-def dcs_configured(name):
+def dcs_configured(name, repair=False):
     """
-    The dynamic configuration in the DCS has all that is declared. Only what differs is sent, in one request; what is
-    not declared is left alone. Any member may do this: it is the same configuration.
+    The dynamic configuration in the DCS has all that is declared, and nothing that the formula once put there and that
+    is declared no more. Only what differs is sent, in one request; what others put there is left alone and named. Any
+    member may do this: it is the same configuration.
+
+    repair
+        True: only where Patroni runs on this host and its server does not. What is declared now may be what lets it
+        start, so this member's own health is not waited for.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
-    if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
+    member = __salt__["pgha_patroni.member"]() if repair or __opts__["test"] else None
+    if repair and not _mendable(member or {}):
+        return {**ret, "comment": "No server that cannot start waits for it."}
+    if __opts__["test"] and member is None:
         return {**ret, "result": None, "comment": "It would be compared, once Patroni runs."}
     try:
         parameters = __salt__["pgha_postgres.parameters"]()
         declared = __utils__["pgha_patroni.dynamic"](__salt__["pgha.settings"](), parameters["shared"])
         live = _dynamic_config()
-        patch = __utils__["pgha_patroni.differences"](declared, live)
+        others = __utils__["pgha_dynamic.undeclared"](declared, live)
+        beside = f" Only in the DCS, by another hand, and left alone: {', '.join(others)}." if others else ""
+        patch = __utils__["pgha_dynamic.patch"](declared, live)
         if not patch:
-            return ret
-        ret["changes"] = __utils__["pgha_patroni.changes"](patch, live)
+            return {**ret, "comment": ret["comment"] + beside}
+        ret["changes"] = __utils__["pgha_dynamic.changes"](patch, live)
         if __opts__["test"]:
-            return {**ret, "result": None, "comment": "It would be changed on the living cluster."}
-        left = __utils__["pgha_patroni.differences"](declared, _patched(declared))
+            return {**ret, "result": None, "comment": f"It would be changed on the living cluster.{beside}"}
+        left = __utils__["pgha_dynamic.patch"](declared, _patched(declared))
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     if left:
         return _failed(ret, f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
-    return {**ret, "comment": "It was changed; every member follows, and says by itself if a restart is pending."}
+    comment = "It was changed; every member follows, and says by itself if a restart is pending."
+    return {**ret, "comment": comment + beside}
+
+
+def _mendable(member):
+    """Whether a server does not run that another configuration may start; before the first there is none to mend."""
+    try:
+        down = any(word in str(member.get("state")) for word in ("failed", "crashed", "stopped"))
+        return down and bool(__salt__["pgha_patroni.dynamic_config"]())
+    except CommandExecutionError:
+        return False
 
 
 def _patched(declared):
@@ -254,7 +274,7 @@ def _patched(declared):
 
     def sent():
         live = __salt__["pgha_patroni.dynamic_config"]()
-        patch = __utils__["pgha_patroni.differences"](declared, live)
+        patch = __utils__["pgha_dynamic.patch"](declared, live)
         return __salt__["pgha_patroni.patch_config"](patch) if patch else live
 
     return pgha_wait.until(sent, _CONFLICT, "Patroni takes the change of its dynamic configuration")

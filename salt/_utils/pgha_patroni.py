@@ -8,7 +8,7 @@ import copy
 import json
 
 import pgha_consul
-import pgha_diff
+import pgha_dynamic
 import pgha_inventory
 import pgha_tls
 import yaml
@@ -65,7 +65,7 @@ def pg_hba(settings):
 def dynamic(settings, shared):
     """
     Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is
-    what a new cluster starts with and what a living one is brought to by ``PATCH /config``.
+    what a new cluster starts with and what a living one is brought to by ``PATCH /config``, with a note of its names.
 
     settings
         The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
@@ -82,7 +82,7 @@ def dynamic(settings, shared):
         "pg_hba": pg_hba(settings),
     }
     given = ((patroni.get("config") or {}).get("bootstrap") or {}).get("dcs") or {}
-    return _plain(pgha_inventory.merge(result, given))
+    return pgha_dynamic.with_note(_plain(pgha_inventory.merge(result, given)))
 
 
 def document(settings, secrets, shared, host):
@@ -188,38 +188,6 @@ def serves(member):
     return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
 
 
-def differences(declared, live):
-    """
-    Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with
-    only what differs, {} when there is nothing. What is not declared is left alone; null takes a key away.
-
-    A boolean is compared as PostgreSQL reads it (true, on and "on" are one), and 100 is "100". A text is what it is, to
-    the last blank.
-    """
-    patch = {}
-    for key, value in declared.items():
-        now = live.get(key) if isinstance(live, dict) else None
-        if isinstance(value, dict):
-            inner = differences(value, now if isinstance(now, dict) else {})
-            if inner:
-                patch[key] = inner
-        elif not _same(value, now):
-            patch[key] = value
-    return patch
-
-
-def changes(patch, live, prefix=""):
-    """Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``."""
-    result = {}
-    for key, value in patch.items():
-        now = live.get(key) if isinstance(live, dict) else None
-        if isinstance(value, dict):
-            result.update(changes(value, now or {}, f"{prefix}{key}."))
-        else:
-            result[f"{prefix}{key}"] = pgha_diff.changes(f"{prefix}{key}", now, value)
-    return result
-
-
 def api(settings, address=None):
     """
     Return where a member's REST API is and how it is asked, for ``pgha_http.request``: ``url``; ``verify``; which
@@ -256,21 +224,6 @@ def _escape(password):
 
 def _network(address):
     return f"{address}/{128 if ':' in address else 32}"
-
-
-def _same(value, other):
-    if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(value) == len(other) and all(map(_same, value, other))
-    if value is None or other is None:
-        return value is other
-    if isinstance(value, bool) or isinstance(other, bool):
-        return _switch(value) == _switch(other)
-    return str(value) == str(other)
-
-
-def _switch(value):
-    text = str(value).lower()
-    return {"true": "on", "false": "off"}.get(text, text)
 
 
 def _without_null(value):

@@ -201,52 +201,6 @@ def test_password_file_escapes_what_it_must(utils, settings):
     assert utils.pgpass(settings(), SECRETS) == "*:5432:*:rewind:re\\:wi\\\\nd\n"
 
 
-@pytest.mark.parametrize(
-    ("declared", "live", "patch"),
-    [
-        ({"ttl": 30}, {"ttl": 30, "other": 1}, {}),
-        ({"ttl": 30}, {"ttl": 20}, {"ttl": 30}),
-        ({"ttl": 30}, {}, {"ttl": 30}),
-        ({"ttl": None}, {}, {}),
-        ({"ttl": None}, {"ttl": 1}, {"ttl": None}),
-        ({"a": {"on": "on", "n": 100}}, {"a": {"on": True, "n": "100"}}, {}),
-        ({"a": {"on": "off"}}, {"a": {"on": False, "b": 1}}, {}),
-        ({"a": {"on": True}}, {"a": {"on": "On"}}, {}),
-        ({"a": {"text": "true"}}, {"a": {"text": "on"}}, {"a": {"text": "true"}}),
-        ({"a": {"text": "%t "}}, {"a": {"text": "%t"}}, {"a": {"text": "%t "}}),
-        ({"a": {"text": "%t "}}, {"a": {"text": "%t "}}, {}),
-        ({"a": {"text": ""}}, {"a": {}}, {"a": {"text": ""}}),
-        ({"a": {"text": ""}}, {"a": {"text": "  "}}, {"a": {"text": ""}}),
-        ({"a": {"text": ""}}, {"a": {"text": ""}}, {}),
-        ({"a": {"on": "off"}}, {"a": {"on": True, "b": 1}}, {"a": {"on": "off"}}),
-        ({"a": {"x": 1}}, {"a": None}, {"a": {"x": 1}}),
-        ({"synchronous_mode": False}, {"synchronous_mode": "quorum"}, {"synchronous_mode": False}),
-        ({"hba": ["a", "b"]}, {"hba": ["a", "b"]}, {}),
-        ({"hba": ["a", "b"]}, {"hba": ["b", "a"]}, {"hba": ["a", "b"]}),
-    ],
-)
-def test_only_what_differs_is_sent(utils, declared, live, patch):
-    assert utils.differences(declared, live) == patch
-
-
-def test_changes_name_each_key_with_old_and_new(utils):
-    patch, live = {"ttl": 30, "postgresql": {"parameters": {"jit": "off"}}}, {"ttl": 20}
-    assert utils.changes(patch, live) == {
-        "ttl": {"old": 20, "new": 30},
-        "postgresql.parameters.jit": {"old": None, "new": "off"},
-    }
-
-
-def test_changes_show_nothing_that_a_person_may_have_hidden_in_the_living_configuration(utils):
-    ldap = 'host all all 0.0.0.0/0 ldap ldapserver=x ldapbindpasswd="hunter2"'
-    patch = {"postgresql": {"pg_hba": ["local all all peer", "host all all samenet scram-sha-256"]}}
-    live = {"postgresql": {"pg_hba": [ldap, "local all all peer"]}}
-    assert utils.changes(patch, live)["postgresql.pg_hba"] == {
-        "old": ["**********", "local all all peer"],
-        "new": ["local all all peer", "host all all samenet scram-sha-256"],
-    }
-
-
 def answered(status, body):
     """What ``pgha_http.request`` returns."""
     return {"status": status, "body": body, "text": body if isinstance(body, str) else json.dumps(body)}

@@ -334,7 +334,7 @@ def test_dry_run_waits_for_nobody(states):
 def configuration(states):
     """A function (live, test, accepts) -> (the return of dcs_configured, the patches that were sent)."""
 
-    def run(live, test=False, accepts=True, **functions):
+    def run(live, test=False, accepts=True, repair=False, **functions):
         sent = []
 
         def patch(changed):
@@ -343,7 +343,7 @@ def configuration(states):
 
         utils = {"pgha_patroni.dynamic": lambda *_args: {"ttl": 30, "synchronous_mode": False}}
         functions = {"member": lambda: LEADER, "dynamic_config": lambda: live, "patch_config": patch, **functions}
-        return states(test, utils=utils, **functions).dcs_configured("x"), sent
+        return states(test, utils=utils, **functions).dcs_configured("x", repair), sent
 
     return run
 
@@ -360,6 +360,31 @@ def test_only_the_difference_is_sent(configuration, test):
     assert ret["result"] is (None if test else True)
     assert ret["changes"] == {"ttl": {"old": 20, "new": 30}}
     assert sent == ([] if test else [{"ttl": 30}])
+
+
+def test_what_others_put_into_the_dcs_is_named(configuration):
+    for ttl in (20, 30):
+        ret, _ = configuration({"ttl": ttl, "synchronous_mode": False, "by_hand": 1})
+        assert "by another hand, and left alone: by_hand" in ret["comment"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize(
+    ("member", "sends"), [(None, False), (LEADER, False), (CATCHING, False), ({"state": "start failed"}, True)]
+)
+def test_only_a_server_that_cannot_start_has_the_configuration_mended_before_it_serves(
+    configuration, member, sends, test
+):
+    ret, sent = configuration({"ttl": 20, "synchronous_mode": False}, test, repair=True, member=lambda: member)
+    assert bool(ret["changes"]) is sends
+    assert bool(sent) is (sends and not test)
+    assert ret["result"] is (None if sends and test else True)
+
+
+def test_before_the_first_configuration_there_is_none_to_mend(configuration):
+    member = {"state": "stopped"}
+    ret, _ = configuration({}, repair=True, member=lambda: member, dynamic_config=fail("HTTP 502"))
+    assert (ret["result"], ret["changes"]) == (True, {})
 
 
 def test_members_that_send_the_same_at_once_all_succeed(configuration):
