@@ -4,6 +4,7 @@ Patroni's environment and configuration as desired states, and the gates of its 
 
 import pgha_owed
 import pgha_served
+import pgha_text
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -343,7 +344,8 @@ def _diagnosis(member, timeout):
     else:
         keys = ("role", "state", "replication_state", "timeline")
         said = "This member says " + ", ".join(f"{key}: {member[key]}" for key in keys if key in member)
-    log = "\n".join(__salt__["pgha_patroni.log_tail"](8) + __salt__["pgha_postgres.log_errors"](3))
+    lines = [*__salt__["pgha_patroni.log_tail"](8), *__salt__["pgha_parameters.last_words"]()]
+    log = "\n".join(map(pgha_text.line, lines))
     settings = __salt__["pgha.settings"]()
     reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
     return (

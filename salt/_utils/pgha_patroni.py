@@ -126,7 +126,12 @@ def document(settings, secrets, shared, host):
         },
         "bootstrap": {
             "dcs": _without_null(dynamic(settings, shared)),
-            "initdb": [{"encoding": "UTF8"}, "data-checksums", {"locale": postgres["locale"]}],
+            "initdb": [
+                {"encoding": "UTF8"},
+                "data-checksums",
+                {"locale": postgres["locale"]},
+                *([] if postgres["tune"] else postgres.get("untuned_initdb") or []),
+            ],
         },
         "postgresql": {
             # All addresses, because the virtual IP comes and goes.

@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 
 import listeners
+import pgha_dynamic
+import pgha_postgres
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -178,6 +180,58 @@ def test_whatever_patroni_accepts_is_merged(document):
     assert config["bootstrap"]["dcs"]["ttl"] == 60
     assert config["bootstrap"]["dcs"]["postgresql"]["parameters"] == {}
     assert config["tags"]["nofailover"] is True
+
+
+@pytest.mark.parametrize(
+    ("postgres", "options"),
+    [
+        ({}, []),
+        ({"tune": False}, ["no-tune"]),
+        ({"tune": False, "untuned_initdb": []}, []),
+        ({"tune": False, "distribution": "debian", "version": 15}, []),
+        ({"distribution": "debian", "version": 15}, []),
+    ],
+)
+def test_initdb_tunes_nothing_where_nothing_is_to_be_tuned(document, postgres, options):
+    assert document(postgres=postgres)["bootstrap"]["initdb"][3:] == options
+
+
+TEXTS = [
+    "%t [%p]: user=%u,db=%d ",
+    "  ",
+    "",
+    "it's",
+    '"',
+    "a\\b",
+    "%%",
+    "# x",
+    "äю🙂 ",
+    "on",
+    "0x10",
+    "a: b",
+    "x " * 150,
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_of_a_parameter_arrives_as_it_is_written(utils, settings, text):
+    given = settings(
+        postgres={"parameters": {"log_line_prefix": text}},
+        patroni={"config": {"postgresql": {"parameters": {"log_line_prefix": text}}}},
+    )
+    shared = pgha_postgres.shared(given["postgres"])
+    declared = utils.dynamic(given, shared)
+    assert json.loads(json.dumps(declared))["postgresql"]["parameters"]["log_line_prefix"] == text
+    read = yaml.safe_load(utils.render(utils.document(given, SECRETS, shared, {})))
+    assert read["postgresql"]["parameters"]["log_line_prefix"] == text
+    assert read["bootstrap"]["dcs"]["postgresql"]["parameters"]["log_line_prefix"] == text
+    assert pgha_dynamic.patch(declared, read["bootstrap"]["dcs"]) == {}
+    for other in {text + " ", " " + text, text.strip()} - {text}:
+        live = {
+            **declared,
+            "postgresql": {**declared["postgresql"], "parameters": {**shared, "log_line_prefix": other}},
+        }
+        assert pgha_dynamic.patch(declared, live) == {"postgresql": {"parameters": {"log_line_prefix": text}}}
 
 
 def test_yaml_is_stable_and_reads_back_as_the_same(utils, document):

@@ -51,8 +51,8 @@ def states(loader_module, monkeypatch):
             "pgha_tls.stays": lambda: True,
             "service.status": lambda _name: False,
             "pgha_postgres.parameters": lambda: PARAMETERS,
-            "pgha_postgres.log_errors": lambda _lines: ["FATAL: no slot"],
-            "pgha_patroni.log_tail": lambda _lines: ["waiting for leader to bootstrap"],
+            "pgha_parameters.last_words": lambda: ["FATAL: no slot"],
+            "pgha_patroni.log_tail": lambda _lines: ["waiting for leader\x1b[2J", "to bootstrap"],
             "pgha_patroni.version": lambda: "4.1.5",
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
@@ -322,7 +322,7 @@ def test_leader_is_woken_once_and_only_when_it_knows_of_this_member(states):
 def test_member_that_does_not_stream_fails_with_logs_and_remedy(states, member, said):
     ret = states(member=lambda: member, cluster=fail("silent")).streaming("x", 0)
     assert ret["result"] is False
-    for part in (said, "waiting for leader to bootstrap", "FATAL: no slot", "patronictl reinit test db2"):
+    for part in (said, "waiting for leader?[2J\nto bootstrap\n", "FATAL: no slot", "patronictl reinit test db2"):
         assert part in ret["comment"]
 
 
