@@ -84,7 +84,8 @@ def status():
     Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service) and ``tls`` (its certificate; None
     without TLS); on a server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a
     leader); on a database host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni
-    was told to let the cluster alone), ``vip`` (the address) and ``holds_vip``.
+    was told to let the cluster alone), ``undeclared`` (what is in the DCS by another hand than the formula's; None
+    while Patroni does not answer), ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -106,6 +107,7 @@ def status():
         }
     told["members"] = _or_none("pgha_patroni.cluster")
     told["paused"] = bool((__salt__["pgha_patroni.member"]() or {}).get("pause"))
+    told["undeclared"] = _or_none("pgha_dynamic.undeclared")
     told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
     told["holds_vip"] = bool(told["vip"]) and __salt__["pgha_vip.holds"]()
     return told

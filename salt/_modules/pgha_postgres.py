@@ -25,7 +25,8 @@ def parameters():
     - ``source``: where the latter come from: ``pgpro_tune``, ``calculated`` or ``none``
     - ``left_out``: tuned ones that the installed server does not know, with what it says about them
 
-    Raises CommandExecutionError when the server refuses a parameter that the user set, or lacks TLS that is wanted.
+    Raises CommandExecutionError when the server refuses a parameter that the user set, when it would not start with all
+    of them on this host, and when it lacks TLS that is wanted.
 
     CLI Example:
 
@@ -33,15 +34,19 @@ def parameters():
 
         salt 'test-db1' pgha_postgres.parameters
     """
-    host = __salt__["pgha.settings"]()
-    settings = host["postgres"]
-    if __utils__["pgha_tls.enabled"](host) and unknown_parameters({"ssl": "on"}):
+    everything = __salt__["pgha.settings"]()
+    settings = everything["postgres"]
+    if __utils__["pgha_tls.enabled"](everything) and unknown_parameters({"ssl": "on"}):
         raise CommandExecutionError(
             f"PostgreSQL in {settings['bin_dir']} is built without TLS: take another build (postgres:distribution), or"
             " leave pgha:tls off"
         )
     shared = __utils__["pgha_postgres.shared"](settings)
-    given = {name: value for name, value in shared.items() if value is not None}
+    tuned, source = _tuned(settings)
+    host = __utils__["pgha_postgres.host_only"](tuned, settings)
+    left_out = unknown_parameters(host)
+    host = {name: value for name, value in host.items() if name not in left_out}
+    given = __utils__["pgha_parameters.effective"](everything, shared, host)
     refused = unknown_parameters(given)
     if refused:
         lines = "; ".join(f"{name} = {given[name]!r}: {error}" for name, error in sorted(refused.items()))
@@ -49,10 +54,13 @@ def parameters():
             f"PostgreSQL in {settings['bin_dir']} refuses what is set: {lines}. Correct it in the pillar under"
             " pgha:postgres:parameters (null takes a parameter away)"
         )
-    tuned, source = _tuned(settings)
-    host = __utils__["pgha_postgres.host_only"](tuned, settings)
-    left_out = unknown_parameters(host)
-    host = {name: value for name, value in host.items() if name not in left_out}
+    faults = __salt__["pgha_parameters.faults"](given)
+    if faults:
+        raise CommandExecutionError(
+            f"PostgreSQL in {settings['bin_dir']} would not start on this host with what is set: {'; '.join(faults)}."
+            " Correct it in the pillar under pgha:postgres:parameters; a library comes with a package"
+            " (pgha:postgres:packages)"
+        )
     return {"shared": shared, "host": host, "source": source, "left_out": left_out}
 
 
@@ -260,7 +268,7 @@ def _existing(path):
 
 
 def _ask(settings, postgres, scratch, params):
-    options = [item for name, value in params.items() for item in ("-c", f"{name}={value}")]
+    options = __utils__["pgha_parameters.options"](params)
     result = _run(settings, [postgres, "-C", "data_directory", *options, "-D", scratch])
     if result["retcode"] == 0:
         return None

@@ -2,10 +2,14 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
+import pgha_owed
 import pgha_served
+import pgha_text
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
+#: Patroni has not been told yet to read a patroni.yml that was, or was about to be, replaced.
+RELOAD = "patroni.reload-owed"
 #: Seconds that members which send the same change at the same moment get to notice it.
 _CONFLICT = 10
 
@@ -42,8 +46,9 @@ def environment(name):
 def configured(name):
     """
     patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
-    running Patroni has been told to read it again (it is not restarted). It is root's, and Patroni may read it. The
-    password file of the formula's own check is kept with it. No secret is in the changes.
+    running Patroni has been told to read it again (it is not restarted), by this run or, where an earlier one could
+    not, by this one in its place. It is root's, and Patroni may read it. The password file of the formula's own check
+    is kept with it. No secret is in the changes.
 
     name
         Path of patroni.yml.
@@ -74,14 +79,14 @@ def configured(name):
         written = __utils__["pgha_files.manage"](
             name,
             __utils__["pgha_patroni.render"](config),
-            check=__salt__["pgha_patroni.validate"],
+            check=_owing(__salt__["pgha_patroni.validate"]),
             user="root",
             mode="0640",
             **manage,
         )
-        if written["result"] and written["changes"] and _running():
-            __salt__["service.reload"]("patroni")
-            written["comment"] += " Patroni was told to read it."
+        if written["result"] and written["changes"]:
+            # Also where only the owner was another: Patroni may have been unable to read it.
+            pgha_owed.owe(RELOAD)
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     ret["comment"] = " ".join([written["comment"], _tuned(parameters)])
@@ -89,6 +94,38 @@ def configured(name):
     for what, done in ((name, written), ("the password file of the check", passwords)):
         if done["changes"]:
             ret["changes"][what] = done["changes"]
+    return ret if written["result"] is False else _read(ret)
+
+
+def _owing(validate):
+    """A check of a draft that, when it is good, notes before it becomes the file that Patroni has to read it."""
+
+    def check(path):
+        error = validate(path)
+        if not error:
+            pgha_owed.owe(RELOAD)
+        return error
+
+    return check
+
+
+def _read(ret):
+    """Have a running Patroni read its configuration when that is owed; one that does not run reads it at its start."""
+    try:
+        if not pgha_owed.owed(RELOAD):
+            return ret
+        if __opts__["test"]:
+            changes = {**ret["changes"], "reload": {"old": "owed", "new": "done"}} if _running() else ret["changes"]
+            return {**ret, "result": None if changes else ret["result"], "changes": changes}
+        if _running():
+            if not __salt__["service.reload"]("patroni"):
+                raise CommandExecutionError("systemctl reload patroni failed: see journalctl -u patroni")
+            ret["comment"] += " Patroni was told to read it."
+            # By an earlier run: what happens here is the reload alone.
+            ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
+        pgha_owed.paid(RELOAD)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": f"{ret['comment']} Patroni was not told to read it: {error}"}
     return ret
 
 
@@ -187,30 +224,50 @@ def streaming(name, timeout):
     return {**ret, "comment": " ".join(comment)}
 
 
-def dcs_configured(name):
+def dcs_configured(name, repair=False):
     """
-    The dynamic configuration in the DCS has all that is declared. Only what differs is sent, in one request; what is
-    not declared is left alone. Any member may do this: it is the same configuration.
+    The dynamic configuration in the DCS has all that is declared, and nothing that the formula once put there and that
+    is declared no more. Only what differs is sent, in one request; what others put there is left alone and named. Any
+    member may do this: it is the same configuration.
+
+    repair
+        True: only where Patroni runs on this host and its server does not. What is declared now may be what lets it
+        start, so this member's own health is not waited for.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
-    if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
+    member = __salt__["pgha_patroni.member"]() if repair or __opts__["test"] else None
+    if repair and not _mendable(member or {}):
+        return {**ret, "comment": "No server that cannot start waits for it."}
+    if __opts__["test"] and member is None:
         return {**ret, "result": None, "comment": "It would be compared, once Patroni runs."}
     try:
         parameters = __salt__["pgha_postgres.parameters"]()
         declared = __utils__["pgha_patroni.dynamic"](__salt__["pgha.settings"](), parameters["shared"])
         live = _dynamic_config()
-        patch = __utils__["pgha_patroni.differences"](declared, live)
+        others = __utils__["pgha_dynamic.undeclared"](declared, live)
+        beside = f" Only in the DCS, by another hand, and left alone: {', '.join(others)}." if others else ""
+        patch = __utils__["pgha_dynamic.patch"](declared, live)
         if not patch:
-            return ret
-        ret["changes"] = __utils__["pgha_patroni.changes"](patch, live)
+            return {**ret, "comment": ret["comment"] + beside}
+        ret["changes"] = __utils__["pgha_dynamic.changes"](patch, live)
         if __opts__["test"]:
-            return {**ret, "result": None, "comment": "It would be changed on the living cluster."}
-        left = __utils__["pgha_patroni.differences"](declared, _patched(declared))
+            return {**ret, "result": None, "comment": f"It would be changed on the living cluster.{beside}"}
+        left = __utils__["pgha_dynamic.patch"](declared, _patched(declared))
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     if left:
         return _failed(ret, f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
-    return {**ret, "comment": "It was changed; every member follows, and says by itself if a restart is pending."}
+    comment = "It was changed; every member follows, and says by itself if a restart is pending."
+    return {**ret, "comment": comment + beside}
+
+
+def _mendable(member):
+    """Whether a server does not run that another configuration may start; before the first there is none to mend."""
+    try:
+        down = any(word in str(member.get("state")) for word in ("failed", "crashed", "stopped"))
+        return down and bool(__salt__["pgha_patroni.dynamic_config"]())
+    except CommandExecutionError:
+        return False
 
 
 def _patched(declared):
@@ -218,7 +275,7 @@ def _patched(declared):
 
     def sent():
         live = __salt__["pgha_patroni.dynamic_config"]()
-        patch = __utils__["pgha_patroni.differences"](declared, live)
+        patch = __utils__["pgha_dynamic.patch"](declared, live)
         return __salt__["pgha_patroni.patch_config"](patch) if patch else live
 
     return pgha_wait.until(sent, _CONFLICT, "Patroni takes the change of its dynamic configuration")
@@ -287,7 +344,8 @@ def _diagnosis(member, timeout):
     else:
         keys = ("role", "state", "replication_state", "timeline")
         said = "This member says " + ", ".join(f"{key}: {member[key]}" for key in keys if key in member)
-    log = "\n".join(__salt__["pgha_patroni.log_tail"](8) + __salt__["pgha_postgres.log_errors"](3))
+    lines = [*__salt__["pgha_patroni.log_tail"](8), *__salt__["pgha_parameters.last_words"]()]
+    log = "\n".join(map(pgha_text.line, lines))
     settings = __salt__["pgha.settings"]()
     reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
     return (

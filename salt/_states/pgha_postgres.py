@@ -1,6 +1,8 @@
 """
-States of the host under PostgreSQL: its locales, its port, and the directory of its data.
+States of the host under PostgreSQL: its locales, its port, its parameters, and the directory of its data.
 """
+
+import os
 
 from salt.exceptions import CommandExecutionError
 
@@ -46,6 +48,24 @@ def port_free(name):
         "comment": f"{who}. Patroni could not start its server: stop that one and keep it from starting, or set another"
         " port under pgha:postgres:port.",
     }
+
+
+def parameters_accepted(name):
+    """
+    The installed server would start on this host with the parameters that are set: it is asked itself. Changes nothing.
+
+    name
+        A sentence.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "It would."}
+    settings = __salt__["pgha.settings"]()["postgres"]
+    if __opts__["test"] and not os.path.exists(f"{settings['bin_dir']}/postgres"):
+        return {**ret, "result": None, "comment": "It would be asked, once it is installed."}
+    try:
+        __salt__["pgha_postgres.parameters"]()
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    return ret
 
 
 def data_directory_made(name):

@@ -49,7 +49,7 @@ def patroni(name):
             _service("patroni")
             done.append("Patroni was restarted, and PostgreSQL with it.")
         elif __salt__["pgha_restart.pending"]().get("PostgreSQL"):
-            __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+            _restart_postgresql(timeout)
             done.append("PostgreSQL was restarted.")
         _streams(name, timeout)
         _others_serve(timeout)
@@ -75,7 +75,7 @@ def lowered(name):
             return {**ret, "result": None, "changes": changes, "comment": "PostgreSQL would be restarted."}
         timeout = _settings()["patroni"]["startup_timeout"]
         _others_serve(timeout)
-        __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+        _restart_postgresql(timeout)
         _streams(name, timeout)
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
@@ -110,6 +110,17 @@ def _restarted(name, services, restart):
 def _service(unit):
     if not __salt__["service.restart"](unit):
         raise CommandExecutionError(f"{unit} did not restart: see journalctl -u {unit}")
+
+
+def _restart_postgresql(timeout):
+    try:
+        __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+    except CommandExecutionError as error:
+        words = "; ".join(__salt__["pgha_parameters.last_words"]()) or "nothing that its logs have"
+        raise CommandExecutionError(
+            f"{error}. The server said: {words}. Nothing else was restarted: correct the pillar, run the main job,"
+            " and this again."
+        )
 
 
 def _others_serve(timeout):

@@ -63,6 +63,7 @@ def status(answer):
         consul=_optional(_consul),
         members=_optional(_list(_member)),
         paused=_optional(_truth),
+        undeclared=_optional(_list(_sentence)),
         vip=_optional(_ip),
         holds_vip=_optional(_truth),
         foreign_tokens=_optional(_list(_token)),

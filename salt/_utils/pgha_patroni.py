@@ -8,7 +8,7 @@ import copy
 import json
 
 import pgha_consul
-import pgha_diff
+import pgha_dynamic
 import pgha_inventory
 import pgha_tls
 import yaml
@@ -65,7 +65,7 @@ def pg_hba(settings):
 def dynamic(settings, shared):
     """
     Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is
-    what a new cluster starts with and what a living one is brought to by ``PATCH /config``.
+    what a new cluster starts with and what a living one is brought to by ``PATCH /config``, with a note of its names.
 
     settings
         The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
@@ -82,7 +82,7 @@ def dynamic(settings, shared):
         "pg_hba": pg_hba(settings),
     }
     given = ((patroni.get("config") or {}).get("bootstrap") or {}).get("dcs") or {}
-    return _plain(pgha_inventory.merge(result, given))
+    return pgha_dynamic.with_note(_plain(pgha_inventory.merge(result, given)))
 
 
 def document(settings, secrets, shared, host):
@@ -126,7 +126,12 @@ def document(settings, secrets, shared, host):
         },
         "bootstrap": {
             "dcs": _without_null(dynamic(settings, shared)),
-            "initdb": [{"encoding": "UTF8"}, "data-checksums", {"locale": postgres["locale"]}],
+            "initdb": [
+                {"encoding": "UTF8"},
+                "data-checksums",
+                {"locale": postgres["locale"]},
+                *([] if postgres["tune"] else postgres.get("untuned_initdb") or []),
+            ],
         },
         "postgresql": {
             # All addresses, because the virtual IP comes and goes.
@@ -188,37 +193,6 @@ def serves(member):
     return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
 
 
-def differences(declared, live):
-    """
-    Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with
-    only what differs, {} when there is nothing. What is not declared is left alone; null takes a key away.
-
-    Values are compared as PostgreSQL reads them: true, on and "on" are one, and so are 100 and "100".
-    """
-    patch = {}
-    for key, value in declared.items():
-        now = live.get(key) if isinstance(live, dict) else None
-        if isinstance(value, dict):
-            inner = differences(value, now if isinstance(now, dict) else {})
-            if inner:
-                patch[key] = inner
-        elif _comparable(value) != _comparable(now):
-            patch[key] = value
-    return patch
-
-
-def changes(patch, live, prefix=""):
-    """Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``."""
-    result = {}
-    for key, value in patch.items():
-        now = live.get(key) if isinstance(live, dict) else None
-        if isinstance(value, dict):
-            result.update(changes(value, now or {}, f"{prefix}{key}."))
-        else:
-            result[f"{prefix}{key}"] = pgha_diff.changes(f"{prefix}{key}", now, value)
-    return result
-
-
 def api(settings, address=None):
     """
     Return where a member's REST API is and how it is asked, for ``pgha_http.request``: ``url``; ``verify``; which
@@ -255,16 +229,6 @@ def _escape(password):
 
 def _network(address):
     return f"{address}/{128 if ':' in address else 32}"
-
-
-def _comparable(value):
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, str):
-        return {"true": "on", "false": "off"}.get(value.strip().lower(), value.strip())
-    if isinstance(value, (list, tuple)):
-        return [_comparable(item) for item in value]
-    return None if value is None else str(value)
 
 
 def _without_null(value):

@@ -52,15 +52,12 @@ _QUOTED = re.compile(r"^'((?:[^'\\]|''|\\.)*)'")
 def canonical(value):
     """
     Return a value of a parameter the way it is stored and compared: booleans (which YAML makes of on and off) as ``on``
-    or ``off``, whole numbers written as text as numbers, all else as it is.
+    or ``off``, whole numbers written as text as numbers, all else as it is: a blank at the end of a prefix counts.
     """
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, str):
-        text = value.strip()
-        if re.fullmatch(r"-?(0|[1-9]\d*)", text):
-            return int(text)
-        return text
+    if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]*", value):
+        return int(value)
     return value
 
 

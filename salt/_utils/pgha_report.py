@@ -108,7 +108,12 @@ def _cluster(name, names, told, faults):
         faults.append(
             f"{name}: {vip} is on {', '.join(holders) or 'no host'}, the leader is {', '.join(leaders) or 'nobody'}"
         )
-    return {"members": sorted(members.values(), key=lambda member: member["name"]), "vip": vip, "vip_holders": holders}
+    return {
+        "members": sorted(members.values(), key=lambda member: member["name"]),
+        "vip": vip,
+        "vip_holders": holders,
+        "undeclared": next((answer["undeclared"] for answer in answers.values() if answer["undeclared"]), []),
+    }
 
 
 def text(state):
@@ -130,7 +135,10 @@ def text(state):
             )
             for member in cluster["members"]
         ]
-        parts.append(head + "\n" + _table(("member", "address", "role", "state", "timeline", "lag", "VIP"), rows))
+        table = _table(("member", "address", "role", "state", "timeline", "lag", "VIP"), rows)
+        # No fault: a person decided it.
+        beside = f"\n  only in the DCS, not in the pillar: {', '.join(cluster['undeclared'])}"
+        parts.append(f"{head}\n{table}" + (beside if cluster["undeclared"] else ""))
     for name, datacenter in state["datacenters"].items():
         rows = [
             (

@@ -2,6 +2,7 @@
 include:
   - pgha.hosts
   - pgha.postgres.install
+  - pgha.postgres.parameters
   - pgha.patroni.install
   - pgha.vip.install
   - pgha.consul.install

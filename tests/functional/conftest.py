@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pgha_owed
 import pytest
 from functional.consul_hosts import Datacenter, released
 
@@ -16,6 +17,14 @@ def loader(pytestconfig):
         return shared.load(path, dict(names, __utils__=shared.Utils({}, names)))
 
     return load
+
+
+@pytest.fixture(scope="session", autouse=True)
+def notes(tmp_path_factory):
+    """Notes of what is owed lie below the tests' directory, and not in this machine's /run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pgha_owed, "DIRECTORY", str(tmp_path_factory.mktemp("owed") / "pgha"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "salt/pgha/patroni/files/requirements.txt"
 USER = "postgres"
 SECRETS = {"superuser": "su:per'word", "replication": "rep li", "rewind": "re:wi\\nd", "restapi": "api-word"}
-MODULES = ("pgha_postgres", "pgha_locales", "pgha_patroni", "pgha_patroni_env")
+MODULES = ("pgha_parameters", "pgha_postgres", "pgha_locales", "pgha_patroni", "pgha_patroni_env")
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ class Member:
             "pgha_tls.stays": lambda: True,
             "cmd.run_all": run_all,
             "service.status": lambda _name: self.process is not None,
-            "service.reload": lambda _name: self.process.send_signal(signal.SIGHUP),
+            "service.reload": lambda _name: self.process.send_signal(signal.SIGHUP) is None,
         }
         for name in MODULES:
             module = loader(f"_modules/{name}.py", salt=self.salt, pillar={"pgha_secrets": self.secrets})

@@ -225,6 +225,75 @@ def test_drift_in_the_dcs_is_put_right_and_nothing_else(cluster):
     assert cluster[0].must("dcs_configured", "x")["changes"]["synchronous_mode"]["new"] is False
 
 
+def _shown(member, name):
+    """A parameter as the server has it, to the last blank."""
+    psql = [
+        f"{member.settings['postgres']['bin_dir']}/psql",
+        "-XAtq",
+        "-h",
+        f"{member.place}/run",
+        "-c",
+        f"SHOW {name}",
+    ]
+    done = subprocess.run(["runuser", "-u", USER, "--", *psql, "postgres"], capture_output=True, text=True, cwd="/")
+    return done.stdout.removesuffix("\n") if done.returncode == 0 else done.stderr
+
+
+def test_text_of_a_parameter_arrives_as_it_is_written_and_goes_when_it_is_taken_out(cluster):
+    founder, replica = cluster[0], cluster[2]
+    default = _shown(replica, "log_line_prefix")
+    given = founder.settings["postgres"]["parameters"]
+    try:
+        for text in ("%t [%p]: user=%u,db=%d ", "  ", "", """it's "50%%" a\\b ä """):
+            given["log_line_prefix"] = text
+            ret = founder.must("dcs_configured", "x")
+            assert ret["changes"]["postgresql.parameters.log_line_prefix"]["new"] == text
+            eventually(lambda text=text: _shown(replica, "log_line_prefix") == text)
+            eventually(lambda: founder.must("dcs_configured", "x", test=True)["changes"] == {}, 30)
+    finally:
+        given.pop("log_line_prefix", None)
+    # By hand, beside it.
+    founder.call("pgha_patroni.patch_config", {"postgresql": {"parameters": {"log_min_messages": "notice"}}})
+    eventually(lambda: "log_min_messages" in founder.call("pgha_patroni.dynamic_config")["postgresql"]["parameters"])
+    ret = founder.must("dcs_configured", "x")
+    assert set(ret["changes"]) == {"postgresql.parameters.log_line_prefix", "pgha.declared"}
+    assert "postgresql.parameters.log_min_messages" in ret["comment"]
+    eventually(lambda: _shown(replica, "log_line_prefix") == default)
+    assert _shown(replica, "log_min_messages") == "notice"
+    assert founder.must("dcs_configured", "x")["changes"] == {}
+
+
+def test_library_that_is_not_there_reaches_no_member(cluster):
+    member = cluster[2]
+    given = member.settings["postgres"]["parameters"]
+    given["shared_preload_libraries"] = "pg_stat_statments"
+    try:
+        for ret in (
+            member.state("parameters_accepted", "x", kind="pgha_postgres"),
+            member.state("configured", member.yml),
+            member.state("dcs_configured", "x"),
+        ):
+            assert (ret["result"], ret["changes"]) == (False, {})
+            assert "could not access file" in ret["comment"]
+    finally:
+        del given["shared_preload_libraries"]
+
+
+def test_reload_that_was_lost_is_made_up_for(cluster):
+    member = cluster[1]
+    member.settings["patroni"]["config"]["postgresql"]["parameters"] = {"work_mem": "11MB"}
+    reload, member.salt["service.reload"] = member.salt["service.reload"], lambda _name: False
+    try:
+        assert member.state("configured", member.yml)["result"] is False
+    finally:
+        member.salt["service.reload"] = reload
+    conf = Path(member.settings["postgres"]["data_dir"], "postgresql.conf")
+    assert "work_mem = '11MB'" not in conf.read_text()
+    assert member.must("configured", member.yml)["changes"] == {"reload": {"old": "owed", "new": "done"}}
+    eventually(lambda: "work_mem = '11MB'" in conf.read_text())
+    assert member.must("configured", member.yml)["changes"] == {}
+
+
 def test_change_of_a_host_reaches_its_server_without_a_restart(cluster):
     member = cluster[2]
     begun = member.call("pgha_patroni.member")["postmaster_start_time"]

@@ -1,6 +1,8 @@
 """The modules of PostgreSQL against a real server of version 18 that knows lz4, and not ICU."""
 
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from functional.patroni_hosts import USER, Member, listening, server, settings, traversable
@@ -54,6 +56,48 @@ def test_tuned_parameters_suit_this_server(member):
 def test_parameter_of_the_users_that_this_server_refuses(member):
     with pytest.raises(CommandExecutionError, match="default_toast_compression = 'zstd'"):
         member(parameters={"default_toast_compression": "zstd"}).call("pgha_postgres.parameters")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (
+            {"shared_preload_libraries": "pg_stat_statments"},
+            "could not access file .pg_stat_statments.*shared_preload_lib",
+        ),
+        ({"shared_preload_libraries": "auto_explain, nonsense"}, "could not access file .nonsense"),
+        (
+            {"session_preload_libraries": "auto_explain,nonsense"},
+            "could not access file .nonsense.*session_preload_lib",
+        ),
+        ({"local_preload_libraries": "auto_explain"}, "libdir/plugins/auto_explain.*local_preload_libraries"),
+        ({"archive_mode": "on", "archive_library": "basic_archiv"}, "could not access file .basic_archiv"),
+        ({"shared_buffers": "2GB"}, "would take 2[0-9]{3} MB of shared memory .shared_buffers = 2GB.* has 1024 MB"),
+        ({"max_connections": 100000}, "would take [0-9]+ MB of shared memory .*max_connections = 100000"),
+        ({"shared_buffers": "16TB"}, "shared_buffers = '16TB': invalid value"),
+        ({"work_mem": "32 megs"}, "work_mem = '32 megs': invalid value"),
+        ({"max_connections": 3}, "superuser_reserved_connections. .3. plus"),
+        ({"wal_level": "minimal"}, "WAL streaming"),
+        ({"huge_pages": "on", "shared_buffers": "700MB"}, "huge pages .huge_pages = on., and this host has [0-9]+ "),
+        # Its own language is not the one that the answers are looked into in.
+        ({"lc_messages": "C.UTF-8", "max_connections": "many"}, "max_connections = 'many': invalid value"),
+    ],
+)
+def test_server_that_would_not_start_is_found_before(member, parameters, said):
+    with pytest.raises(CommandExecutionError, match=said):
+        member(parameters=parameters).call("pgha_postgres.parameters")
+
+
+def test_server_that_would_start_is_not_held_up(member):
+    libraries = {
+        "shared_preload_libraries": "pg_stat_statements,auto_explain",
+        "session_preload_libraries": "auto_explain",
+    }
+    odd = {"log_line_prefix": "%t [%p]: user=%u,db=%d ", "archive_mode": "on", "archive_library": "basic_archive"}
+    given = {**libraries, **odd, "pg_stat_statements.max": 5000, "local_preload_libraries": ""}
+    found = member(parameters=given).call("pgha_postgres.parameters")["shared"]
+    assert found.items() >= given.items()
+    assert not list(Path(tempfile.gettempdir()).glob("pgha-????????"))
 
 
 def test_block_of_the_package_is_found_where_there_is_one(member, binaries):

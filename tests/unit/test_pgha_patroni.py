@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 
 import listeners
+import pgha_dynamic
+import pgha_postgres
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -180,6 +182,58 @@ def test_whatever_patroni_accepts_is_merged(document):
     assert config["tags"]["nofailover"] is True
 
 
+@pytest.mark.parametrize(
+    ("postgres", "options"),
+    [
+        ({}, []),
+        ({"tune": False}, ["no-tune"]),
+        ({"tune": False, "untuned_initdb": []}, []),
+        ({"tune": False, "distribution": "debian", "version": 15}, []),
+        ({"distribution": "debian", "version": 15}, []),
+    ],
+)
+def test_initdb_tunes_nothing_where_nothing_is_to_be_tuned(document, postgres, options):
+    assert document(postgres=postgres)["bootstrap"]["initdb"][3:] == options
+
+
+TEXTS = [
+    "%t [%p]: user=%u,db=%d ",
+    "  ",
+    "",
+    "it's",
+    '"',
+    "a\\b",
+    "%%",
+    "# x",
+    "äю🙂 ",
+    "on",
+    "0x10",
+    "a: b",
+    "x " * 150,
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_of_a_parameter_arrives_as_it_is_written(utils, settings, text):
+    given = settings(
+        postgres={"parameters": {"log_line_prefix": text}},
+        patroni={"config": {"postgresql": {"parameters": {"log_line_prefix": text}}}},
+    )
+    shared = pgha_postgres.shared(given["postgres"])
+    declared = utils.dynamic(given, shared)
+    assert json.loads(json.dumps(declared))["postgresql"]["parameters"]["log_line_prefix"] == text
+    read = yaml.safe_load(utils.render(utils.document(given, SECRETS, shared, {})))
+    assert read["postgresql"]["parameters"]["log_line_prefix"] == text
+    assert read["bootstrap"]["dcs"]["postgresql"]["parameters"]["log_line_prefix"] == text
+    assert pgha_dynamic.patch(declared, read["bootstrap"]["dcs"]) == {}
+    for other in {text + " ", " " + text, text.strip()} - {text}:
+        live = {
+            **declared,
+            "postgresql": {**declared["postgresql"], "parameters": {**shared, "log_line_prefix": other}},
+        }
+        assert pgha_dynamic.patch(declared, live) == {"postgresql": {"parameters": {"log_line_prefix": text}}}
+
+
 def test_yaml_is_stable_and_reads_back_as_the_same(utils, document):
     config = document()
     text = utils.render(config)
@@ -199,45 +253,6 @@ def test_no_secret_is_seen_in_any_spelling(utils, document, settings, loader_mod
 
 def test_password_file_escapes_what_it_must(utils, settings):
     assert utils.pgpass(settings(), SECRETS) == "*:5432:*:rewind:re\\:wi\\\\nd\n"
-
-
-@pytest.mark.parametrize(
-    ("declared", "live", "patch"),
-    [
-        ({"ttl": 30}, {"ttl": 30, "other": 1}, {}),
-        ({"ttl": 30}, {"ttl": 20}, {"ttl": 30}),
-        ({"ttl": 30}, {}, {"ttl": 30}),
-        ({"ttl": None}, {}, {}),
-        ({"ttl": None}, {"ttl": 1}, {"ttl": None}),
-        ({"a": {"on": "on", "n": 100}}, {"a": {"on": True, "n": "100"}}, {}),
-        ({"a": {"on": "off"}}, {"a": {"on": "false", "b": 1}}, {}),
-        ({"a": {"on": "off"}}, {"a": {"on": True, "b": 1}}, {"a": {"on": "off"}}),
-        ({"a": {"x": 1}}, {"a": None}, {"a": {"x": 1}}),
-        ({"synchronous_mode": False}, {"synchronous_mode": "quorum"}, {"synchronous_mode": False}),
-        ({"hba": ["a", "b"]}, {"hba": ["a", "b"]}, {}),
-        ({"hba": ["a", "b"]}, {"hba": ["b", "a"]}, {"hba": ["a", "b"]}),
-    ],
-)
-def test_only_what_differs_is_sent(utils, declared, live, patch):
-    assert utils.differences(declared, live) == patch
-
-
-def test_changes_name_each_key_with_old_and_new(utils):
-    patch, live = {"ttl": 30, "postgresql": {"parameters": {"jit": "off"}}}, {"ttl": 20}
-    assert utils.changes(patch, live) == {
-        "ttl": {"old": 20, "new": 30},
-        "postgresql.parameters.jit": {"old": None, "new": "off"},
-    }
-
-
-def test_changes_show_nothing_that_a_person_may_have_hidden_in_the_living_configuration(utils):
-    ldap = 'host all all 0.0.0.0/0 ldap ldapserver=x ldapbindpasswd="hunter2"'
-    patch = {"postgresql": {"pg_hba": ["local all all peer", "host all all samenet scram-sha-256"]}}
-    live = {"postgresql": {"pg_hba": [ldap, "local all all peer"]}}
-    assert utils.changes(patch, live)["postgresql.pg_hba"] == {
-        "old": ["**********", "local all all peer"],
-        "new": ["local all all peer", "host all all samenet scram-sha-256"],
-    }
 
 
 def answered(status, body):

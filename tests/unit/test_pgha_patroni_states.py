@@ -2,6 +2,7 @@
 
 import json
 
+import pgha_owed
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -36,6 +37,11 @@ def series(*values):
     return lambda *_args: left.pop(0) if len(left) > 1 else left[0]
 
 
+@pytest.fixture(autouse=True)
+def notes(tmp_path, monkeypatch):
+    monkeypatch.setattr(pgha_owed, "DIRECTORY", str(tmp_path / "run"))
+
+
 @pytest.fixture
 def states(loader_module, monkeypatch):
     """A function (test, utils, **functions of pgha_patroni) -> the state module with these answers."""
@@ -46,8 +52,8 @@ def states(loader_module, monkeypatch):
             "pgha_tls.stays": lambda: True,
             "service.status": lambda _name: False,
             "pgha_postgres.parameters": lambda: PARAMETERS,
-            "pgha_postgres.log_errors": lambda _lines: ["FATAL: no slot"],
-            "pgha_patroni.log_tail": lambda _lines: ["waiting for leader to bootstrap"],
+            "pgha_parameters.last_words": lambda: ["FATAL: no slot"],
+            "pgha_patroni.log_tail": lambda _lines: ["waiting for leader\x1b[2J", "to bootstrap"],
             "pgha_patroni.version": lambda: "4.1.5",
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
@@ -128,7 +134,7 @@ def test_environment_that_cannot_be_built_fails(states, build, after, said):
 def configured(states):
     """A function (test, running, written) -> (the state's return, what was managed, what was reloaded)."""
 
-    def run(test=False, running=False, written=None, old=False, **functions):
+    def run(test=False, running=False, written=None, old=False, reload=True, **functions):
         managed, reloaded = {}, []
         answer = written or {"result": None if test else True, "changes": {"diff": "+ttl"}, "comment": "Written."}
 
@@ -144,7 +150,7 @@ def configured(states):
         }
         salt = {
             "service.status": lambda _name: running,
-            "service.reload": reloaded.append,
+            "service.reload": lambda name: reloaded.append(name) or reload,
             "pgha_patroni.makes_files_beside_configuration": lambda: old,
         }
         module = states(test, utils=utils, salt=salt, validate=lambda _path: None, **functions)
@@ -177,6 +183,36 @@ def test_configuration_as_it_should_be_reloads_nothing(configured):
     good = {"result": True, "changes": {}, "comment": "As it should be."}
     ret, _, reloaded = configured(running=True, written=good)
     assert (ret["result"], ret["changes"], reloaded) == (True, {}, [])
+
+
+GOOD_FILE = {"result": True, "changes": {}, "comment": "As it should be."}
+
+
+def test_a_reload_that_fails_is_a_failure_and_is_made_up_for(configured):
+    ret, _, reloaded = configured(running=True, reload=False)
+    assert (ret["result"], reloaded) == (False, ["patroni"])
+    assert "systemctl reload patroni failed" in ret["comment"]
+    assert ret["changes"], "the file was written all the same"
+    dry, _, reloaded = configured(test=True, running=True, written=GOOD_FILE)
+    assert (dry["result"], reloaded) == (None, [])
+    again, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert (again["result"], again["changes"], reloaded) == (True, dry["changes"], ["patroni"])
+    ret, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert (ret["result"], ret["changes"], reloaded) == (True, {}, [])
+
+
+def test_a_run_that_ends_between_writing_and_reloading_leaves_the_reload_to_the_next_one(configured):
+    _, managed, _ = configured(running=False)
+    # The last that happens before the file is replaced; then the run is killed.
+    assert managed["/etc/patroni/patroni.yml"][1]["check"]("draft") is None
+    _, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert reloaded == ["patroni"]
+
+
+def test_a_patroni_that_does_not_run_is_owed_nothing_as_it_reads_the_file_at_its_start(configured):
+    configured(running=False)
+    _, _, reloaded = configured(running=True, written=GOOD_FILE)
+    assert reloaded == []
 
 
 def test_refused_configuration_reloads_nothing(configured):
@@ -287,7 +323,7 @@ def test_leader_is_woken_once_and_only_when_it_knows_of_this_member(states):
 def test_member_that_does_not_stream_fails_with_logs_and_remedy(states, member, said):
     ret = states(member=lambda: member, cluster=fail("silent")).streaming("x", 0)
     assert ret["result"] is False
-    for part in (said, "waiting for leader to bootstrap", "FATAL: no slot", "patronictl reinit test db2"):
+    for part in (said, "waiting for leader?[2J\nto bootstrap\n", "FATAL: no slot", "patronictl reinit test db2"):
         assert part in ret["comment"]
 
 
@@ -299,7 +335,7 @@ def test_dry_run_waits_for_nobody(states):
 def configuration(states):
     """A function (live, test, accepts) -> (the return of dcs_configured, the patches that were sent)."""
 
-    def run(live, test=False, accepts=True, **functions):
+    def run(live, test=False, accepts=True, repair=False, **functions):
         sent = []
 
         def patch(changed):
@@ -308,7 +344,7 @@ def configuration(states):
 
         utils = {"pgha_patroni.dynamic": lambda *_args: {"ttl": 30, "synchronous_mode": False}}
         functions = {"member": lambda: LEADER, "dynamic_config": lambda: live, "patch_config": patch, **functions}
-        return states(test, utils=utils, **functions).dcs_configured("x"), sent
+        return states(test, utils=utils, **functions).dcs_configured("x", repair), sent
 
     return run
 
@@ -325,6 +361,31 @@ def test_only_the_difference_is_sent(configuration, test):
     assert ret["result"] is (None if test else True)
     assert ret["changes"] == {"ttl": {"old": 20, "new": 30}}
     assert sent == ([] if test else [{"ttl": 30}])
+
+
+def test_what_others_put_into_the_dcs_is_named(configuration):
+    for ttl in (20, 30):
+        ret, _ = configuration({"ttl": ttl, "synchronous_mode": False, "by_hand": 1})
+        assert "by another hand, and left alone: by_hand" in ret["comment"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize(
+    ("member", "sends"), [(None, False), (LEADER, False), (CATCHING, False), ({"state": "start failed"}, True)]
+)
+def test_only_a_server_that_cannot_start_has_the_configuration_mended_before_it_serves(
+    configuration, member, sends, test
+):
+    ret, sent = configuration({"ttl": 20, "synchronous_mode": False}, test, repair=True, member=lambda: member)
+    assert bool(ret["changes"]) is sends
+    assert bool(sent) is (sends and not test)
+    assert ret["result"] is (None if sends and test else True)
+
+
+def test_before_the_first_configuration_there_is_none_to_mend(configuration):
+    member = {"state": "stopped"}
+    ret, _ = configuration({}, repair=True, member=lambda: member, dynamic_config=fail("HTTP 502"))
+    assert (ret["result"], ret["changes"]) == (True, {})
 
 
 def test_members_that_send_the_same_at_once_all_succeed(configuration):

@@ -78,7 +78,7 @@ def utils(loader_module):
 def server(loader_module, tmp_path, monkeypatch):
     """A function (refuses, **settings) -> the module, over a server that refuses these parameters."""
 
-    def build(refuses=(), anonymous=False, **settings):
+    def build(faults=(), refuses=(), anonymous=False, **settings):
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin/postgres").touch()
         calls = []
@@ -96,7 +96,11 @@ def server(loader_module, tmp_path, monkeypatch):
         merged = {**SETTINGS, "bin_dir": str(tmp_path / "bin"), **settings}
         module = loader_module(
             "_modules/pgha_postgres.py",
-            salt={"pgha.settings": lambda: {"postgres": merged}, "cmd.run_all": run_all},
+            salt={
+                "pgha.settings": lambda: {"postgres": merged, "patroni": {}},
+                "pgha_parameters.faults": lambda _given: list(faults),
+                "cmd.run_all": run_all,
+            },
             grains={"mem_total": 1958, "num_cpus": 2},
         )
         monkeypatch.setattr(module.shutil, "chown", lambda *_args: None)
@@ -146,7 +150,12 @@ def test_slots_may_not_fill_the_disk(utils):
 
 @pytest.mark.parametrize(
     ("given", "stored"),
-    [(True, "on"), (False, "off"), ("100", 100), ("0.005", "0.005"), (" 32MB ", "32MB"), (None, None), ("007", "007")],
+    [(True, "on"), (False, "off"), ("100", 100), ("-1", -1), (None, None)]
+    # A text is what somebody wrote.
+    + [
+        (text, text)
+        for text in ("0.005", "32MB", "007", "-0", "%t [%p] ", " 100", "  ", "", "it's \\ %% \u00e4 \u0663")
+    ],
 )
 def test_values_have_one_form(utils, given, stored):
     assert utils.canonical(given) == stored
@@ -240,6 +249,29 @@ def test_setting_of_the_users_that_the_build_lacks_is_an_error(server):
     module, _ = server(refuses=("wal_compression",), parameters={"wal_compression": "lz4"})
     with pytest.raises(CommandExecutionError, match=r"wal_compression = 'lz4'.*pgha:postgres:parameters"):
         module.parameters()
+
+
+def test_settings_that_the_server_would_not_start_with_are_an_error(server):
+    module, _ = server(faults=["could not access file", "it would take 9 MB"])
+    with pytest.raises(
+        CommandExecutionError, match=r"could not access file; it would take 9 MB\. Correct it in the pil"
+    ):
+        module.parameters()
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_parameters_are_looked_at_before_any_member_changes_them(loader_module, tmp_path, test):
+    def parameters():
+        raise CommandExecutionError("would not start")
+
+    salt = {"pgha.settings": lambda: {"postgres": {"bin_dir": str(tmp_path)}}, "pgha_postgres.parameters": parameters}
+    accepted = loader_module("_states/pgha_postgres.py", salt=salt, opts={"test": test}).parameters_accepted
+    assert accepted("x")["result"] is (None if test else False)
+    (tmp_path / "postgres").touch()
+    ret = accepted("x")
+    assert (ret["result"], ret["changes"], ret["comment"]) == (False, {}, "would not start")
+    salt["pgha_postgres.parameters"] = dict
+    assert accepted("x")["result"] is True
 
 
 def test_parameter_taken_away_is_not_asked_about(server):

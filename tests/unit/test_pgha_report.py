@@ -37,6 +37,7 @@ def database(name, leader="db1", holds=None, **of_db2):
         "role": "db",
         "name": name,
         "members": members,
+        "undeclared": None,
         "vip": "192.0.2.40",
         "holds_vip": name == (holds or leader),
     }
@@ -45,6 +46,13 @@ def database(name, leader="db1", holds=None, **of_db2):
 def told(**over):
     answers = {host: server(host) for host in ("dcs1", "dcs2", "dcs3")}
     return {**answers, "db1": database("db1"), "db2": database("db2"), **over}
+
+
+def test_what_is_only_in_the_dcs_is_named_and_no_fault(report):
+    state = report.summary(PLAN, told(db2={**database("db2"), "undeclared": ["postgresql.parameters.jit", "slots.x"]}))
+    assert state["faults"] == []
+    assert "only in the DCS, not in the pillar: postgresql.parameters.jit, slots.x\n" in report.text(state)
+    assert "only in the DCS" not in report.text(report.summary(PLAN, told()))
 
 
 def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):

@@ -290,6 +290,7 @@ def states(loader_module):
         "pgha_restart.consul_ready": lambda: host.done.append("ready") or True,
         "pgha_restart.consul_handed_over": lambda _timeout: host.leads,
         "pgha_restart.others_serve": lambda: host.done.append("others") or True,
+        "pgha_parameters.last_words": lambda: ["FATAL: could not access file"],
         "pgha_patroni.command": command,
         "service.restart": service,
     }
@@ -381,6 +382,19 @@ class TestStates:
         states.pending, states.streams = {"PostgreSQL": ["a"]}, False
         ret = states.apply("patroni")
         assert (ret["result"], ret["comment"]) == (False, "the log ends with")
+
+    @pytest.mark.parametrize("state", ["patroni", "lowered"])
+    def test_a_server_that_does_not_start_is_quoted(self, states, state):
+        def refuse(_what, _timeout, **_details):
+            raise CommandExecutionError("Patroni does not restart: 503 restart failed")
+
+        states.pending, states.salt["pgha_patroni.command"] = {"PostgreSQL": ["a"]}, refuse
+        if state == "lowered":
+            states.leads, states.salt["pgha_restart.lowered"] = True, lambda: {"max_connections": {}}
+        ret = states.apply(state)
+        assert ret["result"] is False
+        for words in ("503 restart failed", "FATAL: could not access file", "correct the pillar, run the main job"):
+            assert words in ret["comment"]
 
     def test_what_a_restart_leaves_pending_is_named(self, states):
         states.pending = {"PostgreSQL": ["max_connections is 150, to be 100"]}

@@ -19,6 +19,7 @@ Nothing of Patroni is installed:
       {#- It has a password file. #}
       - /run/patroni
       - /run/pgha/patroni.started-with
+      - /run/pgha/patroni.reload-owed
       - {{ patroni.venv | yaml_dquote }}
       {#- What an interrupted build has left. #}
       - {{ aside | yaml_dquote }}

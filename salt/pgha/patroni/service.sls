@@ -50,11 +50,20 @@ Patroni runs, now and after a boot:
       - module: systemd has read the unit of Patroni
       - pgha_patroni: {{ founded | yaml_dquote }}
 
+{%- set startable = "No server of " ~ cluster.name ~ " waits for what is declared to start" %}
+
+{#- A parameter that keeps all servers from starting is corrected here: below, the servers are waited for. #}
+{{ startable | yaml_dquote }}:
+  pgha_patroni.dcs_configured:
+    - repair: True
+    - require:
+      - service: Patroni runs, now and after a boot
+
 {{ streams | yaml_dquote }}:
   pgha_patroni.streaming:
     - timeout: {{ patroni.startup_timeout | json }}
     - require:
-      - service: Patroni runs, now and after a boot
+      - pgha_patroni: {{ startable | yaml_dquote }}
 
 {%- if pgha.tls.enabled %}
 

@@ -1,0 +1,134 @@
+"""
+Whether the installed server would start with the parameters that are set, on this host: it is asked itself, upon an
+empty directory, and stops short of its start.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pgha_parameters
+import pgha_text
+from salt.exceptions import CommandExecutionError
+
+#: Messages are looked into, so they must not be translated.
+_ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
+#: The server computes this after it has loaded its libraries and looked at how its parameters go together (from 15 on).
+_ASKED = "shared_memory_size"
+
+
+def faults(parameters):
+    """
+    Return why the server would not start with these parameters on this host, as a list of sentences; [] when it would.
+    The server checks how they go together, loads its libraries, and says how much memory it takes. Libraries that it
+    loads later are loaded here as well. Servers before version 15 cannot be asked; nothing is found there.
+
+    parameters
+        ``{name: value}`` as ``pgha_parameters.effective`` of the utilities returns it, each known to the server.
+
+    Raises CommandExecutionError when there is no server to be asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_parameters.faults '{"shared_preload_libraries": "pg_stat_statements"}'
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    scratch = tempfile.mkdtemp(prefix="pgha-")
+    try:
+        _prepare(settings, scratch)
+        return _faults(settings, scratch, parameters)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def last_words(lines=3):
+    """
+    Return the last errors that the server of this host said in the last two minutes, as a list of lines: to the
+    journal, where it speaks until it has its log, or in its log.
+
+    lines
+        How many at most.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_parameters.last_words
+    """
+    command = ["journalctl", "--unit=patroni", "--since=-2min", "--lines=500", "--output=cat", "--no-pager", "--quiet"]
+    said = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)["stdout"]
+    text = "\n".join([*__salt__["pgha_postgres.log_errors"](int(lines)), said])
+    return pgha_parameters.last_words(text, int(lines))
+
+
+def _faults(settings, scratch, parameters):
+    value, said = _ask(settings, scratch, _ASKED, parameters)
+    if value is None and f'unrecognized configuration parameter "{_ASKED}"' in said:
+        return []
+    found = []
+    if value is None:
+        libraries = parameters.get("shared_preload_libraries")
+        where = f" (shared_preload_libraries = {libraries!r})" if pgha_parameters.about_library(said) else ""
+        found.append(said + where)
+    else:
+        found += _beyond(settings, scratch, parameters, int(value))
+    for name in pgha_parameters.LATER:
+        for library in pgha_parameters.libraries(name, parameters.get(name) or ""):
+            alone = {name: value for name, value in parameters.items() if name == "dynamic_library_path"}
+            _, said = _ask(settings, scratch, _ASKED, {**alone, "shared_preload_libraries": f'"{library}"'})
+            if pgha_parameters.about_library(said):
+                found.append(f"{said} ({name} = {parameters[name]!r})")
+    return [pgha_text.line(one) for one in found]
+
+
+def _beyond(settings, scratch, parameters, megabytes):
+    """What the server takes of the memory, and this host has not."""
+    has = __grains__["mem_total"]
+    if megabytes >= has:
+        takes = {name: parameters[name] for name in ("shared_buffers", "max_connections") if name in parameters}
+        set_to = ", ".join(f"{name} = {value}" for name, value in takes.items())
+        return [f"it would take {megabytes} MB of shared memory ({set_to}), and this host has {has} MB in all"]
+    if str(parameters.get("huge_pages")) == "on":
+        wanted, _ = _ask(settings, scratch, "shared_memory_size_in_huge_pages", parameters)
+        match = re.search(r"HugePages_Total:\s*(\d+)", Path("/proc/meminfo").read_text())
+        pages = int(match.group(1)) if match else 0
+        if wanted and int(wanted) > pages:
+            return [f"it would take {wanted} huge pages (huge_pages = on), and this host has {pages} (vm.nr_hugepages)"]
+    return []
+
+
+def _prepare(settings, scratch):
+    """As much of a data directory as the server wants to see before it looks at anything else."""
+    for name in ("global", "pg_wal", "pg_wal/archive_status", "pg_wal/summaries"):
+        os.mkdir(f"{scratch}/{name}", 0o700)
+    contents = {"PG_VERSION": f"{settings['version']}\n", "postgresql.conf": "", "postgresql.auto.conf": ""}
+    for name, text in {**contents, "global/pg_control": ""}.items():
+        Path(scratch, name).write_text(text)
+    for place, folders, files in os.walk(scratch, topdown=False):
+        for name in [*folders, *files]:
+            shutil.chown(os.path.join(place, name), settings["user"], settings["group"])
+    shutil.chown(scratch, settings["user"], settings["group"])
+    # It makes up what it finds no word of in the control file.
+    done = _run(settings, ["pg_resetwal", "-f", "-D", scratch])
+    if done["retcode"]:
+        said = pgha_text.line(done["stderr"] or done["stdout"])
+        raise CommandExecutionError(f"{settings['bin_dir']}/postgres cannot be asked whether it would start: {said}")
+
+
+def _ask(settings, scratch, what, parameters):
+    """What the server answers, and what it says when it gives no answer: one of the two."""
+    over = {"lc_messages": "C", "log_min_messages": "fatal", "log_destination": "stderr", "log_line_prefix": ""}
+    words = ["postgres", "-D", scratch, "-C", what, *pgha_parameters.options(parameters, **over)]
+    done = _run(settings, words)
+    if done["retcode"] == 0:
+        return done["stdout"].strip(), ""
+    return None, pgha_parameters.complaint(done["stderr"]) or f"exit code {done['retcode']}"
+
+
+def _run(settings, words):
+    command = [f"{settings['bin_dir']}/{words[0]}", *words[1:]]
+    return __utils__["pgha_users.run"](__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)

@@ -1,0 +1,99 @@
+"""Parameters as people set them: with a blank that counts, taken out again, and such that no server starts with."""
+
+import json
+
+import pytest
+from integration import formula
+from lab.tools import wait_for
+
+PREFIX = "%t [%p]: user=%u,db=%d "
+TYPO = "pg_stat_statments"
+# In JSON.
+WORDS = f'could not access file \\"{TYPO}\\"'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settings(cluster, pillar):
+    """The cluster as the pillar had it; afterwards too."""
+    yield
+    pillar.put({})
+    cluster.wait_healthy()
+
+
+def put(cluster, pillar, **parameters):
+    pillar.put({"only": [cluster.name], "postgres": {"parameters": parameters}})
+
+
+def members_changed(cluster, *arguments):
+    """Apply the states of Patroni on all members at once, and return a line for everything that they changed."""
+    names = ",".join(host.name for host in cluster.db)
+    done = cluster.lab.salt("salt", "-L", names, "state.apply", "pgha.patroni", *arguments, "--out=json", "--static")
+    answers = json.loads(done.stdout[done.stdout.index("{") :])
+    assert len(answers) == len(cluster.db)
+    return [line for host, states in answers.items() for line in formula.changed_states(host, states)]
+
+
+def by_hand(cluster, **parameters):
+    """What a DBA does in a login shell of his; null takes a parameter away."""
+    words = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
+    shell = f'patronictl edit-config {cluster.name} --force --quiet "$@"'
+    cluster.db[0].run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell, "bash", *words])
+
+
+def in_dcs(cluster):
+    return cluster.ask(cluster.db[0], "/config")["postgresql"]["parameters"]
+
+
+def shown(cluster, name):
+    """The value of a parameter on all members, in quotes."""
+    return {cluster.psql(host, f"SELECT quote_literal(current_setting('{name}'))") for host in cluster.db}
+
+
+def status(cluster):
+    return cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False).stdout
+
+
+def test_a_value_arrives_as_it_is_written(cluster, pillar):
+    put(cluster, pillar, log_line_prefix=PREFIX)
+    assert any("log_line_prefix" in line for line in members_changed(cluster))
+    wait_for(lambda: shown(cluster, "log_line_prefix") == {f"'{PREFIX}'"}, timeout=30, what="all members have it")
+    assert members_changed(cluster) == []
+
+
+def test_a_library_that_is_not_there_is_refused_before_any_member_has_it(cluster, pillar):
+    before = in_dcs(cluster)
+    put(cluster, pillar, log_line_prefix=PREFIX, shared_preload_libraries=TYPO)
+    run = formula.run(cluster.lab)
+    assert run.code == 1
+    assert run.text.count(WORDS) == len(cluster.db), run.text
+    assert in_dcs(cluster) == before
+
+
+def test_a_server_that_does_not_start_is_quoted_and_the_pillar_repairs_it(cluster, pillar):
+    """What was set is taken out in the same run, and what somebody else has set stays."""
+    by_hand(cluster, shared_preload_libraries=TYPO, log_min_messages="notice")
+    leader = cluster.leader()
+    wait_for(
+        lambda: status(cluster).count("shared_preload_libraries is") == 3, timeout=30, what="all wait for a restart"
+    )
+    run = formula.run(cluster.lab, sls="pgha.restart")
+    assert run.code == 1
+    assert WORDS in run.text
+    assert cluster.leader() is leader
+    # What Consul has of a member is as old as its last loop.
+    wait_for(cluster.why_not_healthy, timeout=30, what="it shows that a replica has not come back")
+
+    put(cluster, pillar, shared_preload_libraries=None)
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    cluster.wait_healthy()
+    assert "log_line_prefix" not in in_dcs(cluster)
+    assert shown(cluster, "log_line_prefix") != {f"'{PREFIX}'"}
+    run = formula.run(cluster.lab, sls="pgha.restart")
+    assert run.code == 0, run.text
+    assert shown(cluster, "shared_preload_libraries") == {"''"}
+    said = status(cluster)
+    assert "waits for a restart" not in said
+    assert "only in the DCS, not in the pillar: postgresql.parameters.log_min_messages" in said
+    assert shown(cluster, "log_min_messages") == {"'notice'"}
+    by_hand(cluster, log_min_messages="null")
