@@ -289,9 +289,9 @@ def note(*keys):
     """
     known = sorted({*noted(), *keys})
     if keys:
-        os.makedirs(os.path.dirname(PENDING), mode=0o755, exist_ok=True)
-        owner = {"user": "root", "group": "root", "mode": "0644"}
-        __utils__["pgha_files.manage"](PENDING, "\n".join(known) + "\n", **owner, test=False)
+        owner = {"user": "root", "group": "root", "test": False}
+        __utils__["pgha_descriptors.directory"](os.path.dirname(PENDING), mode="0755", **owner)
+        __utils__["pgha_files.manage"](PENDING, "\n".join(known) + "\n", mode="0644", **owner)
     return known
 
 

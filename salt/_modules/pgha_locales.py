@@ -50,7 +50,7 @@ def make(locales):
     new = [line for line in wanted if line not in lines]
     if new:
         enabled.write_text(text.rstrip("\n") + "\n" + "\n".join(new) + "\n", encoding="utf-8")
-    result = __salt__["cmd.run_all"](["locale-gen", "--keep-existing"], python_shell=False)
+    result = __salt__["cmd.run_all"](["locale-gen", "--keep-existing"], python_shell=False, umask="022")
     lacking = missing(locales)
     if lacking:
         raise CommandExecutionError(

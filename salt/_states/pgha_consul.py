@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 import pgha_consul_drift
+import pgha_owed
 import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
@@ -18,6 +19,8 @@ from salt.exceptions import CommandExecutionError
 PRESET = "acl-bootstrap.json"
 TOKEN_FILE = "/root/.consul-token"  # noqa: S105
 PROFILE = "/etc/profile.d/pgha-consul.sh"
+# The running agent has not been told yet to read a config.json that was, or was about to be, replaced.
+RELOAD = "consul.reload-owed"
 
 
 def _state(function):
@@ -43,7 +46,8 @@ def _state(function):
 @_state
 def configured(ret):
     """
-    config.json is what the settings say, and valid; a running agent has been told to read it.
+    config.json is what the settings say, and valid; a running agent has been told to read it, by this run or, where an
+    earlier one could not, by this one in its place.
 
     Settings that a reload does not apply are named as pending a restart. On a server that has no ACLs yet there is
     also the file that presets the management token; once the token works it is gone.
@@ -58,12 +62,13 @@ def configured(ret):
     old, new = _json(path), __utils__["pgha_consul_config.config"](settings, secrets)
     # Looked up here: a function that a utility calls finds the names of the utility's loader.
     validate = __salt__["pgha_consul.validate"]
-    if not _write(ret, path, new, validate):
+    pending = __utils__["pgha_consul_config.restart_keys"](old, new)
+    if not _write(ret, path, new, functools.partial(_owing, validate, pending)):
         return
     if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
-        __salt__["pgha_consul.note"](*__utils__["pgha_consul_config.restart_keys"](old, new))
-        __salt__["pgha_consul.reload"]()
-        _add(ret, "The running agent read it.")
+        # Also where only the owner was another: the agent may have been unable to read it.
+        pgha_owed.owe(RELOAD)
+    _told(ret)
     if __salt__["pgha_consul_acl.preset_wanted"]():
         preset = __utils__["pgha_consul_config.preset"](settings, secrets)
         _write(ret, directory / PRESET, preset, functools.partial(validate, str(path)))
@@ -239,6 +244,32 @@ def admin_access(ret):
         profile += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"
     _manage(ret, TOKEN_FILE, secret + "\n", "root", "0600", None)
     _manage(ret, PROFILE, profile, "root", "0644", None)
+
+
+def _owing(validate, pending, path):
+    """A check of a draft that, when it is good, notes before it becomes the file what a running agent has to do."""
+    error = validate(path)
+    if not error and __salt__["pgha_consul.pid"]():
+        __salt__["pgha_consul.note"](*pending)
+        pgha_owed.owe(RELOAD)
+    return error
+
+
+def _told(ret):
+    """Have a running agent read its configuration when that is owed; one that does not run reads it at its start."""
+    if not pgha_owed.owed(RELOAD):
+        return
+    if __salt__["pgha_consul.pid"]():
+        # Of a change by an earlier run only the reload happens here.
+        ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
+        if __opts__["test"]:
+            ret["result"] = None
+            _add(ret, "The running agent would be told to read it.")
+            return
+        __salt__["pgha_consul.reload"]()
+        _add(ret, "The running agent read it.")
+    if not __opts__["test"]:
+        pgha_owed.paid(RELOAD)
 
 
 def _write(ret, path, mapping, check):

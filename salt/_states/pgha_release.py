@@ -8,12 +8,17 @@ binary that the next run takes for a whole one; and it fetches the archive again
 import hashlib
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
+import pgha_descriptors
+import pgha_passage
 from salt.exceptions import CommandExecutionError, SaltException
+
+MODE = 0o755
 
 
 def unpacked(name, path, source, sha256):
@@ -24,7 +29,8 @@ def unpacked(name, path, source, sha256):
         A sentence.
     path
         Where the binary belongs, e.g. ``/opt/consul/1.22.3/consul``. The version is part of it: a file that is there is
-        taken to be right, since it is put there by a rename, after its archive passed the check.
+        taken to be right, since it is put there by a rename, after its archive passed the check, provided that it is
+        root's alone. It may be executed by everybody, and so may the two directories above it be passed through.
     source
         URL of the archive (.zip or .tar.gz): ``https://``, ``http://``, ``file://`` or ``salt://``. It holds a file
         of the same name as the binary.
@@ -35,7 +41,23 @@ def unpacked(name, path, source, sha256):
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": f"{path} is there."}
     target = Path(path)
-    if target.is_file() and os.access(target, os.X_OK):
+    try:
+        # In a directory of another user's nothing is root's for long.
+        with pgha_descriptors.trusted(next(step for step in target.parents if step.is_dir())):
+            pass
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    above = str(target.parent.parent)
+    opened = pgha_passage.made(str(target.parent), test=True, top=above) if target.parent.is_dir() else {}
+    mode = _mode(target)
+    if mode is not None:
+        changes = {**opened, **({} if mode == MODE else {path: {"old": f"{mode:04o}", "new": f"{MODE:04o}"}})}
+        if changes and not __opts__["test"]:
+            pgha_passage.made(str(target.parent), test=False, top=above)
+            os.chmod(target, MODE)
+        if changes:
+            comment = f"{path} {'would be' if __opts__['test'] else 'was'} opened to other users."
+            return {**ret, "result": None if __opts__["test"] else True, "changes": changes, "comment": comment}
         return ret
     if not sha256:
         comment = f"No SHA-256 is listed for {source}: add it to `hashes`, beside the version"
@@ -80,6 +102,16 @@ def in_use(name, link, target):
     return {"name": name, "result": True, "changes": changes, "comment": f"{link} points to {target} now."}
 
 
+def _mode(target):
+    """The mode of a binary that is there; None when it is missing, or when another than root may have put it there."""
+    try:
+        info = os.lstat(target)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    mine = stat.S_ISREG(info.st_mode) and info.st_uid in (0, os.geteuid()) and not info.st_mode & 0o022
+    return stat.S_IMODE(info.st_mode) if mine else None
+
+
 def _fetched(source, sha256):
     try:
         cached = __salt__["cp.cache_file"](source, source_hash=sha256)
@@ -100,14 +132,14 @@ def _fetched(source, sha256):
 
 def _extract(archive, target):
     """Take the member with the target's name out of an archive; it appears under that name when it is complete."""
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    pgha_passage.made(str(target.parent), test=False, top=str(target.parent.parent))
     handle, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as out:
             _copy_member(archive, target.name, out)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(draft, 0o755)  # noqa: S103
+        os.chmod(draft, MODE)
         os.replace(draft, target)
     except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise CommandExecutionError(f"{archive} could not be unpacked to {target}: {error}") from None

@@ -4,6 +4,7 @@ The secrets of all clusters: on the master made and stored before anything uses 
 
 import os
 
+import pgha_passage
 import pgha_served
 from salt.exceptions import CommandExecutionError
 
@@ -55,7 +56,7 @@ def in_use(name):
     try:
         secrets = pgha_served.own(__pillar__, __opts__)
         if not __opts__["test"]:
-            os.makedirs(os.path.dirname(pgha_served.NOTE), mode=0o755, exist_ok=True)
+            pgha_passage.made(os.path.dirname(pgha_served.NOTE), test=False, top="/etc/pgha")
         done = __utils__["pgha_files.manage"](
             pgha_served.NOTE,
             pgha_served.note(__salt__["pgha.settings"](), secrets),

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 
+import pgha_passage
 import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
@@ -39,7 +40,7 @@ def installed(name, service):
             before = _described(path)
             content = entry["content"]
             if not __opts__["test"]:
-                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                pgha_passage.made(os.path.dirname(path), test=False, top="/etc/pgha")
             done = __utils__["pgha_files.manage"](path, **entry, test=__opts__["test"])
             if done["changes"]:
                 # Never the diff: there is a key in it.

@@ -4,8 +4,12 @@ import os
 import stat
 from pathlib import Path
 
+# What a program of another user gets of the environment: root's TMPDIR may be closed to it, and proxies or variables of
+# PostgreSQL that are set for the minion would lead it elsewhere.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"}
 
-def run(run_all, user, words, **options):
+
+def run(run_all, user, words, env=None, **options):
     """
     Run a program as another user and return what ``cmd.run_all`` returns; every program of the formula that is not to
     run as root is started here.
@@ -16,8 +20,10 @@ def run(run_all, user, words, **options):
         Name of the user.
     words
         The program and its arguments, a list.
+    env
+        Variables of its environment beside ``ENVIRONMENT``; it gets none of this process.
     options
-        More for ``cmd.run_all``, such as ``env`` or ``timeout``.
+        More for ``cmd.run_all``, such as ``timeout``.
 
     The program has a session of its own, no terminal as its input, and so none that it could open: whoever runs as this
     user could push characters into root's own terminal (TIOCSTI), where root has called salt-call. runuser, as Salt's
@@ -30,6 +36,8 @@ def run(run_all, user, words, **options):
         umask="022",
         stdin="",
         ignore_retcode=True,
+        clean_env=True,
+        env={**ENVIRONMENT, **(env or {})},
         **options,
     )
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 import uuid
 
+import pgha_owed
 from lab import mirror
 from salt.exceptions import CommandExecutionError
 
@@ -139,6 +140,7 @@ class Host:
         module = self.loader(
             "_states/pgha_consul.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
+        pgha_owed.DIRECTORY = str(self.place / "run")
         return getattr(module, name)(name)
 
     def state(self, name):

@@ -4,6 +4,7 @@ import json
 import stat
 from types import SimpleNamespace
 
+import pgha_owed
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -25,6 +26,7 @@ def host(tmp_path, loader_module, monkeypatch):
     """A host: ``salt`` (its functions), ``apply(state, test=…)``, ``conf`` (its configuration directory), ``done``."""
     conf = tmp_path / "conf"
     conf.mkdir()
+    monkeypatch.setattr(pgha_owed, "DIRECTORY", str(tmp_path / "run"))
     servers = [
         {"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)
     ]
@@ -220,6 +222,63 @@ def test_running_agent_is_reloaded_and_what_waits_is_noted(host):
     ret = host.apply("configured")
     assert (ret["result"], ret["changes"]) == (True, {})
     assert "Restart pending: changed settings: domain." in ret["comment"]
+
+
+def test_a_reload_that_failed_is_made_up_for_by_the_next_run(host):
+    host.apply("configured")
+    host.salt["pgha_consul.pid"] = lambda: 1
+    host.settings["consul"]["domain"] = "other"
+    reload, host.salt["pgha_consul.reload"] = host.salt["pgha_consul.reload"], refuse
+    ret = host.apply("configured")
+    assert (ret["result"], list(ret["changes"])) == (False, [str(host.conf / "config.json")])
+    owed = {"reload": {"old": "owed", "new": "done"}}
+    dry = host.apply("configured", test=True)
+    assert (dry["result"], dry["changes"]) == (None, owed)
+    assert host.apply("configured")["result"] is False
+    host.salt["pgha_consul.reload"] = reload
+    ret = host.apply("configured")
+    assert (ret["result"], ret["changes"], host.done, host.noted) == (True, owed, ["reload"], ["domain"])
+    assert (host.apply("configured")["changes"], host.done) == ({}, ["reload"])
+
+
+@pytest.mark.parametrize("killed_by", ["rename", "reload"])
+def test_a_run_that_is_killed_leaves_the_reload_and_what_is_pending_to_the_next(host, monkeypatch, killed_by):
+    def kill(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    host.apply("configured")
+    host.salt["pgha_consul.pid"] = lambda: 1
+    host.settings["consul"]["domain"] = "other"
+    with monkeypatch.context() as patched:
+        if killed_by == "rename":
+            patched.setattr("os.rename", kill)
+        else:
+            patched.setitem(host.salt, "pgha_consul.reload", kill)
+        with pytest.raises(KeyboardInterrupt):
+            host.apply("configured")
+    # Both were noted before the file was there.
+    assert host.noted == ["domain"]
+    ret = host.apply("configured")
+    assert (ret["result"], host.done) == (True, ["reload"])
+    assert host.apply("configured")["changes"] == {}
+
+
+def test_a_refused_configuration_owes_nothing(host):
+    host.apply("configured")
+    host.salt["pgha_consul.pid"] = lambda: 1
+    host.settings["consul"]["domain"] = "other"
+    host.salt["pgha_consul.validate"] = lambda *_: "unknown key"
+    assert host.apply("configured")["result"] is False
+    host.settings["consul"]["domain"] = "consul"
+    assert (host.apply("configured")["changes"], host.done, host.noted) == ({}, [], [])
+
+
+def test_an_agent_that_has_ended_owes_no_reload(host):
+    host.apply("configured")
+    pgha_owed.owe("consul.reload-owed")
+    assert (host.apply("configured")["changes"], host.done) == ({}, [])
+    host.salt["pgha_consul.pid"] = lambda: 1
+    assert (host.apply("configured")["changes"], host.done) == ({}, [])
 
 
 def test_preset_comes_and_goes(host):

@@ -69,6 +69,63 @@ def test_binary_is_unpacked_once_and_the_archive_forgotten(release, tmp_path, pa
         assert (again["result"], again["changes"]) == (True, {})
 
 
+@pytest.fixture
+def closed():
+    """The umask of a minion that lets nobody else read what it makes."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def modes(target):
+    return [path.stat().st_mode & 0o777 for path in (target, target.parent, target.parent.parent)]
+
+
+def test_others_can_run_it_whatever_the_umask(release, tmp_path, closed):
+    archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
+    zipped(archive)
+    assert release(archive).unpacked("n", str(target), f"file://{archive}", digest(archive))["result"] is True
+    assert modes(target) == [0o755] * 3
+
+
+def test_what_an_earlier_run_left_closed_is_opened(release, tmp_path, closed):
+    target = tmp_path / "opt/tool/1.2.3/tool"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(CONTENT)
+    expected = {
+        str(path): {"old": old, "new": "0755"}
+        for path, old in zip((target.parent.parent, target.parent, target), ("0700", "0700", "0600"), strict=True)
+    }
+    dry = release(None, test=True).unpacked("n", str(target), "https://x/t", "0" * 64)
+    assert (dry["result"], dry["changes"], modes(target)) == (None, expected, [0o600, 0o700, 0o700])
+    ret = release(None).unpacked("n", str(target), "https://x/t", "0" * 64)
+    assert (ret["result"], ret["changes"], modes(target)) == (True, expected, [0o755] * 3)
+    assert release(None).unpacked("n", str(target), "https://x/t", "0" * 64)["changes"] == {}
+
+
+def test_a_binary_that_another_user_put_there_is_replaced(release, tmp_path):
+    archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
+    zipped(archive)
+    target.parent.mkdir(parents=True)
+    for spoil in (lambda: os.chown(target, 65534, 0), lambda: target.chmod(0o777)):
+        target.write_text("not ours")
+        target.chmod(0o755)
+        spoil()
+        assert release(archive).unpacked("n", str(target), f"file://{archive}", digest(archive))["changes"]
+        assert (target.read_bytes(), target.stat().st_uid) == (CONTENT, 0)
+
+
+def test_nothing_is_unpacked_in_a_directory_of_another_user(release, tmp_path):
+    """HashiCorp's package gives /opt/consul to the user consul: it could exchange what root runs."""
+    archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
+    zipped(archive)
+    target.parent.parent.mkdir(parents=True)
+    os.chown(target.parent.parent, 65534, 65534)
+    ret = release(archive).unpacked("n", str(target), f"file://{archive}", digest(archive))
+    assert (ret["result"], ret["changes"], os.listdir(target.parent.parent)) == (False, {}, [])
+    assert f"others than root may change {target.parent.parent}" in ret["comment"], ret
+
+
 def test_local_archive_is_not_removed(release, tmp_path):
     archive = tmp_path / "tool.zip"
     zipped(archive)

@@ -44,6 +44,16 @@ def test_exit_code_output_and_environment_come_through(run):
     assert answer["stdout"].splitlines() == ["out", "word 0022 /"]
 
 
+def test_environment_of_the_minion_is_not_passed_on(run, monkeypatch, tmp_path):
+    tmp_path.chmod(0o700)
+    inherited = {"TMPDIR": str(tmp_path), "http_proxy": "http://192.0.2.1:3128", "PGHOST": "192.0.2.2", "LANG": "ru_RU"}
+    for name, value in inherited.items():
+        monkeypatch.setenv(name, value)
+    answer = run(["sh", "-c", "mktemp -u; env"])
+    assert answer["stdout"].startswith("/tmp/")
+    assert not any(f"{name}={value}" in answer["stdout"] for name, value in inherited.items())
+
+
 def test_program_that_takes_too_long_is_ended(run):
     began = time.monotonic()
     answer = run(["sh", "-c", "exec >/dev/null 2>&1; sleep 20"], timeout=1)

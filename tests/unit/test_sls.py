@@ -117,6 +117,10 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
         assert CANARY not in json.dumps(low), name
         for chunk in low:
             assert f"{chunk['state']}.{chunk['fun']}" in caller.sminion.states, chunk
+            # A mode that is not said is the umask's.
+            if chunk["state"] == "file" and chunk["fun"] in ("managed", "directory"):
+                assert "mode" in chunk, chunk
+                assert "dir_mode" in chunk or not chunk.get("makedirs"), chunk
 
 
 def test_highstate_gives_each_role_its_states(caller_of):

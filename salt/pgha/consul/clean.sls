@@ -23,3 +23,9 @@ Nothing of Consul is installed:
       - /opt/consul
     - require:
       - service: Consul does not run
+
+systemd has forgotten Consul:
+  pgha_unit.read:
+    - unit: consul.service
+    - require:
+      - file: Nothing of Consul is installed

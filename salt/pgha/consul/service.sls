@@ -2,7 +2,7 @@
 include:
   - pgha.consul.config
 
-Systemd knows how to run Consul:
+systemd has a unit of Consul:
   file.managed:
     - name: /etc/systemd/system/consul.service
     - source: salt://pgha/consul/files/consul.service.jinja
@@ -13,13 +13,20 @@ Systemd knows how to run Consul:
     - require:
       - sls: pgha.consul.config
 
+# A change of the unit counts at the next start; nothing is restarted for it.
+systemd has read the unit of Consul:
+  pgha_unit.read:
+    - unit: consul.service
+    - require:
+      - file: systemd has a unit of Consul
+
 # No watch: a change of the files never restarts Consul. What needs a restart is named by `pgha_consul.restart_pending`.
 Consul runs, now and after a reboot:
   service.running:
     - name: consul
     - enable: True
     - require:
-      - file: Systemd knows how to run Consul
+      - pgha_unit: systemd has read the unit of Consul
 {%- if pgha.tls.enabled %}
 
 Consul shows the certificate of this host:

@@ -25,3 +25,9 @@ Nothing of Patroni is installed:
       - {{ aside | yaml_dquote }}
     - require:
       - service: Patroni is stopped and does not start again
+
+systemd has forgotten Patroni:
+  pgha_unit.read:
+    - unit: patroni.service
+    - require:
+      - file: Nothing of Patroni is installed

@@ -4,15 +4,25 @@
 include:
   - pgha.postgres.install
 
+{%- set ways = "The ways to " ~ postgres.data_dir ~ " and Patroni's directories are open" %}
+
+{#- Made when they are missing; a mount point, say, keeps its owner and mode. #}
+{{ ways | yaml_dquote }}:
+  pgha_passage.made:
+    - paths:
+      {%- for path in (patroni.log_dir, patroni.config_dir, patroni.venv, postgres.data_dir) %}
+      - {{ (path.rpartition("/")[0] or "/") | yaml_dquote }}
+      {%- endfor %}
+
 {{ (patroni.log_dir ~ " is Patroni's") | yaml_dquote }}:
   file.directory:
     - name: {{ patroni.log_dir | yaml_dquote }}
     - user: {{ postgres.user | yaml_dquote }}
     - group: {{ postgres.group | yaml_dquote }}
     - mode: "0750"
-    - makedirs: True
     - require:
       - sls: pgha.postgres.install
+      - pgha_passage: {{ ways | yaml_dquote }}
 
 {#- A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
 {{ (patroni.config_dir ~ " is root's, and " ~ postgres.group ~ " may read it") | yaml_dquote }}:
@@ -21,24 +31,16 @@ include:
     - user: root
     - group: {{ postgres.group | yaml_dquote }}
     - mode: {{ ("1770" if salt["pgha_patroni.makes_files_beside_configuration"]() else "0750") | yaml_dquote }}
-    - makedirs: True
     - require:
       - sls: pgha.postgres.install
-
-{%- set above = postgres.data_dir.rpartition("/")[0] or "/" %}
-
-{#- Made when it is missing; a mount point, say, keeps its owner and mode. #}
-{{ (above ~ " has room for the data directory") | yaml_dquote }}:
-  file.directory:
-    - name: {{ above | yaml_dquote }}
-    - makedirs: True
+      - pgha_passage: {{ ways | yaml_dquote }}
 
 {{ (postgres.data_dir ~ " is the server's") | yaml_dquote }}:
   pgha_postgres.data_directory_made:
     - name: {{ postgres.data_dir | yaml_dquote }}
     - require:
       - sls: pgha.postgres.install
-      - file: {{ (above ~ " has room for the data directory") | yaml_dquote }}
+      - pgha_passage: {{ ways | yaml_dquote }}
 
 {{ ("Patroni is installed in " ~ patroni.venv) | yaml_dquote }}:
   pgha_patroni.environment:
@@ -65,6 +67,7 @@ include:
     - group: root
     - mode: "0644"
     - makedirs: True
+    - dir_mode: "0755"
     - require:
       - pgha_patroni: {{ ("Patroni is installed in " ~ patroni.venv) | yaml_dquote }}
 

@@ -23,9 +23,9 @@ systemd has a unit of Patroni:
 
 {#- A change of the unit counts at the next start; nothing is restarted for it. #}
 systemd has read the unit of Patroni:
-  module.run:
-    - service.systemctl_reload: []
-    - onchanges:
+  pgha_unit.read:
+    - unit: patroni.service
+    - require:
       - file: systemd has a unit of Patroni
 
 {{ (postgres.data_dir ~ " holds no one else's data") | yaml_dquote }}:
@@ -46,8 +46,7 @@ Patroni runs, now and after a boot:
     - name: patroni
     - enable: True
     - require:
-      - file: systemd has a unit of Patroni
-      - module: systemd has read the unit of Patroni
+      - pgha_unit: systemd has read the unit of Patroni
       - pgha_patroni: {{ founded | yaml_dquote }}
 
 {%- set startable = "No server of " ~ cluster.name ~ " waits for what is declared to start" %}

@@ -7,6 +7,10 @@
 {%- if repository %}
 {%- if repository.key_url %}
 
+apt can read where the key of PostgreSQL's repository is:
+  pgha_passage.made:
+    - paths: [{{ (repository.key_file.rpartition("/")[0] or "/") | yaml_dquote }}]
+
 The key of PostgreSQL's repository is known to apt:
   file.managed:
     - name: {{ repository.key_file | yaml_dquote }}
@@ -18,6 +22,9 @@ The key of PostgreSQL's repository is known to apt:
     {%- endif %}
     - mode: "0644"
     - makedirs: True
+    - dir_mode: "0755"
+    - require:
+      - pgha_passage: apt can read where the key of PostgreSQL's repository is
     - require_in:
       - pkgrepo: The repository of PostgreSQL is a source of apt
 {%- endif %}
@@ -50,7 +57,9 @@ Debian's packages create no cluster of their own:
         # Patroni creates the only cluster of this host.
         create_main_cluster = false
     - replace: False
+    - mode: "0644"
     - makedirs: True
+    - dir_mode: "0755"
     - require_in:
       - pkg: {{ installed | yaml_dquote }}
 {%- endif %}

@@ -22,10 +22,10 @@ The service of vip-manager is defined:
     - require:
       - sls: pgha.vip.config
 
-systemd knows the service of vip-manager:
-  module.run:
-    - service.systemctl_reload: []
-    - onchanges:
+systemd has read the unit of vip-manager:
+  pgha_unit.read:
+    - unit: vip-manager.service
+    - require:
       - file: The service of vip-manager is defined
 
 {#- Not watched: a restart takes the address away for a moment, so it is a run of its own (pgha_vip.restarted). #}
@@ -34,8 +34,7 @@ vip-manager runs, and does after a boot:
     - name: vip-manager.service
     - enable: True
     - require:
-      - file: The service of vip-manager is defined
-      - module: systemd knows the service of vip-manager
+      - pgha_unit: systemd has read the unit of vip-manager
 
 The virtual IP is where the leader is:
   pgha_vip.follows_leader:

@@ -1,0 +1,29 @@
+"""
+Directories on the way to what a service reads.
+"""
+
+import pgha_passage
+from salt.exceptions import CommandExecutionError
+
+
+def made(name, paths):
+    """
+    The directories are there, and the services' users can pass through them and those above them: what is missing is
+    root's with the mode 0755, and one that would let root alone pass is opened. All others, such as a mount point, keep
+    their owner and mode.
+
+    name
+        A sentence.
+    paths
+        Absolute paths of the directories.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "They are there."}
+    try:
+        for path in paths:
+            ret["changes"].update(pgha_passage.made(path, test=__opts__["test"]))
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    if ret["changes"]:
+        ret["comment"] = "They would be made or opened." if __opts__["test"] else "They were made or opened."
+        ret["result"] = None if __opts__["test"] else True
+    return ret

@@ -1,0 +1,52 @@
+"""
+What systemd has read of a unit: a change that is on the disk alone would count from some later moment on, unseen.
+"""
+
+import os
+
+import pgha_started
+from salt.exceptions import CommandExecutionError
+
+UNITS = "/etc/systemd/system"
+
+
+def read(name, unit):
+    """
+    systemd has read a unit as it is on the disk, or has forgotten one that is not there any more; nothing is started or
+    restarted for it.
+
+    systemd itself is asked, so what an interrupted run, or somebody else, has left unread is read as well.
+
+    name
+        A sentence.
+    unit
+        Name of a service of the formula, such as ``consul.service``.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "systemd knows it as it is on the disk."}
+    try:
+        if not _unread(unit):
+            return ret
+        ret["changes"] = {unit: {"old": "on the disk alone", "new": "read by systemd"}}
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": "systemd would be told to read it."}
+        # What runs was started by what systemd had read before, whatever the note of its start says.
+        pgha_started.by_an_older_unit(f"{UNITS}/{unit}")
+        __salt__["service.systemctl_reload"]()
+        shown = _unread(unit)
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "changes": {}, "comment": str(error)}
+    if shown:
+        comment = f"systemd does not take {unit} ({shown}): systemctl status {unit} says why"
+        return {**ret, "result": False, "changes": {}, "comment": comment}
+    return {**ret, "comment": "systemd has read it; what runs is left as it is."}
+
+
+def _unread(unit):
+    """What systemd says of a unit that it does not know as it is on the disk; None when it does."""
+    shown = __salt__["service.show"](unit)
+    state = shown.get("LoadState")
+    if shown.get("NeedDaemonReload") == "yes":
+        return f"{state}, changed on the disk"
+    if state == "loaded" or not os.path.lexists(f"{UNITS}/{unit}"):
+        return None
+    return str(state)
