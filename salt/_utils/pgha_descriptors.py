@@ -161,6 +161,19 @@ def ownership(info, user, group, mode):
     return changes
 
 
+def owner(path):
+    """
+    Return ``user``, ``group`` and ``mode`` of a file that is there, in the words that ``pgha_files.manage`` takes, so
+    that one which belongs to others keeps them.
+
+    path
+        Its absolute path. Raises OSError when it is not there.
+    """
+    info = os.stat(path)
+    user, group = name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid)
+    return {"user": user, "group": group, "mode": f"{stat.S_IMODE(info.st_mode):04o}"}
+
+
 def name_of(lookup, number):
     """Return the name of a user or group (``lookup`` is getpwuid or getgrgid), or the number when it has none."""
     try:
