@@ -14,6 +14,7 @@ import socket
 import threading
 from pathlib import Path
 
+import pgha_descriptors
 import pgha_served
 import psutil
 import yaml
@@ -49,7 +50,8 @@ def check():
         warnings.extend(verdict[1])
 
     told(__utils__["pgha_preflight.system"](facts, settings))
-    told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
+    ports = __utils__["pgha_preflight.ports"](settings)
+    told(__utils__["pgha_foreign.listeners"](listening, settings, ports, _places(listening, settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
     told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
     told(([], __utils__["pgha_preflight.trust"](settings)))
@@ -135,6 +137,12 @@ def data_directory():
     try:
         entries = sorted(os.listdir(path))
     except FileNotFoundError:
+        broken = next((step for step in (path, *path.parents) if step.is_symlink() and not step.exists()), None)
+        if broken:
+            target = __utils__["pgha_text.printable"](os.readlink(broken))
+            raise CommandExecutionError(
+                f"{broken} is a link to {target}, which is not there: mount the disk of the data, or correct the link"
+            )
         entries = []
     except NotADirectoryError:
         raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
@@ -287,6 +295,13 @@ def _virtual_ip(settings, answering, found):
     runs = any(link.get("http") for link in found.values()) or _starts("patroni.service")
     attributable = __salt__["pgha_vip.interface"]() in home
     return __utils__["pgha_preflight.virtual_ip"](answering[address], members, attributable, runs, settings)
+
+
+def _places(listening, settings):
+    """Where the paths lead by which our services are known, and those that processes of their users name."""
+    ours = ("root", settings["consul"]["user"], settings["postgres"]["user"])
+    named = [path for one in listening if one["user"] in ours for path in __utils__["pgha_foreign.named"](one)]
+    return {path: pgha_descriptors.real(path) for path in [*__utils__["pgha_foreign.paths"](settings), *named]}
 
 
 def _starts(unit):

@@ -38,4 +38,5 @@ def test_it_names_everything_and_touches_nothing(bare, pillar, without_a_home, v
         assert f"{host}: Consul is configured as the pillar says" in said
     assert touched(bare) == []
     assert bare.master.run(["find", formula.STORE, "-name", "*.json"], check=False).stdout == ""
-    assert without_a_home.run(["sh", "-c", "dpkg -l 'postgres*' 'consul*' 2>/dev/null"], check=False).stdout == ""
+    installed = ["ls", "-d", "/opt/pgpro", "/usr/lib/postgresql", "/var/lib/consul", "/home/gone", "/etc/pgha"]
+    assert without_a_home.run(installed, check=False).stdout == ""

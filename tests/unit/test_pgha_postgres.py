@@ -426,6 +426,18 @@ def test_data_directory_that_leads_elsewhere_is_not_given_away(data):
     assert target.stat().st_uid == 0
 
 
+def test_data_directory_behind_a_link_of_roots_is_the_one_that_it_leads_to(data):
+    (data.place / "disk").mkdir()
+    (data.place / "disk/data").mkdir()
+    (data.place / "pgdata").symlink_to("disk")
+    (data.place / "pgdata/test").symlink_to(data.place / "disk/data")
+    assert list(data("pgdata/test", test=True)["changes"]) == ["owner", "mode"]
+    assert data("pgdata/test")["result"] is True
+    info = (data.place / "disk/data").stat()
+    assert (info.st_uid, info.st_mode & 0o777, (data.place / "pgdata/test").is_symlink()) == (65534, 0o700, True)
+    assert data("pgdata/test")["changes"] == {}
+
+
 def test_directory_is_made_as_the_user(loader_module):
     seen = []
 
