@@ -59,6 +59,8 @@ def check():
     if settings["role"] == "db":
         told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
         told((__utils__["pgha_foreign.locales"](locales(), settings), []))
+        fault = __salt__["pgha_postgres.tls_fault"]()
+        told(([fault] if fault else [], []))
     wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
     told((wrong_network, odd_network))
     if any(row["address"] == settings["address"] for row in facts["addresses"]):

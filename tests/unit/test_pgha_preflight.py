@@ -422,6 +422,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha.plan": lambda: {"hosts": [minion_id]},
             "pgha_tls.speaks": lambda: None,
             "pgha_tls.bundle": lambda: None,
+            "pgha_postgres.tls_fault": lambda: "built without TLS",
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.neighbours": neighbours,
@@ -586,6 +587,7 @@ class TestExecution:
         module = execution(address="198.51.100.77")
         text = "\n".join(module.check()["faults"])
         assert "holiday.jpg" in text
+        assert "built without TLS" in text
         assert "datacenter prod" in text
         assert "the pillar says 198.51.100.77" in text
 
