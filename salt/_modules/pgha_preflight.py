@@ -59,6 +59,8 @@ def check():
     if settings["role"] == "db":
         told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
         told((__utils__["pgha_foreign.locales"](locales(), settings), []))
+        member = __salt__["pgha_member.verdict"]()
+        told((member["faults"], member["warnings"]))
         fault = __salt__["pgha_postgres.tls_fault"]()
         told(([fault] if fault else [], []))
     wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
@@ -126,8 +128,8 @@ def listeners():
 
 def data_directory():
     """
-    Return what is in PostgreSQL's data directory: ``path``, ``entries`` (names at its top) and ``version`` (of the
-    data, None where there are none).
+    Return what is in PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
+    None where there are none) and ``link`` (whether the last name of the path is a link).
 
     CLI Example:
 
@@ -151,7 +153,7 @@ def data_directory():
     # What the server's user says goes into a message.
     said = __utils__["pgha_files.read_foreign"](str(path / "PG_VERSION"), 64) or ""
     version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
-    return {"path": str(path), "entries": entries, "version": version}
+    return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
 
 
 def locales():

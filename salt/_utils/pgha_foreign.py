@@ -30,8 +30,20 @@ def data_directory(data, settings):
     Return (faults, warnings) on PostgreSQL's data directory.
 
     data
-        ``{"path", "entries", "version"}``: names in it, and the content of its PG_VERSION (None without one).
+        ``{"path", "entries", "version", "link"}``: names in it, the content of its PG_VERSION (None without one), and
+        whether it is a link.
     """
+    faults, warnings = _contents(data, settings)
+    if data["link"]:
+        # It removes the link, where it may, and makes the new copy in its place.
+        warnings.append(
+            f"{data['path']} is a link, which patronictl reinit cannot replace: name the directory that it leads to in"
+            " postgres:data_dir, or make a link of the directory above"
+        )
+    return faults, warnings
+
+
+def _contents(data, settings):
     path, wanted = data["path"], str(settings["postgres"]["version"]).split(".")[0]
     if data["version"]:
         if data["version"].split(".")[0] != wanted:

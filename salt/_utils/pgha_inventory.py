@@ -155,8 +155,8 @@ def _cluster_section(name, cluster):
 def plan(pgha):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
-    name), ``datacenter_of`` (by cluster), ``new_secrets`` (names), ``names`` (of hosts, by id). ``pgha:only`` narrows
-    it to the clusters it names and their datacenters.
+    name), ``datacenter_of`` (by cluster), ``new_secrets`` (names), ``new_data`` (ids), ``names`` (of hosts, by id).
+    ``pgha:only`` narrows it to the clusters it names and their datacenters.
     """
     only = _as_list(pgha.get("only")) or list(_mapping(pgha.get("clusters")))
     datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
@@ -173,8 +173,14 @@ def plan(pgha):
         "clusters": ids(clusters),
         "datacenter_of": datacenter_by_cluster,
         "new_secrets": _as_list(pgha.get("new_secrets")),
+        "new_data": new_data(pgha),
         "names": {host["id"]: host["name"] for host in everyone},
     }
+
+
+def new_data(pgha):
+    """Return the ids of the database hosts whose data may be made anew although they had some, as a list."""
+    return [str(one) for one in _as_list(pgha.get("new_data"))]
 
 
 def _as_list(value):

@@ -23,6 +23,8 @@ CHOICES = {
     ("tls", "enabled"): (None, True, False),
     ("tls", "clients"): ("offered", "required", "off"),
 }
+# Beside the sections.
+KEYS = ("datacenters", "clusters", "distributions", "only", "new_secrets", "new_data")
 
 
 def faults(pgha, defaults):
@@ -39,7 +41,7 @@ def faults(pgha, defaults):
             "pgha: there is no such pillar for the master's own id; name the inventory for it in the pillar's top.sls"
         ]
     sections = [name for name in defaults if name != "distributions"]
-    found = _unknown("pgha", pgha, {*sections, "datacenters", "clusters", "distributions", "only", "new_secrets"})
+    found = _unknown("pgha", pgha, {*sections, *KEYS})
     found += _sections("pgha", pgha, sections, defaults)
     datacenters = _mapping("pgha:datacenters", pgha.get("datacenters"), found, "one Consul datacenter at least")
     clusters = _mapping("pgha:clusters", pgha.get("clusters"), found, "one database cluster at least")
@@ -55,6 +57,10 @@ def faults(pgha, defaults):
         if owner not in datacenters and owner not in clusters:
             known = [*datacenters, *clusters]
             found.append(f"pgha:new_secrets: there is no cluster or datacenter {owner!r}{_guess(owner, known)}")
+    members = [str(one) for entry in clusters.values() if isinstance(entry, dict) for one in entry.get("hosts") or ()]
+    for name in pgha_inventory.new_data(pgha):
+        if name not in members:
+            found.append(f"pgha:new_data: there is no database host {name!r}{_guess(name, members)}")
     found += pgha_names.twice(datacenters, clusters)
     checked = {**pgha, "datacenters": datacenters, "clusters": clusters}
     return found + pgha_names.meeting(checked, defaults) + pgha_names.posing(checked, defaults)

@@ -277,11 +277,17 @@ class TestDataDirectory:
         ],
     )
     def test_verdict(self, foreign, settings_of, entries, version, fault, warning):
-        data = {"path": "/pgdata/test", "entries": entries, "version": version}
+        data = {"path": "/pgdata/test", "entries": entries, "version": version, "link": False}
         faults, warnings = foreign.data_directory(data, settings_of(postgres={"version": 18}))
         assert (len(faults), len(warnings)) == (bool(fault), bool(warning))
         assert all(fault in text for text in faults)
         assert all(warning in text for text in warnings)
+
+    def test_a_link_that_patroni_cannot_replace_is_a_warning(self, foreign, settings_of):
+        data = {"path": "/pgdata/test", "entries": [], "version": None, "link": True}
+        faults, warnings = foreign.data_directory(data, settings_of())
+        assert (faults, len(warnings)) == ([], 1)
+        assert "patronictl reinit cannot replace" in warnings[0]
 
     def test_a_real_data_directory_without_its_version_is_known_as_one(self, foreign):
         assert {"base", "global", "pg_wal", "postgresql.conf", "pg_hba.conf", "PG_VERSION"} - foreign.PGDATA == {
@@ -423,6 +429,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha_tls.speaks": lambda: None,
             "pgha_tls.bundle": lambda: None,
             "pgha_postgres.tls_fault": lambda: "built without TLS",
+            "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.neighbours": neighbours,
@@ -452,7 +459,7 @@ class TestExecution:
         (tmp_path / "pgdata").mkdir()
         (tmp_path / "pgdata/PG_VERSION").write_text("18\n")
         assert module.data_directory() == {
-            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18",
+            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18", "link": False,
         }  # fmt: skip
 
     def test_data_directory_that_is_a_file(self, execution, tmp_path):
@@ -588,6 +595,7 @@ class TestExecution:
         text = "\n".join(module.check()["faults"])
         assert "holiday.jpg" in text
         assert "built without TLS" in text
+        assert "its data are gone" in text
         assert "datacenter prod" in text
         assert "the pillar says 198.51.100.77" in text
 

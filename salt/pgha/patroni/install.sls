@@ -25,6 +25,10 @@ include:
     - require:
       - sls: pgha.postgres.install
 
+{#- Of a disk that is not mounted the place is empty, and all that follows would make a copy on another one. #}
+{{ ("The data of " ~ pgha.cluster.name ~ " are not missing here") | yaml_dquote }}:
+  pgha_member.data_kept: []
+
 {%- set above = postgres.data_dir.rpartition("/")[0] or "/" %}
 
 {#- Made when it is missing; a mount point, say, keeps its owner and mode. #}
@@ -32,6 +36,8 @@ include:
   file.directory:
     - name: {{ above | yaml_dquote }}
     - makedirs: True
+    - require:
+      - pgha_member: {{ ("The data of " ~ pgha.cluster.name ~ " are not missing here") | yaml_dquote }}
 
 {{ (postgres.data_dir ~ " is the server's") | yaml_dquote }}:
   pgha_postgres.data_directory_made:

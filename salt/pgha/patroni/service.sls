@@ -18,6 +18,7 @@ systemd has a unit of Patroni:
         patroni: {{ patroni | json }}
         postgres: {{ postgres | json }}
         unit: {{ unit | yaml_dquote }}
+        mounts: {{ salt["pgha_member.mounts"](postgres.data_dir) | json }}
     - require:
       - sls: pgha.patroni.config
 
@@ -55,6 +56,11 @@ Patroni runs, now and after a boot:
     - timeout: {{ patroni.startup_timeout | json }}
     - require:
       - service: Patroni runs, now and after a boot
+
+{{ ("This host has noted where its data of " ~ cluster.name ~ " are") | yaml_dquote }}:
+  pgha_member.noted:
+    - require:
+      - pgha_patroni: {{ streams | yaml_dquote }}
 
 {%- if pgha.tls.enabled %}
 
