@@ -10,11 +10,9 @@ brings the line back.
 
 import ipaddress
 import os
-import pwd
-import stat
-from grp import getgrgid
 from pathlib import Path
 
+import pgha_descriptors
 from salt.exceptions import CommandExecutionError
 
 BEGIN = "# pgha: begin (written by Salt; changes between these two lines are lost)"
@@ -98,13 +96,12 @@ def _read(path):
     real = os.path.realpath(path)
     try:
         text = Path(real).read_text(encoding="utf-8")
-        info = os.stat(real)
+        info = pgha_descriptors.owner(real)
     except FileNotFoundError:
         return real, "", {"user": "root", "group": "root", "mode": "0644"}
     except UnicodeDecodeError as error:
         raise CommandExecutionError(f"{path} is not UTF-8 ({error}): correct that line by hand and run again")
-    user, group = pwd.getpwuid(info.st_uid).pw_name, getgrgid(info.st_gid).gr_name
-    return real, text, {"user": user, "group": group, "mode": f"{stat.S_IMODE(info.st_mode):04o}"}
+    return real, text, info
 
 
 def _without_block(text, path):

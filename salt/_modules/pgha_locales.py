@@ -2,10 +2,15 @@
 The locales that a database of this host can use.
 """
 
+import os
 import shutil
 from pathlib import Path
 
+import pgha_descriptors
+import pgha_files
 from salt.exceptions import CommandExecutionError
+
+ENABLED = "/etc/locale.gen"
 
 
 def missing(locales):
@@ -43,13 +48,7 @@ def make(locales):
     """
     if not shutil.which("locale-gen"):
         raise CommandExecutionError("locale-gen is not there: install the package locales")
-    enabled = Path("/etc/locale.gen")
-    text = enabled.read_text(encoding="utf-8") if enabled.exists() else ""
-    lines = [line.strip() for line in text.splitlines()]
-    wanted = [f"{name} {name.partition('.')[2] or 'ISO-8859-1'}" for name in locales]
-    new = [line for line in wanted if line not in lines]
-    if new:
-        enabled.write_text(text.rstrip("\n") + "\n" + "\n".join(new) + "\n", encoding="utf-8")
+    _enable(f"{name} {name.partition('.')[2] or 'ISO-8859-1'}" for name in locales)
     result = __salt__["cmd.run_all"](["locale-gen", "--keep-existing"], python_shell=False, umask="022")
     lacking = missing(locales)
     if lacking:
@@ -57,3 +56,18 @@ def make(locales):
             f"locale-gen did not make {', '.join(lacking)}: {result['stdout']} {result['stderr']}; see /etc/locale.gen"
             " and /usr/share/i18n/SUPPORTED for how it is spelt"
         )
+
+
+def _enable(wanted):
+    """Add lines to /etc/locale.gen; who reads it meanwhile, as an upgrade of libc does, sees the old or the new one."""
+    path = Path(os.path.realpath(ENABLED))
+    try:
+        text, owner = path.read_text(encoding="utf-8"), pgha_descriptors.owner(path)
+    except FileNotFoundError:
+        text, owner = "", {"user": "root", "group": "root", "mode": "0644"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandExecutionError(f"{ENABLED} cannot be read ({error}): correct it by hand and run again")
+    lines = [line.strip() for line in text.splitlines()]
+    new = [line for line in wanted if line not in lines]
+    if new:
+        pgha_files.manage(str(path), text.rstrip("\n") + "\n" + "\n".join(new) + "\n", **owner, test=False)

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 from salt.exceptions import CommandExecutionError
 
+#: Name of the part of a unit that keeps a package's own service from starting (pgha.postgres.install).
+HELD_BACK = ".service.d/pgha.conf"
 _SOURCES = Path("/etc/apt/sources.list")
 #: Messages are looked into, so they must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
@@ -36,11 +38,8 @@ def parameters():
     """
     everything = __salt__["pgha.settings"]()
     settings = everything["postgres"]
-    if __utils__["pgha_tls.enabled"](everything) and unknown_parameters({"ssl": "on"}):
-        raise CommandExecutionError(
-            f"PostgreSQL in {settings['bin_dir']} is built without TLS: take another build (postgres:distribution), or"
-            " leave pgha:tls off"
-        )
+    if fault := tls_fault():
+        raise CommandExecutionError(fault)
     shared = __utils__["pgha_postgres.shared"](settings)
     tuned, source = _tuned(settings)
     host = __utils__["pgha_postgres.host_only"](tuned, settings)
@@ -62,6 +61,56 @@ def parameters():
             " (pgha:postgres:packages)"
         )
     return {"shared": shared, "host": host, "source": source, "left_out": left_out}
+
+
+def tls_fault():
+    """
+    Return None when the installed server can speak TLS, or is not asked to, else a sentence that says what is wrong.
+    None as well as long as none is installed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.tls_fault
+    """
+    host = __salt__["pgha.settings"]()
+    settings = host["postgres"]
+    if not __utils__["pgha_tls.enabled"](host) or not os.path.exists(f"{settings['bin_dir']}/postgres"):
+        return None
+    try:
+        refused = unknown_parameters({"ssl": "on"})
+    except CommandExecutionError as error:
+        return str(error)
+    except LookupError:
+        # Programs without their user: the packages are still to be configured.
+        return None
+    if not refused:
+        return None
+    return (
+        f"PostgreSQL in {settings['bin_dir']} is built without TLS ({refused['ssl']}): take another build"
+        " (postgres:distribution), or leave pgha:tls off"
+    )
+
+
+def started_by_others():
+    """
+    Return the units of PostgreSQL's packages (``postgres:services``) that systemd would start at the next boot, beside
+    Patroni, as a list of names: enabled, and without the formula's word that they stay off while there is a Patroni.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.started_by_others
+    """
+    found = []
+    for unit in __salt__["pgha.settings"]()["postgres"]["services"]:
+        shown = __salt__["service.show"](unit)
+        enabled = str(shown.get("UnitFileState", "")).startswith("enabled")
+        if enabled and HELD_BACK not in str(shown.get("DropInPaths", "")):
+            found.append(unit)
+    return found
 
 
 def unknown_parameters(params):

@@ -14,6 +14,8 @@ import socket
 import threading
 from pathlib import Path
 
+import pgha_descriptors
+import pgha_run
 import pgha_served
 import psutil
 import yaml
@@ -49,7 +51,8 @@ def check():
         warnings.extend(verdict[1])
 
     told(__utils__["pgha_preflight.system"](facts, settings))
-    told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
+    ports = __utils__["pgha_preflight.ports"](settings)
+    told(__utils__["pgha_foreign.listeners"](listening, settings, ports, _places(listening, settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
     told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
     told(([], __utils__["pgha_preflight.trust"](settings)))
@@ -57,6 +60,10 @@ def check():
     if settings["role"] == "db":
         told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
         told((__utils__["pgha_foreign.locales"](locales(), settings), []))
+        member = __salt__["pgha_member.verdict"]()
+        told((member["faults"], member["warnings"]))
+        fault = __salt__["pgha_postgres.tls_fault"]()
+        told(([fault] if fault else [], []))
     wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
     told((wrong_network, odd_network))
     if any(row["address"] == settings["address"] for row in facts["addresses"]):
@@ -122,8 +129,8 @@ def listeners():
 
 def data_directory():
     """
-    Return what is in PostgreSQL's data directory: ``path``, ``entries`` (names at its top) and ``version`` (of the
-    data, None where there are none).
+    Return what is in PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
+    None where there are none) and ``link`` (whether the last name of the path is a link).
 
     CLI Example:
 
@@ -135,13 +142,19 @@ def data_directory():
     try:
         entries = sorted(os.listdir(path))
     except FileNotFoundError:
+        broken = next((step for step in (path, *path.parents) if step.is_symlink() and not step.exists()), None)
+        if broken:
+            target = __utils__["pgha_text.printable"](os.readlink(broken))
+            raise CommandExecutionError(
+                f"{broken} is a link to {target}, which is not there: mount the disk of the data, or correct the link"
+            )
         entries = []
     except NotADirectoryError:
         raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
     # What the server's user says goes into a message.
     said = __utils__["pgha_files.read_foreign"](str(path / "PG_VERSION"), 64) or ""
     version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
-    return {"path": str(path), "entries": entries, "version": version}
+    return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
 
 
 def locales():
@@ -208,7 +221,7 @@ def store_faults():
         text = Path(pgha_served.NOTE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    allowed = __salt__["pgha.plan"]()["run"]["new_secrets"]
+    allowed = pgha_run.listed(__pillar__, "new_secrets")
     return pgha_served.faults(text, settings, pgha_served.own(__pillar__, __opts__), allowed)
 
 
@@ -287,6 +300,13 @@ def _virtual_ip(settings, answering, found):
     runs = any(link.get("http") for link in found.values()) or _starts("patroni.service")
     attributable = __salt__["pgha_vip.interface"]() in home
     return __utils__["pgha_preflight.virtual_ip"](answering[address], members, attributable, runs, settings)
+
+
+def _places(listening, settings):
+    """Where the paths lead by which our services are known, and those that processes of their users name."""
+    ours = ("root", settings["consul"]["user"], settings["postgres"]["user"])
+    named = [path for one in listening if one["user"] in ours for path in __utils__["pgha_foreign.named"](one)]
+    return {path: pgha_descriptors.real(path) for path in [*__utils__["pgha_foreign.paths"](settings), *named]}
 
 
 def _starts(unit):

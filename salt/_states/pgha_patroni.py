@@ -2,6 +2,8 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
+import os
+
 import pgha_owed
 import pgha_served
 import pgha_text
@@ -54,10 +56,12 @@ def configured(name):
         Path of patroni.yml.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
+    if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
+        return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
     try:
         settings, secrets = __salt__["pgha.settings"](), pgha_served.own(__pillar__, __opts__)
         __salt__["pgha_tls.stays"]()
-        if __opts__["test"] and __salt__["pgha_patroni.version"]() is None:
+        if __opts__["test"] and not _installed(settings):
             return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}
         parameters = __salt__["pgha_postgres.parameters"]()
         config = __utils__["pgha_patroni.document"](settings, secrets, parameters["shared"], parameters["host"])
@@ -363,6 +367,12 @@ def _tuned(parameters):
 
 def _versions(old, new):
     return {key: {"old": old.get(key), "new": new[key]} for key in new if old.get(key) != new[key]}
+
+
+def _installed(settings):
+    """Whether the programs that a dry run asks are there: of this version of PostgreSQL, and Patroni."""
+    server = os.path.exists(f"{settings['postgres']['bin_dir']}/postgres")
+    return server and __salt__["pgha_patroni.version"]() is not None
 
 
 def _running():

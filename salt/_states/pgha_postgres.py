@@ -68,6 +68,15 @@ def parameters_accepted(name):
     return ret
 
 
+def speaks_tls(name):
+    """
+    The installed server can speak TLS, where that is on. Changes nothing; said at once after the installation, and not
+    when Patroni has been waited for.
+    """
+    fault = __salt__["pgha_postgres.tls_fault"]()
+    return {"name": name, "result": not fault, "changes": {}, "comment": fault or "It can, as far as it is asked to."}
+
+
 def data_directory_made(name):
     """
     The data directory is there and the server's alone (0700). Where root may not follow, because the directory above it

@@ -24,6 +24,8 @@ def configured(name=CONFIG):
         settings = __salt__["pgha.settings"]()
         secret = None
         if __utils__["pgha_vip_manager.asks_consul"](settings["vip"]):
+            if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
+                return _ret(name, None, "The master has made no secrets yet; this would follow.")
             secret = pgha_served.own(__pillar__, __opts__)["vip"]["secret"]
         mapping = __utils__["pgha_vip.config"](settings, __salt__["pgha_vip.interface"](), secret)
         ret = __utils__["pgha_files.manage"](

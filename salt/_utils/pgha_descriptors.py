@@ -122,7 +122,8 @@ def directory(path, *, user, group, mode, test):
     Returns the changes; ``made`` is among them when it is missing. Raises CommandExecutionError when something is to be
     changed and another user can change the directory above, and when it cannot be done.
     """
-    above, name = os.path.split(os.path.abspath(path))
+    # One that is a link of root's, to another disk, say, is the directory that it leads to.
+    above, name = os.path.split(real(path))
     try:
         with contextlib.ExitStack() as stack:
             changes = {"made": {"old": None, "new": path}}
@@ -159,6 +160,34 @@ def ownership(info, user, group, mode):
     if int(bits, 8) != int(mode, 8):
         changes["mode"] = {"old": bits, "new": mode}
     return changes
+
+
+def real(path):
+    """
+    Return where a path leads, for comparing it with another one: links of root's are followed, no others. A path that
+    leads to no directory keeps its last name, or all of its names where that cannot be told.
+
+    path
+        Absolute path.
+    """
+    path = os.path.normpath(path)
+    for directory, rest in ((path, ""), os.path.split(path)):
+        with contextlib.suppress(OSError), opened(directory) as (handle, _):
+            return os.path.normpath(os.path.join(os.readlink(f"/proc/self/fd/{handle}"), rest))
+    return path
+
+
+def owner(path):
+    """
+    Return ``user``, ``group`` and ``mode`` of a file that is there, in the words that ``pgha_files.manage`` takes, so
+    that one which belongs to others keeps them.
+
+    path
+        Its absolute path. Raises OSError when it is not there.
+    """
+    info = os.stat(path)
+    user, group = name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid)
+    return {"user": user, "group": group, "mode": f"{stat.S_IMODE(info.st_mode):04o}"}
 
 
 def name_of(lookup, number):

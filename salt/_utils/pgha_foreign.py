@@ -3,6 +3,8 @@ What is on a host already and is not ours: the verdict of the preflight on data,
 there before. Pure functions; nothing is ever removed, a person decides.
 """
 
+import functools
+
 import pgha_text
 
 # Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
@@ -28,8 +30,20 @@ def data_directory(data, settings):
     Return (faults, warnings) on PostgreSQL's data directory.
 
     data
-        ``{"path", "entries", "version"}``: names in it, and the content of its PG_VERSION (None without one).
+        ``{"path", "entries", "version", "link"}``: names in it, the content of its PG_VERSION (None without one), and
+        whether it is a link.
     """
+    faults, warnings = _contents(data, settings)
+    if data["link"]:
+        # It removes the link, where it may, and makes the new copy in its place.
+        warnings.append(
+            f"{data['path']} is a link, which patronictl reinit cannot replace: name the directory that it leads to in"
+            " postgres:data_dir, or make a link of the directory above"
+        )
+    return faults, warnings
+
+
+def _contents(data, settings):
     path, wanted = data["path"], str(settings["postgres"]["version"]).split(".")[0]
     if data["version"]:
         if data["version"].split(".")[0] != wanted:
@@ -71,7 +85,24 @@ def locales(found, settings):
     ]
 
 
-def listeners(found, settings, ports):
+def paths(settings):
+    """
+    Return the settings of a host that a running process is known by: absolute paths, a list. The kernel tells paths
+    without links, so these are compared by where they lead.
+    """
+    postgres = settings["postgres"]
+    found = [settings["consul"]["config_dir"], settings["patroni"]["config_dir"]]
+    return [path for path in [*found, postgres["data_dir"], postgres.get("package_data_dir")] if path]
+
+
+def named(one):
+    """Return the absolute paths in the command line of a listener that tell whether it is ours, as a list."""
+    words = _options(one["cmdline"], ("config-dir", "config-file"))
+    words += [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
+    return [word for word in words if word.startswith("/")]
+
+
+def listeners(found, settings, ports, places=None):
     """
     Return (faults, warnings) on processes that listen where our services will.
 
@@ -80,8 +111,10 @@ def listeners(found, settings, ports):
         process is what it says it is only when root or the service's own user runs it.
     ports
         What ``pgha_preflight.ports`` returns.
+    places
+        Where paths lead, by path: those of :py:func:`paths` and :py:func:`named`. One that is missing is no link.
     """
-    own, consul = settings["address"], settings["consul"]
+    own, consul, places = settings["address"], settings["consul"], places or {}
     wanted = {ports["gossip"]: (own, "consul"), ports["http"]: (consul["client_addr"], "consul")}
     if settings["role"] == "dcs":
         wanted[ports["rpc"]] = (own, "consul")
@@ -93,7 +126,9 @@ def listeners(found, settings, ports):
         bind, service = wanted.get(one["port"], (None, None))
         if service and (bind in WILDCARDS or one["address"] in (bind, *WILDCARDS)):
             where = f"{one['address']}:{one['port']}"
-            fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](one, settings)
+            fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](
+                one, settings, functools.partial(_place, places)
+            )
             faults.setdefault(fault, []).append(where)
             warnings.setdefault(warning, []).append(where)
     return [
@@ -122,12 +157,12 @@ def consul_files(files, settings):
     ]
 
 
-def _consul(one, settings):
+def _consul(one, settings, place):
     if one["name"] != "consul" or one["user"] not in ("root", settings["consul"]["user"]):
         return _other(one, "Consul"), None
     paths = _options(one["cmdline"], ("config-dir", "config-file"))
-    home = settings["consul"]["config_dir"].rstrip("/")
-    strange = [path for path in paths if path.rstrip("/") != home and not path.startswith(home + "/")]
+    home = place(settings["consul"]["config_dir"])
+    strange = [path for path in paths if not _within(place(path), home)]
     if strange or not paths:
         what = _some(strange) or "no configuration directory"
         who = f"a Consul that is not ours runs with {what}, process {one['pid']}"
@@ -135,11 +170,11 @@ def _consul(one, settings):
     return None, None
 
 
-def _postgres(one, settings):
+def _postgres(one, settings, place):
     if not one["name"].startswith("postgres") or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "PostgreSQL"), None
     postgres = settings["postgres"]
-    homes = [path.rstrip("/") for path in (postgres["data_dir"], postgres.get("package_data_dir")) if path]
+    homes = [place(path) for path in (postgres["data_dir"], postgres.get("package_data_dir")) if path]
     if one["cwd"] and one["cwd"] not in homes:
         return (
             f"a PostgreSQL that is not ours runs on {one['cwd']}, process {one['pid']}: stop and disable it, or set"
@@ -148,7 +183,7 @@ def _postgres(one, settings):
     return None, None
 
 
-def _patroni(one, settings):
+def _patroni(one, settings, place):
     named = any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"])
     if not named or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "Patroni"), None
@@ -157,11 +192,22 @@ def _patroni(one, settings):
             f"a Patroni of the cluster {one['scope']} runs, process {one['pid']}, the pillar says"
             f" {settings['cluster']['name']}: stop it, or correct the pillar"
         ), None
-    home = settings["patroni"]["config_dir"].rstrip("/") + "/"
-    strange = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml")) and not word.startswith(home)]
+    home = place(settings["patroni"]["config_dir"])
+    files = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
+    strange = [word for word in files if not _within(place(word), home)]
     if strange:
-        return None, f"Patroni runs with {_some(strange)}; it goes on with that until it is restarted with {home}"
+        now = settings["patroni"]["config_dir"].rstrip("/") + "/"
+        return None, f"Patroni runs with {_some(strange)}; it goes on with that until it is restarted with {now}"
     return None, None
+
+
+def _place(places, path):
+    """Where a path leads; a trailing slash says nothing."""
+    return places.get(path, path).rstrip("/")
+
+
+def _within(path, home):
+    return path == home or path.startswith(home + "/")
 
 
 def _other(one, service):
@@ -172,7 +218,7 @@ def _other(one, service):
 def _options(cmdline, names):
     """Return the values of options that are written -name=value, -name value, or with two dashes."""
     values = []
-    for word, following in zip(cmdline, [*cmdline[1:], ""], strict=True):
+    for word, following in zip(cmdline, [*cmdline[1:], ""], strict=False):
         name, equals, value = word.lstrip("-").partition("=")
         if word.startswith("-") and name in names:
             values.append(value if equals else following)

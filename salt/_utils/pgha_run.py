@@ -9,8 +9,9 @@ import difflib
 
 import pgha_text
 
-# Names of clusters; minion ids that are left out; names of what may be made although the store had it.
-KEYS = ("only", "without", "new_secrets")
+# Names of clusters; minion ids that are left out; names of what may be made although the store had it; minion ids of
+# members that get new data although they had some.
+KEYS = ("only", "without", "new_secrets", "new_data")
 PILLAR = "pgha_run"
 
 
@@ -20,6 +21,11 @@ def of_pillar(pillar):
     if not isinstance(pgha, dict) or not isinstance(run, dict):
         return pgha
     return {**pgha, **{key: run[key] for key in KEYS if key in run}}
+
+
+def listed(pillar, key):
+    """Return what a whole pillar says under one of :py:data:`KEYS`, as a list."""
+    return _as_list(of_pillar(pillar).get(key))
 
 
 def present(entries, without):
@@ -45,6 +51,10 @@ def faults(pgha, datacenters, clusters):
         if owner not in datacenters and owner not in clusters:
             known = [*datacenters, *clusters]
             found.append(f"pgha:new_secrets: there is no cluster or datacenter {_shown(owner)}{_guess(owner, known)}")
+    members = [host for hosts in clusters.values() for host in hosts]
+    for name in _as_list(pgha.get("new_data")):
+        if name not in members:
+            found.append(f"pgha:new_data: there is no database host {_shown(name)}{_guess(name, members)}")
     return found + _without(_as_list(pgha.get("without")), datacenters, clusters)
 
 

@@ -24,6 +24,7 @@ CHOICES = {
     ("tls", "enabled"): (None, True, False),
     ("tls", "clients"): ("offered", "required", "off"),
 }
+# Beside the sections.
 
 
 def faults(pgha, defaults):

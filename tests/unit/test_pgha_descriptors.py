@@ -310,3 +310,18 @@ def test_a_lock_is_roots_and_waits_for_a_bounded_time(files, tmp_path):
         fcntl.flock(stream, fcntl.LOCK_EX)
         with pytest.raises(CommandExecutionError):
             files.lock(str(tmp_path / "other"), 0)
+
+
+def test_where_a_path_leads_is_told_by_links_of_roots_alone(loader_module, tmp_path, theirs):
+    real = loader_module("_utils/pgha_descriptors.py").real
+    (tmp_path / "disk/data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk")
+    (tmp_path / "far").symlink_to(tmp_path / "link/data")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (theirs / "link").symlink_to(tmp_path / "disk")
+    assert real(f"{tmp_path}/link/data/") == f"{tmp_path}/disk/data"
+    assert real(f"{tmp_path}/far") == f"{tmp_path}/disk/data"
+    # A file, or what is still to be made, in such a directory.
+    assert real(f"{tmp_path}/link/new") == f"{tmp_path}/disk/new"
+    for same in ("dangling", "theirs/link", "theirs/link/data", "none/of/it"):
+        assert real(f"{tmp_path}/{same}") == f"{tmp_path}/{same}"

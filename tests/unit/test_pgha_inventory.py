@@ -116,6 +116,8 @@ def test_a_good_pillar_has_no_fault(faults):
         ("consul:ui", "yes please", "should be true or false"),
         ("clusters", None, "one database cluster at least"),
         ("only", ["tow"], "there is no cluster 'tow'"),
+        ("new_data", ["tow-db1"], "new_data: there is no database host 'tow-db1'"),
+        ("new_data", {"one": 1}, "new_data: there is no database host"),
         ("only", "tow", "there is no cluster 'tow'"),
         ("clusters:one:postgres", {"data_dir": "/pg data/one"}, "one:postgres:data_dir: must be an absolute path of"),
         ("postgres:data_dir", "pgdata", "one:postgres:data_dir: must be an absolute path of"),

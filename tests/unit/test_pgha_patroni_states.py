@@ -43,12 +43,14 @@ def notes(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def states(loader_module, monkeypatch):
+def states(loader_module, monkeypatch, tmp_path):
     """A function (test, utils, **functions of pgha_patroni) -> the state module with these answers."""
+    (tmp_path / "postgres").touch()
+    settings = {**SETTINGS, "postgres": {**SETTINGS["postgres"], "bin_dir": str(tmp_path)}}
 
-    def build(test=False, utils=None, salt=None, **functions):
+    def build(test=False, utils=None, salt=None, secrets=True, **functions):
         names = {
-            "pgha.settings": lambda: SETTINGS,
+            "pgha.settings": lambda: settings,
             "pgha_tls.stays": lambda: True,
             "service.status": lambda _name: False,
             "pgha_postgres.parameters": lambda: PARAMETERS,
@@ -63,7 +65,7 @@ def states(loader_module, monkeypatch):
             salt=names,
             utils=utils,
             opts={"test": test},
-            pillar={"pgha_secrets": {"restapi": "canary"}},
+            pillar={"pgha_secrets": {"restapi": "canary"}} if secrets else {},
         )
         monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
         return module
@@ -229,9 +231,20 @@ def test_dry_run_of_the_configuration_reloads_nothing(configured):
     assert reloaded == []
 
 
-def test_dry_run_before_the_installation_says_so(configured):
+def test_dry_run_before_the_installation_says_so(configured, tmp_path):
     ret, managed, _ = configured(test=True, version=lambda: None)
     assert (ret["result"], ret["changes"], managed) == (None, {}, {})
+    # Of another version of PostgreSQL, say.
+    (tmp_path / "postgres").unlink()
+    ret, managed, _ = configured(test=True)
+    assert (ret["result"], ret["changes"], managed) == (None, {}, {})
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_without_secrets_only_a_dry_run_passes(configured, test):
+    ret, managed, _ = configured(test=test, secrets=False)
+    assert (ret["result"], managed) == (None if test else False, {})
+    assert "secrets" in ret["comment"]
 
 
 def directory(**facts):

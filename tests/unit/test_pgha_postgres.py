@@ -458,6 +458,18 @@ def test_data_directory_that_leads_elsewhere_is_not_given_away(data):
     assert target.stat().st_uid == 0
 
 
+def test_data_directory_behind_a_link_of_roots_is_the_one_that_it_leads_to(data):
+    (data.place / "disk").mkdir()
+    (data.place / "disk/data").mkdir()
+    (data.place / "pgdata").symlink_to("disk")
+    (data.place / "pgdata/test").symlink_to(data.place / "disk/data")
+    assert list(data("pgdata/test", test=True)["changes"]) == ["owner", "mode"]
+    assert data("pgdata/test")["result"] is True
+    info = (data.place / "disk/data").stat()
+    assert (info.st_uid, info.st_mode & 0o777, (data.place / "pgdata/test").is_symlink()) == (65534, 0o700, True)
+    assert data("pgdata/test")["changes"] == {}
+
+
 def test_directory_is_made_as_the_user(loader_module):
     seen = []
 
@@ -470,3 +482,49 @@ def test_directory_is_made_as_the_user(loader_module):
     assert seen == [
         ["setsid", "--wait", "runuser", "-u", SETTINGS["user"], "--", "install", "-d", "-m", "0700", "/pgdata/test"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("enabled", "refuses", "told"), [(True, ["ssl"], "built without TLS"), (True, [], None), (False, ["ssl"], None)]
+)
+def test_a_build_without_tls_is_known_as_soon_as_it_is_installed(server, states, tmp_path, enabled, refuses, told):
+    module, _ = server(refuses)
+    settings = {**module.__salt__["pgha.settings"](), "tls": {"enabled": enabled}}
+    module.__salt__["pgha.settings"] = lambda: settings
+    fault = module.tls_fault()
+    assert fault is None if told is None else told in fault
+    ret = states(pgha_postgres__tls_fault=lambda: fault).speaks_tls("x")
+    assert (ret["result"], ret["changes"], told is None or told in ret["comment"]) == (told is None, {}, True)
+    (tmp_path / "bin/postgres").unlink()
+    assert module.tls_fault() is None
+
+
+def test_a_broken_server_says_itself_what_it_lacks(server):
+    module, _ = server()
+    settings = {**module.__salt__["pgha.settings"](), "tls": {"enabled": True}}
+    module.__salt__["pgha.settings"] = lambda: settings
+    module.__salt__["cmd.run_all"] = lambda *_args, **_kwargs: {"retcode": 127, "stdout": "", "stderr": "libssl.so.3?"}
+    assert "libssl.so.3?" in module.tls_fault()
+    module.shutil.chown = lambda *_args: (_ for _ in ()).throw(LookupError("no such user"))
+    assert module.tls_fault() is None
+
+
+@pytest.mark.parametrize(
+    ("state", "parts", "told"),
+    [
+        ("enabled", "", True),
+        # What a generator has made, as for postgresql@18-main.
+        ("enabled-runtime", "/etc/systemd/system/postgresql.service.d/other.conf", True),
+        ("enabled", "/etc/systemd/system/postgresql.service.d/pgha.conf", False),
+        ("disabled", "", False),
+        ("masked", "", False),
+        ("", "", False),
+    ],
+)
+def test_a_service_that_boots_beside_patroni_is_named(loader_module, state, parts, told):
+    salt = {
+        "pgha.settings": lambda: {"postgres": {**SETTINGS, "services": ["postgresql"]}},
+        "service.show": lambda _unit: {"UnitFileState": state, "DropInPaths": parts},
+    }
+    module = loader_module("_modules/pgha_postgres.py", salt=salt)
+    assert module.started_by_others() == (["postgresql"] if told else [])

@@ -277,11 +277,17 @@ class TestDataDirectory:
         ],
     )
     def test_verdict(self, foreign, settings_of, entries, version, fault, warning):
-        data = {"path": "/pgdata/test", "entries": entries, "version": version}
+        data = {"path": "/pgdata/test", "entries": entries, "version": version, "link": False}
         faults, warnings = foreign.data_directory(data, settings_of(postgres={"version": 18}))
         assert (len(faults), len(warnings)) == (bool(fault), bool(warning))
         assert all(fault in text for text in faults)
         assert all(warning in text for text in warnings)
+
+    def test_a_link_that_patroni_cannot_replace_is_a_warning(self, foreign, settings_of):
+        data = {"path": "/pgdata/test", "entries": [], "version": None, "link": True}
+        faults, warnings = foreign.data_directory(data, settings_of())
+        assert (faults, len(warnings)) == ([], 1)
+        assert "patronictl reinit cannot replace" in warnings[0]
 
     def test_a_real_data_directory_without_its_version_is_known_as_one(self, foreign):
         assert {"base", "global", "pg_wal", "postgresql.conf", "pg_hba.conf", "PG_VERSION"} - foreign.PGDATA == {
@@ -357,6 +363,25 @@ class TestListeners:
         assert len(faults) == 1
         assert "198.51.100.21:8301, 127.0.0.1:8500" in faults[0]
 
+    def test_paths_are_compared_by_where_they_lead(self, foreign, verdict, settings_of):
+        found = [
+            listener(8301, "consul", "consul", "agent", "-config-dir", "/srv/consul/"),
+            listener(5432, "postgres", cwd="/mnt/data/test", address="0.0.0.0"),
+            listener(8008, "patroni", *PATRONI[:2], "/srv/patroni/patroni.yml", scope="test"),
+        ]
+        settings, ports = settings_of(), verdict.ports(settings_of())
+        assert set(foreign.paths(settings)) == {
+            "/etc/consul.d",
+            "/etc/patroni",
+            "/pgdata/test",
+            "/var/lib/pgpro/1c-18/data",
+        }
+        assert [foreign.named(one) for one in found] == [["/srv/consul/"], [], ["/srv/patroni/patroni.yml"]]
+        places = {"/etc/consul.d": "/srv/consul", "/pgdata/test": "/mnt/data/test", "/etc/patroni": "/srv/patroni"}
+        assert foreign.listeners(found, settings, ports, places) == [[], []]
+        faults, warnings = foreign.listeners(found, settings, ports)
+        assert (len(faults), len(warnings)) == (2, 1)
+
     def test_addresses_that_do_not_meet(self, foreign, verdict, settings_of):
         found = [
             listener(8500, "nginx", address="10.0.0.1"),
@@ -403,6 +428,8 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha.plan": lambda: {"hosts": [minion_id]},
             "pgha_tls.speaks": lambda: None,
             "pgha_tls.bundle": lambda: None,
+            "pgha_postgres.tls_fault": lambda: "built without TLS",
+            "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.neighbours": neighbours,
@@ -432,12 +459,30 @@ class TestExecution:
         (tmp_path / "pgdata").mkdir()
         (tmp_path / "pgdata/PG_VERSION").write_text("18\n")
         assert module.data_directory() == {
-            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18",
+            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18", "link": False,
         }  # fmt: skip
 
     def test_data_directory_that_is_a_file(self, execution, tmp_path):
         (tmp_path / "pgdata").touch()
         with pytest.raises(CommandExecutionError, match="not a directory"):
+            execution().data_directory()
+
+    def test_links_of_roots_on_the_way_to_ours_are_followed(self, execution, tmp_path):
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "pgdata").symlink_to("disk")
+        (tmp_path / "again").symlink_to("consul.d")
+        (tmp_path / "consul.d").mkdir()
+        module = execution()
+        named = [listener(8301, "consul", "consul", "agent", f"-config-dir={tmp_path}/again")]
+        strange = [listener(8301, "consul", "consul", "-config-dir=/x", user="nobody")]
+        places = module._places([*named, *strange], module.settings)
+        assert places[f"{tmp_path}/pgdata"] == f"{tmp_path}/disk"
+        assert places[f"{tmp_path}/again"] == f"{tmp_path}/consul.d"
+        assert "/x" not in places
+
+    def test_data_directory_behind_a_link_to_a_disk_that_is_not_mounted(self, execution, tmp_path):
+        (tmp_path / "pgdata").symlink_to("disk/test")
+        with pytest.raises(CommandExecutionError, match="pgdata is a link to disk/test, which is not there: mount"):
             execution().data_directory()
 
     def test_consul_files(self, execution, tmp_path):
@@ -549,6 +594,8 @@ class TestExecution:
         module = execution(address="198.51.100.77")
         text = "\n".join(module.check()["faults"])
         assert "holiday.jpg" in text
+        assert "built without TLS" in text
+        assert "its data are gone" in text
         assert "datacenter prod" in text
         assert "the pillar says 198.51.100.77" in text
 

@@ -380,6 +380,10 @@ class TestConfigured:
         assert result["result"] is False
         assert "The master serves no secrets to a-host" in result["comment"]
 
+    def test_missing_secret_does_not_fail_the_first_dry_run(self, state, tmp_path):
+        result = state(test=True).configured(str(tmp_path / "vip-manager.yml"))
+        assert (result["result"], result["changes"]) == (None, {})
+
     def test_patroni_needs_no_secret(self, state, tmp_path):
         assert state(vip={"version": "5.0.0"}).configured(str(tmp_path / "vip-manager.yml"))["result"] is True
 

@@ -123,6 +123,15 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
                 assert "dir_mode" in chunk or not chunk.get("makedirs"), chunk
 
 
+def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_of):
+    """All other words of a state go to the function; a sync that fails leaves a host without any of the formula's."""
+    known = {"saltenv", "refresh", "reload_modules", "name", "state", "fun", "order"}
+    for chunk in caller_of("test-dcs1").cmd(
+        "state.show_low_sls", "pgha.modules", pillar=pillar_of("defaults", "test-dcs1")
+    ):
+        assert {key for key in chunk if not key.startswith("__")} <= known, chunk
+
+
 def test_highstate_gives_each_role_its_states(caller_of):
     for role, minion_id in (("dcs", "test-dcs1"), ("db", "test-db2")):
         top = yaml.safe_load((ROOT / "salt/top.sls").read_text())["base"]

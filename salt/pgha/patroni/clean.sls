@@ -15,6 +15,8 @@ Nothing of Patroni is installed:
       - /etc/systemd/system/patroni.service
       - /etc/profile.d/pgha-patroni.sh
       - /etc/pgha/tls/postgres.pem
+      {#- Whatever a person does with the data of a host that is no member any more. #}
+      - /etc/pgha/member.json
       - {{ patroni.config_dir | yaml_dquote }}
       {#- It has a password file. #}
       - /run/patroni

@@ -6,6 +6,11 @@ include:
 
 {%- set ways = "The ways to " ~ postgres.data_dir ~ " and Patroni's directories are open" %}
 
+{#- Of a disk that is not mounted the place is empty, and all that follows would make a copy on another one. #}
+{%- set kept = "The data of " ~ pgha.cluster.name ~ " are not missing here" %}
+{{ kept | yaml_dquote }}:
+  pgha_member.data_kept: []
+
 {#- Made when they are missing; a mount point, say, keeps its owner and mode. #}
 {{ ways | yaml_dquote }}:
   pgha_passage.made:
@@ -13,6 +18,8 @@ include:
       {%- for path in (patroni.log_dir, patroni.config_dir, patroni.venv, postgres.data_dir) %}
       - {{ (path.rpartition("/")[0] or "/") | yaml_dquote }}
       {%- endfor %}
+    - require:
+      - pgha_member: {{ kept | yaml_dquote }}
 
 {{ (patroni.log_dir ~ " is Patroni's") | yaml_dquote }}:
   file.directory:

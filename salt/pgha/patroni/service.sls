@@ -18,6 +18,7 @@ systemd has a unit of Patroni:
         patroni: {{ patroni | json }}
         postgres: {{ postgres | json }}
         unit: {{ unit | yaml_dquote }}
+        mounts: {{ salt["pgha_member.mounts"](postgres.data_dir) | json }}
     - require:
       - sls: pgha.patroni.config
 
@@ -63,6 +64,11 @@ Patroni runs, now and after a boot:
     - timeout: {{ patroni.startup_timeout | json }}
     - require:
       - pgha_patroni: {{ startable | yaml_dquote }}
+
+{{ ("This host has noted where its data of " ~ cluster.name ~ " are") | yaml_dquote }}:
+  pgha_member.noted:
+    - require:
+      - pgha_patroni: {{ streams | yaml_dquote }}
 
 {%- if pgha.tls.enabled %}
 

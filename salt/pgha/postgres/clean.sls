@@ -1,5 +1,6 @@
 {#- Takes away what the formula told apt. Packages and data directories stay: removing them is a person's decision. -#}
 {%- from "pgha/map.jinja" import pgha with context %}
+{%- set postgres = pgha.postgres %}
 {%- set repository = salt["pgha_postgres.repository"]() %}
 
 The repository of PostgreSQL is no source of apt any more:
@@ -11,4 +12,20 @@ The repository of PostgreSQL is no source of apt any more:
 The key of PostgreSQL's repository is gone:
   file.absent:
     - name: {{ repository.key_file | yaml_dquote }}
+{%- endif %}
+
+{%- if postgres.services %}
+
+The packages' own services may be started again:
+  file.absent:
+    - names:
+      {%- for service in postgres.services %}
+      - {{ ("/etc/systemd/system/" ~ service.removesuffix(".service") ~ ".service.d/pgha.conf") | yaml_dquote }}
+      {%- endfor %}
+
+systemd has read that they may:
+  module.run:
+    - service.systemctl_reload: []
+    - onchanges:
+      - file: The packages' own services may be started again
 {%- endif %}

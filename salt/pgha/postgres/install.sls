@@ -1,4 +1,4 @@
-{#- The server's packages, its locales; its own service off, since Patroni starts it. -#}
+{#- The server's packages, its locales; its own service off for good, since Patroni starts it. -#}
 {%- from "pgha/map.jinja" import pgha with context %}
 {%- set postgres = pgha.postgres %}
 {%- set repository = salt["pgha_postgres.repository"]() %}
@@ -69,6 +69,14 @@ Debian's packages create no cluster of their own:
     - pkgs: {{ (postgres.packages + postgres.host_packages) | unique | json }}
     - install_recommends: False
 
+{%- if pgha.tls.enabled %}
+
+The installed PostgreSQL can speak TLS:
+  pgha_postgres.speaks_tls:
+    - require:
+      - pkg: {{ installed | yaml_dquote }}
+{%- endif %}
+
 {%- for service in postgres.services %}
 
 {{ ("The packages' own service " ~ service ~ " is off") | yaml_dquote }}:
@@ -77,7 +85,31 @@ Debian's packages create no cluster of their own:
     - enable: False
     - require:
       - pkg: {{ installed | yaml_dquote }}
+
+{#- Not masked: an update of a package that enables its service would fail, and apt with it. #}
+{{ (service ~ " stays off beside Patroni, whoever enables it") | yaml_dquote }}:
+  file.managed:
+    - name: {{ ("/etc/systemd/system/" ~ service.removesuffix(".service") ~ ".service.d/pgha.conf") | yaml_dquote }}
+    - contents: |
+        # Written by Salt: an update may enable this service, which would take Patroni's port at the next boot.
+        [Unit]
+        ConditionPathExists=!/etc/systemd/system/patroni.service
+    - user: root
+    - group: root
+    - mode: "0644"
+    - makedirs: True
+    - require:
+      - pkg: {{ installed | yaml_dquote }}
+    - onchanges_in:
+      - module: systemd has read what keeps the packages' services off
 {%- endfor %}
+
+{%- if postgres.services %}
+
+systemd has read what keeps the packages' services off:
+  module.run:
+    - service.systemctl_reload: []
+{%- endif %}
 
 The locales of the database are there:
   pgha_postgres.locales_present:

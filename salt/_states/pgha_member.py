@@ -1,0 +1,64 @@
+"""
+The data of a member as desired states: still there before anything is made, and noted when it serves.
+"""
+
+import os
+
+import pgha_files
+import pgha_member_note
+from salt.exceptions import CommandExecutionError
+
+
+def data_kept(name):
+    """
+    The data that this host had are still there, or it never had any; else it fails, and nothing is made in their place.
+    With ``pgha:new_data`` naming this host, they are forgotten, and Patroni makes a new copy.
+
+    name
+        A sentence; nothing is read from it.
+
+    .. code-block:: yaml
+
+        The data of this member are not missing:
+          pgha_member.data_kept: []
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "They are where they were, or there were none."}
+    try:
+        found = __salt__["pgha_member.verdict"]()
+        if found["faults"]:
+            return {**ret, "result": False, "comment": "; ".join(found["faults"])}
+        if not found["allowed"]:
+            return {**ret, "comment": "; ".join(found["warnings"]) or ret["comment"]}
+        pgha_files.remove(pgha_member_note.NOTE, test=__opts__["test"])
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    changes = {"data of this member": {"old": "noted", "new": "lost, by pgha:new_data"}}
+    return {**ret, "result": None if __opts__["test"] else True, "changes": changes, "comment": "It gets a new copy."}
+
+
+def noted(name):
+    """
+    This host has noted that it has data of its cluster, and where: the next run asks for them before it makes anything.
+
+    name
+        A sentence; nothing is read from it.
+
+    .. code-block:: yaml
+
+        This member has noted where its data are:
+          pgha_member.noted: []
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": ""}
+    try:
+        text = __salt__["pgha_member.note"]()
+        if text is None:
+            comment = "Patroni does not tell which data it has; the next run notes it."
+            return {**ret, "result": None if __opts__["test"] else True, "comment": comment}
+        if not __opts__["test"]:
+            os.makedirs(os.path.dirname(pgha_member_note.NOTE), mode=0o755, exist_ok=True)
+        done = pgha_files.manage(
+            pgha_member_note.NOTE, text, user="root", group="root", mode="0600", test=__opts__["test"]
+        )
+    except CommandExecutionError as error:
+        return {**ret, "result": False, "comment": str(error)}
+    return {"name": name, **done}

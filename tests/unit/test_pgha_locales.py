@@ -1,0 +1,68 @@
+"""The locales of the system: which are missing, and how they are enabled and made."""
+
+import os
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+
+@pytest.fixture
+def locales(loader_module, tmp_path, monkeypatch):
+    """A function (makes=True) -> the module over a locale.gen below tmp_path; what locale-gen makes, or does not."""
+
+    def build(makes=True):
+        there = ["C", "en_US.utf8"]
+
+        def run_all(command, **_kwargs):
+            if command[0] == "locale-gen" and makes:
+                there.append("ru_RU.utf8")
+            return {"retcode": 0, "stdout": "\n".join(there), "stderr": ""}
+
+        module = loader_module("_modules/pgha_locales.py", salt={"cmd.run_all": run_all})
+        module.ENABLED = str(tmp_path / "locale.gen")
+        monkeypatch.setattr(module.shutil, "which", lambda _name: "/usr/sbin/locale-gen")
+        return module
+
+    return build
+
+
+def test_those_of_another_spelling_are_there(locales):
+    assert locales().missing(["en_US.UTF-8", "ru_RU.UTF-8"]) == ["ru_RU.UTF-8"]
+
+
+def test_a_locale_is_enabled_once_and_the_file_is_replaced_at_once(locales, tmp_path):
+    path = tmp_path / "locale.gen"
+    path.write_text("# ru_RU.UTF-8 UTF-8\nen_US.UTF-8 UTF-8")
+    path.chmod(0o640)
+    os.chown(path, 0, 65534)
+    before = path.stat()
+    with path.open() as reader:
+        locales().make(["ru_RU.UTF-8"])
+        assert reader.read() == "# ru_RU.UTF-8 UTF-8\nen_US.UTF-8 UTF-8"
+    assert path.read_text() == "# ru_RU.UTF-8 UTF-8\nen_US.UTF-8 UTF-8\nru_RU.UTF-8 UTF-8\n"
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    locales().make(["ru_RU.UTF-8"])
+    assert path.stat().st_ino == after.st_ino
+    assert os.listdir(tmp_path) == ["locale.gen"]
+
+
+def test_a_file_that_is_a_link_of_roots_stays_one(locales, tmp_path):
+    (tmp_path / "elsewhere").write_text("")
+    (tmp_path / "locale.gen").symlink_to(tmp_path / "elsewhere")
+    locales().make(["ru_RU.UTF-8"])
+    assert (tmp_path / "locale.gen").is_symlink()
+    assert "ru_RU.UTF-8 UTF-8" in (tmp_path / "elsewhere").read_text()
+
+
+def test_a_missing_file_is_made(locales, tmp_path):
+    locales().make(["ru_RU.UTF-8"])
+    assert (tmp_path / "locale.gen").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_cannot_be_read_or_made_is_named(locales, tmp_path):
+    with pytest.raises(CommandExecutionError, match="locale-gen did not make ru_RU.UTF-8"):
+        locales(makes=False).make(["ru_RU.UTF-8"])
+    (tmp_path / "locale.gen").write_bytes(b"\xff\xfe")
+    with pytest.raises(CommandExecutionError, match="locale.gen cannot be read"):
+        locales().make(["ru_RU.UTF-8"])

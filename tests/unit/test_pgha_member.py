@@ -1,0 +1,164 @@
+"""A member whose data are gone: known by root's note, not filled by anybody before a person has named it."""
+
+import json
+import os
+import pwd
+from pathlib import Path
+from types import SimpleNamespace
+
+import pgha_member_note
+import pytest
+
+SETTINGS = {
+    "id": "test-db2",
+    "cluster": {"name": "test"},
+    "postgres": {"data_dir": "/pgdata/test", "user": "nobody"},
+}
+NOTE = pgha_member_note.note(SETTINGS, "/pgdata", 7431)
+THERE = {"empty": False, "mount": "/pgdata", "refilled": False}
+GONE = {**THERE, "empty": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "mount"),
+    [("/pgdata/test", "/pgdata"), ("/pgdata", "/pgdata"), ("/pgdata2/test", "/"), ("/srv/a/b", "/srv/a"), ("/", "/")],
+)
+def test_the_nearest_mount_point_counts(path, mount):
+    assert pgha_member_note.mount_of(path, ["/", "/srv", "/srv/a", "/pgdata"]) == mount
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        # A new host, a replaced one, one that was cleaned.
+        (None, GONE),
+        (NOTE, THERE),
+        # patronictl reinit.
+        (NOTE, {**GONE, "refilled": True}),
+        # Of another cluster before.
+        (NOTE.replace('"test"', '"prod"'), GONE),
+    ],
+)
+def test_nothing_is_said_of(text, found):
+    assert pgha_member_note.verdict(text, SETTINGS, found) == {"lost": False, "faults": [], "warnings": []}
+
+
+@pytest.mark.parametrize(
+    ("found", "over", "told"),
+    [
+        ({**GONE, "mount": "/"}, {}, "nothing is there: mount the disk of /pgdata;"),
+        # Patroni waits, or would fill the disk of the system.
+        ({**GONE, "mount": "/", "refilled": True}, {}, "mount the disk of /pgdata;"),
+        (GONE, {}, "nothing is there: bring them back"),
+        (GONE, {"data_dir": "/srv/test"}, "data of test in /pgdata/test, and nothing is in /srv/test: bring them back"),
+        ({**GONE, "refilled": True}, {"data_dir": "/srv/test"}, "nothing is in /srv/test"),
+    ],
+)
+def test_data_that_are_gone_are_a_fault(found, over, told):
+    settings = {**SETTINGS, "postgres": {**SETTINGS["postgres"], **over}}
+    verdict = pgha_member_note.verdict(NOTE, settings, found)
+    assert (verdict["lost"], verdict["warnings"]) == (True, [])
+    (fault,) = verdict["faults"]
+    assert told in fault
+    assert "name test-db2 in pgha:new_data" in fault
+
+
+def test_data_on_another_file_system_are_a_warning():
+    verdict = pgha_member_note.verdict(NOTE, SETTINGS, {**THERE, "mount": "/"})
+    assert (verdict["lost"], verdict["faults"]) == (False, [])
+    assert verdict["warnings"] == ["the data of test are on the file system of /, and were on that of /pgdata"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"cluster": "test"}', '{"cluster": ["test"]}', "[" * 9000])
+def test_a_damaged_note_is_a_fault_and_no_traceback(text):
+    (fault,) = pgha_member_note.verdict(text, SETTINGS, THERE)["faults"]
+    assert "/etc/pgha/member.json is damaged: remove it when" in fault
+
+
+@pytest.fixture
+def host(loader_module, tmp_path, monkeypatch):
+    """A host below tmp_path: its execution ``module``, the ``state`` module by ``states(test)``, what it runs."""
+    place = SimpleNamespace(patroni=False, pgha={}, member={"database_system_identifier": "7431"}, path=tmp_path)
+    monkeypatch.setattr(pgha_member_note, "NOTE", str(tmp_path / "etc/member.json"))
+    settings = {**SETTINGS, "postgres": {**SETTINGS["postgres"], "data_dir": str(tmp_path / "pgdata/test")}}
+    salt = {
+        "pgha.settings": lambda: settings,
+        "service.status": lambda _name: place.patroni,
+        "pgha_patroni.member": lambda: place.member,
+    }
+    place.data = tmp_path / "pgdata/test"
+    place.data.mkdir(parents=True)
+    (place.data / "PG_VERSION").touch()
+
+    def states(test=False, **pgha):
+        place.module = loader_module("_modules/pgha_member.py", salt=salt, pillar={"pgha": pgha})
+        names = {f"pgha_member.{name}": getattr(place.module, name) for name in ("verdict", "note")}
+        return loader_module("_states/pgha_member.py", salt=names, opts={"test": test})
+
+    place.states = states
+    return place
+
+
+def lose(host):
+    (host.data / "PG_VERSION").unlink()
+    host.data.rmdir()
+
+
+def test_a_member_notes_its_data_once(host):
+    assert host.states(test=True).noted("x")["result"] is None
+    assert not os.path.exists(pgha_member_note.NOTE)
+    assert host.states().noted("x")["changes"]
+    noted = json.loads(Path(pgha_member_note.NOTE).read_text())
+    assert (noted["cluster"], noted["system_identifier"], noted["data_dir"]) == ("test", "7431", str(host.data))
+    for test in (True, False):
+        assert (host.states(test).noted("x")["result"], host.states(test).noted("x")["changes"]) == (True, {})
+    host.member = None
+    assert (host.states().noted("x")["result"], host.states(test=True).noted("x")["result"]) == (True, None)
+
+
+def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
+    lose(host)
+    assert host.states().data_kept("x")["result"] is True
+    host.states().noted("x")
+    for test in (True, False):
+        for pgha in ({}, {"new_data": "test-db1"}, {"new_data": ["test-db1"]}):
+            ret = host.states(test, **pgha).data_kept("x")
+            assert (ret["result"], ret["changes"]) == (False, {})
+            assert "pgha:new_data" in ret["comment"]
+    assert host.states(test=True, new_data=["test-db2"]).data_kept("x")["result"] is None
+    assert os.path.exists(pgha_member_note.NOTE)
+    ret = host.states(new_data=["test-db2"]).data_kept("x")
+    assert (ret["result"], bool(ret["changes"])) == (True, True)
+    # The stages after it, which are told nothing, and a run after an interrupted one.
+    assert (host.states().data_kept("x")["result"], host.states().data_kept("x")["changes"]) == (True, {})
+
+
+def test_a_word_for_a_host_whose_data_are_there_takes_nothing_away(host):
+    host.states().noted("x")
+    assert host.states(new_data=["test-db2"]).data_kept("x")["changes"] == {}
+    assert os.path.exists(pgha_member_note.NOTE)
+
+
+def test_a_copy_that_patroni_makes_by_itself_is_left_to_it(host):
+    host.states().noted("x")
+    (host.data / "PG_VERSION").unlink()
+    os.chown(host.data, pwd.getpwnam("nobody").pw_uid, -1)
+    assert host.states().data_kept("x")["result"] is False
+    host.patroni = True
+    assert host.states().data_kept("x")["result"] is True
+    # Gone with its directory, which Patroni cannot make in one of root's: it waits.
+    host.data.rmdir()
+    assert host.states().data_kept("x")["result"] is False
+    os.chown(host.data.parent, pwd.getpwnam("nobody").pw_uid, -1)
+    assert host.states().data_kept("x")["result"] is True
+
+
+def test_a_unit_waits_for_the_disk_that_a_link_leads_to(host):
+    host.states()
+    (host.path / "link").symlink_to("pgdata")
+    (host.path / "od d").mkdir()
+    (host.path / "odd").symlink_to("od d")
+    mounts = host.module.mounts
+    assert mounts(f"{host.path}/link/test") == [f"{host.path}/link/test", f"{host.path}/pgdata/test"]
+    assert mounts(f"{host.path}/pgdata") == [f"{host.path}/pgdata"]
+    assert mounts(f"{host.path}/odd") == [f"{host.path}/odd"]
