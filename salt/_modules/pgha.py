@@ -10,6 +10,9 @@ import yaml
 from salt.exceptions import CommandExecutionError
 
 DEFAULTS = "salt://pgha/defaults.yaml"
+# What tells more of what is wrong with a host: functions without arguments that return a list of sentences. One that
+# this host does not have is passed over.
+_FAULTS = ()
 
 
 def settings():
@@ -117,10 +120,11 @@ def status():
     """
     Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
 
-    Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service) and ``tls`` (its certificate; None
-    without TLS); on a server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a
-    leader); on a database host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni
-    was told to let the cluster alone), ``vip`` (the address) and ``holds_vip``.
+    Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service), ``tls`` (its certificate; None
+    without TLS) and ``faults`` (sentences on what is wrong with this host, and on what it could not find out); on a
+    server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a leader); on a database
+    host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni was told to let the
+    cluster alone), ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -128,31 +132,38 @@ def status():
 
         salt 'test-db1' pgha.status
     """
-    host = settings()
-    told = {"role": host["role"], "name": host["name"], "pending": _or_none("pgha_restart.pending")}
-    told["tls"] = __salt__["pgha_tls.status"]()
+    host, faults = settings(), []
+
+    def asked(function):
+        return _told(function, faults)
+
+    told = {"role": host["role"], "name": host["name"], "pending": asked("pgha_restart.pending")}
+    told["tls"] = asked("pgha_tls.status")
     if host["role"] == "dcs":
-        consul = _or_none("pgha_consul.health")
+        told["consul"] = asked("pgha_consul.health")
         # Without a leader a server thinks for seconds about each question on tokens.
-        leads = bool(consul and consul.get("leader"))
-        return {
-            **told,
-            "consul": consul,
-            "foreign_tokens": _or_none("pgha_consul_acl.foreign_tokens") if leads else None,
-        }
-    told["members"] = _or_none("pgha_patroni.cluster")
-    told["paused"] = bool((__salt__["pgha_patroni.member"]() or {}).get("pause"))
-    told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
-    told["holds_vip"] = bool(told["vip"]) and __salt__["pgha_vip.holds"]()
-    return told
+        leads = bool(told["consul"] and told["consul"].get("leader"))
+        told["foreign_tokens"] = asked("pgha_consul_acl.foreign_tokens") if leads else None
+    else:
+        told["members"] = asked("pgha_patroni.cluster")
+        told["paused"] = bool((asked("pgha_patroni.member") or {}).get("pause"))
+        told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
+        told["holds_vip"] = bool(told["vip"] and asked("pgha_vip.holds"))
+    for function in _FAULTS:
+        if function in __salt__:
+            faults.extend(asked(function) or [])
+    return {**told, "faults": list(dict.fromkeys(faults))}
 
 
-def _or_none(function):
-    """What a function tells, or None when the service it asks does not answer: the summary then says so."""
+def _told(function, faults):
+    """What a function tells, or None when it fails: the report then says why, and all else that this host knows."""
     try:
         return __salt__[function]()
-    except CommandExecutionError:
-        return None
+    except CommandExecutionError as error:
+        faults.append(str(error))
+    except Exception as error:  # noqa: BLE001
+        faults.append(f"{function} failed: {type(error).__name__}: {error}")
+    return None
 
 
 def _pillar():

@@ -27,6 +27,7 @@ def summary(plan, told):
         refused[host] = f"calls itself {told.pop(host)['name']}, the pillar {plan['names'][host]}"
     faults = [f"{host}: {refused[host]}" for host in plan["hosts"] if host in refused]
     faults += [f"{host}: {fault}" for host, answer in told.items() for fault in _tls(answer["tls"])]
+    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in answer["faults"] or []]
     datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
     clusters = {
         name: _cluster(name, {host: plan["names"][host] for host in hosts}, told, faults)

@@ -93,6 +93,7 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         ({"db2": {**database("db2"), "pending": {"Consul": ["a", "b"]}}}, "db2: Consul waits for a restart: a; b"),
         ({"db1": database("db1", leader=""), "db2": database("db2", leader="")}, "one: no leader"),
         ({"db2": {**database("db2"), "paused": True}}, "one: Patroni is paused"),
+        ({"db2": {**database("db2"), "faults": ["/data is not mounted"]}}, "db2: /data is not mounted"),
     ],
 )
 def test_what_is_wrong_is_said(report, over, said):
