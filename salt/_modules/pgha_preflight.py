@@ -11,11 +11,13 @@ import platform
 import re
 import shutil
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import pgha_served
 import psutil
+import salt.version
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -39,6 +41,10 @@ def check():
 
         salt -L test-dcs1,test-dcs2,test-dcs3,test-db1,test-db2,test-db3 pgha_preflight.check
     """
+    # First of all: what is older may lack what the rest is asked with.
+    old = __utils__["pgha_versions.too_old"](salt.version.__version__, sys.version)
+    if old:
+        return {"faults": [old], "warnings": []}
     settings = __salt__["pgha.settings"]()
     ids = __salt__["pgha.plan"]()["hosts"]
     facts, listening = host(), listeners()

@@ -87,8 +87,11 @@ def _fetched(source, sha256):
         raise CommandExecutionError(f"{source} could not be fetched: {error}") from None
     if not cached or not Path(cached).is_file():
         raise CommandExecutionError(f"{source} could not be fetched: is the URL right, and reached from this host?")
+    digest = hashlib.sha256()
     with open(cached, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(2**20):
+            digest.update(block)
+    found = digest.hexdigest()
     if found != sha256.lower():
         _forget(cached)
         raise CommandExecutionError(

@@ -552,6 +552,15 @@ class TestExecution:
         assert "datacenter prod" in text
         assert "the pillar says 198.51.100.77" in text
 
+    def test_a_salt_that_is_too_old_is_all_that_is_told(self, execution, monkeypatch):
+        module = execution(address="198.51.100.77")
+        monkeypatch.setattr(module.salt.version, "__version__", "3005.4")
+        monkeypatch.delitem(module.__salt__, "pgha.settings")
+        assert module.check() == {
+            "faults": ["Salt of this minion is 3005.4: 3006.27 or newer is needed; update salt-minion"],
+            "warnings": [],
+        }
+
     def test_virtual_ip_is_asked_beside_the_meeting(self, execution):
         asked = []
 
