@@ -66,6 +66,7 @@ def check():
     wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
     told((wrong_network, odd_network))
     if any(row["address"] == settings["address"] for row in facts["addresses"]):
+        told(__utils__["pgha_routes.faults"](sources(), settings))
         told(_with_others(settings, ids, listening, probe=not wrong_network))
     # Others have named the files, processes and hosts in it.
     line = __utils__["pgha_text.line"]
@@ -124,6 +125,20 @@ def listeners():
             asked = row["port"] == rest and row["user"] in trusted
             found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
     return found
+
+
+def sources():
+    """
+    Return from which address this host would speak to each other member of its cluster: ``{address: own address}``,
+    None where there is no route.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.sources
+    """
+    return __utils__["pgha_routes.sources"](__utils__["pgha_routes.peers"](__salt__["pgha.settings"]()))
 
 
 def data_directory():
@@ -234,8 +249,9 @@ def _with_others(settings, ids, listening, probe):
     faults = __utils__["pgha_preflight.reachability"](found, plan["names"])
     faults += __utils__["pgha_preflight.identity"](found, plan["ids"])
     skewed, slightly = __utils__["pgha_preflight.clocks"](found, plan["names"], settings)
-    warnings = [*slightly]
-    faults += skewed
+    translated, harmless = __utils__["pgha_routes.translated"](found, settings)
+    warnings = [*slightly, *harmless]
+    faults += [*skewed, *translated]
     if asking:
         asking.join()
         more = _virtual_ip(settings, answering, found)

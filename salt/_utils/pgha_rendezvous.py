@@ -11,6 +11,7 @@ import asyncio  # Its TimeoutError is the built-in one from Python 3.11 on, and 
 import contextlib
 import email.utils
 import errno
+import ipaddress
 import json
 import socket
 import ssl
@@ -88,16 +89,21 @@ def said(answer, http):
         Whether the port is one that speaks HTTP.
 
     The keys: ``time`` there and by how much that is ``unsure``; of a temporary listener ``id``, ``udp`` (it listens
-    there, too) and ``hold`` (ports that are not opened); ``http`` of a service.
+    there, too), ``hold`` (ports that are not opened) and ``seen_as`` (the address that this host has there); ``http``
+    of a service.
     """
     try:
         if answer.startswith(b"{"):
             line = json.loads(answer)
-            told = {key: line[key] for key in ("id", "time", "udp", "hold")}
+            told = {key: line[key] for key in ("id", "time", "udp", "hold", "seen_as")}
             fits = MAGIC in line and isinstance(told["id"], str) and isinstance(told["udp"], bool)
             fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
             fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
-            return {**told, "id": pgha_text.printable(told["id"])} if fits else None
+            if not fits:
+                return None
+            # A number would count as an address, and behind a % may stand anything.
+            seen = told["seen_as"] and str(ipaddress.ip_address(told["seen_as"].partition("%")[0]))
+            return {**told, "id": pgha_text.printable(told["id"]), "seen_as": seen}
         if answer.startswith(b"HTTP/") and http:
             told = {"http": True}
             for header in answer.decode("latin-1").split("\r\n")[1:]:
@@ -158,6 +164,7 @@ class _Meeting:
         # None: it has gone already.
         peer, port = (writer.get_extra_info("peername") or [None])[0], writer.get_extra_info("sockname")[1]
         line = {MAGIC: 1, "id": self.me, "time": time.time(), "udp": self.echo is not None, "hold": sorted(self.hold)}
+        line["seen_as"] = peer
         with contextlib.suppress(OSError):
             writer.write(json.dumps(line).encode() + b"\n")
             await writer.drain()

@@ -264,6 +264,78 @@ class TestMeeting:
         assert "test-db2 -7.0 s" in verdict.clocks(found, self.NAMES, settings_of())[0][0]
 
 
+class TestRoutes:
+    """PostgreSQL lets the members in by address, and the kernel chooses the one that a connection leaves with."""
+
+    OWN, OTHER = "198.51.100.21", "198.51.100.121"
+
+    @pytest.fixture
+    def routes(self, loader_module):
+        return loader_module("_utils/pgha_routes.py")
+
+    @pytest.fixture
+    def two_addresses(self):
+        """A network of its own with two addresses on one interface: the first of them is the kernel's choice."""
+        name = f"pgha-{os.getpid()}"
+        commands = [f"netns add {name}", f"-n {name} link add d0 type veth peer name d1", f"-n {name} link set d0 up"]
+        commands += [f"-n {name} address add {one}/24 dev d0" for one in (self.OTHER, self.OWN)]
+        try:
+            for command in commands:
+                done = subprocess.run(["ip", *command.split()], capture_output=True, text=True)
+                if done.returncode:
+                    pytest.skip(done.stderr)
+            yield name
+        finally:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+    def test_the_source_is_the_kernel_s(self, routes, two_addresses):
+        script = (
+            f"import runpy; m = runpy.run_path({str(ROOT / '_utils/pgha_routes.py')!r});"
+            " print(m['sources'](['198.51.100.22', '203.0.113.1', '2001:db8::1']))"
+        )
+        command = ["ip", "netns", "exec", two_addresses, sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str({"198.51.100.22": self.OTHER, "203.0.113.1": None, "2001:db8::1": None})
+
+    def test_members_are_asked_and_nobody_else(self, routes, settings_of):
+        assert routes.peers(settings_of()) == ["198.51.100.22", "198.51.100.23"]
+        assert routes.peers(settings_of("test-dcs1")) == []
+
+    def test_another_source_than_the_inventory_s_is_a_fault_with_its_remedy(self, routes, settings_of):
+        found = {"198.51.100.22": self.OTHER, "198.51.100.23": self.OTHER}
+        faults, warnings = routes.faults(found, settings_of())
+        assert (len(faults), warnings) == (1, [])
+        assert f"connect to test-db2, test-db3 from {self.OTHER}, where only {self.OWN} is let in" in faults[0]
+        assert f"write {self.OTHER} into the inventory, or make {self.OWN} the source" in faults[0]
+
+    def test_where_lines_of_one_s_own_may_let_it_in_it_is_a_warning(self, routes, settings_of):
+        settings = settings_of(postgres={"pg_hba": ["host replication all 198.51.100.0/24 scram-sha-256"]})
+        faults, warnings = routes.faults({"198.51.100.22": self.OTHER}, settings)
+        assert (faults, len(warnings)) == ([], 1)
+
+    @pytest.mark.parametrize("source", [None, "198.51.100.21", "198.51.100.40"])
+    def test_its_own_address_and_the_virtual_one_are_let_in(self, routes, settings_of, source):
+        assert routes.faults({"198.51.100.22": source}, settings_of()) == ([], [])
+
+    def test_a_translated_address_is_a_fault_between_members_alone(self, routes, settings_of):
+        found = {
+            ("198.51.100.22", 8301, "tcp"): link(seen_as="203.0.113.9"),
+            ("198.51.100.22", 5432, "tcp"): link(seen_as="203.0.113.9"),
+            ("198.51.100.23", 5432, "tcp"): link(seen_as=self.OWN),
+            ("198.51.100.11", 8300, "tcp"): link(seen_as="203.0.113.9"),
+            ("198.51.100.31", 8301, "tcp"): link(),
+        }
+        faults, warnings = routes.translated(found, settings_of())
+        assert (len(faults), warnings) == (1, [])
+        assert faults[0].startswith(f"test-db2 sees 203.0.113.9 when this host connects from {self.OWN}:")
+        assert routes.translated(found, settings_of("test-dcs1")) == ([], [])
+
+    def test_the_preflight_tells_it(self, execution, monkeypatch):
+        module = execution()
+        module.__utils__["pgha_routes.sources"] = lambda addresses: dict.fromkeys(addresses, self.OTHER)
+        assert any(f"from {self.OTHER}" in fault for fault in module.check()["faults"])
+
+
 class TestDataDirectory:
     @pytest.mark.parametrize(
         ("entries", "version", "fault", "warning"),
