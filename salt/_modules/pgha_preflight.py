@@ -55,6 +55,7 @@ def check():
         warnings.extend(verdict[1])
 
     told(__utils__["pgha_preflight.system"](facts, settings))
+    told(__utils__["pgha_astra.faults"](locks(), _starts("consul.service")))
     told(__utils__["pgha_foreign.listeners"](listening, settings, __utils__["pgha_preflight.ports"](settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
     told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
@@ -102,6 +103,19 @@ def host():
         "addresses": __salt__["pgha_vip.addresses"](),
         "interfaces": _interfaces(),
     }
+
+
+def locks():
+    """
+    Return what Astra Linux may have locked: ``{path: text}`` of its files; None where one is not there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.locks
+    """
+    return {path: _peeked(path) for path in __utils__["pgha_astra.files"]()}
 
 
 def listeners():

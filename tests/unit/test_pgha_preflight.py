@@ -150,6 +150,48 @@ class TestSystem:
         assert verdict.system(facts(hostname="test-db1.example.org"), settings_of())[1] == []
 
 
+class TestAstra:
+    DIGSIG, NOW, BOOT = "/etc/digsig/digsig_initramfs.conf", "/parsecfs/nochmodx", "/etc/parsec/nochmodx"
+
+    @pytest.fixture
+    def astra(self, loader_module):
+        return loader_module("_utils/pgha_astra.py")
+
+    @pytest.mark.parametrize(
+        ("texts", "said"),
+        [
+            ({}, []),
+            ({DIGSIG: None, NOW: None, BOOT: None}, []),
+            ({DIGSIG: "DIGSIG_ELF_MODE=0\n", NOW: "0\n", BOOT: ""}, []),
+            ({DIGSIG: "# DIGSIG_ELF_MODE=1\nDIGSIG_ELF_MODE=2\nDIGSIG_XATTR_MODE=1\n"}, []),
+            ({DIGSIG: "DIGSIG_ELF_MODE=0\nDIGSIG_ELF_MODE=1\n"}, ["astra-digsig-control disable"]),
+            ({DIGSIG: ' DIGSIG_ELF_MODE = "1"\n'}, ["astra-digsig-control disable"]),
+            ({NOW: "1\n"}, ["(/parsecfs/nochmodx is 1)"]),
+            ({BOOT: "1"}, ["(/etc/parsec/nochmodx is 1)"]),
+            (
+                {DIGSIG: "DIGSIG_ELF_MODE=1", NOW: "1", BOOT: "1"},
+                ["sign them", "astra-nochmodx-lock disable, and after the main job astra-nochmodx-lock enable"],
+            ),
+        ],
+    )
+    def test_a_lock_is_a_fault_with_its_remedy_until_consul_runs(self, astra, texts, said):
+        faults, warnings = astra.faults(texts, False)
+        assert (len(faults), warnings) == (len(said), [])
+        assert all(part in fault for part, fault in zip(said, faults, strict=True))
+        assert astra.faults(texts, True) == ([], faults)
+
+    def test_the_preflight_reads_them_whatever_they_hold(self, execution, tmp_path):
+        paths = [str(tmp_path / name) for name in ("digsig", "nochmodx", "none")]
+        Path(paths[0]).write_bytes(b"# \xff\xfe\nDIGSIG_ELF_MODE=1\n")
+        Path(paths[1]).write_text("1\n")
+        module = execution()
+        module.__utils__["pgha_astra.files"] = lambda: paths
+        assert module.locks() == {paths[0]: "# \ufffd\ufffd\nDIGSIG_ELF_MODE=1\n", paths[1]: "1\n", paths[2]: None}
+        module.__utils__["pgha_astra.files"] = lambda: [self.NOW]
+        module.__utils__["pgha_files.read_foreign"] = lambda path, *_: "1" if path == self.NOW else None
+        assert any("nochmodx" in fault for fault in module.check()["faults"])
+
+
 class TestNetwork:
     def test_good(self, verdict, settings_of):
         assert verdict.network(facts(), settings_of()) == ([], [])
