@@ -120,8 +120,8 @@ def locks():
 
 def listeners():
     """
-    Return who listens on TCP: a list of ``{"address", "port", "pid", "name", "user", "cmdline", "cwd", "scope"}``; the
-    scope is that of a Patroni on a database host, None where it is not known.
+    Return who listens on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline",
+    "cwd", "scope"}``; the scope is that of a Patroni on a database host, None where it is not known.
 
     CLI Example:
 
@@ -132,11 +132,14 @@ def listeners():
     settings, found = __salt__["pgha.settings"](), []
     trusted = ("root", settings["postgres"]["user"])
     rest = __utils__["pgha_preflight.ports"](settings)["rest"] if settings["role"] == "db" else None
-    for one in psutil.net_connections(kind="tcp"):
-        if one.status == psutil.CONN_LISTEN:
-            row = {"address": one.laddr.ip, "port": one.laddr.port, "pid": one.pid, **_process(one.pid)}
+    for one in psutil.net_connections(kind="inet"):
+        protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
+        # A socket of UDP with a peer is a client's.
+        if one.laddr and (one.status == psutil.CONN_LISTEN if protocol == "tcp" else not one.raddr):
+            row = {"address": one.laddr.ip, "port": one.laddr.port, "protocol": protocol, "pid": one.pid}
+            row.update(_process(one.pid))
             # Whoever else it is may name any file in its command line.
-            asked = row["port"] == rest and row["user"] in trusted
+            asked = protocol == "tcp" and row["port"] == rest and row["user"] in trusted
             found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
     return found
 

@@ -3,7 +3,9 @@ What is on a host already and is not ours: the verdict of the preflight on data,
 there before. Pure functions; nothing is ever removed, a person decides.
 """
 
+import pgha_ports
 import pgha_text
+import pgha_tls
 
 # Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
 # fmt: off
@@ -76,23 +78,22 @@ def listeners(found, settings, ports):
     Return (faults, warnings) on processes that listen where our services will.
 
     found
-        List of ``{"address", "port", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of a Patroni. A
-        process is what it says it is only when root or the service's own user runs it.
+        List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of
+        a Patroni. A process is what it says it is only when root or the service's own user runs it.
     ports
         What ``pgha_preflight.ports`` returns.
     """
-    own, consul = settings["address"], settings["consul"]
-    wanted = {ports["gossip"]: (own, "consul"), ports["http"]: (consul["client_addr"], "consul")}
-    if settings["role"] == "dcs":
-        wanted[ports["rpc"]] = (own, "consul")
-    else:
-        wanted[ports["postgres"]] = (WILDCARDS[0], "postgres")
-        wanted[ports["rest"]] = (own, "patroni")
+    own, server = [settings["address"]], settings["role"] == "dcs"
+    opened = pgha_ports.of_consul(settings["consul"], server, pgha_tls.enabled(settings))
+    wanted = {(one["port"], one["protocol"]): (one["bind"] or own, "consul") for one in opened}
+    if not server:
+        wanted[(ports["postgres"], "tcp")] = (WILDCARDS, "postgres")
+        wanted[(ports["rest"], "tcp")] = (own, "patroni")
     faults, warnings = {}, {}
     for one in found:
-        bind, service = wanted.get(one["port"], (None, None))
-        if service and (bind in WILDCARDS or one["address"] in (bind, *WILDCARDS)):
-            where = f"{one['address']}:{one['port']}"
+        bind, service = wanted.get((one["port"], one["protocol"]), ((), None))
+        if service and (set(bind) & set(WILDCARDS) or one["address"] in (*bind, *WILDCARDS)):
+            where = f"{one['address']}:{one['port']}" + ("/udp" if one["protocol"] == "udp" else "")
             fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](one, settings)
             faults.setdefault(fault, []).append(where)
             warnings.setdefault(warning, []).append(where)
@@ -103,8 +104,8 @@ def listeners(found, settings, ports):
 
 
 def served(found, address):
-    """Return the ports that something listens on already, where the own address or all addresses are concerned."""
-    return {one["port"] for one in found if one["address"] in (address, *WILDCARDS)}
+    """Return the TCP ports that something listens on, where the own address or all addresses are concerned."""
+    return {one["port"] for one in found if one["protocol"] == "tcp" and one["address"] in (address, *WILDCARDS)}
 
 
 def consul_files(files, settings):
@@ -166,7 +167,10 @@ def _patroni(one, settings):
 
 def _other(one, service):
     who = f"{one['name']}, process {one['pid']} of {one['user']}," if one["pid"] else "a process that cannot be seen"
-    return f"{who} has the port of {service}: stop it, or set another port"
+    setting = {"Consul": "consul:config:ports", "PostgreSQL": "postgres:port", "Patroni": "patroni:restapi_port"}[
+        service
+    ]
+    return f"{who} has the port of {service}: stop it, or set another port ({setting})"
 
 
 def _options(cmdline, names):

@@ -11,6 +11,7 @@ import re
 
 import pgha_inventory
 import pgha_names
+import pgha_ports
 import pgha_tls
 import pgha_words
 
@@ -57,6 +58,7 @@ def faults(pgha, defaults):
             found.append(f"pgha:new_secrets: there is no cluster or datacenter {owner!r}{_guess(owner, known)}")
     found += pgha_names.twice(datacenters, clusters)
     checked = {**pgha, "datacenters": datacenters, "clusters": clusters}
+    found += pgha_ports.meeting(checked, defaults)
     return found + pgha_names.meeting(checked, defaults) + pgha_names.posing(checked, defaults)
 
 

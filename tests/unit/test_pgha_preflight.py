@@ -417,10 +417,10 @@ class TestLocales:
         assert foreign.locales({"installed": ["C"], "supported": None}, settings_of()) == []
 
 
-def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None):
+def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None, protocol="tcp"):
     user = user or {8301: "consul", 8500: "consul", 8300: "consul"}.get(port, "postgres")
     process = {"pid": pid, "name": name, "user": user, "cmdline": list(cmdline), "cwd": cwd, "scope": scope}
-    return {"address": address, "port": port, **process}
+    return {"address": address, "port": port, "protocol": protocol, **process}
 
 
 CONSUL = ("/usr/bin/consul", "agent", "-config-dir=/etc/consul.d")
@@ -456,6 +456,9 @@ class TestListeners:
             (listener(5432, "pgbouncer", address="127.0.0.1"), "has the port of PostgreSQL"),
             (listener(8008, "python3", "python3", "-m", "http.server"), "has the port of Patroni"),
             (listener(8008, "patroni", *PATRONI, scope="prod"), "a Patroni of the cluster prod runs"),
+            (listener(8600, "dnsmasq", address="0.0.0.0"), "has the port of Consul: stop it, or set another port (con"),
+            (listener(8600, "dnsmasq", address="127.0.0.1", protocol="udp"), "7 of postgres, has the port of Consul"),
+            (listener(8301, "nginx", protocol="udp"), "nginx, process 7 of consul, has the port of Consul"),
         ],
     )
     def test_others_are_faults(self, foreign, verdict, settings_of, found, told):
@@ -476,8 +479,24 @@ class TestListeners:
             listener(8500, "nginx", address="10.0.0.1"),
             listener(8008, "nginx", address="127.0.0.1"),
             listener(8300, "nginx"),
+            listener(8600, "dnsmasq", address="10.0.0.1", protocol="udp"),
+            listener(5432, "x", address="0.0.0.0", protocol="udp"),
+            *(listener(port, "nginx", address="0.0.0.0") for port in (8302, 8501, 8502, 8503)),
         ]
-        assert self.judge(foreign, verdict, settings_of(), *found) == [[], []]
+        assert self.judge(foreign, verdict, settings_of(tls=False), *found) == [[], []]
+
+    def test_ports_of_consul_are_those_of_its_settings(self, foreign, verdict, settings_of):
+        ports = {"dns": -1, "grpc": 8502, "serf_wan": 8302, "http": 9500}
+        server = {"config": {"ports": ports, "addresses": {"http": "10.0.0.1"}}, "client_addr": "127.0.0.1 10.0.0.2"}
+        there = {"address": "10.0.0.1", "cwd": None}
+        for port, taken in ((8600, False), (8502, False), (9500, True), (8500, False)):
+            faults, _ = self.judge(
+                foreign, verdict, settings_of("test-dcs1", consul=server, tls=False), listener(port, "nginx", **there)
+            )
+            assert bool(faults) is taken, port
+        there["address"] = "10.0.0.2"
+        faults, _ = self.judge(foreign, verdict, settings_of(consul=server, tls=False), listener(8502, "x", **there))
+        assert len(faults) == 1
 
     def test_by_hand_patroni_of_the_same_cluster_is_adopted(self, foreign, verdict, settings_of):
         found = listener(8008, "patroni", *PATRONI[:2], "/opt/patroni/patroni.yml", scope="test", address="0.0.0.0")
@@ -490,6 +509,7 @@ class TestListeners:
             listener(8301, "consul"),
             listener(5432, "x", address="0.0.0.0"),
             listener(8008, "x", address="127.0.0.1"),
+            listener(8300, "x", protocol="udp"),
         ]
         assert foreign.served(found, "198.51.100.21") == {8301, 5432}
 
@@ -539,6 +559,14 @@ class TestExecution:
         assert "python" in found[0]["name"] or "pytest" in found[0]["name"]
         assert found[0]["user"] == pwd.getpwuid(os.getuid()).pw_name
         assert found[0]["cwd"] == str(Path.cwd())
+
+    def test_listeners_by_udp_are_those_without_a_peer(self, execution):
+        with socket.socket(type=socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+            server.bind(("127.0.0.1", 0))
+            client.connect(server.getsockname())
+            ports = [one.getsockname()[1] for one in (server, client)]
+            found = [(row["port"], row["protocol"]) for row in execution().listeners() if row["port"] in ports]
+        assert found == [(ports[0], "udp")]
 
     def test_data_directory(self, execution, tmp_path):
         module = execution()
@@ -629,7 +657,8 @@ class TestExecution:
             module.psutil,
             "net_connections",
             lambda kind: [
-                SimpleNamespace(status="LISTEN", laddr=address(ip="::", port=ports[pid]), pid=pid) for pid in users
+                SimpleNamespace(status="LISTEN", type=1, laddr=address(ip="::", port=ports[pid]), raddr=(), pid=pid)
+                for pid in users
             ],
         )
         process = {"name": "patroni", "cwd": "/"}
