@@ -31,10 +31,7 @@ def settings():
     if "pgha.settings" not in __context__:
         found = __utils__["pgha_inventory.settings"](_pillar(), defaults(), __opts__["id"])
         if found is None:
-            raise CommandExecutionError(
-                f"{__opts__['id']} is neither among the servers of a datacenter nor among the hosts of a cluster in the"
-                " pillar pgha; correct the inventory, or the minion id"
-            )
+            raise CommandExecutionError(__utils__["pgha_given.unknown"](__pillar__, __opts__))
         if found["tls"]["enabled"] is None:
             found["tls"]["enabled"] = pgha_served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
@@ -68,7 +65,8 @@ def plan():
     ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name). ``pgha:only`` narrows it to the clusters it
     names and their datacenters.
 
-    Raises CommandExecutionError that names every fault of the pillar at once.
+    Raises CommandExecutionError that names every fault of the pillar at once; on a minion also when its pillar lacks a
+    cluster of the run.
 
     CLI Example:
 
@@ -77,6 +75,10 @@ def plan():
         salt-call pgha.plan
     """
     pgha = _pillar()
+    # A name that the master does not know either never gets as far as a minion.
+    lacking = __utils__["pgha_given.lacking"](pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
+    if lacking:
+        raise CommandExecutionError(lacking)
     faults = __utils__["pgha_validate.faults"](pgha, defaults())
     if faults:
         raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
@@ -167,4 +169,5 @@ def _told(function, faults):
 
 
 def _pillar():
-    return __pillar__.get("pgha") or {}
+    pgha = __pillar__.get("pgha")
+    return pgha if isinstance(pgha, dict) else {}
