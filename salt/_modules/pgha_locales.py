@@ -5,6 +5,7 @@ The locales that a database of this host can use.
 import shutil
 from pathlib import Path
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
@@ -44,12 +45,14 @@ def make(locales):
     if not shutil.which("locale-gen"):
         raise CommandExecutionError("locale-gen is not there: install the package locales")
     enabled = Path("/etc/locale.gen")
-    text = enabled.read_text(encoding="utf-8") if enabled.exists() else ""
+    text = enabled.read_text(encoding="utf-8", errors="replace") if enabled.exists() else ""
     lines = [line.strip() for line in text.splitlines()]
     wanted = [f"{name} {name.partition('.')[2] or 'ISO-8859-1'}" for name in locales]
     new = [line for line in wanted if line not in lines]
     if new:
-        enabled.write_text(text.rstrip("\n") + "\n" + "\n".join(new) + "\n", encoding="utf-8")
+        # What others wrote there stays as it is, whatever its encoding.
+        with pgha_errors.at(str(enabled)), enabled.open("a", encoding="utf-8") as stream:
+            stream.write(("" if text.endswith("\n") or not text else "\n") + "\n".join(new) + "\n")
     result = __salt__["cmd.run_all"](["locale-gen", "--keep-existing"], python_shell=False)
     lacking = missing(locales)
     if lacking:

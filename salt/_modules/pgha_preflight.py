@@ -91,7 +91,8 @@ def host():
         paths.append(settings["postgres"]["data_dir"])
     try:
         release = platform.freedesktop_os_release()
-    except OSError:
+    except (OSError, ValueError):
+        # Not there, or not UTF-8: an unknown system, which is a warning.
         release = {}
     return {
         "release": release,
@@ -195,7 +196,7 @@ def locales():
     """
     ran = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, ignore_retcode=True, output_loglevel="trace")
     try:
-        lines = Path("/usr/share/i18n/SUPPORTED").read_text().splitlines()
+        lines = Path("/usr/share/i18n/SUPPORTED").read_text(encoding="utf-8", errors="replace").splitlines()
         supported = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     except FileNotFoundError:
         supported = None
@@ -243,7 +244,7 @@ def store_faults():
     if not any(path and os.path.isdir(path) and os.listdir(path) for path in paths):
         return []
     try:
-        text = Path(pgha_served.NOTE).read_text(encoding="utf-8")
+        text = Path(pgha_served.NOTE).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     allowed = (__pillar__.get("pgha") or {}).get("new_secrets") or []

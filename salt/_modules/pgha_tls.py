@@ -98,11 +98,15 @@ def certificate(service="consul"):
 
         salt 'test-db*' pgha_tls.certificate
     """
+    path = Path(__utils__["pgha_tls.pem"](service))
     try:
-        text = Path(__utils__["pgha_tls.pem"](service)).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
-    return __utils__["pgha_x509.describe"](text)
+    try:
+        return __utils__["pgha_x509.describe"](text)
+    except (ValueError, IndexError):
+        raise CommandExecutionError(f"{path} holds no certificate: run the main job, which writes it anew") from None
 
 
 def behind(wanted):
@@ -120,7 +124,7 @@ def behind(wanted):
         salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster -l quiet)"
     """
     path = authorities()
-    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8") != wanted:
+    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8", errors="replace") != wanted:
         return ["it has other authorities than the master: run the main job"]
     # Of one that an older unit has started nobody knows what it trusts.
     unknown = {path, "/etc/systemd/system/vip-manager.service"}

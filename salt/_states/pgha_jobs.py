@@ -2,6 +2,7 @@
 What the hosts still do for others. Runs in the orchestration, on the master.
 """
 
+import pgha_errors
 import pgha_wait
 import salt.client
 from salt.exceptions import CommandExecutionError
@@ -10,6 +11,7 @@ from salt.exceptions import CommandExecutionError
 ANSWER = 5
 
 
+@pgha_errors.told
 def finished(name, hosts, timeout=900):
     """
     No host applies states. An interrupted orchestration leaves its jobs to the minions, which end them; the hosts look

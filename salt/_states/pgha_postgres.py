@@ -2,9 +2,11 @@
 States of the host under PostgreSQL: its locales, its port, and the directory of its data.
 """
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def locales_present(name, locales):
     """
     The host has these locales. Those that are missing are made in one call.
@@ -26,6 +28,7 @@ def locales_present(name, locales):
     return {**ret, "comment": f"{', '.join(missing)} were made."}
 
 
+@pgha_errors.told
 def port_free(name):
     """
     Nobody listens on the port of PostgreSQL but this cluster's own server. Changes nothing: a foreign server is named,
@@ -48,6 +51,7 @@ def port_free(name):
     }
 
 
+@pgha_errors.told
 def data_directory_made(name):
     """
     The data directory is there and the server's alone (0700). Where root may not follow, because the directory above it

@@ -13,9 +13,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError, SaltException
 
 
+@pgha_errors.told
 def unpacked(name, path, source, sha256):
     """
     The binary is there, whole, executable, and from the archive with this hash.
@@ -52,6 +54,7 @@ def unpacked(name, path, source, sha256):
     return {**ret, "changes": changes, "comment": f"{path} was unpacked from {source}."}
 
 
+@pgha_errors.told
 def in_use(name, link, target):
     """
     The link points to the binary in use; one that was put there by hand makes way for it.

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 
+import pgha_errors
 import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
@@ -16,6 +17,7 @@ UNITS = {"consul": "consul", "postgres": "patroni"}
 AGAIN = 5
 
 
+@pgha_errors.told
 def installed(name, service):
     """
     The authorities, and this host's key and certificate, are where a service reads them, as the master has them.
@@ -51,6 +53,7 @@ def installed(name, service):
     return ret
 
 
+@pgha_errors.told
 def in_use(name, service, timeout=60):
     """
     Every port of a service shows the certificate that is on the disk. One that does not is told to read it; a service
@@ -99,7 +102,7 @@ def _taken(service, told):
 
 def _described(path):
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             return _what(stream.read())
     except FileNotFoundError:
         return None
