@@ -166,7 +166,8 @@ def outdated(service):
 def status():
     """
     Tell how the certificates of this host are, for a status report: ``until``, ``days`` left and ``due`` of the one
-    that ends first, and in ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
+    that ends first, the same of its ``authority`` (with ``own``: the formula has made it; None without both files), and
+    in ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
 
     CLI Example:
 
@@ -186,7 +187,20 @@ def status():
         # Who does not answer is told of elsewhere in the report.
         with contextlib.suppress(CommandExecutionError):
             late += outdated(service)
-    return {**{key: told[key] for key in ("until", "days", "due")}, "outdated": late}
+    told = {key: told[key] for key in ("until", "days", "due")}
+    return {**told, "authority": _authority(), "outdated": late}
+
+
+def _authority():
+    paths = (authorities(), __utils__["pgha_tls.pem"]("consul"))
+    try:
+        trusted, own = (Path(path).read_text(encoding="utf-8", errors="replace") for path in paths)
+        found = __utils__["pgha_x509.end_of_authority"](trusted, own)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise CommandExecutionError(f"{paths[0]} holds no authority: run the main job, which writes it anew") from None
+    return {**found, "own": not _settings()["tls"]["ca"]}
 
 
 def _ports(service):

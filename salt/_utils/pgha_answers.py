@@ -226,11 +226,16 @@ def _tls(value, where):
         until=_optional(_like(MOMENT)),
         days=_optional(_number),
         due=_truth,
+        authority=_optional(_authority),
         outdated=_list(_one_of("Consul's API", "Patroni's REST API", "PostgreSQL")),
     )
     if told["until"] and (told["days"] is None or not math.isfinite(told["days"])):
         _wrong(f"{where}:days")
     return told
+
+
+def _authority(value, where):
+    return _mapping(value, where, until=_like(MOMENT), days=_number, due=_truth, own=_truth)
 
 
 def _consul(value, where):

@@ -10,7 +10,13 @@ SERVER = {
     "role": "dcs",
     "name": "dcs1",
     "pending": {"Consul": ["changed settings: raft_multiplier"]},
-    "tls": {"until": "2027-11-25T10:00:00+00:00", "days": 364.9, "due": False, "outdated": ["Consul's API"]},
+    "tls": {
+        "until": "2027-11-25T10:00:00+00:00",
+        "days": 364.9,
+        "due": False,
+        "authority": {"until": "2036-11-25T10:00:00+00:00", "days": 3649.9, "due": False, "own": True},
+        "outdated": ["Consul's API"],
+    },
     "consul": {
         "leader": "dcs1",
         "members": [

@@ -61,6 +61,18 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         assert word in text
 
 
+@pytest.mark.parametrize(("own", "remedy"), [(True, "pgha.authority dc step=add"), (False, "give tls:ca the old and")])
+def test_an_authority_that_ends_is_told_once_for_a_datacenter(report, own, remedy):
+    ending = {"until": "2027-01-20T10:00:00+00:00", "days": 56.3, "due": True, "own": own}
+    tls = {"until": "2027-01-20T10:00:00+00:00", "days": 56.3, "due": False, "outdated": [], "authority": ending}
+    hosts = {host: {**answer, "tls": tls} for host, answer in told().items()}
+    (fault,) = report.summary(PLAN, hosts)["faults"]
+    assert fault.startswith("Consul dc: the authority of all certificates ends in 56 days (2027-01-20), ")
+    assert remedy in fault
+    ending["due"] = False
+    assert report.summary(PLAN, hosts)["faults"] == []
+
+
 @pytest.mark.parametrize(
     ("over", "said"),
     [
