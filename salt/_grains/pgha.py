@@ -13,7 +13,7 @@ OS_RELEASE = Path("/etc/os-release")
 def os_family():
     """Return ``{"os_family": "Debian"}`` on Astra Linux and nothing elsewhere."""
     try:
-        lines = OS_RELEASE.read_text(encoding="utf-8").splitlines()
+        lines = OS_RELEASE.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     release = dict(line.split("=", 1) for line in lines if "=" in line)

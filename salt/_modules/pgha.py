@@ -7,6 +7,9 @@ import yaml
 from salt.exceptions import CommandExecutionError
 
 DEFAULTS = "salt://pgha/defaults.yaml"
+# What tells more of what is wrong with a host: functions without arguments that return a list of sentences. One that
+# this host does not have is passed over.
+_FAULTS = ()
 
 
 def settings():
@@ -25,10 +28,7 @@ def settings():
     if "pgha.settings" not in __context__:
         found = __utils__["pgha_inventory.settings"](_pillar(), defaults(), __opts__["id"])
         if found is None:
-            raise CommandExecutionError(
-                f"{__opts__['id']} is neither among the servers of a datacenter nor among the hosts of a cluster in the"
-                " pillar pgha; correct the inventory, or the minion id"
-            )
+            raise CommandExecutionError(__utils__["pgha_given.unknown"](__pillar__, __opts__))
         if found["tls"]["enabled"] is None:
             found["tls"]["enabled"] = pgha_served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
@@ -62,7 +62,8 @@ def plan():
     ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name), ``run`` (what is given for one run).
     ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
 
-    Raises CommandExecutionError that names every fault of the pillar at once.
+    Raises CommandExecutionError that names every fault of the pillar at once; on a minion also when its pillar lacks a
+    cluster of the run.
 
     CLI Example:
 
@@ -71,6 +72,10 @@ def plan():
         salt-call pgha.plan
     """
     pgha = _pillar()
+    # A name that the master does not know either never gets as far as a minion.
+    lacking = __utils__["pgha_given.lacking"](pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
+    if lacking:
+        raise CommandExecutionError(lacking)
     faults = __utils__["pgha_validate.faults"](pgha, defaults())
     if faults:
         raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
@@ -81,11 +86,12 @@ def status():
     """
     Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
 
-    Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service) and ``tls`` (its certificate; None
-    without TLS); on a server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a
-    leader); on a database host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni
-    was told to let the cluster alone), ``undeclared`` (what is in the DCS by another hand than the formula's; None
-    while Patroni does not answer), ``vip`` (the address) and ``holds_vip``.
+    Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service), ``tls`` (its certificate; None
+    without TLS) and ``faults`` (sentences on what is wrong with this host, and on what it could not find out); on a
+    server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a leader); on a database
+    host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni was told to let the
+    cluster alone), ``undeclared`` (what is in the DCS by another hand than the formula's; None while Patroni does not
+    answer), ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -93,32 +99,39 @@ def status():
 
         salt 'test-db1' pgha.status
     """
-    host = settings()
-    told = {"role": host["role"], "name": host["name"], "pending": _or_none("pgha_restart.pending")}
-    told["tls"] = __salt__["pgha_tls.status"]()
+    host, faults = settings(), []
+
+    def asked(function):
+        return _told(function, faults)
+
+    told = {"role": host["role"], "name": host["name"], "pending": asked("pgha_restart.pending")}
+    told["tls"] = asked("pgha_tls.status")
     if host["role"] == "dcs":
-        consul = _or_none("pgha_consul.health")
+        told["consul"] = asked("pgha_consul.health")
         # Without a leader a server thinks for seconds about each question on tokens.
-        leads = bool(consul and consul.get("leader"))
-        return {
-            **told,
-            "consul": consul,
-            "foreign_tokens": _or_none("pgha_consul_acl.foreign_tokens") if leads else None,
-        }
-    told["members"] = _or_none("pgha_patroni.cluster")
-    told["paused"] = bool((__salt__["pgha_patroni.member"]() or {}).get("pause"))
-    told["undeclared"] = _or_none("pgha_dynamic.undeclared")
-    told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
-    told["holds_vip"] = bool(told["vip"]) and __salt__["pgha_vip.holds"]()
-    return told
+        leads = bool(told["consul"] and told["consul"].get("leader"))
+        told["foreign_tokens"] = asked("pgha_consul_acl.foreign_tokens") if leads else None
+    else:
+        told["members"] = asked("pgha_patroni.cluster")
+        told["paused"] = bool((asked("pgha_patroni.member") or {}).get("pause"))
+        told["undeclared"] = asked("pgha_dynamic.undeclared")
+        told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
+        told["holds_vip"] = bool(told["vip"] and asked("pgha_vip.holds"))
+    for function in _FAULTS:
+        if function in __salt__:
+            faults.extend(asked(function) or [])
+    return {**told, "faults": list(dict.fromkeys(faults))}
 
 
-def _or_none(function):
-    """What a function tells, or None when the service it asks does not answer: the summary then says so."""
+def _told(function, faults):
+    """What a function tells, or None when it fails: the report then says why, and all else that this host knows."""
     try:
         return __salt__[function]()
-    except CommandExecutionError:
-        return None
+    except CommandExecutionError as error:
+        faults.append(str(error))
+    except Exception as error:  # noqa: BLE001
+        faults.append(f"{function} failed: {type(error).__name__}: {error}")
+    return None
 
 
 def _pillar():

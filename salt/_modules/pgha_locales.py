@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pgha_descriptors
+import pgha_errors
 import pgha_files
 from salt.exceptions import CommandExecutionError
 
@@ -61,13 +62,18 @@ def make(locales):
 def _enable(wanted):
     """Add lines to /etc/locale.gen; who reads it meanwhile, as an upgrade of libc does, sees the old or the new one."""
     path = Path(os.path.realpath(ENABLED))
+    with pgha_errors.at(ENABLED):
+        there = path.exists()
+        content = path.read_bytes() if there else b""
+    # What others wrote there stays as it is, whatever its encoding.
+    lines = [line.strip() for line in content.decode(errors="replace").splitlines()]
+    new = "".join(f"{line}\n" for line in wanted if line not in lines)
+    if not new:
+        return
+    owner = pgha_descriptors.owner(path) if there else {"user": "root", "group": "root", "mode": "0644"}
+    gap = "\n" if content and not content.endswith(b"\n") else ""
     try:
-        text, owner = path.read_text(encoding="utf-8"), pgha_descriptors.owner(path)
-    except FileNotFoundError:
-        text, owner = "", {"user": "root", "group": "root", "mode": "0644"}
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandExecutionError(f"{ENABLED} cannot be read ({error}): correct it by hand and run again")
-    lines = [line.strip() for line in text.splitlines()]
-    new = [line for line in wanted if line not in lines]
-    if new:
-        pgha_files.manage(str(path), text.rstrip("\n") + "\n" + "\n".join(new) + "\n", **owner, test=False)
+        pgha_files.manage(str(path), content.decode() + gap + new, **owner, test=False)
+    except UnicodeDecodeError:
+        with pgha_errors.at(ENABLED), path.open("ab") as stream:
+            stream.write((gap + new).encode())

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 # Packages that Patroni's daemon does not import, the largest among them.
@@ -85,7 +86,7 @@ def build():
         __utils__["pgha_patroni_env.mark"](new, _fingerprint(patroni, text))
         __utils__["pgha_patroni_env.exchange"](venv)
     except OSError as error:
-        raise CommandExecutionError(f"The environment cannot be built: {error}")
+        raise CommandExecutionError(f"The environment cannot be built: {pgha_errors.sentence(error, scratch)}")
     finally:
         __utils__["pgha_patroni_env.settle"](venv)
 
@@ -124,7 +125,8 @@ def _requirements(patroni):
     local = __salt__["cp.cache_file"](path) if "://" in path else path
     if not local or not os.path.exists(local):
         raise CommandExecutionError(f"{path} is not there: correct pgha:patroni:requirements")
-    return Path(local).read_text(encoding="utf-8")
+    with pgha_errors.at(path):
+        return Path(local).read_text(encoding="utf-8")
 
 
 def _install(patroni, text, new, scratch):

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pgha_descriptors
 import pgha_run
 import pgha_served
 import psutil
+import salt.version
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -41,6 +43,10 @@ def check():
 
         salt -L test-dcs1,test-dcs2,test-dcs3,test-db1,test-db2,test-db3 pgha_preflight.check
     """
+    # First of all: what is older may lack what the rest is asked with.
+    old = __utils__["pgha_versions.too_old"](salt.version.__version__, sys.version)
+    if old:
+        return {"faults": [old], "warnings": []}
     settings = __salt__["pgha.settings"]()
     ids = __salt__["pgha.plan"]()["hosts"]
     facts, listening = host(), listeners()
@@ -51,6 +57,7 @@ def check():
         warnings.extend(verdict[1])
 
     told(__utils__["pgha_preflight.system"](facts, settings))
+    told(__utils__["pgha_astra.faults"](locks(), _starts("consul.service")))
     ports = __utils__["pgha_preflight.ports"](settings)
     told(__utils__["pgha_foreign.listeners"](listening, settings, ports, _places(listening, settings)))
     told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
@@ -67,6 +74,7 @@ def check():
     wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
     told((wrong_network, odd_network))
     if any(row["address"] == settings["address"] for row in facts["addresses"]):
+        told(__utils__["pgha_routes.faults"](sources(), settings))
         told(_with_others(settings, ids, listening, probe=not wrong_network))
     # Others have named the files, processes and hosts in it.
     line = __utils__["pgha_text.line"]
@@ -90,7 +98,8 @@ def host():
         paths.append(settings["postgres"]["data_dir"])
     try:
         release = platform.freedesktop_os_release()
-    except OSError:
+    except (OSError, ValueError):
+        # Not there, or not UTF-8: an unknown system, which is a warning.
         release = {}
     return {
         "release": release,
@@ -104,10 +113,23 @@ def host():
     }
 
 
+def locks():
+    """
+    Return what Astra Linux may have locked: ``{path: text}`` of its files; None where one is not there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.locks
+    """
+    return {path: _peeked(path) for path in __utils__["pgha_astra.files"]()}
+
+
 def listeners():
     """
-    Return who listens on TCP: a list of ``{"address", "port", "pid", "name", "user", "cmdline", "cwd", "scope"}``; the
-    scope is that of a Patroni on a database host, None where it is not known.
+    Return who listens on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline",
+    "cwd", "scope"}``; the scope is that of a Patroni on a database host, None where it is not known.
 
     CLI Example:
 
@@ -118,13 +140,30 @@ def listeners():
     settings, found = __salt__["pgha.settings"](), []
     trusted = ("root", settings["postgres"]["user"])
     rest = __utils__["pgha_preflight.ports"](settings)["rest"] if settings["role"] == "db" else None
-    for one in psutil.net_connections(kind="tcp"):
-        if one.status == psutil.CONN_LISTEN:
-            row = {"address": one.laddr.ip, "port": one.laddr.port, "pid": one.pid, **_process(one.pid)}
+    for one in psutil.net_connections(kind="inet"):
+        protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
+        # A socket of UDP with a peer is a client's.
+        if one.laddr and (one.status == psutil.CONN_LISTEN if protocol == "tcp" else not one.raddr):
+            row = {"address": one.laddr.ip, "port": one.laddr.port, "protocol": protocol, "pid": one.pid}
+            row.update(_process(one.pid))
             # Whoever else it is may name any file in its command line.
-            asked = row["port"] == rest and row["user"] in trusted
+            asked = protocol == "tcp" and row["port"] == rest and row["user"] in trusted
             found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
     return found
+
+
+def sources():
+    """
+    Return from which address this host would speak to each other member of its cluster: ``{address: own address}``,
+    None where there is no route.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.sources
+    """
+    return __utils__["pgha_routes.sources"](__utils__["pgha_routes.peers"](__salt__["pgha.settings"]()))
 
 
 def data_directory():
@@ -170,7 +209,7 @@ def locales():
     """
     ran = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, ignore_retcode=True, output_loglevel="trace")
     try:
-        lines = Path("/usr/share/i18n/SUPPORTED").read_text().splitlines()
+        lines = Path("/usr/share/i18n/SUPPORTED").read_text(encoding="utf-8", errors="replace").splitlines()
         supported = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     except FileNotFoundError:
         supported = None
@@ -218,7 +257,7 @@ def store_faults():
     if not any(path and os.path.isdir(path) and os.listdir(path) for path in paths):
         return []
     try:
-        text = Path(pgha_served.NOTE).read_text(encoding="utf-8")
+        text = Path(pgha_served.NOTE).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     allowed = pgha_run.listed(__pillar__, "new_secrets")
@@ -241,8 +280,9 @@ def _with_others(settings, ids, listening, probe):
     faults = __utils__["pgha_preflight.reachability"](found, plan["names"])
     faults += __utils__["pgha_preflight.identity"](found, plan["ids"])
     skewed, slightly = __utils__["pgha_preflight.clocks"](found, plan["names"], settings)
-    warnings = [*slightly]
-    faults += skewed
+    translated, harmless = __utils__["pgha_routes.translated"](found, settings)
+    warnings = [*slightly, *harmless]
+    faults += [*skewed, *translated]
     if asking:
         asking.join()
         more = _virtual_ip(settings, answering, found)

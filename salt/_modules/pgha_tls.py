@@ -98,11 +98,15 @@ def certificate(service="consul"):
 
         salt 'test-db*' pgha_tls.certificate
     """
+    path = Path(__utils__["pgha_tls.pem"](service))
     try:
-        text = Path(__utils__["pgha_tls.pem"](service)).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
-    return __utils__["pgha_x509.describe"](text)
+    try:
+        return __utils__["pgha_x509.describe"](text)
+    except (ValueError, IndexError):
+        raise CommandExecutionError(f"{path} holds no certificate: run the main job, which writes it anew") from None
 
 
 def behind(wanted):
@@ -120,7 +124,7 @@ def behind(wanted):
         salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster -l quiet)"
     """
     path = authorities()
-    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8") != wanted:
+    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8", errors="replace") != wanted:
         return ["it has other authorities than the master: run the main job"]
     # Of one that an older unit has started nobody knows what it trusts.
     unknown = {path, "/etc/systemd/system/vip-manager.service"}
@@ -162,7 +166,8 @@ def outdated(service):
 def status():
     """
     Tell how the certificates of this host are, for a status report: ``until``, ``days`` left and ``due`` of the one
-    that ends first, and in ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
+    that ends first, the same of its ``authority`` (with ``own``: the formula has made it; None without both files), and
+    in ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
 
     CLI Example:
 
@@ -182,7 +187,20 @@ def status():
         # Who does not answer is told of elsewhere in the report.
         with contextlib.suppress(CommandExecutionError):
             late += outdated(service)
-    return {**{key: told[key] for key in ("until", "days", "due")}, "outdated": late}
+    told = {key: told[key] for key in ("until", "days", "due")}
+    return {**told, "authority": _authority(), "outdated": late}
+
+
+def _authority():
+    paths = (authorities(), __utils__["pgha_tls.pem"]("consul"))
+    try:
+        trusted, own = (Path(path).read_text(encoding="utf-8", errors="replace") for path in paths)
+        found = __utils__["pgha_x509.end_of_authority"](trusted, own)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise CommandExecutionError(f"{paths[0]} holds no authority: run the main job, which writes it anew") from None
+    return {**found, "own": not _settings()["tls"]["ca"]}
 
 
 def _ports(service):

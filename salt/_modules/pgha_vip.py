@@ -114,9 +114,13 @@ def config():
         salt 'test-db*' pgha_vip.config
     """
     try:
-        found = yaml.safe_load(Path(CONFIG).read_text(encoding="utf-8")) or {}
+        found = yaml.safe_load(Path(CONFIG).read_bytes()) or {}
     except FileNotFoundError:
         return None
+    except yaml.YAMLError as error:
+        raise CommandExecutionError(f"{CONFIG} is no YAML ({str(error).splitlines()[0]}): the main job writes it anew")
+    if not isinstance(found, dict):
+        raise CommandExecutionError(f"{CONFIG} is no mapping: the main job writes it anew")
     return {key: "**********" if "token" in key or "password" in key else value for key, value in found.items()}
 
 

@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 import pgha_consul_drift
+import pgha_errors
 import pgha_owed
 import pgha_served
 import pgha_wait
@@ -34,8 +35,8 @@ def _state(function):
             return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
         try:
             function(ret)
-        except CommandExecutionError as error:
-            ret.update(result=False, comment=str(error))
+        except pgha_errors.MENDABLE as error:
+            ret.update(result=False, comment=pgha_errors.sentence(error))
         return ret
 
     # Salt reads the arguments of a state from its signature, which would be that of the wrapped function.

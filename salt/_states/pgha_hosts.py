@@ -2,9 +2,11 @@
 The names of the cluster's hosts in ``/etc/hosts``, as a state.
 """
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def present(name="/etc/hosts"):
     """
     The names of all hosts of the datacenter and of its virtual IPs are in the file, with the addresses of the pillar.
@@ -18,6 +20,7 @@ def present(name="/etc/hosts"):
     return _managed(name, "pgha_hosts.rendered")
 
 
+@pgha_errors.told
 def absent(name="/etc/hosts"):
     """
     The file is as it would be without us: no block, loopback lines brought back.

@@ -2,6 +2,7 @@
 What the hosts still do for others, and what they know. Runs in the orchestration, on the master.
 """
 
+import pgha_errors
 import pgha_text
 import pgha_wait
 import salt.client
@@ -14,6 +15,7 @@ ANSWER, TRIES = 5, 3
 REFRESH = 30
 
 
+@pgha_errors.told
 def finished(name, hosts, timeout=900):
     """
     Every host answers, and none applies states. An interrupted orchestration leaves its jobs to the minions, which end

@@ -4,6 +4,7 @@ Patroni's environment and configuration as desired states, and the gates of its 
 
 import os
 
+import pgha_errors
 import pgha_owed
 import pgha_served
 import pgha_text
@@ -16,6 +17,7 @@ RELOAD = "patroni.reload-owed"
 _CONFLICT = 10
 
 
+@pgha_errors.told
 def environment(name):
     """
     The virtual environment has just the pinned packages of ``patroni.requirements``, and only root can write to it.
@@ -45,6 +47,7 @@ def environment(name):
     return {**ret, "comment": comment}
 
 
+@pgha_errors.told
 def configured(name):
     """
     patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
@@ -133,6 +136,7 @@ def _read(ret):
     return ret
 
 
+@pgha_errors.told
 def data_directory_ours(name):
     """
     The data directory is empty, or what is in it belongs to this cluster. Changes nothing: data that belongs elsewhere
@@ -173,6 +177,7 @@ def data_directory_ours(name):
     return {**ret, "comment": f"It holds this cluster's data (system identifier {found['identifier']})."}
 
 
+@pgha_errors.told
 def leader_elected(name, timeout, first=False):
     """
     The cluster has, or had, its first leader, so that this host's Patroni joins it and does not found it.
@@ -197,6 +202,7 @@ def leader_elected(name, timeout, first=False):
     return {**ret, "comment": "The cluster is initialised."}
 
 
+@pgha_errors.told
 def streaming(name, timeout):
     """
     This member runs as the leader, or as a replica that streams on the leader's timeline.
@@ -207,7 +213,7 @@ def streaming(name, timeout):
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
     if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
         return {**ret, "result": None, "comment": "The run would wait for this member."}
-    seen = {"woken": False}
+    seen = {"woken": False, "member": None}
 
     def healthy():
         seen["member"] = __salt__["pgha_patroni.member"]()
@@ -228,6 +234,7 @@ def streaming(name, timeout):
     return {**ret, "comment": " ".join(comment)}
 
 
+@pgha_errors.told
 def dcs_configured(name, repair=False):
     """
     The dynamic configuration in the DCS has all that is declared, and nothing that the formula once put there and that
@@ -293,6 +300,7 @@ def _dynamic_config():
     return pgha_wait.until(__salt__["pgha_patroni.dynamic_config"], timeout, "Patroni shows its dynamic configuration")
 
 
+@pgha_errors.told
 def serves_writes(name, timeout):
     """
     A write through the cluster's address succeeds: the virtual IP, or, where there is none, this host's own address

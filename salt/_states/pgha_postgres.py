@@ -4,9 +4,11 @@ States of the host under PostgreSQL: its locales, its port, its parameters, and 
 
 import os
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def locales_present(name, locales):
     """
     The host has these locales. Those that are missing are made in one call.
@@ -28,6 +30,7 @@ def locales_present(name, locales):
     return {**ret, "comment": f"{', '.join(missing)} were made."}
 
 
+@pgha_errors.told
 def port_free(name):
     """
     Nobody listens on the port of PostgreSQL but this cluster's own server. Changes nothing: a foreign server is named,
@@ -50,6 +53,7 @@ def port_free(name):
     }
 
 
+@pgha_errors.told
 def parameters_accepted(name):
     """
     The installed server would start on this host with the parameters that are set: it is asked itself. Changes nothing.
@@ -68,6 +72,7 @@ def parameters_accepted(name):
     return ret
 
 
+@pgha_errors.told
 def speaks_tls(name):
     """
     The installed server can speak TLS, where that is on. Changes nothing; said at once after the installation, and not
@@ -77,6 +82,7 @@ def speaks_tls(name):
     return {"name": name, "result": not fault, "changes": {}, "comment": fault or "It can, as far as it is asked to."}
 
 
+@pgha_errors.told
 def data_directory_made(name):
     """
     The data directory is there and the server's alone (0700). Where root may not follow, because the directory above it

@@ -2,9 +2,11 @@
 The preflight as a state.
 """
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def passed(name):
     """
     Nothing stands in the way of this host becoming what the pillar says; every fault is named at once.

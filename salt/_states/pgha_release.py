@@ -15,12 +15,14 @@ import zipfile
 from pathlib import Path
 
 import pgha_descriptors
+import pgha_errors
 import pgha_passage
 from salt.exceptions import CommandExecutionError, SaltException
 
 MODE = 0o755
 
 
+@pgha_errors.told
 def unpacked(name, path, source, sha256):
     """
     The binary is there, whole, executable, and from the archive with this hash.
@@ -74,6 +76,7 @@ def unpacked(name, path, source, sha256):
     return {**ret, "changes": changes, "comment": f"{path} was unpacked from {source}."}
 
 
+@pgha_errors.told
 def in_use(name, link, target):
     """
     The link points to the binary in use; one that was put there by hand makes way for it.
@@ -119,8 +122,11 @@ def _fetched(source, sha256):
         raise CommandExecutionError(f"{source} could not be fetched: {error}") from None
     if not cached or not Path(cached).is_file():
         raise CommandExecutionError(f"{source} could not be fetched: is the URL right, and reached from this host?")
+    digest = hashlib.sha256()
     with open(cached, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(2**20):
+            digest.update(block)
+    found = digest.hexdigest()
     if found != sha256.lower():
         _forget(cached)
         raise CommandExecutionError(

@@ -3,10 +3,12 @@ Services run what is installed and configured: they are restarted where they do 
 one host at a time; it waits until the others can do without this host, and then until this host is back.
 """
 
+import pgha_errors
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def consul(name):
     """
     Consul on this host, server or agent, runs what is installed and configured. A server that leads hands over first.
@@ -26,6 +28,7 @@ def consul(name):
     return _restarted(name, ["Consul"], restart)
 
 
+@pgha_errors.told
 def patroni(name):
     """
     Patroni and PostgreSQL on this host run what is installed and configured. A leader becomes a replica first, by a
@@ -58,6 +61,7 @@ def patroni(name):
     return _restarted(name, ["Patroni", "PostgreSQL"], restart)
 
 
+@pgha_errors.told
 def lowered(name):
     """
     The leader runs with the parameters that were lowered and that a standby needs as high as its primary. It is

@@ -4,11 +4,13 @@ The secrets of all clusters: on the master made and stored before anything uses 
 
 import os
 
+import pgha_errors
 import pgha_passage
 import pgha_served
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def stored(name):
     """
     Every secret that the inventory needs is in the master's store, and the store knows who is who; what is there is
@@ -38,6 +40,7 @@ def stored(name):
     return {**ret, "result": None if test else True, "changes": changes, "comment": comment}
 
 
+@pgha_errors.told
 def in_use(name):
     """
     This host has noted which secrets of the master's store it works with, as fingerprints: the next preflight compares.

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 
+import pgha_errors
 import pgha_passage
 import pgha_served
 import pgha_wait
@@ -17,6 +18,7 @@ UNITS = {"consul": "consul", "postgres": "patroni"}
 AGAIN = 5
 
 
+@pgha_errors.told
 def installed(name, service):
     """
     The authorities, and this host's key and certificate, are where a service reads them, as the master has them.
@@ -52,6 +54,7 @@ def installed(name, service):
     return ret
 
 
+@pgha_errors.told
 def in_use(name, service, timeout=60):
     """
     Every port of a service shows the certificate that is on the disk. One that does not is told to read it; a service
@@ -100,7 +103,7 @@ def _taken(service, told):
 
 def _described(path):
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             return _what(stream.read())
     except FileNotFoundError:
         return None

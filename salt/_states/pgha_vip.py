@@ -2,6 +2,7 @@
 The virtual IP as a state: vip-manager's configuration, and the address being where the leader is.
 """
 
+import pgha_errors
 import pgha_served
 import pgha_wait
 from salt.exceptions import CommandExecutionError
@@ -10,6 +11,7 @@ CONFIG = "/etc/vip-manager/vip-manager.yml"
 HELPER = "/usr/local/sbin/pgha-vip"
 
 
+@pgha_errors.told
 def configured(name=CONFIG):
     """
     vip-manager has its configuration, with the token that reads the leader key where it asks Consul.
@@ -44,6 +46,7 @@ def configured(name=CONFIG):
     return {"name": name, **ret}
 
 
+@pgha_errors.told
 def restarted(name):
     """
     vip-manager runs the configuration, the unit and the program that are on the disk; restarted only where it does not.
@@ -64,6 +67,7 @@ def restarted(name):
     return _ret(name, True, "vip-manager was restarted.", changes)
 
 
+@pgha_errors.told
 def follows_leader(name, timeout=60):
     """
     The virtual IP is on this host if and only if Patroni here holds the leader lock.
@@ -90,6 +94,7 @@ def follows_leader(name, timeout=60):
     return _ret(name, True, _where(**seen))
 
 
+@pgha_errors.told
 def held_by_leader(name, timeout=60):
     """
     The virtual IP is on this host if Patroni here holds the leader lock, and is not if not; put right at once.
@@ -128,6 +133,7 @@ def held_by_leader(name, timeout=60):
         return _ret(name, False, str(error))
 
 
+@pgha_errors.told
 def callback_released(name=HELPER):
     """
     The callback no longer keeps the virtual IP on this host; for the way from callback mode to none.

@@ -16,6 +16,8 @@ from salt.exceptions import CommandExecutionError
 
 # How many of anything an answer may hold: hosts, sentences, jobs.
 MOST = 500
+# Faults of one host that are shown: more hide those of the others.
+SHOWN = 20
 NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 ADDRESS = re.compile(r"[A-Za-z0-9._:%\[\]-]{1,255}")
 WORDS = re.compile(r"[A-Za-z0-9 _.+~-]{0,60}")
@@ -41,7 +43,8 @@ def sort(hosts, answers, check):
         answer = answers.get(host)
         if isinstance(answer, str) and answer:
             refused[host] = f"did not answer as it should: {pgha_text.line(answer)}"
-        elif answer in (None, False, ""):
+        # No kind of answer is a truth value: Salt has False for silence, and others True for "it was asked".
+        elif answer in (None, "") or isinstance(answer, bool):
             refused[host] = "did not answer; is its salt-minion running?"
         else:
             try:
@@ -67,6 +70,7 @@ def status(answer):
         vip=_optional(_ip),
         holds_vip=_optional(_truth),
         foreign_tokens=_optional(_list(_token)),
+        faults=_optional(_faults),
     )
 
 
@@ -187,6 +191,12 @@ def _sentence(value, where):
     return pgha_text.line(value)
 
 
+def _faults(value, where):
+    told = [sentence for sentence in _list(_sentence)(value, where) if sentence]
+    more = [f"and {len(told) - SHOWN} more faults; see salt HOST pgha.status"] if len(told) > SHOWN else []
+    return told[:SHOWN] + more
+
+
 def _ip(value, where):
     try:
         return str(ipaddress.ip_address(_like(ADDRESS)(value, where)))
@@ -217,11 +227,16 @@ def _tls(value, where):
         until=_optional(_like(MOMENT)),
         days=_optional(_number),
         due=_truth,
+        authority=_optional(_authority),
         outdated=_list(_one_of("Consul's API", "Patroni's REST API", "PostgreSQL")),
     )
     if told["until"] and (told["days"] is None or not math.isfinite(told["days"])):
         _wrong(f"{where}:days")
     return told
+
+
+def _authority(value, where):
+    return _mapping(value, where, until=_like(MOMENT), days=_number, due=_truth, own=_truth)
 
 
 def _consul(value, where):

@@ -9,6 +9,7 @@ import os
 import pwd
 import stat
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -136,11 +137,25 @@ def directory(path, *, user, group, mode, test):
                 os.mkdir(name, 0o700, dir_fd=parent)
             handle = os.open(name, _FLAGS, dir_fd=parent)
             stack.callback(os.close, handle)
-            os.fchown(handle, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid)
+            os.fchown(handle, *ids(user, group))
             os.fchmod(handle, int(mode, 8))
             return changes
-    except OSError as error:
-        raise CommandExecutionError(f"{path}: {error.strerror}")
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            # A step of the way, where the whole is meant.
+            error.filename = error.filename2 = None
+        raise CommandExecutionError(pgha_errors.sentence(error, path))
+
+
+def ids(user, group):
+    """Return the numbers of a user and a group by their names; ValueError says which of them is not there."""
+    found = []
+    for lookup, name, what in ((pwd.getpwnam, user, "user"), (grp.getgrnam, group, "group")):
+        try:
+            found.append(lookup(name)[2])
+        except KeyError:
+            raise ValueError(f"there is no {what} {name} on this host to give it to") from None
+    return found
 
 
 def ownership(info, user, group, mode):

@@ -7,16 +7,15 @@ content, and no name is looked up twice. Files in the directories of another use
 
 import contextlib
 import fcntl
-import grp
 import hashlib
 import os
-import pwd
 import re
 import stat
 import time
 from pathlib import Path
 
 import pgha_descriptors
+import pgha_errors
 from pgha_diff import diff, mask
 from salt.exceptions import CommandExecutionError
 
@@ -74,7 +73,7 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
         if not changes:
             comment = f"What an interrupted run had left of {path} was removed."
             return {"result": True, "changes": left, "comment": comment}
-        uid, gid = pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
+        uid, gid = pgha_descriptors.ids(user, group)
         # A file with another name may lie elsewhere too, where this owner and mode would be wrong.
         if "diff" not in changes and os.fstat(handle).st_nlink == 1:
             os.fchown(handle, uid, gid)
@@ -217,7 +216,10 @@ def _reported(path):
     try:
         yield
     except (OSError, ValueError) as error:
-        raise CommandExecutionError(f"{path}: {getattr(error, 'strerror', None) or error}")
+        if isinstance(error, OSError):
+            # Of several files that a write touches the one that was meant is named.
+            error.filename = error.filename2 = None
+        raise CommandExecutionError(pgha_errors.sentence(error, path))
 
 
 def _directory(stack, path, test, sticky):

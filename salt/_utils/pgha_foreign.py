@@ -5,7 +5,9 @@ there before. Pure functions; nothing is ever removed, a person decides.
 
 import functools
 
+import pgha_ports
 import pgha_text
+import pgha_tls
 
 # Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
 # fmt: off
@@ -107,25 +109,25 @@ def listeners(found, settings, ports, places=None):
     Return (faults, warnings) on processes that listen where our services will.
 
     found
-        List of ``{"address", "port", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of a Patroni. A
-        process is what it says it is only when root or the service's own user runs it.
+        List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of
+        a Patroni. A process is what it says it is only when root or the service's own user runs it.
     ports
         What ``pgha_preflight.ports`` returns.
     places
         Where paths lead, by path: those of :py:func:`paths` and :py:func:`named`. One that is missing is no link.
     """
-    own, consul, places = settings["address"], settings["consul"], places or {}
-    wanted = {ports["gossip"]: (own, "consul"), ports["http"]: (consul["client_addr"], "consul")}
-    if settings["role"] == "dcs":
-        wanted[ports["rpc"]] = (own, "consul")
-    else:
-        wanted[ports["postgres"]] = (WILDCARDS[0], "postgres")
-        wanted[ports["rest"]] = (own, "patroni")
+    places = places or {}
+    own, server = [settings["address"]], settings["role"] == "dcs"
+    opened = pgha_ports.of_consul(settings["consul"], server, pgha_tls.enabled(settings))
+    wanted = {(one["port"], one["protocol"]): (one["bind"] or own, "consul") for one in opened}
+    if not server:
+        wanted[(ports["postgres"], "tcp")] = (WILDCARDS, "postgres")
+        wanted[(ports["rest"], "tcp")] = (own, "patroni")
     faults, warnings = {}, {}
     for one in found:
-        bind, service = wanted.get(one["port"], (None, None))
-        if service and (bind in WILDCARDS or one["address"] in (bind, *WILDCARDS)):
-            where = f"{one['address']}:{one['port']}"
+        bind, service = wanted.get((one["port"], one["protocol"]), ((), None))
+        if service and (set(bind) & set(WILDCARDS) or one["address"] in (*bind, *WILDCARDS)):
+            where = f"{one['address']}:{one['port']}" + ("/udp" if one["protocol"] == "udp" else "")
             fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](
                 one, settings, functools.partial(_place, places)
             )
@@ -138,8 +140,8 @@ def listeners(found, settings, ports, places=None):
 
 
 def served(found, address):
-    """Return the ports that something listens on already, where the own address or all addresses are concerned."""
-    return {one["port"] for one in found if one["address"] in (address, *WILDCARDS)}
+    """Return the TCP ports that something listens on, where the own address or all addresses are concerned."""
+    return {one["port"] for one in found if one["protocol"] == "tcp" and one["address"] in (address, *WILDCARDS)}
 
 
 def consul_files(files, settings):
@@ -212,7 +214,10 @@ def _within(path, home):
 
 def _other(one, service):
     who = f"{one['name']}, process {one['pid']} of {one['user']}," if one["pid"] else "a process that cannot be seen"
-    return f"{who} has the port of {service}: stop it, or set another port"
+    setting = {"Consul": "consul:config:ports", "PostgreSQL": "postgres:port", "Patroni": "patroni:restapi_port"}[
+        service
+    ]
+    return f"{who} has the port of {service}: stop it, or set another port ({setting})"
 
 
 def _options(cmdline, names):

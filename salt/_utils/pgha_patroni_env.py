@@ -82,7 +82,7 @@ def mark(venv, content):
 def built_from(venv):
     """Return what :py:func:`mark` wrote, None where it did not."""
     try:
-        return Path(venv, MARKER).read_text(encoding="utf-8").strip()
+        return Path(venv, MARKER).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
 

@@ -7,10 +7,11 @@ real service waits until it is spoken to, and counts as reached. Whatever else c
 port counts as not reached: somebody else has it.
 """
 
-import asyncio
+import asyncio  # Its TimeoutError is the built-in one from Python 3.11 on, and both are met here.
 import contextlib
 import email.utils
 import errno
+import ipaddress
 import json
 import socket
 import ssl
@@ -88,16 +89,21 @@ def said(answer, http):
         Whether the port is one that speaks HTTP.
 
     The keys: ``time`` there and by how much that is ``unsure``; of a temporary listener ``id``, ``udp`` (it listens
-    there, too) and ``hold`` (ports that are not opened); ``http`` of a service.
+    there, too), ``hold`` (ports that are not opened) and ``seen_as`` (the address that this host has there); ``http``
+    of a service.
     """
     try:
         if answer.startswith(b"{"):
             line = json.loads(answer)
-            told = {key: line[key] for key in ("id", "time", "udp", "hold")}
+            told = {key: line[key] for key in ("id", "time", "udp", "hold", "seen_as")}
             fits = MAGIC in line and isinstance(told["id"], str) and isinstance(told["udp"], bool)
             fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
             fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
-            return {**told, "id": pgha_text.printable(told["id"])} if fits else None
+            if not fits:
+                return None
+            # A number would count as an address, and behind a % may stand anything.
+            seen = told["seen_as"] and str(ipaddress.ip_address(told["seen_as"].partition("%")[0]))
+            return {**told, "id": pgha_text.printable(told["id"]), "seen_as": seen}
         if answer.startswith(b"HTTP/") and http:
             told = {"http": True}
             for header in answer.decode("latin-1").split("\r\n")[1:]:
@@ -158,6 +164,7 @@ class _Meeting:
         # None: it has gone already.
         peer, port = (writer.get_extra_info("peername") or [None])[0], writer.get_extra_info("sockname")[1]
         line = {MAGIC: 1, "id": self.me, "time": time.time(), "udp": self.echo is not None, "hold": sorted(self.hold)}
+        line["seen_as"] = peer
         with contextlib.suppress(OSError):
             writer.write(json.dumps(line).encode() + b"\n")
             await writer.drain()
@@ -172,13 +179,13 @@ class _Meeting:
             left = self.deadline - time.monotonic()
             begin = time.time()
             try:
-                connected = asyncio.open_connection(peer, port, local_addr=(self.address, 0))
-                reader, writer = await asyncio.wait_for(connected, max(0.05, min(left, ATTEMPT)))
-            except (OSError, TimeoutError) as error:
+                connecting = self.connected(peer, port)
+                reader, writer = await asyncio.wait_for(connecting, max(0.05, min(left, ATTEMPT)))
+            except (OSError, asyncio.TimeoutError) as error:
                 found["error"] = _reason(error)
             else:
                 found.update(ok=True, error=None)
-                with contextlib.suppress(OSError, TimeoutError):
+                with contextlib.suppress(OSError, asyncio.TimeoutError):
                     await self.listen_to(reader, writer, peer, port, begin, found)
                 break
             if self.excused(peer, port) or time.monotonic() >= self.deadline:
@@ -186,6 +193,9 @@ class _Meeting:
             await asyncio.sleep(PAUSE)
         if found.get("udp") and port == self.udp:
             await self.echoed(peer)
+
+    async def connected(self, peer, port, **how):
+        return await asyncio.open_connection(peer, port, local_addr=(self.address, 0), **how)
 
     def excused(self, peer, port):
         """Whether a port that refuses is one whose service is another one's matter."""
@@ -200,10 +210,13 @@ class _Meeting:
             answer = b""
             if port == self.http and self.tls:
                 # A temporary listener speaks first and plainly; a service is silent until it is greeted with TLS.
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(asyncio.TimeoutError):
                     answer = await asyncio.wait_for(reader.read(MOST), LINE)
                 if not answer:
-                    await asyncio.wait_for(writer.start_tls(self.tls, server_hostname=peer), ATTEMPT)
+                    # Connected anew: a stream cannot go over to TLS before Python 3.11.
+                    writer.close()
+                    speaking = self.connected(peer, port, ssl=self.tls, server_hostname=peer)
+                    reader, writer = await asyncio.wait_for(speaking, ATTEMPT)
                     begin = time.time()
             if port == self.http and not answer:
                 writer.write(b"HEAD /liveness HTTP/1.0\r\n\r\n")
@@ -235,7 +248,7 @@ class _Meeting:
         try:
             while time.monotonic() < self.deadline:
                 transport.sendto(MAGIC.encode())
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(answer.wait(), 2 * PAUSE)
                     found.update(ok=True, error=None)
                     return
@@ -270,7 +283,7 @@ def _unknown():
 
 
 def _reason(error):
-    if isinstance(error, TimeoutError):
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return "timed out"
     number = error.errno
     if isinstance(error, socket.gaierror) or number is None:

@@ -27,6 +27,7 @@ def summary(plan, told):
         refused[host] = f"calls itself {told.pop(host)['name']}, the pillar {plan['names'][host]}"
     faults = [f"{host}: {refused[host]}" for host in plan["hosts"] if host in refused]
     faults += [f"{host}: {fault}" for host, answer in told.items() for fault in _tls(answer["tls"])]
+    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in answer["faults"] or []]
     datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
     clusters = {
         name: _cluster(name, {host: plan["names"][host] for host in hosts}, told, faults)
@@ -51,7 +52,24 @@ def _tls(tls):
     return found
 
 
+def _authority(name, hosts, told):
+    """The fault of an authority that ends: once for a datacenter, as all of its hosts have the same."""
+    tls = [told[host]["tls"] for host in hosts if host in told]
+    ending = [one["authority"] for one in tls if one and one["authority"] and one["authority"]["due"]]
+    if not ending:
+        return []
+    first = min(ending, key=lambda one: one["until"])
+    remedy = f"salt-run pgha.authority {name} step=add begins to replace it"
+    if not first["own"]:
+        remedy = "give tls:ca the old and the new one, and afterwards the new one alone"
+    return [
+        f"Consul {name}: the authority of all certificates ends in {first['days']:.0f} days ({first['until'][:10]}),"
+        f" and none is valid for longer; {remedy} (docs/tls.md)"
+    ]
+
+
 def _datacenter(name, hosts, told, faults):
+    faults += _authority(name, hosts, told)
     seen = [told[host]["consul"] for host in hosts if host in told and told[host]["consul"]]
     seen = [health for health in seen if health["leader"]]
     if not seen:

@@ -11,6 +11,7 @@ import re
 
 import pgha_inventory
 import pgha_names
+import pgha_ports
 import pgha_run
 import pgha_tls
 import pgha_words
@@ -52,6 +53,7 @@ def faults(pgha, defaults):
     found += pgha_run.faults(pgha, _ids(datacenters, "servers"), _ids(clusters, "hosts"))
     found += pgha_names.twice(datacenters, clusters)
     checked = {**pgha, "datacenters": datacenters, "clusters": clusters}
+    found += pgha_ports.meeting(checked, defaults)
     return found + pgha_names.meeting(checked, defaults) + pgha_names.posing(checked, defaults)
 
 

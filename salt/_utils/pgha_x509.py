@@ -15,6 +15,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # The part of its time that a certificate has left when it is renewed.
 RENEWED = 1 / 3
+# The time that an authority has left when it is to be replaced; a shorter one has the part above. From then on the
+# certificates that it signs get shorter than they are by default.
+REPLACED = datetime.timedelta(days=365)
 # Clocks differ: what was made just now is valid on a host whose clock is behind.
 BACKDATED = datetime.timedelta(hours=1)
 _USAGES = (
@@ -91,6 +94,36 @@ def describe(pem):
         "until": certificate.not_valid_after_utc.isoformat(),
         "days": round(left / datetime.timedelta(days=1), 1),
         "due": _due(certificate),
+    }
+
+
+def end_of_authority(trusted, certificate):
+    """
+    Return when the authority of a certificate ends: ``until`` (ISO 8601, UTC), ``days`` left and ``due`` (it is time
+    for a new one).
+
+    trusted
+        PEM text with all authorities that are trusted.
+    certificate
+        PEM text of the certificate, with those between it and them.
+
+    Of several authorities that signed it the last to end counts, and where none did the first to end.
+
+    Raises ValueError for what is no PEM.
+    """
+    authorities = x509.load_pem_x509_certificates(trusted.encode())
+    chain = x509.load_pem_x509_certificates(certificate.encode())
+    signers = [one for one in authorities if any(_signed(below, one) for below in chain)]
+    if signers:
+        found = max(signers, key=lambda one: one.not_valid_after_utc)
+    else:
+        found = min(authorities, key=lambda one: one.not_valid_after_utc)
+    left = found.not_valid_after_utc - _now()
+    whole = found.not_valid_after_utc - found.not_valid_before_utc
+    return {
+        "until": found.not_valid_after_utc.isoformat(),
+        "days": round(left / datetime.timedelta(days=1), 1),
+        "due": left < min(whole * RENEWED, REPLACED),
     }
 
 
@@ -217,4 +250,4 @@ def _address(text):
 
 
 def _now():
-    return datetime.datetime.now(datetime.UTC)
+    return datetime.datetime.now(datetime.timezone.utc)

@@ -27,10 +27,11 @@ The hosts are served the pillar of now:
     - hosts: {{ plan.hosts | json }}
     - failhard: True
 
-{#- Never a dry run: it brings the formula's own modules to the hosts, and changes nothing else. #}
+{#- Never a dry run: it brings the formula's own modules to the hosts, and changes nothing else. Each host finds which
+    clusters of the run its pillar lacks. #}
 {%- set ready = "Nothing stands in the way on any host" %}
 {{ ready }}:
-  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"], plan.run, timeout=15, test=False) }}
+  {{- stage(plan.hosts, ["pgha.modules", "pgha.preflight"], dict(plan.run, only=plan.clusters | list), timeout=15, test=False) }}
 
 {%- set stages = [{"salt": ready}] %}
 

@@ -10,7 +10,13 @@ SERVER = {
     "role": "dcs",
     "name": "dcs1",
     "pending": {"Consul": ["changed settings: raft_multiplier"]},
-    "tls": {"until": "2027-11-25T10:00:00+00:00", "days": 364.9, "due": False, "outdated": ["Consul's API"]},
+    "tls": {
+        "until": "2027-11-25T10:00:00+00:00",
+        "days": 364.9,
+        "due": False,
+        "authority": {"until": "2036-11-25T10:00:00+00:00", "days": 3649.9, "due": False, "own": True},
+        "outdated": ["Consul's API"],
+    },
     "consul": {
         "leader": "dcs1",
         "members": [
@@ -21,6 +27,7 @@ SERVER = {
         "foreign_servers": [{"name": "db2", "address": "192.0.2.12", "raft_address": "192.0.2.12:8300", "voter": True}],
     },
     "foreign_tokens": [{"accessor": "1-2", "description": "Mine", "management": True}],
+    "faults": ["consul.service starts only after /data is mounted"],
 }
 DATABASE = {
     "role": "db",
@@ -195,17 +202,29 @@ def test_a_host_is_told_by_which_part_of_its_answer(answers):
         "db3": "Traceback:\n  \x1b[31mKeyError",
         "db4": None,
         "db5": 7,
+        "db6": True,
+        "db7": False,
     }
-    _told, refused = answers.sort(["db1", "db2", "db3", "db4", "db5"], told, answers.status)
+    _told, refused = answers.sort([*told], told, answers.status)
     assert refused == {
         "db1": "answered nonsense (vip)",
         "db2": "answered nonsense (members:1:state)",
         "db3": "did not answer as it should: Traceback: ?[31mKeyError",
         "db4": "did not answer; is its salt-minion running?",
         "db5": "answered nonsense (all of it)",
+        "db6": "did not answer; is its salt-minion running?",
+        "db7": "did not answer; is its salt-minion running?",
     }
     with pytest.raises(CommandExecutionError, match="all of it"):
         answers.behind({})
+
+
+def test_the_faults_of_one_host_do_not_hide_those_of_the_others(answers):
+    told = answers.status({**DATABASE, "faults": ["x" * 5000, "", "two\nlines", *map(str, range(100))]})["faults"]
+    assert len(told) == 21
+    assert len(told[0]) == 1000
+    assert told[1] == "two lines"
+    assert told[-1] == "and 82 more faults; see salt HOST pgha.status"
 
 
 def test_a_sentence_is_one_printable_line(loader_module):

@@ -150,6 +150,48 @@ class TestSystem:
         assert verdict.system(facts(hostname="test-db1.example.org"), settings_of())[1] == []
 
 
+class TestAstra:
+    DIGSIG, NOW, BOOT = "/etc/digsig/digsig_initramfs.conf", "/parsecfs/nochmodx", "/etc/parsec/nochmodx"
+
+    @pytest.fixture
+    def astra(self, loader_module):
+        return loader_module("_utils/pgha_astra.py")
+
+    @pytest.mark.parametrize(
+        ("texts", "said"),
+        [
+            ({}, []),
+            ({DIGSIG: None, NOW: None, BOOT: None}, []),
+            ({DIGSIG: "DIGSIG_ELF_MODE=0\n", NOW: "0\n", BOOT: ""}, []),
+            ({DIGSIG: "# DIGSIG_ELF_MODE=1\nDIGSIG_ELF_MODE=2\nDIGSIG_XATTR_MODE=1\n"}, []),
+            ({DIGSIG: "DIGSIG_ELF_MODE=0\nDIGSIG_ELF_MODE=1\n"}, ["astra-digsig-control disable"]),
+            ({DIGSIG: ' DIGSIG_ELF_MODE = "1"\n'}, ["astra-digsig-control disable"]),
+            ({NOW: "1\n"}, ["(/parsecfs/nochmodx is 1)"]),
+            ({BOOT: "1"}, ["(/etc/parsec/nochmodx is 1)"]),
+            (
+                {DIGSIG: "DIGSIG_ELF_MODE=1", NOW: "1", BOOT: "1"},
+                ["sign them", "astra-nochmodx-lock disable, and after the main job astra-nochmodx-lock enable"],
+            ),
+        ],
+    )
+    def test_a_lock_is_a_fault_with_its_remedy_until_consul_runs(self, astra, texts, said):
+        faults, warnings = astra.faults(texts, False)
+        assert (len(faults), warnings) == (len(said), [])
+        assert all(part in fault for part, fault in zip(said, faults, strict=True))
+        assert astra.faults(texts, True) == ([], faults)
+
+    def test_the_preflight_reads_them_whatever_they_hold(self, execution, tmp_path):
+        paths = [str(tmp_path / name) for name in ("digsig", "nochmodx", "none")]
+        Path(paths[0]).write_bytes(b"# \xff\xfe\nDIGSIG_ELF_MODE=1\n")
+        Path(paths[1]).write_text("1\n")
+        module = execution()
+        module.__utils__["pgha_astra.files"] = lambda: paths
+        assert module.locks() == {paths[0]: "# \ufffd\ufffd\nDIGSIG_ELF_MODE=1\n", paths[1]: "1\n", paths[2]: None}
+        module.__utils__["pgha_astra.files"] = lambda: [self.NOW]
+        module.__utils__["pgha_files.read_foreign"] = lambda path, *_: "1" if path == self.NOW else None
+        assert any("nochmodx" in fault for fault in module.check()["faults"])
+
+
 class TestNetwork:
     def test_good(self, verdict, settings_of):
         assert verdict.network(facts(), settings_of()) == ([], [])
@@ -264,6 +306,78 @@ class TestMeeting:
         assert "test-db2 -7.0 s" in verdict.clocks(found, self.NAMES, settings_of())[0][0]
 
 
+class TestRoutes:
+    """PostgreSQL lets the members in by address, and the kernel chooses the one that a connection leaves with."""
+
+    OWN, OTHER = "198.51.100.21", "198.51.100.121"
+
+    @pytest.fixture
+    def routes(self, loader_module):
+        return loader_module("_utils/pgha_routes.py")
+
+    @pytest.fixture
+    def two_addresses(self):
+        """A network of its own with two addresses on one interface: the first of them is the kernel's choice."""
+        name = f"pgha-{os.getpid()}"
+        commands = [f"netns add {name}", f"-n {name} link add d0 type veth peer name d1", f"-n {name} link set d0 up"]
+        commands += [f"-n {name} address add {one}/24 dev d0" for one in (self.OTHER, self.OWN)]
+        try:
+            for command in commands:
+                done = subprocess.run(["ip", *command.split()], capture_output=True, text=True)
+                if done.returncode:
+                    pytest.skip(done.stderr)
+            yield name
+        finally:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+    def test_the_source_is_the_kernel_s(self, routes, two_addresses):
+        script = (
+            f"import runpy; m = runpy.run_path({str(ROOT / '_utils/pgha_routes.py')!r});"
+            " print(m['sources'](['198.51.100.22', '203.0.113.1', '2001:db8::1']))"
+        )
+        command = ["ip", "netns", "exec", two_addresses, sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str({"198.51.100.22": self.OTHER, "203.0.113.1": None, "2001:db8::1": None})
+
+    def test_members_are_asked_and_nobody_else(self, routes, settings_of):
+        assert routes.peers(settings_of()) == ["198.51.100.22", "198.51.100.23"]
+        assert routes.peers(settings_of("test-dcs1")) == []
+
+    def test_another_source_than_the_inventory_s_is_a_fault_with_its_remedy(self, routes, settings_of):
+        found = {"198.51.100.22": self.OTHER, "198.51.100.23": self.OTHER}
+        faults, warnings = routes.faults(found, settings_of())
+        assert (len(faults), warnings) == (1, [])
+        assert f"connect to test-db2, test-db3 from {self.OTHER}, where only {self.OWN} is let in" in faults[0]
+        assert f"write {self.OTHER} into the inventory, or make {self.OWN} the source" in faults[0]
+
+    def test_where_lines_of_one_s_own_may_let_it_in_it_is_a_warning(self, routes, settings_of):
+        settings = settings_of(postgres={"pg_hba": ["host replication all 198.51.100.0/24 scram-sha-256"]})
+        faults, warnings = routes.faults({"198.51.100.22": self.OTHER}, settings)
+        assert (faults, len(warnings)) == ([], 1)
+
+    @pytest.mark.parametrize("source", [None, "198.51.100.21", "198.51.100.40"])
+    def test_its_own_address_and_the_virtual_one_are_let_in(self, routes, settings_of, source):
+        assert routes.faults({"198.51.100.22": source}, settings_of()) == ([], [])
+
+    def test_a_translated_address_is_a_fault_between_members_alone(self, routes, settings_of):
+        found = {
+            ("198.51.100.22", 8301, "tcp"): link(seen_as="203.0.113.9"),
+            ("198.51.100.22", 5432, "tcp"): link(seen_as="203.0.113.9"),
+            ("198.51.100.23", 5432, "tcp"): link(seen_as=self.OWN),
+            ("198.51.100.11", 8300, "tcp"): link(seen_as="203.0.113.9"),
+            ("198.51.100.31", 8301, "tcp"): link(),
+        }
+        faults, warnings = routes.translated(found, settings_of())
+        assert (len(faults), warnings) == (1, [])
+        assert faults[0].startswith(f"test-db2 sees 203.0.113.9 when this host connects from {self.OWN}:")
+        assert routes.translated(found, settings_of("test-dcs1")) == ([], [])
+
+    def test_the_preflight_tells_it(self, execution, monkeypatch):
+        module = execution()
+        module.__utils__["pgha_routes.sources"] = lambda addresses: dict.fromkeys(addresses, self.OTHER)
+        assert any(f"from {self.OTHER}" in fault for fault in module.check()["faults"])
+
+
 class TestDataDirectory:
     @pytest.mark.parametrize(
         ("entries", "version", "fault", "warning"),
@@ -309,10 +423,10 @@ class TestLocales:
         assert foreign.locales({"installed": ["C"], "supported": None}, settings_of()) == []
 
 
-def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None):
+def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None, protocol="tcp"):
     user = user or {8301: "consul", 8500: "consul", 8300: "consul"}.get(port, "postgres")
     process = {"pid": pid, "name": name, "user": user, "cmdline": list(cmdline), "cwd": cwd, "scope": scope}
-    return {"address": address, "port": port, **process}
+    return {"address": address, "port": port, "protocol": protocol, **process}
 
 
 CONSUL = ("/usr/bin/consul", "agent", "-config-dir=/etc/consul.d")
@@ -348,6 +462,9 @@ class TestListeners:
             (listener(5432, "pgbouncer", address="127.0.0.1"), "has the port of PostgreSQL"),
             (listener(8008, "python3", "python3", "-m", "http.server"), "has the port of Patroni"),
             (listener(8008, "patroni", *PATRONI, scope="prod"), "a Patroni of the cluster prod runs"),
+            (listener(8600, "dnsmasq", address="0.0.0.0"), "has the port of Consul: stop it, or set another port (con"),
+            (listener(8600, "dnsmasq", address="127.0.0.1", protocol="udp"), "7 of postgres, has the port of Consul"),
+            (listener(8301, "nginx", protocol="udp"), "nginx, process 7 of consul, has the port of Consul"),
         ],
     )
     def test_others_are_faults(self, foreign, verdict, settings_of, found, told):
@@ -387,8 +504,24 @@ class TestListeners:
             listener(8500, "nginx", address="10.0.0.1"),
             listener(8008, "nginx", address="127.0.0.1"),
             listener(8300, "nginx"),
+            listener(8600, "dnsmasq", address="10.0.0.1", protocol="udp"),
+            listener(5432, "x", address="0.0.0.0", protocol="udp"),
+            *(listener(port, "nginx", address="0.0.0.0") for port in (8302, 8501, 8502, 8503)),
         ]
-        assert self.judge(foreign, verdict, settings_of(), *found) == [[], []]
+        assert self.judge(foreign, verdict, settings_of(tls=False), *found) == [[], []]
+
+    def test_ports_of_consul_are_those_of_its_settings(self, foreign, verdict, settings_of):
+        ports = {"dns": -1, "grpc": 8502, "serf_wan": 8302, "http": 9500}
+        server = {"config": {"ports": ports, "addresses": {"http": "10.0.0.1"}}, "client_addr": "127.0.0.1 10.0.0.2"}
+        there = {"address": "10.0.0.1", "cwd": None}
+        for port, taken in ((8600, False), (8502, False), (9500, True), (8500, False)):
+            faults, _ = self.judge(
+                foreign, verdict, settings_of("test-dcs1", consul=server, tls=False), listener(port, "nginx", **there)
+            )
+            assert bool(faults) is taken, port
+        there["address"] = "10.0.0.2"
+        faults, _ = self.judge(foreign, verdict, settings_of(consul=server, tls=False), listener(8502, "x", **there))
+        assert len(faults) == 1
 
     def test_by_hand_patroni_of_the_same_cluster_is_adopted(self, foreign, verdict, settings_of):
         found = listener(8008, "patroni", *PATRONI[:2], "/opt/patroni/patroni.yml", scope="test", address="0.0.0.0")
@@ -401,6 +534,7 @@ class TestListeners:
             listener(8301, "consul"),
             listener(5432, "x", address="0.0.0.0"),
             listener(8008, "x", address="127.0.0.1"),
+            listener(8300, "x", protocol="udp"),
         ]
         assert foreign.served(found, "198.51.100.21") == {8301, 5432}
 
@@ -452,6 +586,14 @@ class TestExecution:
         assert "python" in found[0]["name"] or "pytest" in found[0]["name"]
         assert found[0]["user"] == pwd.getpwuid(os.getuid()).pw_name
         assert found[0]["cwd"] == str(Path.cwd())
+
+    def test_listeners_by_udp_are_those_without_a_peer(self, execution):
+        with socket.socket(type=socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+            server.bind(("127.0.0.1", 0))
+            client.connect(server.getsockname())
+            ports = [one.getsockname()[1] for one in (server, client)]
+            found = [(row["port"], row["protocol"]) for row in execution().listeners() if row["port"] in ports]
+        assert found == [(ports[0], "udp")]
 
     def test_data_directory(self, execution, tmp_path):
         module = execution()
@@ -560,7 +702,8 @@ class TestExecution:
             module.psutil,
             "net_connections",
             lambda kind: [
-                SimpleNamespace(status="LISTEN", laddr=address(ip="::", port=ports[pid]), pid=pid) for pid in users
+                SimpleNamespace(status="LISTEN", type=1, laddr=address(ip="::", port=ports[pid]), raddr=(), pid=pid)
+                for pid in users
             ],
         )
         process = {"name": "patroni", "cwd": "/"}
@@ -598,6 +741,15 @@ class TestExecution:
         assert "its data are gone" in text
         assert "datacenter prod" in text
         assert "the pillar says 198.51.100.77" in text
+
+    def test_a_salt_that_is_too_old_is_all_that_is_told(self, execution, monkeypatch):
+        module = execution(address="198.51.100.77")
+        monkeypatch.setattr(module.salt.version, "__version__", "3005.4")
+        monkeypatch.delitem(module.__salt__, "pgha.settings")
+        assert module.check() == {
+            "faults": ["Salt of this minion is 3005.4: 3006.27 or newer is needed; update salt-minion"],
+            "warnings": [],
+        }
 
     def test_virtual_ip_is_asked_beside_the_meeting(self, execution):
         asked = []

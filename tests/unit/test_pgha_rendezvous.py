@@ -86,6 +86,7 @@ def test_all_reach_all_though_one_comes_late(meet, ports):
         named = [link for link in found.values() if link["id"]]
         assert all(abs(link["offset"]) <= link["margin"] + 0.05 for link in named)
     assert {link["id"] for link in results[A][0].values()} == {"b", "c", None}
+    assert {link["seen_as"] for link in results[A][0].values() if link["id"]} == {A}
     assert (B, ports[0], "udp") in results[A][0]
 
 
@@ -204,7 +205,7 @@ def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, servi
     }  # fmt: skip
 
 
-GOOD = {"pgha-preflight": 1, "id": "b", "time": 1.8e9, "udp": False, "hold": [5432]}
+GOOD = {"pgha-preflight": 1, "id": "b", "time": 1.8e9, "udp": False, "hold": [5432], "seen_as": "192.0.2.7"}
 WRONG = [None, True, "7", "\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"], {}, [[[]]], {"a": 1}]
 
 
@@ -232,6 +233,7 @@ def test_nothing_wrong_that_a_peer_says_gets_through(said):
                 assert 0 <= told["time"] < 10**11
                 assert isinstance(told["udp"], bool)
                 assert all(isinstance(port, int) for port in told["hold"])
+                assert not told["seen_as"] or told["seen_as"] == "192.0.2.7"
         assert said(json.dumps({name: value for name, value in GOOD.items() if name != key}).encode(), False) is None
     line = json.dumps(GOOD).encode()
     assert all(said(line[:length], False) is None for length in range(1, len(line)))

@@ -69,6 +69,18 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         assert word in text
 
 
+@pytest.mark.parametrize(("own", "remedy"), [(True, "pgha.authority dc step=add"), (False, "give tls:ca the old and")])
+def test_an_authority_that_ends_is_told_once_for_a_datacenter(report, own, remedy):
+    ending = {"until": "2027-01-20T10:00:00+00:00", "days": 56.3, "due": True, "own": own}
+    tls = {"until": "2027-01-20T10:00:00+00:00", "days": 56.3, "due": False, "outdated": [], "authority": ending}
+    hosts = {host: {**answer, "tls": tls} for host, answer in told().items()}
+    (fault,) = report.summary(PLAN, hosts)["faults"]
+    assert fault.startswith("Consul dc: the authority of all certificates ends in 56 days (2027-01-20), ")
+    assert remedy in fault
+    ending["due"] = False
+    assert report.summary(PLAN, hosts)["faults"] == []
+
+
 @pytest.mark.parametrize(
     ("over", "said"),
     [
@@ -101,6 +113,7 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         ({"db2": {**database("db2"), "pending": {"Consul": ["a", "b"]}}}, "db2: Consul waits for a restart: a; b"),
         ({"db1": database("db1", leader=""), "db2": database("db2", leader="")}, "one: no leader"),
         ({"db2": {**database("db2"), "paused": True}}, "one: Patroni is paused"),
+        ({"db2": {**database("db2"), "faults": ["/data is not mounted"]}}, "db2: /data is not mounted"),
     ],
 )
 def test_what_is_wrong_is_said(report, over, said):

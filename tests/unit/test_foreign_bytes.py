@@ -1,0 +1,93 @@
+"""Files on a host in another encoding are read all the same, and stay byte for byte where they are not ours."""
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+# "Москва" as an editor of another time has saved it.
+BYTES = "# Москва\n".encode("cp1251")
+
+
+@pytest.fixture
+def locale_gen(loader_module, tmp_path, monkeypatch):
+    path = tmp_path / "locale.gen"
+    salt = {"cmd.run_all": lambda *_args, **_kwargs: {"stdout": "ru_RU.utf8", "stderr": "", "retcode": 0}}
+    module = loader_module("_modules/pgha_locales.py", salt=salt)
+    monkeypatch.setattr(module, "Path", lambda _path: path)
+    monkeypatch.setattr(module.shutil, "which", lambda _name: "/usr/sbin/locale-gen")
+    return module, path
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_locales_are_added_to_a_file_in_another_encoding(locale_gen, end):
+    module, path = locale_gen
+    path.write_bytes(BYTES + b"en_US.UTF-8 UTF-8" + end)
+    for _ in range(2):
+        module.make(["ru_RU.UTF-8"])
+        assert path.read_bytes() == BYTES + b"en_US.UTF-8 UTF-8\nru_RU.UTF-8 UTF-8\n"
+
+
+def test_locales_are_made_where_there_is_no_file(locale_gen):
+    module, path = locale_gen
+    module.make(["ru_RU.UTF-8"])
+    assert path.read_text() == "ru_RU.UTF-8 UTF-8\n"
+
+
+def test_a_file_that_root_cannot_write_is_named(locale_gen):
+    module, path = locale_gen
+    path.mkdir()
+    with pytest.raises((CommandExecutionError, IsADirectoryError), match=str(path)):
+        module.make(["ru_RU.UTF-8"])
+
+
+def test_the_release_of_a_system(loader_module, tmp_path, monkeypatch):
+    grain = loader_module("_grains/pgha.py")
+    monkeypatch.setattr(grain, "OS_RELEASE", tmp_path / "os-release")
+    grain.OS_RELEASE.write_bytes(BYTES + b"ID=astra\n")
+    assert grain.os_family() == {"os_family": "Debian"}
+
+
+def test_an_unreadable_release_is_an_unknown_system(loader_module, monkeypatch):
+    settings = {"role": "dcs", "consul": {"data_dir": "/"}}
+    salt = {"pgha.settings": lambda: settings, "pgha_vip.addresses": list}
+    module = loader_module("_modules/pgha_preflight.py", salt=salt)
+
+    def release():
+        return BYTES.decode()
+
+    monkeypatch.setattr(module.platform, "freedesktop_os_release", release)
+    assert module.host()["release"] == {}
+
+
+@pytest.mark.parametrize("content", [b"", BYTES, b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate(loader_module, tmp_path, content):
+    path = tmp_path / "consul.pem"
+    path.write_bytes(content)
+    utils = {"pgha_tls.pem": lambda _service: str(path)}
+    with pytest.raises(CommandExecutionError, match=f"{path} holds no certificate: run the main job"):
+        loader_module("_modules/pgha_tls.py", utils=utils).certificate()
+    assert loader_module("_states/pgha_tls.py", utils=utils)._described(str(path)) == "no certificate"
+
+
+@pytest.mark.parametrize("content", [BYTES, b"a: [", b"- a", b"\x00"])
+def test_a_configuration_of_vip_manager_that_is_none(loader_module, tmp_path, monkeypatch, content):
+    module = loader_module("_modules/pgha_vip.py")
+    monkeypatch.setattr(module, "CONFIG", str(tmp_path / "vip-manager.yml"))
+    (tmp_path / "vip-manager.yml").write_bytes(content)
+    with pytest.raises(CommandExecutionError, match=r"vip-manager\.yml is no .*: the main job writes it anew"):
+        module.config()
+    (tmp_path / "vip-manager.yml").write_text("ip: 192.0.2.40\nconsul-token: x\n")
+    assert module.config() == {"ip": "192.0.2.40", "consul-token": "**********"}
+
+
+def test_the_mark_of_an_environment(loader_module, tmp_path):
+    utils = loader_module("_utils/pgha_patroni_env.py")
+    (tmp_path / utils.MARKER).write_bytes(b"\xff\n")
+    assert utils.built_from(tmp_path) == "\ufffd"
+
+
+def test_requirements_are_named(loader_module, tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_bytes(BYTES)
+    module = loader_module("_modules/pgha_patroni_env.py")
+    with pytest.raises(CommandExecutionError, match=f"{path}: not UTF-8"):
+        module._requirements({"requirements": str(path)})

@@ -1,0 +1,71 @@
+"""What one host tells of its cluster when a part of it cannot be told."""
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+SERVER = {"role": "dcs", "name": "dcs1"}
+DATABASE = {"role": "db", "name": "db1", "cluster": {"vip": {"address": "192.0.2.40"}}}
+HEALTH = {"leader": "dcs1", "members": [], "voters": [], "foreign_servers": []}
+
+
+def refused(text, kind=CommandExecutionError):
+    def fail():
+        raise kind(text)
+
+    return fail
+
+
+@pytest.fixture
+def module(loader_module):
+    def build(settings, **over):
+        salt = {
+            "pgha_restart.pending": dict,
+            "pgha_tls.status": lambda: None,
+            "pgha_consul.health": lambda: HEALTH,
+            "pgha_consul_acl.foreign_tokens": list,
+            "pgha_patroni.cluster": list,
+            "pgha_patroni.member": lambda: None,
+            "pgha_vip.holds": lambda: True,
+        }
+        salt.update({name.replace("__", "."): function for name, function in over.items()})
+        return loader_module("_modules/pgha.py", salt=salt, context={"pgha.settings": settings})
+
+    return build
+
+
+def test_a_host_whose_parts_all_answer_has_no_fault(module):
+    assert module(SERVER).status()["faults"] == []
+    told = module(DATABASE).status()
+    assert told["faults"] == []
+    assert told["holds_vip"] is True
+
+
+@pytest.mark.parametrize("settings", [SERVER, DATABASE], ids=["server", "database"])
+@pytest.mark.parametrize("kind", [CommandExecutionError, OSError, ValueError, KeyError])
+def test_what_fails_is_told_with_the_reason_and_hides_nothing_else(module, settings, kind):
+    asked = [
+        "pgha_restart.pending",
+        "pgha_tls.status",
+        *(
+            ["pgha_consul.health", "pgha_consul_acl.foreign_tokens"]
+            if settings is SERVER
+            else ["pgha_patroni.cluster", "pgha_patroni.member", "pgha_vip.holds"]
+        ),
+    ]
+    for function in asked:
+        told = module(settings, **{function.replace(".", "__"): refused("it is gone", kind)}).status()
+        assert len(told["faults"]) == 1
+        assert "it is gone" in told["faults"][0]
+        assert kind is CommandExecutionError or told["faults"][0].startswith(f"{function} failed: {kind.__name__}: ")
+        assert told["name"] == settings["name"]
+
+
+def test_the_faults_of_all_functions_that_are_there_come_together(module, monkeypatch):
+    loaded = module(
+        DATABASE,
+        one__faults=lambda: ["the first", "the second"],
+        two__faults=refused("nobody knows"),
+        three__faults=lambda: ["the first"],
+    )
+    monkeypatch.setattr(loaded, "_FAULTS", ("none.faults", "one.faults", "two.faults", "three.faults"))
+    assert loaded.status()["faults"] == ["the first", "the second", "nobody knows"]
