@@ -136,7 +136,8 @@ def _number(path, name, key, value, example):
 
 def _text(path, name, key, value, example):
     if not isinstance(value, str):
-        quoted = f"; quote it: '{value}'" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+        # YAML makes a number of 1.10, and it is 1.1 then.
+        quoted = "; put it in quotes" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
         return [f"{path}: {shown(value)} should be text, such as {example!r}{quoted}"]
     wrong = pgha_words.fault(name, key, value) or line_fault(value)
     return [f"{path}: {wrong}, not {shown(value)}"] if wrong else []
