@@ -2,6 +2,8 @@
 What this host is in the cluster: its settings, the hosts that it has to do with, and how it is.
 """
 
+import copy
+
 import pgha_served
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -15,7 +17,7 @@ _FAULTS = ()
 def settings():
     """
     Return the settings of this host: its role, its place in the inventory, and every section of defaults.yaml merged
-    with the pillar. No secret is among them.
+    with the pillar. No secret is among them. Each caller has a mapping of its own.
 
     Raises CommandExecutionError when the pillar does not name this minion id.
 
@@ -32,7 +34,8 @@ def settings():
         if found["tls"]["enabled"] is None:
             found["tls"]["enabled"] = pgha_served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
-    return __context__["pgha.settings"]
+    # Half a millisecond, so that what one caller does to it is not the next one's.
+    return copy.deepcopy(__context__["pgha.settings"])
 
 
 def defaults():
@@ -51,7 +54,7 @@ def defaults():
             raise CommandExecutionError(f"{DEFAULTS} is not served: the formula's salt/ directory must be a file root")
         with open(path, encoding="utf-8") as stream:
             __context__["pgha.defaults"] = yaml.safe_load(stream)
-    return __context__["pgha.defaults"]
+    return copy.deepcopy(__context__["pgha.defaults"])
 
 
 def plan():
@@ -76,7 +79,7 @@ def plan():
     lacking = __utils__["pgha_given.lacking"](pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
     if lacking:
         raise CommandExecutionError(lacking)
-    faults = __utils__["pgha_validate.faults"](pgha, defaults())
+    faults = __utils__["pgha_validate.faults"](pgha, defaults(), __opts__["id"])
     if faults:
         raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
     return __utils__["pgha_inventory.plan"](pgha)

@@ -12,6 +12,8 @@ makes sense is asked in ``pgha_validate``; here it is taken to.
 import copy
 
 import pgha_run
+import pgha_words
+from pgha_text import at
 
 # Settings that have "off" or "on" among their words.
 ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
@@ -132,19 +134,56 @@ def clusters_of(pgha, defaults, datacenter):
 def section(name, pgha, defaults, datacenter, cluster):
     """
     Return one section of settings, from the least to the most specific: defaults, the preset of the distribution
-    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in. ``true`` or
-    ``false`` in place of a section is its setting ``enabled``.
+    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in, paths are written
+    in one way, and a list that is null is empty. ``true`` or ``false`` in place of a section is its setting
+    ``enabled``.
     """
     of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
     of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
     given = (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
-    layers = [{"enabled": layer} if isinstance(layer, bool) else _mapping(layer) for layer in given]
+    layers = [layer_of(layer) for layer in given]
     preset = {}
     if name == "postgres":
         presets = merge(defaults["distributions"], pgha.get("distributions"))
         preset = presets.get(merge(defaults[name], *layers)["distribution"]) or {}
     merged = merge(defaults[name], preset, *layers)
-    return _fill(merged, {"version": str(merged.get("version", "")), "cluster": str(cluster or "")})
+    lists = [key for key, value in {**defaults[name], **preset}.items() if isinstance(value, list)]
+    merged.update({key: [] for key in lists if merged[key] is None})
+    words = {"version": str(merged.get("version", "")), "cluster": str(cluster or "")}
+    return pgha_words.normal(name, _fill(merged, words))
+
+
+def origin(pgha, keys, datacenter, cluster):
+    """
+    Return the path in the pillar of what a setting comes from, the most specific place that has it, or None when it
+    has its default.
+
+    keys
+        Section, key, and the keys below it, if any.
+    datacenter, cluster
+        For what it is wanted; None for none.
+    """
+    section = keys[0]
+    places = [
+        (at("pgha:clusters", cluster), _mapping(_mapping(pgha.get("clusters")).get(cluster))),
+        (at("pgha:datacenters", datacenter), _mapping(_mapping(pgha.get("datacenters")).get(datacenter))),
+        ("pgha", pgha),
+    ]
+    # In a cluster these words mean something else, or nothing.
+    for path, holder in places[section in ("hosts", "tls") :]:
+        value = {section: layer_of(holder.get(section))}
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                break
+            value = value[key]
+        else:
+            return at(path, *keys)
+    return None
+
+
+def layer_of(given):
+    """Return what stands in the place of a section as a mapping of its settings."""
+    return {"enabled": given} if isinstance(given, bool) else _mapping(given)
 
 
 def _cluster_section(name, cluster):
@@ -194,7 +233,7 @@ def _as_list(value):
 
 def on_off(value):
     """Return ``off``, ``on`` or ``quorum`` for what a person wrote; YAML reads a bare off and on as booleans."""
-    return {False: "off", True: "on"}.get(value, value)
+    return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
 
 
 def _fill(value, words):

@@ -9,32 +9,39 @@ from collections import defaultdict
 
 import pgha_consul_config
 import pgha_inventory
+from pgha_text import at, shown
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # Consul: datacenter names are lower case letters, digits, - and _.
 _DATACENTER = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# Consul's service, which Patroni registers, has no longer name.
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 def is_host(name):
     """Return whether something can be the name of a host: one label of DNS."""
-    return bool(_HOST.fullmatch(str(name)))
+    return isinstance(name, str) and bool(_HOST.fullmatch(name))
+
+
+def is_label(name):
+    """Return whether the name of a datacenter can be a part of a name in DNS, so that it can stand in a certificate."""
+    return is_host(name)
 
 
 def is_domain(name):
-    """Return whether something can be a name in DNS; its first label may be ``*``, as in a certificate."""
-    first, *others = str(name).split(".")
+    """Return whether a text can be a name in DNS; its first label may be ``*``, as in a certificate."""
+    first, *others = name.split(".")
     return (is_host(first) or (first == "*" and bool(others))) and all(map(is_host, others))
 
 
 def is_datacenter(name):
     """Return whether Consul takes this as the name of a datacenter."""
-    return bool(_DATACENTER.fullmatch(str(name)))
+    return bool(_DATACENTER.fullmatch(name))
 
 
 def is_cluster(name):
     """Return whether this can be the name of a cluster, which is Patroni's scope."""
-    return bool(_CLUSTER.fullmatch(str(name)))
+    return bool(_CLUSTER.fullmatch(name))
 
 
 def twice(datacenters, clusters):
@@ -48,7 +55,9 @@ def twice(datacenters, clusters):
             place = f"{path}:{host['id']}"
             seen["minion id"][host["id"]].append(place)
             seen["host name"][str(host["name"]).lower()].append(place)
-            seen["address"][host["address"]].append(place)
+            # What is no address was left empty, and is named elsewhere.
+            if host["address"]:
+                seen["address"][host["address"]].append(place)
     for name, entry in clusters.items():
         vip = _vip(name, entry)
         if vip:
@@ -59,6 +68,29 @@ def twice(datacenters, clusters):
         for kind, values in seen.items()
         for value, places in values.items()
         if len(places) > 1
+    ]
+
+
+def capitals(pgha, datacenter):
+    """
+    Return the faults of names of hosts with capitals, as lines: Consul's node identities, by which an agent has its
+    token, have none.
+
+    pgha, datacenter
+        The pillar of that name, and the datacenter whose hosts are looked at.
+    """
+    groups = [(f"pgha:datacenters:{datacenter}:servers", pgha["datacenters"][datacenter]["servers"])]
+    groups += [
+        (f"pgha:clusters:{name}:hosts", entry["hosts"])
+        for name, entry in pgha["clusters"].items()
+        if pgha_inventory.datacenter_of(pgha, name) == datacenter
+    ]
+    return [
+        f"{at(path, host['id'])}: Consul takes no capitals in the name of a host: set name, as in"
+        f" {host['id']}: {{address: {host['address'] or '…'}, name: {host['name'].lower()}}}"
+        for path, entries in groups
+        for host in pgha_inventory.hosts(entries)
+        if host["name"] != host["name"].lower()
     ]
 
 
@@ -104,20 +136,19 @@ def posing(pgha, defaults):
         of_consul, hosts, tls = (
             pgha_inventory.section(name, pgha, defaults, datacenter, None) for name in ("consul", "hosts", "tls")
         )
-        passed = of_consul["config"] if isinstance(of_consul["config"], dict) else {}
-        domains = {of_consul["domain"], passed.get("domain", of_consul["domain"])}
-        servers = {f"server.{datacenter}.{domain}".lower() for domain in domains}
+        server = f"server.{datacenter}.{of_consul['domain']}".lower()
         # A certificate for *.DATACENTER.DOMAIN is one for the server as well.
-        servers |= {"*" + one.removeprefix("server") for one in servers}
-        for name in tls["names"] if isinstance(tls["names"], list) else []:
-            plain = str(name).rstrip(".").lower()
+        servers = {server, "*" + server.removeprefix("server")}
+        place = pgha_inventory.origin(pgha, ("tls", "names"), datacenter, None) or "pgha:tls:names"
+        for name in tls["names"]:
+            plain = name.rstrip(".").lower()
             if plain in servers:
                 faults.append(
-                    f"pgha:tls:names: {name!r} is the name by which Consul of {datacenter} knows its servers; a"
+                    f"{place}: {shown(name)} is the name by which Consul of {datacenter} knows its servers; a"
                     " database host must not have it"
                 )
             elif not (_is_address(name) or is_domain(plain)):
-                faults.append(f"pgha:tls:names: {name!r} is neither a name in DNS nor an address")
+                faults.append(f"{place}: {shown(name)} is neither a name in DNS nor an address")
         for path, name in _names_of_databases(pgha, datacenter):
             if f"{name}.{hosts['domain']}".rstrip(".").lower() in servers:
                 faults.append(

@@ -17,7 +17,7 @@ ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind
 
 _SYNCHRONOUS = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
 
-_DYNAMIC = (
+DYNAMIC = (
     "ttl",
     "loop_wait",
     "retry_timeout",
@@ -73,7 +73,7 @@ def dynamic(settings, shared):
         The PostgreSQL parameters of all members. A null in it takes a parameter away from a living cluster.
     """
     patroni = settings["patroni"]
-    result = {key: patroni[key] for key in _DYNAMIC}
+    result = {key: patroni[key] for key in DYNAMIC}
     result["synchronous_mode"] = _SYNCHRONOUS.get(patroni["synchronous_mode"], patroni["synchronous_mode"])
     result["postgresql"] = {
         "use_pg_rewind": True,

@@ -5,9 +5,7 @@ The orchestration hands it to the hosts under a key of its own: with some settin
 a pillar that comes with a job takes the place of the minion's where both have a key. Pure functions.
 """
 
-import difflib
-
-import pgha_text
+from pgha_text import guess, shown
 
 # Names of clusters; minion ids that are left out; names of what may be made although the store had it; minion ids of
 # members that get new data although they had some.
@@ -45,23 +43,23 @@ def faults(pgha, datacenters, clusters):
     found = []
     for name in _as_list(pgha.get("only")):
         if name not in clusters:
-            found.append(f"pgha:only: there is no cluster {_shown(name)}{_guess(name, clusters)}")
+            found.append(f"pgha:only: there is no cluster {shown(name)}{guess(name, clusters)}")
     for name in _as_list(pgha.get("new_secrets")):
         owner = str(name).split("/")[0]
         if owner not in datacenters and owner not in clusters:
             known = [*datacenters, *clusters]
-            found.append(f"pgha:new_secrets: there is no cluster or datacenter {_shown(owner)}{_guess(owner, known)}")
+            found.append(f"pgha:new_secrets: there is no cluster or datacenter {shown(owner)}{guess(owner, known)}")
     members = [host for hosts in clusters.values() for host in hosts]
     for name in _as_list(pgha.get("new_data")):
         if name not in members:
-            found.append(f"pgha:new_data: there is no database host {_shown(name)}{_guess(name, members)}")
+            found.append(f"pgha:new_data: there is no database host {shown(name)}{guess(name, members)}")
     return found + _without(_as_list(pgha.get("without")), datacenters, clusters)
 
 
 def _without(without, datacenters, clusters):
     known = [host for hosts in (*datacenters.values(), *clusters.values()) for host in hosts]
     found = [
-        f"pgha:without: there is no minion {_shown(name)}{_guess(name, known)}" for name in without if name not in known
+        f"pgha:without: there is no minion {shown(name)}{guess(name, known)}" for name in without if name not in known
     ]
     for name, hosts in datacenters.items():
         left = [host for host in hosts if host not in without]
@@ -91,15 +89,6 @@ def strangers(given, stored, path="pgha"):
         rows = [(f"{path}:{key}", key, value) for key, value in given.items() if path != "pgha" or key not in KEYS]
         return [one for where, key, value in rows for one in strangers(value, stored.get(key), where)]
     return [] if given == stored else [path]
-
-
-def _shown(name):
-    return repr(pgha_text.line(name))
-
-
-def _guess(word, known):
-    close = difflib.get_close_matches(str(word), known, 1)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
 
 
 def _as_list(value):

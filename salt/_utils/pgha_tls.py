@@ -113,28 +113,32 @@ def switched(speaks, settings):
     ]
 
 
-def faults(path, tls):
+def faults(place, tls):
     """
     Return the faults of the section ``tls`` as lines: a certificate of one's own comes with its key and its authority.
 
-    path
-        Where the section stands, for the lines.
+    place
+        A function that returns the path in the pillar of the first of some keys that is set.
     tls
-        The merged section.
+        The merged section; each value for itself is of its kind.
     """
     found = []
     given = [key for key in ("ca", "certificate", "key") if tls[key]]
     if given and len(given) < 3:
         missing = ", ".join(sorted({"ca", "certificate", "key"} - set(given)))
-        found.append(f"{path}: {', '.join(given)} without {missing}; give all three, or none for the formula's own CA")
+        found.append(
+            f"{place(given[0])}: {', '.join(given)} without {missing}; give all three, or none for the formula's own CA"
+        )
     found += [
-        f"{path}:{key}: {tls[key]!r} must be an absolute path on the master (a file root would show a key to everyone)"
+        f"{place(key)}: {tls[key]!r} must be an absolute path on the master (a file root would show a key to everyone)"
         for key in given
-        if not str(tls[key]).startswith("/")
+        if not tls[key].startswith("/")
     ]
     for key in ("certificate", "key"):
-        if tls[key] and not any(word in str(tls[key]) for word in ("{id}", "{name}")):
-            found.append(f"{path}:{key}: must have {{id}} or {{name}} in it, as each host has its own")
-    if tls["days"] < 1 or tls["days"] > tls["authority_days"]:
-        found.append(f"{path}:days: {tls['days']} must be 1 at least, and authority_days at the most")
+        if tls[key] and not any(word in tls[key] for word in ("{id}", "{name}")):
+            found.append(f"{place(key)}: must have {{id}} or {{name}} in it, as each host has its own")
+    if tls["days"] > tls["authority_days"]:
+        found.append(
+            f"{place('days', 'authority_days')}: {tls['days']} must be 1 at least, and authority_days at the most"
+        )
     return found

@@ -106,21 +106,21 @@ def test_a_good_pillar_has_no_fault(faults):
         ("clusters:leader", {**OTHER, "patroni": {"namespace": "/db/one/"}}, "lie within each other"),
         ("clusters:two\n", OTHER, "the name of a cluster"),
         ("datacenters:dc2\n", {"servers": {"a1": "192.0.2.4"}}, "lower case letters"),
-        ("datacenters:dc:servers", {"dcs1\n": "192.0.2.1"}, "is no host name"),
+        ("datacenters:dc:servers", {"dcs1\n": "192.0.2.1"}, "is no minion id"),
         ("clusters:one:vip", {"address": "192.0.2.40/24", "name": "vip\n"}, "is no host name"),
         ("tls", {"names": ["db.example.org", "server.dc.consul"]}, "knows its servers"),
         ("tls", {"names": ["SERVER.dc.Consul."]}, "knows its servers"),
         ("tls", {"names": ["*.dc.consul"]}, "knows its servers"),
-        ("tls", {"names": ["db.example.org\n"]}, "neither a name in DNS nor an address"),
+        ("tls", {"names": ["db.example.org\n"]}, "pgha:tls:names: must be one line"),
         ("consul:version", "1.21.0", "no SHA-256 of consul 1.21.0"),
         ("consul:ui", "yes please", "should be true or false"),
         ("clusters", None, "one database cluster at least"),
         ("only", ["tow"], "there is no cluster 'tow'"),
         ("new_data", ["tow-db1"], "new_data: there is no database host 'tow-db1'"),
-        ("new_data", {"one": 1}, "new_data: there is no database host"),
+        ("new_data", {"one": 1}, "new_data: {'one': 1} should be text"),
         ("only", "tow", "there is no cluster 'tow'"),
         ("clusters:one:postgres", {"data_dir": "/pg data/one"}, "one:postgres:data_dir: must be an absolute path of"),
-        ("postgres:data_dir", "pgdata", "one:postgres:data_dir: must be an absolute path of"),
+        ("postgres:data_dir", "pgdata", "pgha:postgres:data_dir: must be an absolute path of"),
         ("postgres:data_dir", "/a\n", "not '/a\\n'"),
         ("postgres:bin_dir", '/opt/"x"', "postgres:bin_dir: must be"),
         ("postgres:socket_dir", "/run/$(id)", "postgres:socket_dir: must be"),
@@ -130,11 +130,11 @@ def test_a_good_pillar_has_no_fault(faults):
         ("patroni:venv", "/opt/pat'roni", "patroni:venv: must be"),
         ("patroni:config_dir", "/etc/%h", "patroni:config_dir: must be"),
         ("patroni:python", "", "patroni:python: must be"),
-        ("consul:config_dir", "/etc/consul.d\nExecStart=/bin/sh", "dc:consul:config_dir: must be"),
-        ("consul:user", "root;", "dc:consul:user: must be"),
-        ("consul:version", "1.22.3/../x", "dc:consul:version: must be"),
-        ("vip:interface", "eth0 x", "one:vip:interface: must be"),
-        ("hosts:domain", "example.org\n192.0.2.1 x", "dc:hosts:domain: must be a domain"),
+        ("consul:config_dir", "/etc/consul.d\nExecStart=/bin/sh", "pgha:consul:config_dir: must be"),
+        ("consul:user", "root;", "pgha:consul:user: must be"),
+        ("consul:version", "1.22.3/../x", "pgha:consul:version: must be"),
+        ("vip:interface", "eth0 x", "pgha:vip:interface: must be"),
+        ("hosts:domain", "example.org\n192.0.2.1 x", "pgha:hosts:domain: must be a domain"),
     ],
 )
 def test_a_fault_is_named_with_its_path_and_what_would_be_right(faults, path, value, said):
@@ -217,3 +217,106 @@ def test_the_plan_refuses_a_pillar_that_cannot_work(module):
 def test_a_host_outside_the_inventory_is_told_so(module):
     with pytest.raises(CommandExecutionError, match="db9 is neither among"):
         module(PGHA, "db9").settings()
+
+
+def test_a_caller_that_changes_the_settings_changes_them_for_itself(module):
+    loaded = module(PGHA, "db1")
+    loaded.settings()["patroni"]["ttl"] = 999
+    loaded.defaults()["patroni"]["ttl"] = 999
+    assert (loaded.settings()["patroni"]["ttl"], loaded.defaults()["patroni"]["ttl"]) == (30, 30)
+
+
+def test_a_pillar_that_is_missing_is_asked_for_by_the_id(module, faults):
+    with pytest.raises(CommandExecutionError, match="there is no such pillar for the id 'mymaster_master'"):
+        module(None, "mymaster_master").plan()
+    assert "for the master's own id;" in faults({})[0]
+
+
+@pytest.mark.parametrize("place", ["socket_dir", "data_dir", "bin_dir"])
+def test_a_path_is_written_in_one_way(inventory, faults, place):
+    pgha = changed("postgres", {place: "//var/run//postgresql/"})
+    assert faults(pgha) == []
+    assert inventory.settings(pgha, DEFAULTS, "db1")["postgres"][place] == "/run/postgresql"
+
+
+@pytest.mark.parametrize("value", ["/", "/a/../b", "/a/./b", "relative", "/var/runny{x}", f"/run/{'x' * 90}", 5])
+def test_a_path_that_is_none_is_refused(faults, value):
+    assert any(
+        fault.startswith("pgha:postgres:socket_dir: ") for fault in faults(changed("postgres:socket_dir", value))
+    )
+
+
+def test_a_path_that_only_begins_like_another_is_left_alone(inventory):
+    pgha = changed("postgres:socket_dir", "/var/running/x")
+    assert inventory.settings(pgha, DEFAULTS, "db1")["postgres"]["socket_dir"] == "/var/running/x"
+
+
+def test_a_list_that_is_null_is_empty(inventory, faults):
+    pgha = {**PGHA, "postgres": {"pg_hba": None}, "tls": {"names": None}}
+    assert faults(pgha) == []
+    host = inventory.settings(pgha, DEFAULTS, "db1")
+    assert (host["postgres"]["pg_hba"], host["tls"]["names"]) == ([], [])
+
+
+@pytest.mark.parametrize("entry", [{"Test-DB3": "192.0.2.13"}, {"x": {"address": "192.0.2.13", "name": "Test-DB3"}}])
+def test_capitals_in_the_name_of_a_host_are_refused_where_consul_refuses_them(faults, entry):
+    pgha = copy.deepcopy(PGHA)
+    pgha["clusters"]["one"]["hosts"].update(entry)
+    (found,) = faults(pgha)
+    assert found.startswith(f"pgha:clusters:one:hosts:{next(iter(entry))}: ")
+    assert "name: test-db3" in found
+    # Before node identities the name of a living host is not to be changed.
+    pgha["consul"] = {"version": "1.8.0", "hashes": {"1.8.0": "0" * 64}}
+    assert faults(pgha) == []
+    pgha = changed("datacenters:dc:servers:DCS1.example.org", "192.0.2.9")
+    pgha["datacenters"]["dc"]["servers"].pop("dcs1")
+    assert "name: dcs1" in faults(pgha)[0]
+
+
+@pytest.mark.parametrize("enabled", [True, False, None])
+def test_a_datacenter_that_is_no_name_in_dns_is_refused_for_certificates(faults, enabled):
+    pgha = copy.deepcopy(PGHA)
+    pgha["datacenters"]["my_dc-"] = pgha["datacenters"].pop("dc")
+    pgha["tls"] = {"enabled": enabled}
+    assert bool(faults(pgha)) is (enabled is True)
+
+
+@pytest.mark.parametrize("namespace", ["/../", "/d b/", "db%2f", "a//b", "/a/./b", "", "dбв"])
+def test_a_namespace_is_a_plain_path(faults, namespace):
+    assert any("pgha:patroni:namespace: must " in one for one in faults(changed("patroni:namespace", namespace)))
+
+
+@pytest.mark.parametrize("namespace", ["/", "db", "/db", "/db/", "/service/prod.1/x_y-z/"])
+def test_a_namespace_that_is_one_has_no_fault(faults, namespace):
+    assert faults(changed("patroni:namespace", namespace)) == []
+
+
+def test_the_name_of_a_cluster_has_no_more_letters_than_that_of_its_service(faults):
+    for length in (63, 64):
+        pgha = copy.deepcopy(PGHA)
+        pgha["clusters"]["c" * length] = pgha["clusters"].pop("one")
+        assert any("63 at most" in fault for fault in faults(pgha)) is (length > 63)
+
+
+def test_a_fault_of_the_whole_pillar_is_named_once_and_where_it_stands(faults):
+    pgha = changed("clusters:more", OTHER)
+    pgha["patroni"] = {"ttl": 25}
+    assert [fault.partition(": ")[0] for fault in faults(pgha)] == ["pgha:patroni:ttl"]
+    pgha["patroni"] = {"retry_timeout": 20}
+    assert [fault.partition(": ")[0] for fault in faults(pgha)] == ["pgha:patroni:retry_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("tls:days", "a year"), ("patroni:synchronous_node_count", "two"), ("consul:hashes", "x"),
+        ("postgres:distribution", [1]), ("patroni:synchronous_mode", [1]), ("distributions", 3), ("only", {"a": 1}),
+        ("consul:log_level", 3), ("tls:ca", ["x"]), ("tls:authority_days", 10**9), ("patroni:config", {1: "x"}),
+        ("consul:version", 1.1), ("postgres:packages", ["name=1"]), ("distributions:own", {"packages": ["x"], "no": 1}),
+        ("patroni:index_url", "two\nlines"), ("vip:version", "four"), ("clusters:one:datacenter", ["dc"]),
+        ("postgres:repo", {"name": "deb"}), ("preflight:port_timeout", float("inf")),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_wrong_kind_is_a_fault_at_its_place(faults, path, value):
+    found = faults(changed(path, value))
+    assert any(fault.startswith(f"pgha:{path}") for fault in found), found
