@@ -152,13 +152,16 @@ def _cluster_section(name, cluster):
     return entry
 
 
-def plan(pgha):
+def plan(pgha, narrowed=True):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
     name), ``datacenter_of`` (by cluster), ``new_secrets`` (names), ``names`` (of hosts, by id). ``pgha:only`` narrows
     it to the clusters it names and their datacenters.
+
+    narrowed
+        False leaves ``pgha:only`` out, for what concerns a whole datacenter.
     """
-    only = _as_list(pgha.get("only")) or list(_mapping(pgha.get("clusters")))
+    only = (narrowed and _as_list(pgha.get("only"))) or list(_mapping(pgha.get("clusters")))
     datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
     clusters = {name: hosts(pgha["clusters"][name]["hosts"]) for name in only}
     datacenters = {name: hosts(pgha["datacenters"][name]["servers"]) for name in datacenter_by_cluster.values()}
@@ -175,6 +178,12 @@ def plan(pgha):
         "new_secrets": _as_list(pgha.get("new_secrets")),
         "names": {host["id"]: host["name"] for host in everyone},
     }
+
+
+def hosts_of(plan, datacenter):
+    """Return the minion ids of a datacenter in a plan: its servers, and the hosts of its clusters."""
+    clusters = [name for name, its in plan["datacenter_of"].items() if its == datacenter]
+    return [*plan["datacenters"].get(datacenter, []), *(host for name in clusters for host in plan["clusters"][name])]
 
 
 def _as_list(value):

@@ -121,3 +121,31 @@ def turn(own, step):
         own["next"], own["current"] = own["current"], own.pop("last")
     elif step == "back":
         del own["next"]
+
+
+def text(datacenter, standing, late):
+    """
+    Return for a person where a datacenter is in the change of its authority, and the commands that go on.
+
+    standing
+        The result of :py:func:`pgha_pki.standing`.
+    late
+        Sentences: what is not ready for the next step.
+    """
+    lines = [f"The authority of {datacenter}"]
+    titles = {"signs": "signs", "next": "trusted, signs next", "former": "trusted, former"}
+    for use, title in titles.items():
+        lines += [f"  {title + ':':21} {one['subject']}, until {one['until'][:10]}" for one in standing[use]]
+    steps = standing["steps"]
+    changing = bool(standing["next"] or standing["former"])
+    if late:
+        lines += ["", "Not ready for a step:", *(f"  - {one}" for one in late)]
+    lines += ["", "No change is under way." if not changing else f"Next step: {steps[0]} ({EXPLAINED[steps[0]]})."]
+    if standing["brought"] and not changing:
+        lines += ["To change it: set tls:ca, tls:certificate and tls:key to the next ones (docs/tls.md)."]
+    for step in steps:
+        when = "" if changing and not late else ", when all are ready" if changing else ", to begin a change"
+        lines += [f"  salt-run pgha.authority {datacenter} step={step}{when}: {EXPLAINED[step]}"]
+    if changing and steps[0] == "use":
+        lines += [f"Clients that verify need the new file before it: salt-run pgha.authority {datacenter} form=pem"]
+    return "\n".join(lines)
