@@ -197,8 +197,11 @@ def _late(pgha, datacenter):
     with salt.client.get_local_client(mopts=__opts__) as client:
         answers = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
     told, refused = __utils__["pgha_answers.sort"](hosts, answers, __utils__["pgha_answers.behind"])
-    late = [f"{host} {why}" for host, why in refused.items()]
-    return late + [f"{host}: {', '.join(why)}" for host, why in told.items() if why]
+    late = {}
+    for host in hosts:
+        for why in [refused[host]] if host in refused else told[host]:
+            late.setdefault(why, []).append(host)
+    return [f"{', '.join(its)}: {why}" for why, its in late.items()]
 
 
 def _store():

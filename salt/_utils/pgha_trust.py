@@ -138,14 +138,16 @@ def text(datacenter, standing, late):
         lines += [f"  {title + ':':21} {one['subject']}, until {one['until'][:10]}" for one in standing[use]]
     steps = standing["steps"]
     changing = bool(standing["next"] or standing["former"])
+    lines += ["", f"Next step: {steps[0]}." if changing else "No change is under way."]
     if late:
-        lines += ["", "Not ready for a step:", *(f"  - {one}" for one in late)]
-    lines += ["", "No change is under way." if not changing else f"Next step: {steps[0]} ({EXPLAINED[steps[0]]})."]
-    if standing["brought"] and not changing:
-        lines += ["To change it: set tls:ca, tls:certificate and tls:key to the next ones (docs/tls.md)."]
-    for step in steps:
-        when = "" if changing and not late else ", when all are ready" if changing else ", to begin a change"
-        lines += [f"  salt-run pgha.authority {datacenter} step={step}{when}: {EXPLAINED[step]}"]
+        lines += ["Not ready for a step:", *(f"  - {one}" for one in late)]
     if changing and steps[0] == "use":
-        lines += [f"Clients that verify need the new file before it: salt-run pgha.authority {datacenter} form=pem"]
+        lines += [f"Clients that verify need the new file first: salt-run pgha.authority {datacenter} form=pem"]
+    if not steps:
+        lines += ["To change it, set tls:ca, tls:certificate and tls:key to the next ones (docs/tls.md)."]
+    else:
+        lines += ["Commands, when all are ready:" if late else "Commands:"]
+    commands = [f"salt-run pgha.authority {datacenter} step={step}" for step in steps]
+    width = max(map(len, commands), default=0)
+    lines += [f"  {command:{width}}  # {EXPLAINED[step]}" for command, step in zip(commands, steps, strict=True)]
     return "\n".join(lines)

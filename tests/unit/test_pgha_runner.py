@@ -184,7 +184,7 @@ def test_where_an_authority_stands_is_shown_with_who_is_not_ready_and_nothing_is
     said = deployed.runner.authority("dc")
     assert "Next step: use" in said
     assert "  - db1: vip-manager was started with others" in said
-    assert "  - db3 did not answer" in said
+    assert "  - db3: did not answer" in said
     assert "form=pem" in said
     assert (deployed.stored(), deployed.jobs) == (before, jobs)
 
@@ -243,11 +243,11 @@ def test_a_renewal_makes_all_certificates_anew_and_brings_them(deployed):
 
 def test_the_next_step_of_an_authority_waits_for_every_host(deployed, capsys):
     before = deployed.stored()
-    deployed.answers = {"dcs2": ["\x1b[2Jrun the main job"], "dcs3": {"a": 1}, "db1": False}
+    deployed.answers = {"dcs2": ["\x1b[2Jrun the main job"], "dcs3": {"a": 1}, "db1": False, "db2": False}
     assert deployed.runner.authority("dc", step="add") == REFUSED
     said = capsys.readouterr().err
     assert "dcs1" not in said
     assert "dcs2: ?[2Jrun the main job" in said
-    assert "dcs3 answered nonsense (all of it)" in said
-    assert "db1 did not answer" in said
+    assert "dcs3: answered nonsense (all of it)" in said
+    assert "db1, db2: did not answer" in said
     assert (deployed.stored(), deployed.jobs) == (before, [])
