@@ -133,7 +133,7 @@ def behind(wanted):
         salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster form=pem -l quiet)"
     """
     path = authorities()
-    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8") != wanted:
+    if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8", errors="replace") != wanted:
         return ["it has other authorities than the master: salt-run state.orchestrate pgha"]
     found = [
         f"{unit} has not read the authorities yet: salt-run state.orchestrate pgha"

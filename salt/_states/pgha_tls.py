@@ -126,7 +126,7 @@ def _described(path):
 
 def _text(path):
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()
     except FileNotFoundError:
         return None
