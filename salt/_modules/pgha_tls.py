@@ -84,6 +84,19 @@ def stays():
     return True
 
 
+def services():
+    """
+    Return which services of this host have a certificate: ``consul``, and on a database host ``postgres``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.services
+    """
+    return ["consul"] if _settings()["role"] == "dcs" else ["consul", "postgres"]
+
+
 def certificate(service="consul"):
     """
     Return what a certificate on the disk is: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
@@ -111,8 +124,8 @@ def certificate(service="consul"):
 
 def behind(wanted):
     """
-    Return what on this host does not trust these authorities yet: a list of sentences, empty when all do. Services
-    other than vip-manager read them with their certificate, which the main job sees to.
+    Return what on this host does not trust these authorities alone: a list of sentences, empty when all do. Services
+    other than vip-manager read them at a reload, which the main job sees to.
 
     wanted
         The authorities as PEM, as the master has them.
@@ -121,18 +134,21 @@ def behind(wanted):
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster -l quiet)"
+        salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster form=pem -l quiet)"
     """
     path = authorities()
     if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8", errors="replace") != wanted:
-        return ["it has other authorities than the master: run the main job"]
+        return ["it has other authorities than the master: salt-run state.orchestrate pgha"]
+    found = [
+        f"{unit} has not read the authorities yet: salt-run state.orchestrate pgha"
+        for service, unit in (("consul", "Consul"), ("postgres", "Patroni"))
+        if os.path.exists(__utils__["pgha_tls.unread"](service))
+    ]
     # Of one that an older unit has started nobody knows what it trusts.
     unknown = {path, "/etc/systemd/system/vip-manager.service"}
     if _settings()["role"] == "db" and unknown & set(__salt__["pgha_vip.restart_pending"]() or []):
-        return [
-            f"vip-manager was started with others: salt {__opts__['id']} state.single pgha_vip.restarted vip-manager"
-        ]
-    return []
+        found.append("vip-manager was started with others: salt-run state.orchestrate pgha.restart")
+    return found
 
 
 def outdated(service):
@@ -177,13 +193,12 @@ def status():
     """
     if not authorities():
         return None
-    services = ("consul",) if _settings()["role"] == "dcs" else ("consul", "postgres")
-    certificates = [certificate(service) for service in services]
+    certificates = [certificate(service) for service in services()]
     told = {"until": None, "days": None, "due": True}
     if all(certificates):
         told = min(certificates, key=lambda one: one["until"])
     late = []
-    for service in services:
+    for service in services():
         # Who does not answer is told of elsewhere in the report.
         with contextlib.suppress(CommandExecutionError):
             late += outdated(service)

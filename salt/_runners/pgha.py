@@ -4,6 +4,8 @@ What the master does: it makes the secrets and tells how the clusters are.
 
 import time
 
+import pgha_refusal
+import pgha_trust
 import salt.client
 import salt.utils.event
 from salt.exceptions import CommandExecutionError
@@ -24,13 +26,14 @@ def secrets():
     return __utils__["pgha_secrets.mint"](_store(), _checked(), _defaults())
 
 
+@pgha_refusal.told
 def renew():
     """
     Make a new certificate for every host with TLS and bring it there: the services read it, none is restarted.
 
     The main job does the same for a certificate that has less than a third of its time left. Certificates that the
-    user brings are taken over as they are. Returns the names of what was made; raises CommandExecutionError when the
-    main job fails, which may be run again.
+    user brings are taken over as they are. Returns the names of what was made. A refusal, and a main job that failed
+    and may be run again, are told as a sentence, and ``salt-run`` ends with 1.
 
     CLI Example:
 
@@ -40,42 +43,57 @@ def renew():
     """
     made = __utils__["pgha_secrets.mint"](_store(), _checked(), _defaults(), force=True)
     if made:
-        _main_job()
+        _main_job("The certificates are made and stored")
     return made
 
 
-def authority(datacenter, step=None):
+@pgha_refusal.told
+def authority(datacenter, step=None, form="text"):
     """
-    Return the authorities of a datacenter and its clusters as PEM, for clients that verify what they connect to
-    (``sslmode=verify-full sslrootcert=FILE``); they are no secret. Or change the authority, in three steps.
+    Tell where a datacenter is in the change of its authority: who signs, who is trusted, which hosts are not ready, and
+    the command that goes on. Or take a step of that change.
 
     datacenter
         Its name in the inventory.
     step
-        ``add``: everyone trusts a second authority. ``use``: it signs, and all certificates are made anew. ``drop``:
-        the first is forgotten. Each step runs the main job. Before ``use`` give the clients the new file, and restart
-        vip-manager (``pgha_vip.restarted``), which reads it at its start alone; that is checked.
+        ``add``: everyone trusts the next authority. ``use``: it signs, and all hosts show certificates of it. ``drop``:
+        the former one is forgotten. ``back``: the last step is taken back. Each runs the main job and ends with what
+        to do next; none restarts anything. A step is refused, and nothing touched, while a host is not ready for it.
+    form
+        ``text``, or ``pem`` for the authorities alone, for clients that verify what they connect to
+        (``sslmode=verify-full sslrootcert=FILE``); they are no secret.
 
-    Raises CommandExecutionError when it is not the time for that step, and when the main job fails, which may be run
-    again.
+    A refusal, and a main job that failed and may be run again, are told as a sentence, and ``salt-run`` ends with 1.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-run pgha.authority test-dcs-cluster -l quiet > ca.pem
+        salt-run pgha.authority test-dcs-cluster
+        salt-run pgha.authority test-dcs-cluster form=pem -l quiet > ca.pem
         salt-run pgha.authority test-dcs-cluster step=add
     """
-    store = _store()
-    if step:
-        pgha = _checked()
-        _all_trust(__utils__["pgha_pki.authorities"](store, datacenter), datacenter, pgha)
+    pgha, store = _checked(), _store()
+    _one_of("datacenter", datacenter, list(pgha["datacenters"]))
+    _one_of("form", form, ("text", "pem"))
+    if form == "pem" and step is None:
+        found = __utils__["pgha_pki.authorities"](store, datacenter)
+        if not found:
+            raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")
+        return found
+    if step is not None:
+        _one_of("step", step, pgha_trust.STEPS)
+        _not_narrowed(pgha, datacenter)
+        __utils__["pgha_pki.standing"](store, pgha, _defaults(), datacenter, step)
+        late = _late(pgha, datacenter)
+        if late:
+            raise CommandExecutionError(
+                f"The step {step} was not taken, as not all hosts of {datacenter} are ready: " + "; ".join(late)
+            )
         __utils__["pgha_pki.rotate"](store, pgha, _defaults(), datacenter, step)
-        _main_job()
-    found = __utils__["pgha_pki.authorities"](store, datacenter)
-    if not found:
-        raise CommandExecutionError(f"No authority is stored for {datacenter}: set tls and run salt-run pgha.secrets")
-    return found
+        _main_job(f"The step {step} is taken and stored")
+    standing = __utils__["pgha_pki.standing"](store, pgha, _defaults(), datacenter)
+    return __utils__["pgha_trust.text"](datacenter, standing, _late(pgha, datacenter))
 
 
 def status(form="text", timeout=10):
@@ -149,27 +167,40 @@ def watch(timeout=3600):
     raise CommandExecutionError(f"No orchestration ended within {timeout} s")
 
 
-def _main_job():
-    done = __salt__["state.orchestrate"]("pgha")
-    if done["retcode"]:
+def _main_job(done):
+    if __salt__["state.orchestrate"]("pgha")["retcode"]:
+        raise CommandExecutionError(f"{done}, but the main job failed: run salt-run state.orchestrate pgha again")
+
+
+def _one_of(what, given, known):
+    if given not in known:
+        raise CommandExecutionError(f"There is no {what} {given!r}; there is {', '.join(map(str, known))}")
+
+
+def _not_narrowed(pgha, datacenter):
+    """Fail when the main job would leave hosts of the datacenter out, as ``pgha:only`` can make it do."""
+    plan, of = __utils__["pgha_inventory.plan"], __utils__["pgha_inventory.hosts_of"]
+    left = [host for host in of(plan(pgha, narrowed=False), datacenter) if host not in plan(pgha)["hosts"]]
+    if left:
         raise CommandExecutionError(
-            "The certificates are made and stored, but the main job failed: run salt-run state.orchestrate pgha again"
+            f"pgha:only keeps the main job from {', '.join(left)}: take it out of the pillar first, as the authority of"
+            f" {datacenter} changes for all of its hosts"
         )
 
 
-def _all_trust(authorities, datacenter, pgha):
-    """Fail unless every host of a datacenter has these authorities, and its vip-manager was started with them."""
-    plan = __utils__["pgha_inventory.plan"](pgha)
-    hosts = [*plan["datacenters"].get(datacenter, [])]
-    for name, members in plan["clusters"].items():
-        hosts += members if plan["datacenter_of"][name] == datacenter else []
+def _late(pgha, datacenter):
+    """Sentences on hosts of a datacenter that have other authorities than the master, or services that do."""
+    plan = __utils__["pgha_inventory.plan"](pgha, narrowed=False)
+    hosts = __utils__["pgha_inventory.hosts_of"](plan, datacenter)
+    authorities = __utils__["pgha_pki.authorities"](_store(), datacenter)
     with salt.client.get_local_client(mopts=__opts__) as client:
         answers = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
     told, refused = __utils__["pgha_answers.sort"](hosts, answers, __utils__["pgha_answers.behind"])
-    late = [f"{host}: {why}" for host, why in refused.items()]
-    late += [f"{host}: {', '.join(why)}" for host, why in told.items() if why]
-    if late:
-        raise CommandExecutionError("Not all hosts are ready for the next step: " + "; ".join(late))
+    late = {}
+    for host in hosts:
+        for why in [refused[host]] if host in refused else told[host]:
+            late.setdefault(why, []).append(host)
+    return [f"{', '.join(its)}: {why}" for why, its in late.items()]
 
 
 def _store():

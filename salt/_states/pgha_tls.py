@@ -38,11 +38,14 @@ def installed(name, service):
         own = pgha_served.own(__pillar__, __opts__).get("tls")
         if not own:
             raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
+        authorities = __utils__["pgha_tls.authorities"](__salt__["pgha.settings"]())
         for path, entry in __utils__["pgha_tls.files"](__salt__["pgha.settings"](), own, service).items():
             before = _described(path)
             content = entry["content"]
             if not __opts__["test"]:
                 pgha_passage.made(os.path.dirname(path), test=False, top="/etc/pgha")
+                if path == authorities and before and _text(path) != content:
+                    _note_unread()
             done = __utils__["pgha_files.manage"](path, **entry, test=__opts__["test"])
             if done["changes"]:
                 # Never the diff: there is a key in it.
@@ -57,8 +60,9 @@ def installed(name, service):
 @pgha_errors.told
 def in_use(name, service, timeout=60):
     """
-    Every port of a service shows the certificate that is on the disk. One that does not is told to read it; a service
-    that still does not is not restarted: the comment, and the status, name it as waiting for a restart.
+    Every port of a service shows the certificate that is on the disk, and the service has read the authorities. One
+    that does not is told to read it; a service that still does not is not restarted: the comment, and the status, name
+    it as waiting for a restart.
 
     name
         A sentence of your choice.
@@ -74,11 +78,20 @@ def in_use(name, service, timeout=60):
     try:
         # A list in a tuple, as an empty list is the good answer.
         late = pgha_wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
-        if not late:
-            return ret
+        unread = __utils__["pgha_tls.unread"](service)
         ret["changes"] = {port: {"old": "another certificate", "new": "this host's"} for port in late}
+        if os.path.exists(unread):
+            ret["changes"]["authorities"] = {"old": "others", "new": "the master's"}
+        if not ret["changes"]:
+            return ret
         if __opts__["test"]:
-            return {**ret, "result": None, "comment": f"{', '.join(late)} would be told to read it."}
+            return {**ret, "result": None, "comment": f"{', '.join(ret['changes'])} would be told to be read."}
+        if "authorities" in ret["changes"]:
+            if not __salt__["service.reload"](UNITS[service]):
+                raise CommandExecutionError(f"systemctl reload {UNITS[service]} failed")
+            os.unlink(unread)
+        if not late:
+            return {**ret, "comment": "It read the authorities anew."}
         told = {"at": float("-inf")}
         pgha_wait.until(functools.partial(_taken, service, told), timeout, "every port shows the certificate")
     except CommandExecutionError as error:
@@ -101,10 +114,24 @@ def _taken(service, told):
     return False
 
 
+def _note_unread():
+    """Note that the running services are to read the authorities. A boot forgets it: then they read them anyway."""
+    for service in __salt__["pgha_tls.services"]():
+        note = __utils__["pgha_tls.unread"](service)
+        os.makedirs(os.path.dirname(note), mode=0o755, exist_ok=True)
+        with open(note, "w", encoding="utf-8"):
+            pass
+
+
 def _described(path):
+    text = _text(path)
+    return None if text is None else _what(text)
+
+
+def _text(path):
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            return _what(stream.read())
+            return stream.read()
     except FileNotFoundError:
         return None
 

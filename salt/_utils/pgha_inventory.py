@@ -197,13 +197,16 @@ def _cluster_section(name, cluster):
     return entry
 
 
-def plan(pgha):
+def plan(pgha, narrowed=True):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
     name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (what is given for this run, as lists).
     ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
+
+    narrowed
+        False does neither, for what concerns a whole datacenter.
     """
-    run = {key: _as_list(pgha.get(key)) for key in pgha_run.KEYS}
+    run = {key: _as_list(pgha.get(key)) if narrowed else [] for key in pgha_run.KEYS}
     only = run["only"] or list(_mapping(pgha.get("clusters")))
     datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
     clusters = {name: _of_run(pgha["clusters"][name]["hosts"], run) for name in only}
@@ -225,6 +228,12 @@ def plan(pgha):
 
 def _of_run(entries, run):
     return pgha_run.present(hosts(entries), run["without"])
+
+
+def hosts_of(plan, datacenter):
+    """Return the minion ids of a datacenter in a plan: its servers, and the hosts of its clusters."""
+    clusters = [name for name, its in plan["datacenter_of"].items() if its == datacenter]
+    return [*plan["datacenters"].get(datacenter, []), *(host for name in clusters for host in plan["clusters"][name])]
 
 
 def _as_list(value):

@@ -12,10 +12,11 @@ names are not those of the inventory any more, and when another authority signs.
 """
 
 import ipaddress
-from pathlib import Path
 
+import pgha_brought
 import pgha_inventory
 import pgha_store
+import pgha_trust
 import pgha_x509
 from salt.exceptions import CommandExecutionError
 
@@ -42,6 +43,9 @@ def fill(path, pgha, defaults, encrypted, force=False):
     force
         True makes every certificate anew (never an authority).
 
+    Another authority than the one that signs, the user's or after it the formula's, is added to those that everyone
+    trusts, and no more: it signs from the step ``use`` on (:py:func:`rotate`), when all hosts know it.
+
     Returns the names of what was made, sorted. Raises CommandExecutionError that names everything that is wrong with
     certificates that the user brings; then nothing is stored.
     """
@@ -63,32 +67,62 @@ def rotate(path, pgha, defaults, datacenter, step):
     Take one step of the change of a datacenter's authority, and store the certificates that belong to it.
 
     step
-        ``add`` makes the next authority, which everyone trusts and which signs nothing yet; ``use`` has it sign;
-        ``drop`` forgets the last one. After each the main job has to bring it to the hosts, so that no host meets a
-        certificate whose authority it does not know.
+        ``add`` has everyone trust the next authority, which signs nothing yet: a new one of the formula's, or what the
+        pillar asks for (``tls:ca``, or the formula's after it). ``use`` has it sign; ``drop`` forgets those before.
+        ``back`` takes ``add`` or ``use`` back, between two of the formula's. After each the main job has to bring it to
+        the hosts, so that no host meets a certificate whose authority it does not know.
 
-    All certificates are made anew each time: a service that reads a new certificate reads the authorities with it.
-    Raises CommandExecutionError when it is not the time for that step.
+    The formula's certificates are made anew each time: a service that reads a new certificate reads the authorities
+    with it. Raises CommandExecutionError when it is not the time for that step; then nothing is stored.
     """
-    if datacenter not in (pgha.get("datacenters") or {}):
-        raise CommandExecutionError(f"There is no datacenter {datacenter} in the pillar")
-    tls = pgha_inventory.section("tls", pgha, defaults, datacenter, None)
     with pgha_store.locked(path):
-        stored = _read(path, datacenter)
-        known = stored.get("authorities")
-        if not known or not pgha_store.index(path)["tls"].get(datacenter) or tls["ca"]:
-            raise CommandExecutionError(f"The formula has no authority of its own for {datacenter}")
-        due = "use" if "next" in known else "drop" if "last" in known else "add"
-        if step != due:
-            raise CommandExecutionError(f"The next step for the authority of {datacenter} is {due}, not {step}")
-        if step == "add":
-            known["next"] = pgha_x509.authority(datacenter, tls["authority_days"])
-        elif step == "use":
-            known["last"], known["current"] = known["current"], known.pop("next")
+        stored, tls, wanted, brought = _changing(path, pgha, defaults, datacenter)
+        refusal = _refusal(datacenter, step, pgha_trust.due(stored, _target(stored, brought)))
+        if refusal:
+            raise CommandExecutionError(refusal)
+        if not pgha_trust.same(pgha_trust.signing(stored), _target(stored, brought)):
+            if step == "use":
+                pgha_trust.hand_over(stored, brought and brought["ca"])
+            faults = []
+            _kept(stored, datacenter, tls, wanted, brought, True, faults)
+            _fail(faults)
         else:
-            del known["last"]
-        _issued(stored, datacenter, tls, wanted_names(pgha, defaults, datacenter), force=True)
+            if step == "add":
+                stored["authorities"]["next"] = pgha_x509.authority(datacenter, tls["authority_days"])
+            elif step == "drop":
+                stored.pop("former", None)
+                stored.get("authorities", {}).pop("last", None)
+            pgha_trust.turn(stored.get("authorities") or {}, step)
+            if not brought:
+                _issued(stored, datacenter, tls, wanted, force=True)
         pgha_store.write(_file(path, datacenter), stored)
+
+
+def standing(path, pgha, defaults, datacenter, step=None):
+    """
+    Return where a datacenter is in the change of its authority: ``steps`` (that may be taken now, first the one that
+    goes on), ``signs``, ``next`` and ``former`` (authorities as :py:func:`pgha_x509.describe` tells them), ``brought``
+    (whether the pillar names the user's).
+
+    step
+        One that is to be taken. Raises CommandExecutionError when it is not its time, and for a datacenter that has no
+        authority.
+    """
+    stored, _, _, brought = _changing(path, pgha, defaults, datacenter)
+    target = _target(stored, brought)
+    steps = pgha_trust.due(stored, target)
+    refusal = step and _refusal(datacenter, step, steps)
+    if refusal:
+        raise CommandExecutionError(refusal)
+    signing = pgha_x509.split(pgha_trust.signing(stored))
+    coming = [] if pgha_trust.same(pgha_trust.signing(stored), target) else pgha_x509.split(target)
+    if not stored.get("ca") and "next" in stored["authorities"]:
+        coming += pgha_x509.split(stored["authorities"]["next"]["certificate"])
+    coming = [one for one in coming if one not in signing]
+    former = [one for one in pgha_x509.split(pgha_trust.bundle(stored)) if one not in (*signing, *coming)]
+    groups = {"signs": signing, "next": coming, "former": former}
+    told = {use: [pgha_x509.describe(one) for one in group] for use, group in groups.items()}
+    return {**told, "steps": steps, "brought": bool(brought)}
 
 
 def of_host(path, datacenter, name, role):
@@ -110,18 +144,12 @@ def of_host(path, datacenter, name, role):
     pems = {
         service: (pair or own)["key"].rstrip() + "\n" + (pair or own)["certificate"] for service, pair in pairs.items()
     }
-    return {"ca": bundle(stored), **pems}
+    return {"ca": pgha_trust.bundle(stored), **pems}
 
 
 def authorities(path, datacenter):
     """Return the authorities of a datacenter as PEM, for clients; None when there are none."""
-    return bundle(_read(path, datacenter)) or None
-
-
-def bundle(stored):
-    """Return the authorities in a file of the store as PEM: the user's, else ours, the one that signs first."""
-    known = stored.get("authorities") or {}
-    return stored.get("ca") or "".join(known[use]["certificate"] for use in ("current", "next", "last") if use in known)
+    return pgha_trust.bundle(_read(path, datacenter)) or None
 
 
 def wanted_names(pgha, defaults, datacenter):
@@ -164,25 +192,66 @@ def _filled(path, pgha, defaults, encrypted, force):
         tls = pgha_inventory.section("tls", pgha, defaults, name, None)
         if not encrypted.get(name):
             continue
-        file = _file(path, name)
         stored, wanted = _read(path, name), wanted_names(pgha, defaults, name)
-        if tls["ca"]:
-            made = _brought(stored, pgha, name, tls, wanted, faults)
-        else:
-            made = _issued(stored, name, tls, wanted, force)
-        result.append((file, stored, [f"{name}/tls/{one}" for one in made]))
+        brought = pgha_brought.read(pgha, name, tls, wanted, faults)
+        if not faults:
+            made = _kept(stored, name, tls, wanted, brought, force, faults)
+            result.append((_file(path, name), stored, [f"{name}/tls/{one}" for one in made]))
+    _fail(faults)
+    return result
+
+
+def _fail(faults):
     if faults:
         raise CommandExecutionError("The certificates cannot be used:\n" + "\n".join(f"  - {one}" for one in faults))
-    return result
+
+
+def _changing(path, pgha, defaults, datacenter):
+    """Return what the change of an authority is about: what is stored, settings, names, what the user brings."""
+    tls = pgha_inventory.section("tls", pgha, defaults, datacenter, None)
+    stored = _read(path, datacenter)
+    if not pgha_store.index(path)["tls"].get(datacenter):
+        raise CommandExecutionError(f"{datacenter} has no authority: its traffic is not encrypted, or never deployed")
+    if not pgha_trust.signing(stored):
+        raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")
+    wanted, faults = wanted_names(pgha, defaults, datacenter), []
+    brought = pgha_brought.read(pgha, datacenter, tls, wanted, faults)
+    _fail(faults)
+    return stored, tls, wanted, brought
+
+
+def _refusal(datacenter, step, steps):
+    if step in steps:
+        return None
+    if not steps:
+        return f"The authority of {datacenter} is the user's: set tls:ca to the next one first (docs/tls.md)"
+    back = "; back takes the last one back" if "back" in steps else ""
+    return f"The next step for the authority of {datacenter} is {steps[0]}, not {step}{back}"
+
+
+def _target(stored, brought):
+    """The authorities that are to sign; one of the formula's that is yet to be made is no text."""
+    return brought["ca"] if brought else ((stored.get("authorities") or {}).get("current") or {}).get("certificate", "")
+
+
+def _kept(stored, datacenter, tls, wanted, brought, force, faults):
+    """Renew what serves under whoever signs, and add whoever is to; he signs from the step ``use`` on."""
+    made = []
+    if not brought and not stored.get("authorities"):
+        stored["authorities"] = {"current": pgha_x509.authority(datacenter, tls["authority_days"])}
+        made.append("authority")
+    if brought and not stored.get("hosts"):
+        # Nobody is there who could be cut off.
+        stored["ca"] = brought["ca"]
+    added = pgha_trust.expect(stored, _target(stored, brought))
+    made += ["ca"] if added else []
+    if stored.get("ca"):
+        return made + _taken(stored, datacenter, wanted, brought, faults)
+    return made + _issued(stored, datacenter, tls, wanted, force or added)
 
 
 def _issued(stored, datacenter, tls, wanted, force):
     made = []
-    if stored.pop("ca", None):
-        made.append("ca")
-    if not stored.get("authorities"):
-        stored["authorities"] = {"current": pgha_x509.authority(datacenter, tls["authority_days"])}
-        made.append("authority")
     signer = stored["authorities"]["current"]
     hosts = stored.setdefault("hosts", {})
     for name, services in wanted.items():
@@ -194,39 +263,27 @@ def _issued(stored, datacenter, tls, wanted, force):
     return made
 
 
-def _brought(stored, pgha, datacenter, tls, wanted, faults):
-    """Take the user's files over into the store, so that nothing depends on them later."""
-    ids = {host["name"]: host["id"] for host in pgha_inventory.hosts(pgha["datacenters"][datacenter]["servers"])}
-    for name in pgha.get("clusters") or {}:
-        if pgha_inventory.datacenter_of(pgha, name) == datacenter:
-            ids.update({host["name"]: host["id"] for host in pgha_inventory.hosts(pgha["clusters"][name]["hosts"])})
+def _taken(stored, datacenter, wanted, brought, faults):
+    """Take over what the user brings of the authorities that sign, so that nothing depends on his files later."""
     made = []
     hosts = stored.setdefault("hosts", {})
+    if brought and pgha_trust.same(stored["ca"], brought["ca"]) and stored["ca"] != brought["ca"]:
+        stored["ca"] = brought["ca"]
+        made.append("ca")
     for name, services in wanted.items():
         for service, names in services.items():
-            words = {"{id}": ids[name], "{name}": name, "{service}": service}
-            try:
-                ca, certificate, key = (
-                    Path(_filled_in(tls[kind], words)).read_text(encoding="utf-8")
-                    for kind in ("ca", "certificate", "key")
-                )
-            except (OSError, ValueError) as error:
-                faults.append(f"{name}: {error}")
-                continue
-            wrong = pgha_x509.faults_of(name, ca, certificate, key, names)
-            faults += [fault for fault in wrong if fault not in faults]
-            own, pair = hosts.setdefault(name, {}), {"certificate": certificate, "key": key}
-            if not wrong and (stored.get("ca"), _pair(own, service)) != (ca, pair):
-                stored["ca"] = ca
-                _put(own, service, pair)
+            pair = brought and brought["pairs"][name, service]
+            fits = pair and not pgha_x509.faults_of(name, stored["ca"], pair["certificate"], pair["key"], names)
+            own = hosts.get(name, {})
+            if fits and _pair(own, service) != pair:
+                _put(hosts.setdefault(name, {}), service, pair)
                 made.append(_title(name, service))
+            elif not fits and not _pair(own, service):
+                faults.append(
+                    f"{name}: has no certificate of the authority that signs now; bring one, or change the authority"
+                    f" before this host comes: salt-run pgha.authority {datacenter}"
+                )
     return made
-
-
-def _filled_in(path, words):
-    for word, text in words.items():
-        path = str(path).replace(word, text)
-    return path
 
 
 def _pair(own, service):

@@ -213,7 +213,13 @@ CLUSTER_SHAPE = {
     **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
 }
 _OWN = ({**_PAIR[0], "services": {"*": _PAIR}}, "key", "certificate")
-TLS_SHAPE = {"authorities": {"*": _PAIR}, "hosts": {"*": _OWN}, "ca": _is_pem}
+TLS_SHAPE = {
+    "authorities": {"*": _PAIR},
+    "hosts": {"*": _OWN},
+    "ca": _is_pem,
+    "next_ca": _is_pem,
+    "former": _is_pem,
+}
 INDEX_SHAPE = {
     "hosts": {"*": (_HOST, *_HOST)},
     "clusters": {"*": ({"datacenter": _is_text, "tokens": _is_names}, "datacenter", "tokens")},

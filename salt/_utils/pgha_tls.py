@@ -30,6 +30,11 @@ def pem(service):
     return f"{DIRECTORY}/{service}.pem"
 
 
+def unread(service):
+    """Return the file that is there while a service may not have read the authorities that are on the disk."""
+    return f"/run/pgha/{service}.authorities-unread"
+
+
 def files(settings, own, service):
     """
     Return the files with certificates that a service reads: ``{path: {"content", "user", "group", "mode"}}``.

@@ -127,6 +127,14 @@ def end_of_authority(trusted, certificate):
     }
 
 
+def split(pem):
+    """Return the certificates of a PEM text one by one, each written in the same way; ValueError for another text."""
+    if not pem:
+        return []
+    found = x509.load_pem_x509_certificates(pem.encode())
+    return [one.public_bytes(serialization.Encoding.PEM).decode() for one in found]
+
+
 def serves(own, names, signer):
     """
     Return whether a certificate that :py:func:`issue` returned is still the one to have: these names, this signer, and

@@ -203,10 +203,60 @@ def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(sto
     assert [text.count(BEGIN) for text in trusted] == [1, 2, 2, 1]
     assert trusted[0] != trusted[3]
     assert len(set(certificates)) == 4
-    with pytest.raises(CommandExecutionError, match="no authority of its own"):
+    with pytest.raises(CommandExecutionError, match="plain has no authority: its traffic is not encrypted"):
         pgha_pki.rotate(store, inventory(), DEFAULTS, "plain", "add")
-    with pytest.raises(CommandExecutionError, match="no datacenter other"):
-        pgha_pki.rotate(store, inventory(), DEFAULTS, "other", "add")
+
+
+def test_a_step_is_taken_back_and_nobody_meets_a_stranger(store):
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    before, seen = pgha_pki.authorities(store, "dc"), [snapshot(store)]
+    for step in ("add", "use", "back", "back"):
+        pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+        seen.append(snapshot(store))
+    assert pgha_pki.authorities(store, "dc") == before
+    assert_neighbours_trust_each_other(seen)
+    with pytest.raises(CommandExecutionError, match="is add, not back"):
+        pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "back")
+
+
+def test_where_a_change_stands_is_told_by_who_signs_who_will_and_who_did(store):
+    def told():
+        found = pgha_pki.standing(store, inventory(), DEFAULTS, "dc")
+        return found["steps"], *(len(found[use]) for use in ("signs", "next", "former"))
+
+    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    assert told() == (["add"], 1, 0, 0)
+    pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
+    assert told() == (["use", "back"], 1, 1, 0)
+    pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "use")
+    assert told() == (["drop", "back"], 1, 0, 1)
+    before = stored(store)
+    with pytest.raises(CommandExecutionError, match="is drop, not add; back takes the last one back"):
+        pgha_pki.standing(store, inventory(), DEFAULTS, "dc", "add")
+    assert stored(store) == before
+
+
+def snapshot(path):
+    """What a host is served: whom it trusts, and what it shows."""
+    own = stored(path)["hosts"]["db1"]
+    return pgha_pki.authorities(path, "dc"), own["certificate"], own["key"]
+
+
+def assert_neighbours_trust_each_other(seen):
+    """Who has what a step gave and who still has what the one before gave know each other, both ways."""
+    for before, after in zip(seen, seen[1:], strict=False):
+        for known, _, _ in (before, after):
+            for _, certificate, key in (before, after):
+                wrong = pgha_x509.faults_of("db1", known, certificate, key, set())
+                assert not [line for line in wrong if "lead to" in line]
+
+
+@pytest.mark.parametrize("minutes", [-59, 0])
+def test_what_was_made_just_now_is_valid_on_a_host_whose_clock_is_behind(now, minutes):
+    signer = pgha_x509.authority("dc", 10)
+    own = pgha_x509.issue("db1", {"db1"}, signer, 5)
+    now(days=minutes / 1440)
+    assert pgha_x509.faults_of("db1", signer["certificate"], own["certificate"], own["key"], {"db1"}) == []
 
 
 def test_openssl_takes_what_is_made_for_server_and_client(tmp_path):
@@ -276,10 +326,85 @@ class TestBrought:
             assert (place / service / "db1.key").read_text() in own[service]
         assert own["consul"] != own["postgres"]
 
-    def test_the_formulas_own_take_their_place_when_they_are_not_set_any_more(self, store, files, signer):
+    def test_the_users_authority_is_added_first_and_those_before_stay_until_dropped(self, store, files, signer):
+        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        seen = [snapshot(store)]
+        own = stored(store)["authorities"]["current"]["certificate"]
+        pgha = files()
+        # The main job has everyone trust it, and has nobody show a certificate of it.
+        assert "dc/tls/ca" in pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        seen.append(snapshot(store))
+        assert pgha_pki.authorities(store, "dc") == own + signer["certificate"]
+        assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
+        for step in ("use", "drop"):
+            pgha_pki.rotate(store, pgha, DEFAULTS, "dc", step)
+            seen.append(snapshot(store))
+            assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
+        assert pgha_pki.authorities(store, "dc") == signer["certificate"]
+        assert_neighbours_trust_each_other(seen)
+        with pytest.raises(CommandExecutionError, match="set tls:ca to the next one first"):
+            pgha_pki.rotate(store, pgha, DEFAULTS, "dc", "add")
+
+    def test_the_users_next_authority_is_added_first(self, store, files, signer):
         pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
-        assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 9
+        seen, following = [snapshot(store)], pgha_x509.authority("next year", 3650)
+        pgha = files(ca=following["certificate"], **self.pairs(following))
+        # As if nothing but its authority had come: his old certificates serve on.
+        assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == ["dc/tls/ca"]
+        seen.append(snapshot(store))
+        assert seen[1][1] == seen[0][1]
+        for step in ("use", "drop"):
+            pgha_pki.rotate(store, pgha, DEFAULTS, "dc", step)
+            seen.append(snapshot(store))
+        assert pgha_pki.authorities(store, "dc") == following["certificate"]
+        assert_neighbours_trust_each_other(seen)
+
+    def pairs(self, signer):
+        wanted = pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")
+        return {
+            name: pgha_x509.issue(name, set().union(*names.values()), signer, 365) for name, names in wanted.items()
+        }
+
+    def test_the_formulas_own_take_their_place_in_the_same_steps(self, store, files, signer):
+        pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        seen = [snapshot(store)]
+        with pytest.raises(CommandExecutionError, match="is add, not use"):
+            pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "use")
+        assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == ["dc/tls/authority", "dc/tls/ca"]
+        seen.append(snapshot(store))
+        for step in ("use", "drop"):
+            pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+            seen.append(snapshot(store))
+            assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
         assert signer["certificate"] not in pgha_pki.of_host(store, "dc", "db1", "db")["ca"]
+        assert_neighbours_trust_each_other(seen)
+        assert pgha_pki.standing(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
+
+    def test_a_change_of_mind_is_the_pillar_as_it_was(self, store, files, signer):
+        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        before, pgha = pgha_pki.authorities(store, "dc"), files()
+        # Before it signs: it is forgotten.
+        pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        assert "dc/tls/ca" in pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        assert pgha_pki.authorities(store, "dc") == before
+        # After: those before are trusted still, so they may sign at once.
+        pgha_pki.rotate(store, pgha, DEFAULTS, "dc", "add")
+        pgha_pki.rotate(store, pgha, DEFAULTS, "dc", "use")
+        seen = [snapshot(store)]
+        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        seen.append(snapshot(store))
+        for step in ("use", "drop"):
+            pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+            seen.append(snapshot(store))
+        assert pgha_pki.authorities(store, "dc") == before
+        assert_neighbours_trust_each_other(seen)
+
+    def test_a_host_that_comes_in_the_middle_needs_a_certificate_that_the_others_know(self, store, files):
+        pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        pgha = inventory()
+        pgha["clusters"]["one"]["hosts"]["db3"] = "192.0.2.14"
+        with pytest.raises(CommandExecutionError, match="db3: has no certificate of the authority that signs now"):
+            pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
 
     @pytest.mark.parametrize(
         ("make", "fault"),

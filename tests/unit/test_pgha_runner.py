@@ -1,13 +1,18 @@
 """What the master does, with the hosts' answers made up."""
 
 import contextlib
+import copy
 from pathlib import Path
 
+import pgha_secrets
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
+
+# What `salt-run` takes for its exit code.
+REFUSED = {"data": {"retcode": 1}, "outputter": "txt"}
 
 PLAN = {"hosts": ["db1", "db2"], "datacenters": {}, "clusters": {}}
 
@@ -90,27 +95,159 @@ def test_status_names_a_host_that_refreshed_and_then_fell_silent(runner):
     ],
 )
 @pytest.mark.parametrize("function", ["status", "secrets", "renew", "authority"])
-def test_a_pillar_that_cannot_work_is_told_fault_by_fault(loader_module, monkeypatch, tmp_path, function, pgha, fault):
+def test_a_pillar_that_cannot_work_is_told_fault_by_fault(
+    loader_module, monkeypatch, tmp_path, capsys, function, pgha, fault
+):
     loaded = loader_module(
         "_runners/pgha.py", salt={"salt.cmd": lambda _function: DEFAULTS}, opts={"pgha_store": str(tmp_path / "store")}
     )
     monkeypatch.setattr(loaded, "_pillar", lambda: {"pgha": pgha})
     arguments = {"authority": ("dc", "add")}.get(function, ())
-    with pytest.raises(CommandExecutionError, match=fault):
-        getattr(loaded, function)(*arguments)
+    try:
+        assert getattr(loaded, function)(*arguments) == REFUSED
+        said = capsys.readouterr().err
+    except CommandExecutionError as error:
+        said = str(error)
+    assert fault in said
     assert not (tmp_path / "store").exists()
 
 
-def test_the_next_step_of_an_authority_waits_for_every_host(runner):
-    plan = {"datacenters": {"dc": ["dcs1", "dcs2", "dcs3", "dcs4"]}, "clusters": {}}
-    client = Client(pgha_tls_behind={"dcs1": [], "dcs2": ["\x1b[2Jrun the main job"], "dcs3": {"a": 1}})
-    client.cmd = lambda tgt, fun, _arguments, **how: Client.cmd(client, tgt, fun, **how)
-    loaded = runner(client)
-    loaded.__utils__["pgha_inventory.plan"] = lambda _pgha: plan
-    with pytest.raises(CommandExecutionError) as caught:
-        loaded._all_trust("PEM", "dc", {})
-    said = str(caught.value)
+PGHA = {
+    "vip": {"manager": "callback"},
+    "datacenters": {
+        "dc": {"servers": {f"dcs{number}": f"192.0.2.{number}" for number in (1, 2, 3)}},
+        "other": {"servers": {f"far{number}": f"192.0.2.{number + 100}" for number in (1, 2, 3)}},
+    },
+    "clusters": {
+        "one": {"datacenter": "dc", "vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}},
+        "two": {"datacenter": "dc", "vip": "192.0.2.50/24", "hosts": {"db3": "192.0.2.13", "db4": "192.0.2.14"}},
+        "far": {"datacenter": "other", "vip": "192.0.2.140/24", "hosts": {"db5": "192.0.2.15", "db6": "192.0.2.16"}},
+    },
+}
+HOSTS = ["dcs1", "dcs2", "dcs3", "db1", "db2", "db3", "db4"]
+
+
+class Deployed:
+    """A master with a store of its own, and hosts that answer what ``answers`` says; ``jobs`` are its main jobs."""
+
+    def __init__(self, loader_module, monkeypatch, tmp_path):
+        self.pgha, self.answers, self.jobs, self.asked, self.retcode = copy.deepcopy(PGHA), {}, [], [], 0
+        self.store = tmp_path / "store"
+        self.runner = loader_module(
+            "_runners/pgha.py",
+            salt={"salt.cmd": lambda _function: DEFAULTS, "state.orchestrate": self.orchestrate},
+            opts={"pgha_store": str(self.store)},
+        )
+        monkeypatch.setattr(self.runner, "_pillar", lambda: {"pgha": self.pgha})
+        client = contextlib.nullcontext(self)
+        monkeypatch.setattr(self.runner.salt.client, "get_local_client", lambda **_: client, raising=False)
+        pgha_secrets.mint(self.store, self.pgha, DEFAULTS)
+
+    def orchestrate(self, sls):
+        self.jobs.append(sls)
+        return {"retcode": self.retcode}
+
+    def cmd(self, tgt, fun, arguments, **_how):
+        assert (fun, arguments) == ("pgha_tls.behind", [self.pem()])
+        self.asked.append(list(tgt))
+        return {host: self.answers.get(host, []) for host in tgt}
+
+    def pem(self, datacenter="dc"):
+        return self.runner.authority(datacenter, form="pem")
+
+    def stored(self):
+        return {path.name: path.read_bytes() for path in self.store.iterdir() if path.suffix == ".json"}
+
+
+@pytest.fixture
+def deployed(loader_module, monkeypatch, tmp_path):
+    return Deployed(loader_module, monkeypatch, tmp_path)
+
+
+def test_an_authority_is_changed_in_steps_each_of_which_ends_with_the_next(deployed):
+    before = deployed.pem()
+    for step, following in (("add", "use"), ("use", "drop"), ("drop", "add")):
+        said = deployed.runner.authority("dc", step=step)
+        assert f"salt-run pgha.authority dc step={following}" in said
+    assert deployed.jobs == ["pgha"] * 3
+    assert before not in deployed.pem()
+    # The whole datacenter and nobody else, before the step and after it.
+    assert all(sorted(hosts) == sorted(HOSTS) for hosts in deployed.asked)
+    assert len(deployed.asked) == 6
+
+
+def test_where_an_authority_stands_is_shown_with_who_is_not_ready_and_nothing_is_changed(deployed):
+    assert "No change is under way." in deployed.runner.authority("dc")
+    deployed.runner.authority("dc", step="add")
+    before, jobs = deployed.stored(), list(deployed.jobs)
+    deployed.answers = {"db1": ["vip-manager was started with others"], "db3": False}
+    said = deployed.runner.authority("dc")
+    assert "Next step: use" in said
+    assert "  - db1: vip-manager was started with others" in said
+    assert "  - db3: did not answer" in said
+    assert "form=pem" in said
+    assert (deployed.stored(), deployed.jobs) == (before, jobs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("dc", "use"), "The next step for the authority of dc is add, not use"),
+        (("dc", "drop"), "The next step for the authority of dc is add, not drop"),
+        (("nowhere", "add"), "There is no datacenter 'nowhere'; there is dc, other"),
+        (("nowhere",), "There is no datacenter 'nowhere'; there is dc, other"),
+        (("dc", "next"), "There is no step 'next'; there is add, use, drop, back"),
+        (("dc", None, "yaml"), "There is no form 'yaml'; there is text, pem"),
+    ],
+)
+def test_what_is_not_to_be_is_refused_with_one_sentence_and_nothing_is_touched(deployed, capsys, arguments, said):
+    before = deployed.stored()
+    assert deployed.runner.authority(*arguments) == REFUSED
+    assert capsys.readouterr().err == said + "\n"
+    assert (deployed.stored(), deployed.jobs, deployed.asked) == (before, [], [])
+
+
+@pytest.mark.parametrize(("only", "left"), [("one", "db3, db4"), (["far"], "dcs1, dcs2, dcs3, db1, db2, db3, db4")])
+def test_a_step_is_refused_while_the_main_job_would_leave_hosts_of_the_datacenter_out(deployed, capsys, only, left):
+    before, deployed.pgha["only"] = deployed.stored(), only
+    assert deployed.runner.authority("dc", step="add") == REFUSED
+    said = capsys.readouterr().err
+    assert said.startswith(f"pgha:only keeps the main job from {left}: take it out of the pillar first")
+    assert (deployed.stored(), deployed.jobs, deployed.asked) == (before, [], [])
+    # It is shown for all hosts, whatever the main job is narrowed to.
+    deployed.runner.authority("dc")
+    assert [sorted(hosts) for hosts in deployed.asked] == [sorted(HOSTS)]
+
+
+def test_a_step_is_taken_when_the_main_job_reaches_the_whole_datacenter(deployed):
+    deployed.pgha["only"] = ["one", "two"]
+    assert "Next step: use" in deployed.runner.authority("dc", step="add")
+
+
+def test_a_main_job_that_failed_is_told_with_what_is_done_and_what_to_do(deployed, capsys):
+    deployed.retcode = 1
+    assert deployed.runner.authority("dc", step="add") == REFUSED
+    said = capsys.readouterr().err
+    assert (
+        said == "The step add is taken and stored, but the main job failed: run salt-run state.orchestrate pgha again\n"
+    )
+    assert deployed.runner.renew() == REFUSED
+
+
+def test_a_renewal_makes_all_certificates_anew_and_brings_them(deployed):
+    before = deployed.pem()
+    made = deployed.runner.renew()
+    assert {"dc/tls/db1", "dc/tls/db1/postgres", "other/tls/far1"} <= set(made)
+    assert (deployed.jobs, deployed.pem()) == (["pgha"], before)
+
+
+def test_the_next_step_of_an_authority_waits_for_every_host(deployed, capsys):
+    before = deployed.stored()
+    deployed.answers = {"dcs2": ["\x1b[2Jrun the main job"], "dcs3": {"a": 1}, "db1": False, "db2": False}
+    assert deployed.runner.authority("dc", step="add") == REFUSED
+    said = capsys.readouterr().err
     assert "dcs1" not in said
     assert "dcs2: ?[2Jrun the main job" in said
     assert "dcs3: answered nonsense (all of it)" in said
-    assert "dcs4: did not answer" in said
+    assert "db1, db2: did not answer" in said
+    assert (deployed.stored(), deployed.jobs) == (before, [])

@@ -84,3 +84,24 @@ def test_what_is_trusted_is_warned_of(loader_module, enabled, version, said):
     warnings = trust({"tls": {"enabled": enabled}, "consul": {"version": version}})
     assert len(warnings) == (1 if said else 0)
     assert not said or said in warnings[0]
+
+
+def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_module, tmp_path):
+    pending = []
+    module = loader_module(
+        "_modules/pgha_tls.py",
+        salt={"pgha.settings": lambda: {"role": "db"}, "pgha_vip.restart_pending": lambda: pending},
+        utils={
+            "pgha_tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
+            "pgha_tls.unread": lambda service: str(tmp_path / f"{service}.unread"),
+        },
+    )
+    assert module.behind("PEM") == ["it has other authorities than the master: salt-run state.orchestrate pgha"]
+    (tmp_path / "ca.pem").write_text("PEM")
+    assert module.behind("PEM") == []
+    (tmp_path / "postgres.unread").touch()
+    pending.append(str(tmp_path / "ca.pem"))
+    assert module.behind("PEM") == [
+        "Patroni has not read the authorities yet: salt-run state.orchestrate pgha",
+        "vip-manager was started with others: salt-run state.orchestrate pgha.restart",
+    ]

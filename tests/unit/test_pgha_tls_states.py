@@ -1,20 +1,54 @@
 """Certificates as states: a service is told of a new one until it shows it."""
 
+from pathlib import Path
+
 import pytest
 
 
+def written(path, content, test):
+    """In place of pgha_files.manage, which gives files to users of a host."""
+    same = Path(path).exists() and Path(path).read_text() == content
+    if not (same or test):
+        Path(path).write_text(content)
+    return {"result": True, "changes": {} if same else {path: "new"}}
+
+
 @pytest.fixture
-def state(loader_module):
+def served():
+    """What the master serves to this host."""
+    return {"ca": "first", "consul": "own", "postgres": "own"}
+
+
+@pytest.fixture
+def state(loader_module, monkeypatch, tmp_path, served):
     """A function: the module on a host whose service takes a new certificate at its n-th reload."""
 
-    def build(reloads, test=False):
+    def build(reloads, test=False, services=("consul", "postgres")):
         done = []
         salt = {
             "pgha_tls.outdated": lambda _service: ["Patroni's REST API"] if len(done) < reloads else [],
             "service.reload": done.append,
             "service.status": lambda _unit: True,
         }
-        module = loader_module("_states/pgha_tls.py", salt=salt, opts={"test": test})
+        salt.update(
+            {
+                "pgha_tls.services": lambda: list(services),
+                "pgha_tls.stays": lambda: True,
+                "pgha.settings": lambda: {"tls": {"enabled": True}},
+            }
+        )
+        salt["service.reload"] = lambda unit: done.append(unit) or True
+        utils = {
+            "pgha_tls.unread": lambda service: str(tmp_path / f"run/{service}.unread"),
+            "pgha_tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
+            "pgha_tls.files": lambda _settings, own, service: {
+                str(tmp_path / "ca.pem"): {"content": own["ca"]},
+                str(tmp_path / f"{service}.pem"): {"content": own[service]},
+            },
+            "pgha_files.manage": written,
+        }
+        module = loader_module("_states/pgha_tls.py", salt=salt, utils=utils, opts={"test": test})
+        monkeypatch.setattr(module.pgha_served, "own", lambda *_: {"tls": served})
         module.AGAIN = 0
         return module, done
 
@@ -40,3 +74,43 @@ def test_a_dry_run_tells_nobody(state):
     module, done = state(1, test=True)
     ret = module.in_use("x", "postgres")
     assert (ret["result"], list(ret["changes"]), done) == (None, ["Patroni's REST API"], [])
+
+
+def test_authorities_alone_are_read_too_by_each_service_once(state, served, tmp_path):
+    module, done = state(0)
+    module.installed("x", "consul")
+    assert not (tmp_path / "run").exists(), "a new host reads them at its start"
+    served["ca"] = "first and second"
+    assert list(module.installed("x", "consul")["changes"]) == [str(tmp_path / "ca.pem")]
+    module.installed("x", "postgres")
+    for service, unit in module.UNITS.items():
+        ret = module.in_use("x", service)
+        assert (ret["result"], list(ret["changes"]), done.pop()) == (True, ["authorities"], unit)
+        assert (module.in_use("x", service)["changes"], done) == ({}, [])
+
+
+def test_a_reload_of_the_authorities_that_failed_is_made_up_for(state, served):
+    module, done = state(0)
+    module.installed("x", "consul")
+    served["ca"] = "second"
+    module.installed("x", "consul")
+    module.__salt__["service.reload"] = lambda _unit: False
+    assert "systemctl reload consul failed" in module.in_use("x", "consul", timeout=0.1)["comment"]
+    module.__salt__["service.reload"] = lambda unit: done.append(unit) or True
+    assert module.in_use("x", "consul")["changes"]
+    assert done == ["consul"]
+
+
+def test_a_server_of_consul_notes_no_service_that_it_has_not(state, served, tmp_path):
+    module, _ = state(0, services=["consul"])
+    module.installed("x", "consul")
+    served["ca"] = "second"
+    module.installed("x", "consul")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["consul.unread"]
+
+
+def test_a_dry_run_notes_nothing(state, served, tmp_path):
+    state(0)[0].installed("x", "consul")
+    served["ca"] = "second"
+    assert state(0, test=True)[0].installed("x", "consul")["result"] is None
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,36 @@
+"""How a refusal of a runner function reaches the person."""
+
+import inspect
+
+import pgha_refusal
+import pytest
+from salt.exceptions import CommandExecutionError
+
+
+@pgha_refusal.told
+def refuses(datacenter, step=None):
+    """Says no, or whom to."""
+    if step:
+        raise CommandExecutionError(f"Not now, {datacenter}")
+    return datacenter
+
+
+def test_a_refusal_is_a_sentence_and_the_exit_code_says_it(capsys):
+    assert refuses("dc", step="add") == {"data": {"retcode": 1}, "outputter": "txt"}
+    assert capsys.readouterr() == ("", "Not now, dc\n")
+
+
+def test_everything_else_is_as_it_was():
+    assert refuses("dc") == "dc"
+    # Salt takes arguments and help from these.
+    assert list(inspect.signature(refuses).parameters) == ["datacenter", "step"]
+    assert (refuses.__name__, refuses.__doc__) == ("refuses", "Says no, or whom to.")
+
+
+def test_a_fault_of_the_program_keeps_its_traceback():
+    @pgha_refusal.told
+    def broken():
+        raise KeyError("what")
+
+    with pytest.raises(KeyError):
+        broken()
