@@ -60,6 +60,19 @@ def verdict():
     return {**found, "faults": [] if allowed else found["faults"], "allowed": allowed}
 
 
+def lost():
+    """
+    Return what is wrong with the data of this member, as sentences, for the status; none on a server of Consul.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_member.lost
+    """
+    return verdict()["faults"] if __salt__["pgha.settings"]()["role"] == "db" else []
+
+
 def note():
     """
     Return the text of the note that this member deserves, None while Patroni does not answer.

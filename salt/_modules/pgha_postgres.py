@@ -113,6 +113,20 @@ def started_by_others():
     return found
 
 
+def beside_patroni():
+    """
+    Return a sentence for each unit of :py:func:`started_by_others`, for the status; none on a server of Consul.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_postgres.beside_patroni
+    """
+    units = started_by_others() if __salt__["pgha.settings"]()["role"] == "db" else []
+    return [f"{unit} starts at the next boot beside Patroni, and takes its port: run the main job" for unit in units]
+
+
 def unknown_parameters(params):
     """
     Return which parameters the installed server refuses, as ``{name: its message}``: those it does not know, such as

@@ -54,6 +54,7 @@ def finished(name, hosts, timeout=900):
     return ret
 
 
+@pgha_errors.told
 def pillars_fresh(name, hosts):
     """
     The hosts are served the pillar of now. Only a master that keeps pillars (``pillar_cache``) serves another one.

@@ -4,11 +4,13 @@ The data of a member as desired states: still there before anything is made, and
 
 import os
 
+import pgha_errors
 import pgha_files
 import pgha_member_note
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def data_kept(name):
     """
     The data that this host had are still there, or it never had any; else it fails, and nothing is made in their place.
@@ -36,6 +38,7 @@ def data_kept(name):
     return {**ret, "result": None if __opts__["test"] else True, "changes": changes, "comment": "It gets a new copy."}
 
 
+@pgha_errors.told
 def noted(name):
     """
     This host has noted that it has data of its cluster, and where: the next run asks for them before it makes anything.

@@ -5,9 +5,11 @@ The frame of an orchestration, on the master: it runs alone, on a pillar that ca
 import fcntl
 import os
 
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def alone(name):
     """
     No other orchestration runs on this master, until this process and what it forked have ended.
@@ -27,6 +29,7 @@ def alone(name):
     return ret
 
 
+@pgha_errors.told
 def possible(name, refused=()):
     """
     Nothing speaks against the run.
@@ -42,6 +45,7 @@ def possible(name, refused=()):
     return {"name": name, "result": False, "changes": {}, "comment": "\n".join(lines)}
 
 
+@pgha_errors.told
 def summarised(name):
     """
     What has failed stands in one place: host, state, reason, and where to look. It fails, as the run has failed.

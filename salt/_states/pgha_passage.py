@@ -2,10 +2,12 @@
 Directories on the way to what a service reads.
 """
 
+import pgha_errors
 import pgha_passage
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def made(name, paths):
     """
     The directories are there, and the services' users can pass through them and those above them: what is missing is

@@ -4,12 +4,14 @@ What systemd has read of a unit: a change that is on the disk alone would count 
 
 import os
 
+import pgha_errors
 import pgha_started
 from salt.exceptions import CommandExecutionError
 
 UNITS = "/etc/systemd/system"
 
 
+@pgha_errors.told
 def read(name, unit):
     """
     systemd has read a unit as it is on the disk, or has forgotten one that is not there any more; nothing is started or

@@ -15,9 +15,8 @@ PILLAR = "pgha_run"
 
 def of_pillar(pillar):
     """Return the inventory out of a whole pillar: the key ``pgha``, and over it what came with this run."""
-    pgha, run = pillar.get("pgha") or {}, pillar.get(PILLAR)
-    if not isinstance(pgha, dict) or not isinstance(run, dict):
-        return pgha
+    pgha, run = pillar.get("pgha"), pillar.get(PILLAR)
+    pgha, run = (one if isinstance(one, dict) else {} for one in (pgha, run))
     return {**pgha, **{key: run[key] for key in KEYS if key in run}}
 
 

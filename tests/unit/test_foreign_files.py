@@ -126,8 +126,8 @@ def test_what_is_pending_is_noted_in_a_directory_of_roots(consul, tmp_path):
     assert (tmp_path / "pgha").stat().st_mode & 0o777 == 0o755
     assert "domain" in consul.restart_pending()[0]
     os.chown(tmp_path / "pgha", 65534, 0)
-    with pytest.raises(CommandExecutionError, match="Root writes nothing in"):
-        consul.note("domain")
+    assert "ports.https" in consul.note("ports.https")
+    assert (tmp_path / "pgha").stat().st_uid == 0
 
 
 def test_of_a_note_only_keys_are_taken(consul, tmp_path):

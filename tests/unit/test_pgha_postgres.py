@@ -488,7 +488,7 @@ def test_directory_is_made_as_the_user(loader_module):
     ("enabled", "refuses", "told"), [(True, ["ssl"], "built without TLS"), (True, [], None), (False, ["ssl"], None)]
 )
 def test_a_build_without_tls_is_known_as_soon_as_it_is_installed(server, states, tmp_path, enabled, refuses, told):
-    module, _ = server(refuses)
+    module, _ = server(refuses=refuses)
     settings = {**module.__salt__["pgha.settings"](), "tls": {"enabled": enabled}}
     module.__salt__["pgha.settings"] = lambda: settings
     fault = module.tls_fault()

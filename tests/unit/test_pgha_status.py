@@ -25,6 +25,7 @@ def module(loader_module):
             "pgha_consul_acl.foreign_tokens": list,
             "pgha_patroni.cluster": list,
             "pgha_patroni.member": lambda: None,
+            "pgha_dynamic.undeclared": list,
             "pgha_vip.holds": lambda: True,
         }
         salt.update({name.replace("__", "."): function for name, function in over.items()})
@@ -49,7 +50,7 @@ def test_what_fails_is_told_with_the_reason_and_hides_nothing_else(module, setti
         *(
             ["pgha_consul.health", "pgha_consul_acl.foreign_tokens"]
             if settings is SERVER
-            else ["pgha_patroni.cluster", "pgha_patroni.member", "pgha_vip.holds"]
+            else ["pgha_patroni.cluster", "pgha_patroni.member", "pgha_dynamic.undeclared", "pgha_vip.holds"]
         ),
     ]
     for function in asked:

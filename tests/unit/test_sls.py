@@ -268,6 +268,7 @@ def test_the_main_orchestration_renders(orchestration):
 
 def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):
     given = {"only": "test", "without": ["test-db1", "test-dcs2"], "new_secrets": ["test/superuser"]}
+    given["new_data"] = ["test-db2"]
     low = orchestration("pgha", {}, command_line={"pgha": given})
     assert low[2]["hosts"] == [host for host in IDS if host not in given["without"]]
     assert all(chunk["pillar"] == {"pgha_run": {**given, "only": ["test"]}} for chunk in stages(low))

@@ -97,6 +97,7 @@ The installed PostgreSQL can speak TLS:
     - user: root
     - group: root
     - mode: "0644"
+    - dir_mode: "0755"
     - makedirs: True
     - require:
       - pkg: {{ installed | yaml_dquote }}
