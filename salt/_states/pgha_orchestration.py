@@ -45,7 +45,7 @@ def possible(name, refused=()):
     return {"name": name, "result": False, "changes": {}, "comment": "\n".join(lines)}
 
 
-@pgha_errors.told
+# Not wrapped: Salt puts __running__ beside the function that it finds.
 def summarised(name):
     """
     What has failed stands in one place: host, state, reason, and where to look. It fails, as the run has failed.

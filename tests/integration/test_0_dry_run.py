@@ -7,10 +7,8 @@ from integration.test_1_refusals import touched
 # What a cluster can be made of: each has states of its own.
 PILLARS = {
     "plain": {},
-    "tls": {"tls": True},
-    "callback": {"vip": {"manager": "callback"}},
-    "no-vip": {"vip": {"manager": "none"}},
-    "vanilla": {"postgres": {"distribution": "debian", "version": 15}},
+    "callback": {"tls": True, "vip": {"manager": "callback"}},
+    "vanilla": {"vip": {"manager": "none"}, "postgres": {"distribution": "debian", "version": 15}},
 }
 
 

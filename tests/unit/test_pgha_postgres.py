@@ -523,8 +523,11 @@ def test_a_broken_server_says_itself_what_it_lacks(server):
 )
 def test_a_service_that_boots_beside_patroni_is_named(loader_module, state, parts, told):
     salt = {
-        "pgha.settings": lambda: {"postgres": {**SETTINGS, "services": ["postgresql"]}},
+        "pgha.settings": lambda: {"role": "db", "postgres": {**SETTINGS, "services": ["postgresql"]}},
         "service.show": lambda _unit: {"UnitFileState": state, "DropInPaths": parts},
     }
     module = loader_module("_modules/pgha_postgres.py", salt=salt)
     assert module.started_by_others() == (["postgresql"] if told else [])
+    assert [one.split()[0] for one in module.beside_patroni()] == (["postgresql"] if told else [])
+    salt["pgha.settings"] = lambda: {"role": "dcs", "postgres": {**SETTINGS, "services": ["postgresql"]}}
+    assert module.beside_patroni() == []
