@@ -10,7 +10,11 @@ import salt.client
 import salt.utils.event
 from salt.exceptions import CommandExecutionError
 
+# Seconds in which a host that is there says so, and after which Salt asks again.
+PRESENT = 3
 
+
+@pgha_refusal.told
 def secrets():
     """
     Make and store the secrets that the inventory needs and the store has not; what is there is never made anew.
@@ -96,6 +100,7 @@ def authority(datacenter, step=None, form="text"):
     return __utils__["pgha_trust.text"](datacenter, standing, _late(pgha, datacenter))
 
 
+@pgha_refusal.told
 def status(form="text", timeout=10):
     """
     Tell how all clusters of the inventory are: members, roles, lag, timelines, Consul, who holds the virtual IP.
@@ -103,7 +108,7 @@ def status(form="text", timeout=10):
     form
         ``text`` for tables, ``data`` for a mapping.
     timeout
-        Seconds to wait for the answers of the hosts.
+        Seconds to wait for the answers of the hosts that are there; one that is not is known sooner.
 
     The exit code of ``salt-run`` is 1 when something is wrong; the tables end with what it is. Raises
     CommandExecutionError that names every fault of the pillar when there are any.
@@ -117,10 +122,13 @@ def status(form="text", timeout=10):
     """
     pgha = _checked()
     plan = __utils__["pgha_inventory.plan"](pgha)
-    how = {"tgt_type": "list", "timeout": int(timeout)}
+    how = {"tgt_type": "list", "timeout": int(timeout), "gather_job_timeout": PRESENT}
     with salt.client.get_local_client(mopts=__opts__) as client:
         # A host answers by the pillar that it has in memory, which is not the one that was edited since.
-        fresh = client.cmd(plan["hosts"], "saltutil.refresh_pillar", kwarg={"wait": True}, **how)
+        # One that is there and busy says so to Salt and is waited for; the others are known in seconds.
+        fresh = client.cmd(
+            plan["hosts"], "saltutil.refresh_pillar", kwarg={"wait": True}, **{**how, "timeout": PRESENT}
+        )
         told = client.cmd([host for host in plan["hosts"] if fresh.get(host) is True], "pgha.status", **how)
     # Whoever was silent is not asked again: that would take the same time once more.
     refused = {host: answer for host, answer in fresh.items() if answer is not True}
@@ -136,6 +144,7 @@ def status(form="text", timeout=10):
     return text
 
 
+@pgha_refusal.told
 def watch(timeout=3600):
     """
     Print what the orchestration does while it does it, one line when a stage starts and one when a host has finished.
@@ -221,7 +230,7 @@ def _store_faults(pgha):
 def _checked():
     """The pillar of the master's own id; a faulty one makes and changes nothing. Raises CommandExecutionError."""
     pgha = _pillar().get("pgha") or {}
-    faults = __utils__["pgha_validate.faults"](pgha, _defaults())
+    faults = __utils__["pgha_validate.faults"](pgha, _defaults(), __opts__["id"])
     if faults:
         raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
     return pgha

@@ -35,7 +35,7 @@ def runner(loader_module, monkeypatch):
             "_runners/pgha.py",
             salt={"salt.cmd": lambda _function: DEFAULTS},
             utils={
-                "pgha_validate.faults": lambda _pgha, _defaults: [],
+                "pgha_validate.faults": lambda *_: [],
                 "pgha_secrets.missing": lambda *_: lacking(),
                 "pgha_inventory.plan": lambda _pgha: PLAN,
                 "pgha_report.summary": lambda _plan, told: {"told": told, "faults": list(faults)},
