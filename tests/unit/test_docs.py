@@ -110,12 +110,13 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
 
 
-def test_every_test_that_the_security_page_names_is_there():
-    rows = re.findall(
-        r"`(test_\w+)`: ((?:`test_\w+`(?:, )?)+)", (ROOT / "docs/security.md").read_text(encoding="utf-8")
-    )
+@pytest.mark.parametrize("name", ["security.md", "odd.md"])
+def test_every_test_that_a_page_names_is_there(name):
+    words = r"(?:test_|Test)\w+"
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    rows = re.findall(rf"`(test_\w+)`: ((?:`{words}`(?:, )?)+)", text)
     assert len(rows) > 20
     for file, names in rows:
         (path,) = (ROOT / "tests").rglob(f"{file}.py")
-        defined = set(re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8")))
-        assert set(re.findall(r"`(test_\w+)`", names)) <= defined, file
+        defined = set(re.findall(rf"(?:def|class) ({words})[(:]", path.read_text(encoding="utf-8")))
+        assert set(re.findall(rf"`({words})`", names)) <= defined, file
