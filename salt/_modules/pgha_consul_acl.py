@@ -108,7 +108,7 @@ def bootstrap(timeout=None):
             return False
     except CommandExecutionError:
         pass
-    first = settings["datacenter"]["servers"][0]["name"]
+    first = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])[0]["name"]
     what = f"{first} bootstraps the ACLs (the result of {first} in this run says why it does not)"
     what = "the management token works" if registrar() else what
     if pgha_wait.until(works, timeout, what) == "foreign":

@@ -5,6 +5,7 @@ how the others see that it has failed, since they would wait for it.
 
 import pgha_autopilot
 import pgha_consul_config
+import pgha_run
 import pgha_served
 import pgha_text
 from salt.exceptions import CommandExecutionError
@@ -80,7 +81,7 @@ def failed():
 
         salt 'test-dcs2' pgha_consul_registrar.failed
     """
-    first = _settings()["datacenter"]["servers"][0]["name"]
+    first = pgha_run.present(_settings()["datacenter"]["servers"], _settings()["without"])[0]["name"]
     states = {one["name"]: one["status"] for one in __salt__["pgha_consul.members"]()}
     if states.get(first, "gone") != "alive":
         return f"Consul on {first} is {states.get(first, 'gone')}: journalctl -u consul on {first} says why"

@@ -8,9 +8,11 @@ import os
 import stat
 
 import pgha_descriptors
+import pgha_errors
 from salt.exceptions import CommandExecutionError
 
 
+@pgha_errors.told
 def release(name, path, program):
     """
     The programs that ``pgha_release.unpacked`` put below a directory are gone, with their directories; it goes as well
@@ -27,6 +29,7 @@ def release(name, path, program):
     return _cleaned(name, path, lambda place: _versions(place, patterns))
 
 
+@pgha_errors.told
 def files(name, path, patterns):
     """
     The files with these names are gone from a directory; it goes as well when nothing else is in it.
@@ -60,10 +63,10 @@ def _cleaned(name, path, chosen):
     except FileNotFoundError:
         return ret
     except OSError as error:
-        return {**ret, "result": False, "changes": {}, "comment": f"{path}: {error.strerror}"}
+        return {**ret, "result": False, "changes": {}, "comment": pgha_errors.sentence(error, path)}
     except CommandExecutionError as error:
         # Of a directory that others may change, nothing can be told to be the formula's.
-        return {**ret, "changes": {}, "comment": f"{path} stays as it is: {error}"}
+        return {**ret, "result": False, "changes": {}, "comment": f"{path} stays as it is: {error}"}
     if __opts__["test"] and ret["changes"]:
         ret["result"] = None
     said = [f"{'Would be' if __opts__['test'] else 'Was'} removed."] if ret["changes"] else []

@@ -2,6 +2,7 @@
 What the first server of the inventory sees to for its whole datacenter, beside the ACLs.
 """
 
+import pgha_errors
 import pgha_wait
 from salt.exceptions import CommandExecutionError
 
@@ -9,6 +10,7 @@ from salt.exceptions import CommandExecutionError
 PATIENCE = 10
 
 
+@pgha_errors.told
 def autopilot_configured(name):
     """
     Consul's autopilot works with the configured settings, such as the number of servers below which none is taken out.

@@ -57,7 +57,7 @@ def test_a_directory_that_another_user_may_change_stays_as_it_is(clean, tmp_path
     home = unpacked(tmp_path / "consul", "1.22.3")
     os.chown(home, 65534, 65534)
     ret = clean[False].release("n", str(home), "consul")
-    assert (ret["result"], ret["changes"], os.listdir(home)) == (True, {}, ["1.22.3"])
+    assert (ret["result"], ret["changes"], os.listdir(home)) == (False, {}, ["1.22.3"])
     assert "stays as it is" in ret["comment"]
 
 
