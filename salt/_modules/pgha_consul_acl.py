@@ -18,6 +18,8 @@ ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 # Seconds that a refused bootstrap gets to be our own one, not yet seen by this server; and that the preset token gets.
 REFUSED_PATIENCE = 15
 PRESET_PATIENCE = 20
+# Seconds that the others wait for the first server, which has called and knows what came of it long before.
+OTHERS_PATIENCE = 60
 
 
 def registrar():
@@ -61,7 +63,7 @@ def bootstrap(timeout=None):
     See to it that the management token of the master works on this server; on the registrar that bootstraps the ACLs.
 
     timeout
-        Seconds, ``consul:startup_timeout`` when None.
+        Seconds, ``consul:startup_timeout`` when None, and no more than OTHERS_PATIENCE on a server that only waits.
 
     Returns True when it did not work before, False when there was nothing to do.
 
@@ -81,6 +83,8 @@ def bootstrap(timeout=None):
     """
     settings = _settings()
     timeout = timeout or settings["consul"]["startup_timeout"]
+    if not registrar():
+        timeout = min(timeout, OTHERS_PATIENCE)
     secret = _secret("management")
     # A short time-out has to leave time for the call and what comes of it.
     may_call = time.monotonic() + min(PRESET_PATIENCE, timeout / 2)
@@ -104,7 +108,9 @@ def bootstrap(timeout=None):
             return False
     except CommandExecutionError:
         pass
-    what = "the management token works" if registrar() else "the first server of the inventory bootstraps the ACLs"
+    first = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])[0]["name"]
+    what = f"{first} bootstraps the ACLs (the result of {first} in this run says why it does not)"
+    what = "the management token works" if registrar() else what
     if pgha_wait.until(works, timeout, what) == "foreign":
         index = re.search(r"reset index: (\d+)", refused["text"])
         raise CommandExecutionError(

@@ -6,11 +6,11 @@ empty directory, and stops short of its start.
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 import pgha_parameters
 import pgha_text
+import pgha_users
 from salt.exceptions import CommandExecutionError
 
 #: Messages are looked into, so they must not be translated.
@@ -37,12 +37,9 @@ def faults(parameters):
         salt 'test-db1' pgha_parameters.faults '{"shared_preload_libraries": "pg_stat_statements"}'
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    scratch = tempfile.mkdtemp(prefix="pgha-")
-    try:
+    with pgha_users.scratch() as scratch:
         _prepare(settings, scratch)
         return _faults(settings, scratch, parameters)
-    finally:
-        shutil.rmtree(scratch)
 
 
 def last_words(lines=3):

@@ -4,10 +4,10 @@ What the installed PostgreSQL is and knows: its parameters on this host, what it
 
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
+import pgha_users
 import psutil
 from salt.exceptions import CommandExecutionError
 
@@ -148,9 +148,9 @@ def unknown_parameters(params):
     if not os.path.exists(postgres):
         raise CommandExecutionError(f"{postgres} does not exist: apply pgha.postgres.install first")
     left, refused = dict(params), {}
-    scratch = tempfile.mkdtemp(prefix="pgha-")
-    try:
+    with pgha_users.scratch() as scratch:
         Path(scratch, "postgresql.conf").touch()
+        shutil.chown(f"{scratch}/postgresql.conf", settings["user"], settings["group"])
         shutil.chown(scratch, settings["user"], settings["group"])
         while left:
             error = _ask(settings, postgres, scratch, left)
@@ -166,8 +166,6 @@ def unknown_parameters(params):
                 break
             refused[name] = error
             del left[name]
-    finally:
-        shutil.rmtree(scratch)
     return refused
 
 

@@ -5,7 +5,6 @@ try to reach them.
 """
 
 import contextvars
-import json
 import os
 import platform
 import re
@@ -60,7 +59,8 @@ def check():
     told(__utils__["pgha_astra.faults"](locks(), _starts("consul.service")))
     ports = __utils__["pgha_preflight.ports"](settings)
     told(__utils__["pgha_foreign.listeners"](listening, settings, ports, _places(listening, settings)))
-    told((__utils__["pgha_foreign.consul_files"](consul_files(), settings), []))
+    told(__utils__["pgha_consul_files.verdict"](consul_files(), settings))
+    told(__utils__["pgha_consul_files.package"]())
     told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
     told(([], __utils__["pgha_preflight.trust"](settings)))
     told((store_faults(), []))
@@ -218,7 +218,9 @@ def locales():
 
 def consul_files():
     """
-    Return the configuration files in Consul's directory: ``{path: datacenter}``, None where a file names none.
+    Return what the configuration files in Consul's directory say, as ``{path: {"datacenter", "contradicts",
+    "understood"}}``: the datacenter that a file names or None, the keys in which one that is not ours says otherwise
+    than our configuration, and whether it could be read. None of the values, as there may be secrets among them.
 
     CLI Example:
 
@@ -226,18 +228,20 @@ def consul_files():
 
         salt 'test-db1' pgha_preflight.consul_files
     """
-    home = Path(__salt__["pgha.settings"]()["consul"]["config_dir"])
-    found = {}
+    settings = __salt__["pgha.settings"]()
+    home, found = Path(settings["consul"]["config_dir"]), {}
+    printable = __utils__["pgha_text.printable"]
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
         # Whose the directory is, the states see to later.
-        text = _peeked(str(path)) or ""
-        try:
-            content = json.loads(text)
-            named = content.get("datacenter") if isinstance(content, dict) else None
-        except (ValueError, RecursionError):
-            match = re.search(r'^\s*"?datacenter"?\s*[=:]\s*"([^"]*)"', text, re.MULTILINE)
-            named = match[1] if match else None
-        found[str(path)] = __utils__["pgha_text.printable"](named) if isinstance(named, str) else None
+        said = __utils__["pgha_consul_files.understood"](_peeked(str(path)) or "")
+        named, ours = (said or {}).get("datacenter"), __utils__["pgha_consul_files.is_ours"](path.name)
+        keys = [] if ours else __utils__["pgha_consul_files.contradictions"](said or {}, settings)
+        found[str(path)] = {
+            "datacenter": printable(named) if isinstance(named, str) else None,
+            "contradicts": [printable(key) for key in keys],
+            # What is damaged of ours is written anew.
+            "understood": ours or said is not None,
+        }
     return found
 
 

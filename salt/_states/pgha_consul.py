@@ -5,9 +5,11 @@ The states are thin: what is asked and done is in the execution modules ``pgha_c
 is passed to them but a sentence; settings and secrets are fetched inside. None of them restarts Consul.
 """
 
+import contextlib
 import functools
 import json
 import shlex
+import time
 from pathlib import Path
 
 import pgha_consul_drift
@@ -22,6 +24,8 @@ TOKEN_FILE = "/root/.consul-token"  # noqa: S105
 PROFILE = "/etc/profile.d/pgha-consul.sh"
 # The running agent has not been told yet to read a config.json that was, or was about to be, replaced.
 RELOAD = "consul.reload-owed"
+# Seconds that the first server must have failed before nobody waits for it any more.
+STANDS = 10
 
 
 def _state(function):
@@ -153,7 +157,7 @@ def policies_and_tokens(ret):
         ret["changes"] = {"policies and tokens": {"old": None, "new": "registered"}}
         _add(ret, "They would be registered as soon as the ACLs are bootstrapped.")
         return
-    ret["changes"] = __salt__["pgha_consul_acl.differences" if __opts__["test"] else "pgha_consul_acl.apply"]()
+    ret["changes"] = __salt__["pgha_consul_acl.differences"]() if __opts__["test"] else _registered()
     if ret["changes"]:
         ret["result"] = None if __opts__["test"] else True
         _add(ret, ", ".join(ret["changes"]) + (" would be written." if __opts__["test"] else " written."))
@@ -178,17 +182,22 @@ def tokens_visible(ret):
     # Those that are registered, which may be fewer than the store holds: it may have those of a host that is gone.
     names = sorted(__utils__["pgha_consul_config.tokens"](__salt__["pgha.settings"]()))
 
-    unseen = list(names)
+    unseen, failure = list(names), {}
 
     def visible():
         # One after another: what was seen is not asked again, and what comes after the first unknown is not asked yet.
         while unseen and __salt__["pgha_consul_acl.token_works"](unseen[0]):
             unseen.pop(0)
-        if unseen:
-            raise CommandExecutionError(f"not known to this server: {', '.join(unseen)}")
-        return True
+        if not unseen:
+            return {"visible": True}
+        if _failed(failure):
+            return failure
+        raise CommandExecutionError(f"not known to this server: {', '.join(unseen)}")
 
-    if _gate(ret, visible, "all tokens of the datacenter on this server"):
+    found = _gate(ret, visible, "all tokens of the datacenter on this server") or {}
+    if "why" in found:
+        raise CommandExecutionError(f"{found['why']}. Not known to this server: {', '.join(unseen)}")
+    if "visible" in found:
         _add(ret, f"{len(names)} tokens are known.")
 
 
@@ -245,6 +254,31 @@ def admin_access(ret):
         profile += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"
     _manage(ret, TOKEN_FILE, secret + "\n", "root", "0600", None)
     _manage(ret, PROFILE, profile, "root", "0644", None)
+
+
+def _registered():
+    """Register policies and tokens; when that fails, the servers that wait for them know at once."""
+    __salt__["pgha_consul_registrar.note"]()
+    try:
+        return __salt__["pgha_consul_acl.apply"]()
+    except CommandExecutionError as error:
+        with contextlib.suppress(CommandExecutionError):
+            __salt__["pgha_consul_registrar.note"](str(error))
+        raise
+
+
+def _failed(seen):
+    """
+    Whether the first server has failed, and why (``seen["why"]``), for as long as it takes to start over: what it said
+    in an earlier run it takes back as soon as it comes to the same state.
+    """
+    if __opts__["test"] or time.monotonic() < seen.get("ask", 0):
+        return False
+    seen["ask"] = time.monotonic() + 1
+    why = __salt__["pgha_consul_registrar.failed"]()
+    if why != seen.get("why"):
+        seen.update(why=why, since=time.monotonic())
+    return bool(why) and time.monotonic() >= seen["since"] + STANDS
 
 
 def _owing(validate, pending, path):

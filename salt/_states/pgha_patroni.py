@@ -2,6 +2,8 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
+import contextlib
+import functools
 import os
 
 import pgha_errors
@@ -183,7 +185,8 @@ def leader_elected(name, timeout, first=False):
     The cluster has, or had, its first leader, so that this host's Patroni joins it and does not found it.
 
     timeout
-        Seconds to wait for a cluster that is not initialised yet.
+        Seconds to wait for a cluster that is not initialised yet, once Consul and Patroni run on the host that founds
+        it; for each of those ``consul:startup_timeout``.
     first
         True on the host that founds the cluster: nothing is waited for.
     """
@@ -192,14 +195,42 @@ def leader_elected(name, timeout, first=False):
         return ret
     if __opts__["test"]:
         return {**ret, "comment": "The run would wait for the first leader." if not _consul_answers() else ""}
-    founder = __salt__["pgha.settings"]()["cluster"]["founder"]["name"]
-    what = f"{founder} founds the cluster (journalctl -u patroni and Patroni's log on {founder} say why)"
-    try:
+    settings = __salt__["pgha.settings"]()
+    founder, ports = settings["cluster"]["founder"], __utils__["pgha_preflight.ports"](settings)
+    here = founder["name"]
+
+    def initialized():
         # The key is there, but empty, while the first member runs initdb.
-        pgha_wait.until(lambda: __salt__["pgha_patroni.dcs"]()["initialize"], timeout, what)
+        return __salt__["pgha_patroni.dcs"]()["initialize"]
+
+    # A founder that has failed is known by what does not run on it.
+    steps = [
+        ("gossip", f"Consul runs on {here}, which founds the cluster (journalctl -u consul on {here} says why)"),
+        (
+            "rest",
+            f"Patroni runs on {here}, which founds the cluster (journalctl -u patroni on {here} says why; where it"
+            f" was not started, the result of {here} in this run)",
+        ),
+    ]
+    try:
+        for service, what in steps:
+            started = functools.partial(pgha_wait.listening, founder["address"], ports[service])
+            within = min(timeout, settings["consul"]["startup_timeout"])
+            pgha_wait.until(functools.partial(_either, initialized, started), within, what, interval=1)
+        what = f"{here} founds the cluster (journalctl -u patroni and Patroni's log on {here} say why)"
+        pgha_wait.until(initialized, timeout, what)
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     return {**ret, "comment": "The cluster is initialised."}
+
+
+def _either(*conditions):
+    """Whether one of several conditions holds; the last of them raises nothing."""
+    for condition in conditions[:-1]:
+        with contextlib.suppress(CommandExecutionError):
+            if condition():
+                return True
+    return conditions[-1]()
 
 
 @pgha_errors.told

@@ -14,10 +14,12 @@ import pgha_inventory
 import pgha_tls
 import pgha_vip_manager
 
-# What `consul reload` applies; every other key needs a restart. From "Reloadable configuration" of the documentation,
-# the part that is the same from 1.8 to 1.22.
+# What `consul reload` applies, or what no restart would; every other key needs one. From "Reloadable configuration" of
+# the documentation, the part that is the same from 1.8 to 1.22.
 RELOADED = (
     ("acl", "tokens"),
+    # Read once, when a datacenter is new; from then on it is set by the API (pgha_consul_registrar).
+    ("autopilot",),
     ("checks",),
     ("config_entries",),
     ("discard_check_output",),

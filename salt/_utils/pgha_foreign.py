@@ -144,21 +144,6 @@ def served(found, address):
     return {one["port"] for one in found if one["protocol"] == "tcp" and one["address"] in (address, *WILDCARDS)}
 
 
-def consul_files(files, settings):
-    """
-    Return the faults of configuration files that an agent would read with ours.
-
-    files
-        Mapping of a path to the datacenter that it names, or None.
-    """
-    ours = (settings["consul"]["config"] or {}).get("datacenter") or settings["datacenter"]["name"]
-    return [
-        f"{path} is of the datacenter {datacenter}, the pillar says {ours}: move it away or set consul:config_dir"
-        for path, datacenter in sorted(files.items())
-        if datacenter and datacenter != ours
-    ]
-
-
 def _consul(one, settings, place):
     if one["name"] != "consul" or one["user"] not in ("root", settings["consul"]["user"]):
         return _other(one, "Consul"), None

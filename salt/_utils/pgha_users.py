@@ -1,12 +1,17 @@
 """Whose things are: programs that root starts as another user, and places that nobody but root can change."""
 
+import contextlib
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 # What a program of another user gets of the environment: root's TMPDIR may be closed to it, and proxies or variables of
 # PostgreSQL that are set for the minion would lead it elsewhere.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"}
+
+SCRATCH = "/tmp"  # noqa: S108
 
 
 def run(run_all, user, words, env=None, **options):
@@ -40,6 +45,20 @@ def run(run_all, user, words, env=None, **options):
         env={**ENVIRONMENT, **(env or {})},
         **options,
     )
+
+
+@contextlib.contextmanager
+def scratch():
+    """
+    Context manager: the path of an empty directory that may be given to another user; it is removed at the end.
+
+    Not in the TMPDIR of this process, which may be closed to everybody else.
+    """
+    place = tempfile.mkdtemp(prefix="pgha-", dir=SCRATCH)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
 def exposed(path):

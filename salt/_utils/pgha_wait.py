@@ -5,6 +5,7 @@ Modules and states import this instead of calling it through ``__utils__``: a fu
 that loader's context, and so would the condition that it is given, which then finds no ``__utils__``.
 """
 
+import socket
 import time
 
 from salt.exceptions import CommandExecutionError
@@ -39,3 +40,19 @@ def until(condition, timeout, what, interval=0.2):
         if time.monotonic() >= deadline:
             raise CommandExecutionError(f"Not within {timeout} s: {what}" + (f". Last answer: {last}" if last else ""))
         time.sleep(interval)
+
+
+def listening(address, port, timeout=2):
+    """
+    Return whether somebody takes connections at an address, such as that of a service on another host. Nothing is sent.
+
+    address, port
+        IP address and number of the TCP port.
+    timeout
+        Seconds to wait for the connection.
+    """
+    try:
+        with socket.create_connection((address, int(port)), timeout=timeout):
+            return True
+    except OSError:
+        return False

@@ -15,7 +15,7 @@ from lab import mirror
 from salt.exceptions import CommandExecutionError
 
 VERSION = "1.8.7"
-MODULES = ("pgha_consul", "pgha_consul_acl")
+MODULES = ("pgha_consul", "pgha_consul_acl", "pgha_consul_registrar")
 ACL_STATES = ("quorum_formed", "acl_bootstrapped", "policies_and_tokens", "tokens_visible", "agent_token_set")
 
 
@@ -136,9 +136,9 @@ class Host:
             return {**own, "management": self.datacenter.management, "tokens": self.datacenter.tokens}
         return {**own, "patroni": self.datacenter.tokens["patroni-test"], "vip": self.datacenter.tokens["vip-test"]}
 
-    def run_state(self, name, test=False):
+    def run_state(self, name, test=False, kind="pgha_consul"):
         module = self.loader(
-            "_states/pgha_consul.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
+            f"_states/{kind}.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
         pgha_owed.DIRECTORY = str(self.place / "run")
         return getattr(module, name)(name)

@@ -199,6 +199,64 @@ def test_rights_of_the_anonymous_token_are_taken_away(running):
     assert (ret["changes"], "WARNING" in ret["comment"]) == ({}, False)
 
 
+def test_autopilot_of_a_living_datacenter_is_changed_by_the_api(running):
+    """Consul read its configuration when the datacenter was new, and does not read this part of it again."""
+    host, other = running.servers[:2]
+    path = "/v1/operator/autopilot/configuration"
+    kind = "pgha_consul_registrar"
+    assert _get(host, path)["MinQuorum"] == 3
+    ret = host.run_state("autopilot_configured", kind=kind)
+    assert (ret["result"], ret["changes"]) == (True, {})
+    before = _get(host, path)
+    for one in running.servers:
+        one.settings["consul"]["config"] = {"autopilot": {"min_quorum": 5, "last_contact_threshold": "0.2s"}}
+    try:
+        assert "Restart pending" not in host.state("configured")["comment"]
+        ret = other.run_state("autopilot_configured", kind=kind)
+        assert (ret["result"], ret["changes"], _get(host, path)) == (True, {}, before)
+        changes = {"MinQuorum": {"old": 3, "new": 5}}
+        dry = host.run_state("autopilot_configured", kind=kind, test=True)
+        assert (dry["result"], dry["changes"], _get(host, path)) == (None, changes, before)
+        ret = host.run_state("autopilot_configured", kind=kind)
+        assert (ret["result"], ret["changes"]) == (True, changes)
+        after = _get(host, path)
+        assert {**before, "MinQuorum": 5, "ModifyIndex": 0} == {**after, "ModifyIndex": 0}
+        assert host.run_state("autopilot_configured", kind=kind)["changes"] == {}
+    finally:
+        for one in running.servers:
+            one.settings["consul"]["config"] = {}
+        assert host.run_state("autopilot_configured", kind=kind)["result"] is True
+        host.state("configured")
+    assert _get(host, path)["MinQuorum"] == 3
+
+
+def test_servers_see_that_the_first_one_has_failed(running, monkeypatch):
+    first, other = running.servers[:2]
+    assert other.consul_registrar.failed() is None
+    first.consul_registrar.note("the id is taken\x1b[2J")
+    first.eventually(
+        lambda: (
+            other.consul_registrar.failed() == ("dcs1 could not register the policies and tokens: the id is taken?[2J")
+        )
+    )
+    good = running.tokens["vip-test"]
+    try:
+        running.tokens["vip-test"] = token()
+        began = time.monotonic()
+        ret = other.run_state("tokens_visible")
+        assert (ret["result"], ret["changes"]) == (False, {})
+        assert "the id is taken" in ret["comment"]
+        assert "Not known to this server: vip-test" in ret["comment"]
+        assert 9 < time.monotonic() - began < 20
+    finally:
+        running.tokens["vip-test"] = good
+    assert other.state("tokens_visible")["comment"] == "6 tokens are known."
+    # It takes back what it said.
+    first.state("policies_and_tokens")
+    first.eventually(lambda: other.consul_registrar.failed() is None)
+    assert first.call("GET", "/v1/kv/pgha/registration-failed", running.management["secret"]) == 404
+
+
 def test_foreign_tokens_are_named_and_left_alone(running):
     host, management = running.servers[0], running.management["secret"]
     assert host.consul_acl.foreign_tokens() == []

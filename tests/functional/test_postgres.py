@@ -1,5 +1,6 @@
 """The modules of PostgreSQL against a real server of version 18 that knows lz4, and not ICU."""
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -86,6 +87,19 @@ def test_parameter_of_the_users_that_this_server_refuses(member):
 def test_server_that_would_not_start_is_found_before(member, parameters, said):
     with pytest.raises(CommandExecutionError, match=said):
         member(parameters=parameters).call("pgha_postgres.parameters")
+
+
+def test_server_is_asked_whatever_the_umask_and_the_temporary_directory_of_the_minion(member, tmp_path, monkeypatch):
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        host = member(parameters={"max_connections": 50})
+        assert host.call("pgha_postgres.unknown_parameters", {"max_connections": 50}) == {}
+        assert host.call("pgha_postgres.parameters")["shared"]["max_connections"] == 50
+    finally:
+        os.umask(before)
 
 
 def test_server_that_would_start_is_not_held_up(member):

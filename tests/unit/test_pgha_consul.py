@@ -239,7 +239,7 @@ def test_other_servers_wait_and_do_not_bootstrap(module):
     assert module(answer, host="dcs2").bootstrap() is True
     assert "/v1/acl/bootstrap" not in calls
 
-    with pytest.raises(CommandExecutionError, match="the first server of the inventory bootstraps"):
+    with pytest.raises(CommandExecutionError, match="dcs1 bootstraps the ACLs"):
         module(lambda *_: (403, "ACL not found"), host="dcs2").bootstrap()
 
 

@@ -168,6 +168,8 @@ def test_same_mapping_gives_the_same_text(util):
         ({"acl": {"enabled": True}}, {"acl": {"enabled": False}}, ["acl.enabled"]),
         ({"limits": {"rpc_rate": 1, "x": 1}}, {"limits": {"rpc_rate": 2, "x": 2}}, ["limits.x"]),
         ({"z": 1, "a": 1}, {"z": 2, "a": 2}, ["a", "z"]),
+        # Neither a reload nor a restart does that.
+        ({"autopilot": {"min_quorum": 3}}, {"autopilot": {"min_quorum": 5}}, []),
     ],
 )
 def test_what_a_reload_does_not_apply_is_named(util, old, new, expected):

@@ -71,7 +71,7 @@ def host(tmp_path, loader_module, monkeypatch):
             "agent-gone": {"accessor": "d", "secret": "gone-secret-of-the-test"},
         },
     }
-    done, noted = [], []
+    done, noted, told = [], [], []
     salt = {
         "pgha.settings": lambda: settings,
         "pgha_tls.stays": lambda: True,
@@ -90,6 +90,8 @@ def host(tmp_path, loader_module, monkeypatch):
         "pgha_consul_acl.differences": dict,
         "pgha_consul_acl.apply": dict,
         "pgha_consul_acl.foreign_tokens": list,
+        "pgha_consul_registrar.note": lambda text=None: told.append(text),
+        "pgha_consul_registrar.failed": lambda: None,
         "pgha_consul_acl.agent_token_known": lambda: True,
         "pgha_consul_acl.agent_token_set": lambda: done.append("agent token"),
     }
@@ -105,7 +107,15 @@ def host(tmp_path, loader_module, monkeypatch):
         return ret
 
     return SimpleNamespace(
-        salt=salt, apply=apply, conf=conf, noted=noted, done=done, settings=settings, secrets=secrets, place=tmp_path
+        salt=salt,
+        apply=apply,
+        told=told,
+        conf=conf,
+        noted=noted,
+        done=done,
+        settings=settings,
+        secrets=secrets,
+        place=tmp_path,
     )
 
 
@@ -340,6 +350,36 @@ def test_policies_are_registered_by_one_server(host):
     assert (dry["result"], list(dry["changes"])) == (None, ["policies and tokens"])
     host.salt["pgha_consul_acl.registrar"] = lambda: False
     assert host.apply("policies_and_tokens")["changes"] == {}
+
+
+def test_failed_registration_is_told_to_the_servers_that_wait_for_it(host):
+    host.apply("policies_and_tokens", test=True)
+    assert host.told == []
+    host.apply("policies_and_tokens")
+    assert host.told == [None]
+    host.salt["pgha_consul_acl.apply"] = refuse
+    ret = host.apply("policies_and_tokens")
+    assert (ret["result"], ret["changes"], host.told) == (False, {}, [None, None, "Consul does not answer"])
+
+
+def test_nobody_waits_for_a_first_server_that_has_failed(host, monkeypatch):
+    host.settings["consul"]["startup_timeout"] = 60
+    host.salt["pgha_consul_acl.token_works"] = lambda _name: False
+    clock = {"now": 0.0}
+    module_time = __import__("time")
+    monkeypatch.setattr(module_time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(module_time, "sleep", lambda seconds: clock.update(now=clock["now"] + seconds))
+    # What it said in an earlier run it takes back when it starts over.
+    host.salt["pgha_consul_registrar.failed"] = lambda: "dcs1 could not" if clock["now"] < 8 else None
+    assert host.apply("tokens_visible")["result"] is False
+    assert clock["now"] >= 60
+    clock["now"] = 100.0
+    host.salt["pgha_consul_registrar.failed"] = lambda: "dcs1 could not register"
+    ret = host.apply("tokens_visible")
+    assert (ret["result"], 110 <= clock["now"] < 112) == (False, True)
+    assert ret["comment"].startswith("dcs1 could not register. Not known to this server: agent-dcs1")
+    ret = host.apply("tokens_visible", test=True)
+    assert ret["result"] is None
 
 
 def test_rights_of_anybody_are_taken_away_and_it_is_said(host):

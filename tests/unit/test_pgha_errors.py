@@ -26,12 +26,20 @@ WORDS = {
     "link": f"{PLACE}/consul",
     "target": "/opt/consul",
     "unit": "consul.service",
-    "paths": [f"{PLACE}/consul"],
+    "program": "consul",
+    "patterns": ["consul.json"],
+    "paths": [PLACE],
 }
 # They ask nothing of anybody.
 PURE = {("pgha_orchestration", "possible"), ("pgha_orchestration", "summarised")}
 # Of those that ask nothing of the loader at first: what they call instead.
 FIRST = {("pgha_release", "in_use"): "is_symlink"}
+UTILITY = {
+    ("pgha_release", "unpacked"): ("pgha_descriptors", "trusted"),
+    ("pgha_clean", "release"): ("pgha_descriptors", "trusted"),
+    ("pgha_clean", "files"): ("pgha_descriptors", "trusted"),
+    ("pgha_passage", "made"): ("pgha_passage", "made"),
+}
 ERRORS = {
     "refused": CommandExecutionError(f"{PLACE}: a sentence of its own"),
     "right": PermissionError(errno.EACCES, os.strerror(errno.EACCES), PLACE),
@@ -72,10 +80,9 @@ def state(loader_module, monkeypatch):
             setattr(loaded, name, Failing(error))
         if module == "pgha_jobs":
             monkeypatch.setattr(loaded.salt.client, "get_local_client", Failing(error)["x"], raising=False)
-        if (module, function) == ("pgha_release", "unpacked"):
-            monkeypatch.setattr(loaded.pgha_descriptors, "trusted", Failing(error)["x"])
-        if module == "pgha_passage":
-            monkeypatch.setattr(loaded.pgha_passage, "made", Failing(error)["x"])
+        if (module, function) in UTILITY:
+            utility, name = UTILITY[module, function]
+            monkeypatch.setattr(getattr(loaded, utility), name, Failing(error)["x"])
         if (module, function) in FIRST:
             monkeypatch.setattr(loaded, "Path", type("Broken", (), {FIRST[module, function]: Failing(error)["x"]}))
             monkeypatch.setattr(loaded.Path, "__init__", lambda *_: None)

@@ -1,10 +1,10 @@
 """Whether a server would start with its parameters: what it is asked, and what is made of its answers."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import pgha_parameters
+import pgha_users
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -74,7 +74,7 @@ def test_last_words_are_the_errors_and_fit_to_be_shown():
 @pytest.fixture
 def asked(loader_module, tmp_path, monkeypatch):
     """A function (answers: {asked for: answer}, **parameters) -> (the faults, the options of each question)."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(pgha_users, "SCRATCH", str(tmp_path))
 
     def ask(answers, missing=(), memory=1024, pages=0, **parameters):
         words_of = []

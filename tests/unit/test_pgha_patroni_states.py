@@ -11,12 +11,17 @@ SETTINGS = {
     "address": "198.51.100.22",
     "cluster": {
         "name": "test",
-        "hosts": [{"id": "db1", "name": "db1"}, {"id": "db2", "name": "db2"}],
-        "founder": {"id": "db1", "name": "db1"},
+        "hosts": [
+            {"id": "db1", "name": "db1", "address": "198.51.100.21"},
+            {"id": "db2", "name": "db2", "address": "198.51.100.22"},
+        ],
+        "founder": {"id": "db1", "name": "db1", "address": "198.51.100.21"},
         "vip": {"address": "198.51.100.40"},
     },
-    "postgres": {"user": "postgres", "group": "postgres"},
-    "patroni": {"config_dir": "/etc/patroni", "loop_wait": 0},
+    "consul": {"config": {}, "startup_timeout": 0.05},
+    "tls": {"enabled": False},
+    "postgres": {"user": "postgres", "group": "postgres", "port": 5432},
+    "patroni": {"config_dir": "/etc/patroni", "loop_wait": 0, "restapi_port": 8008},
 }
 PARAMETERS = {"shared": {}, "host": {}, "source": "pgpro_tune", "left_out": {"wal_compression": "no lz4"}}
 LEADER = {"state": "running", "role": "primary", "timeline": 1}
@@ -48,7 +53,7 @@ def states(loader_module, monkeypatch, tmp_path):
     (tmp_path / "postgres").touch()
     settings = {**SETTINGS, "postgres": {**SETTINGS["postgres"], "bin_dir": str(tmp_path)}}
 
-    def build(test=False, utils=None, salt=None, secrets=True, **functions):
+    def build(test=False, utils=None, salt=None, secrets=True, listening=None, **functions):
         names = {
             "pgha.settings": lambda: settings,
             "pgha_tls.stays": lambda: True,
@@ -68,6 +73,7 @@ def states(loader_module, monkeypatch, tmp_path):
             pillar={"pgha_secrets": {"restapi": "canary"}} if secrets else {},
         )
         monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr(module.pgha_wait, "listening", listening or (lambda *_args: True))
         return module
 
     return build
@@ -304,6 +310,27 @@ def test_cluster_that_nobody_founds_fails(states, answer, said):
     ret = states(dcs=answer).leader_elected("x", 0)
     assert ret["result"] is False
     assert said in ret["comment"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ((), "journalctl -u consul on db1"),
+        ((8301,), "journalctl -u patroni on db1 says why"),
+        ((8008, 8301), "log on db1"),
+    ],
+)
+def test_a_founder_that_has_failed_is_named_by_what_does_not_run_on_it(states, runs, said):
+    asked = []
+    module = states(dcs=dcs(None), listening=lambda address, port: asked.append(address) or port in runs)
+    ret = module.leader_elected("x", 0.1)
+    assert (ret["result"], set(asked)) == (False, {"198.51.100.21"})
+    assert said in ret["comment"]
+
+
+def test_of_a_founded_cluster_the_founder_need_not_run(states):
+    module = states(dcs=dcs("76"), listening=fail("asked"))
+    assert module.leader_elected("x", 5)["comment"] == "The cluster is initialised."
 
 
 @pytest.mark.parametrize(("member", "said"), [(LEADER, "It is the leader."), (REPLICA, "It streams from the leader.")])

@@ -539,10 +539,9 @@ class TestListeners:
         assert foreign.served(found, "198.51.100.21") == {8301, 5432}
 
 
-class TestConsulFiles:
-    def test_other_datacenter(self, foreign, settings_of):
-        files = {"/etc/consul.d/a.json": "dc", "/etc/consul.d/b.json": None, "/etc/consul.d/c.hcl": "dc1"}
-        assert [text.split()[0] for text in foreign.consul_files(files, settings_of())] == ["/etc/consul.d/c.hcl"]
+def named(module):
+    """The datacenters that the files in Consul's directory name."""
+    return {said["datacenter"] for said in module.consul_files().values()}
 
 
 @pytest.fixture
@@ -633,8 +632,20 @@ class TestExecution:
         (home / "a.json").write_text('{"datacenter": "dc"}')
         (home / "b.json").write_text("[]")
         (home / "c.hcl").write_text('# datacenter = "no"\n  datacenter = "dc1"\n')
-        (home / "d.hcl").write_text("server = true")
-        assert list(execution().consul_files().values()) == ["dc", None, "dc1", None]
+        (home / "d.hcl").write_text('server = true\nencrypt = "a secret"')
+        (home / "config.json").write_text('{"datacenter": "mine", "server": true}')
+        found = {os.path.basename(path): said for path, said in execution().consul_files().items()}
+        assert {name: said["datacenter"] for name, said in found.items()} == {
+            "a.json": "dc",
+            "b.json": None,
+            "c.hcl": "dc1",
+            "d.hcl": None,
+            "config.json": "mine",
+        }
+        assert found["d.hcl"] == {"datacenter": None, "contradicts": ["encrypt", "server"], "understood": True}
+        assert [found[name]["understood"] for name in ("b.json", "config.json")] == [False, True]
+        assert found["config.json"]["contradicts"] == []
+        assert "a secret" not in str(found)
 
     def test_a_file_that_is_none_is_not_read(self, execution, tmp_path):
         """A pipe would never end, a link shows what its maker may not read, and a text may be anything."""
@@ -646,22 +657,22 @@ class TestExecution:
         module = execution()
         with pytest.raises(CommandExecutionError, match="PG_VERSION is not read: it is a pipe"):
             module.data_directory()
-        assert set(module.consul_files().values()) == {None}
+        assert named(module) == {None}
         (tmp_path / "pgdata/PG_VERSION").unlink()
         (tmp_path / "consul.d/a.json").unlink()
         (tmp_path / "pgdata/PG_VERSION").symlink_to(tmp_path / "secret")
         (tmp_path / "consul.d/a.json").symlink_to(tmp_path / "secret.json")
         with pytest.raises(CommandExecutionError, match="PG_VERSION is not read: it is a symbolic link"):
             module.data_directory()
-        assert set(module.consul_files().values()) == {None}
+        assert named(module) == {None}
         (tmp_path / "pgdata/PG_VERSION").unlink()
         (tmp_path / "pgdata/PG_VERSION").write_text("root:*:19000:0\n")
         assert module.data_directory()["version"] is None
         for wrong in ("[" * 5000, '{"a": ' * 5000, '{"datacenter": ["dc"]}', '{"datacenter": 7}', "\x00" * 2**21):
             (tmp_path / "consul.d/c.json").write_text(wrong)
-            assert set(module.consul_files().values()) == {None}
+            assert named(module) == {None}
         (tmp_path / "consul.d/c.json").write_text('{"datacenter": "dc\\n\\u001b[2J"}')
-        assert "dc??[2J" in module.consul_files().values()
+        assert "dc??[2J" in named(module)
 
     def test_host(self, execution, tmp_path):
         (tmp_path / "consul").mkdir()

@@ -54,6 +54,19 @@ def test_environment_of_the_minion_is_not_passed_on(run, monkeypatch, tmp_path):
     assert not any(f"{name}={value}" in answer["stdout"] for name, value in inherited.items())
 
 
+def test_scratch_is_not_where_the_minion_keeps_its_own(users, monkeypatch, tmp_path):
+    monkeypatch.setattr(users.tempfile, "tempdir", str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        with users.scratch() as place:
+            assert os.path.dirname(place) == "/tmp"
+            open(f"{place}/file", "w").close()
+    finally:
+        os.umask(before)
+    assert not os.path.exists(place)
+    assert os.listdir(tmp_path) == []
+
+
 def test_program_that_takes_too_long_is_ended(run):
     began = time.monotonic()
     answer = run(["sh", "-c", "exec >/dev/null 2>&1; sleep 20"], timeout=1)

@@ -18,6 +18,11 @@ Policies and tokens are registered:
     - require:
       - pgha_consul: The management token of the master works
 
+Autopilot works with the settings of the pillar:
+  pgha_consul_registrar.autopilot_configured:
+    - require:
+      - pgha_consul: The management token of the master works
+
 This server knows all tokens:
   pgha_consul.tokens_visible:
     - require:

@@ -20,7 +20,14 @@ Nothing of Consul is installed:
       - /run/pgha/consul.restart-pending
       - /run/pgha/consul.started-with
       - /usr/bin/consul
-      - /opt/consul
+    - require:
+      - service: Consul does not run
+
+# Not the whole directory: HashiCorp's package has its data there.
+No version of Consul is unpacked:
+  pgha_clean.release:
+    - path: /opt/consul
+    - program: consul
     - require:
       - service: Consul does not run
 

@@ -17,7 +17,6 @@ Nothing of Patroni is installed:
       - /etc/pgha/tls/postgres.pem
       {#- Whatever a person does with the data of a host that is no member any more. #}
       - /etc/pgha/member.json
-      - {{ patroni.config_dir | yaml_dquote }}
       {#- It has a password file. #}
       - /run/patroni
       - /run/pgha/patroni.started-with
@@ -25,6 +24,14 @@ Nothing of Patroni is installed:
       - {{ patroni.venv | yaml_dquote }}
       {#- What an interrupted build has left. #}
       - {{ aside | yaml_dquote }}
+    - require:
+      - service: Patroni is stopped and does not start again
+
+{#- Somebody may have set a directory in which there is more. #}
+Patroni is not configured:
+  pgha_clean.files:
+    - path: {{ patroni.config_dir | yaml_dquote }}
+    - patterns: [patroni.yml, ".patroni.yml.*", "pgpass*", ".pgpass*", environment.sh]
     - require:
       - service: Patroni is stopped and does not start again
 

@@ -23,9 +23,12 @@ The packages' own services may be started again:
       - {{ ("/etc/systemd/system/" ~ service.removesuffix(".service") ~ ".service.d/pgha.conf") | yaml_dquote }}
       {%- endfor %}
 
-systemd has read that they may:
-  module.run:
-    - service.systemctl_reload: []
-    - onchanges:
+{%- for service in postgres.services %}
+
+{{ ("systemd has read that " ~ service ~ " may") | yaml_dquote }}:
+  pgha_unit.read:
+    - unit: {{ (service.removesuffix(".service") ~ ".service") | yaml_dquote }}
+    - require:
       - file: The packages' own services may be started again
+{%- endfor %}
 {%- endif %}

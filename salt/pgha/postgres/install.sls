@@ -97,20 +97,17 @@ The installed PostgreSQL can speak TLS:
     - user: root
     - group: root
     - mode: "0644"
-    - dir_mode: "0755"
     - makedirs: True
+    - dir_mode: "0755"
     - require:
       - pkg: {{ installed | yaml_dquote }}
-    - onchanges_in:
-      - module: systemd has read what keeps the packages' services off
+
+{{ ("systemd has read what keeps " ~ service ~ " off") | yaml_dquote }}:
+  pgha_unit.read:
+    - unit: {{ (service.removesuffix(".service") ~ ".service") | yaml_dquote }}
+    - require:
+      - file: {{ (service ~ " stays off beside Patroni, whoever enables it") | yaml_dquote }}
 {%- endfor %}
-
-{%- if postgres.services %}
-
-systemd has read what keeps the packages' services off:
-  module.run:
-    - service.systemctl_reload: []
-{%- endif %}
 
 The locales of the database are there:
   pgha_postgres.locales_present:

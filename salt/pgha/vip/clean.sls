@@ -11,7 +11,19 @@ vip-manager is not installed:
   file.absent:
     - names:
       - /usr/bin/vip-manager
-      - /opt/vip-manager
-      - /etc/vip-manager
     - require:
       - service: vip-manager is stopped, and its address with it
+
+No version of vip-manager is unpacked:
+  pgha_clean.release:
+    - path: /opt/vip-manager
+    - program: vip-manager
+    - require:
+      - service: vip-manager is stopped, and its address with it
+
+vip-manager is not configured:
+  pgha_clean.files:
+    - path: /etc/vip-manager
+    - patterns: [vip-manager.yml, ".vip-manager.yml.*"]
+    - require:
+      - file: Nothing of vip-manager's service and token is left

@@ -1,0 +1,113 @@
+"""
+What the first server of the inventory does for its whole datacenter, beside the ACLs: autopilot's configuration; and
+how the others see that it has failed, since they would wait for it.
+"""
+
+import pgha_autopilot
+import pgha_consul_config
+import pgha_run
+import pgha_served
+import pgha_text
+from salt.exceptions import CommandExecutionError
+
+# What the first server has failed in, as it says itself; it is there while that is so.
+NOTE = "pgha/registration-failed"
+
+
+def autopilot_differences():
+    """
+    Return how autopilot's configuration in Consul differs from what is configured: ``{key: {"old": …, "new": …}}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul_registrar.autopilot_differences
+    """
+    return {key: {"old": old, "new": new} for key, (old, new) in _differing(_autopilot()).items()}
+
+
+def autopilot_apply():
+    """
+    Bring autopilot's configuration in Consul to what is configured; what is not configured keeps its value. Returns
+    what :py:func:`autopilot_differences` returned before.
+
+    Raises CommandExecutionError when somebody else changes it at the same moment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul_registrar.autopilot_apply
+    """
+    found = _autopilot()
+    differing = _differing(found)
+    if differing:
+        payload = {**found, **{key: new for key, (_, new) in differing.items()}}
+        path, index = "/v1/operator/autopilot/configuration", {"cas": str(found["ModifyIndex"])}
+        if _api("PUT", path, params=index, payload=payload)["body"] is not True:
+            raise CommandExecutionError("Somebody else changed autopilot's configuration just now: run this again")
+    return {key: {"old": old, "new": new} for key, (old, new) in differing.items()}
+
+
+def note(text=None):
+    """
+    Have the other servers know that this one has failed to register something, or with None that it has not. Returns
+    True.
+
+    text
+        Why; no secret is in it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs1' pgha_consul_registrar.note
+    """
+    if text is not None:
+        _api("PUT", f"/v1/kv/{NOTE}", payload={"why": text})
+    elif _api("GET", f"/v1/kv/{NOTE}", allow=(404,))["status"] == 200:
+        _api("DELETE", f"/v1/kv/{NOTE}")
+    return True
+
+
+def failed():
+    """
+    Return why nothing is to be expected of the first server now, as a sentence; None when nothing is known against it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-dcs2' pgha_consul_registrar.failed
+    """
+    first = pgha_run.present(_settings()["datacenter"]["servers"], _settings()["without"])[0]["name"]
+    states = {one["name"]: one["status"] for one in __salt__["pgha_consul.members"]()}
+    if states.get(first, "gone") != "alive":
+        return f"Consul on {first} is {states.get(first, 'gone')}: journalctl -u consul on {first} says why"
+    answer = _api("GET", f"/v1/kv/{NOTE}", params={"raw": "", "stale": ""}, allow=(404,))
+    if answer["status"] == 404:
+        return None
+    why = answer["body"].get("why") if isinstance(answer["body"], dict) else None
+    return f"{first} could not register the policies and tokens: {pgha_text.line(str(why))}"
+
+
+def _differing(found):
+    wanted = pgha_consul_config.config(_settings(), _secrets()).get("autopilot")
+    return pgha_autopilot.differences(wanted if isinstance(wanted, dict) else {}, found)
+
+
+def _autopilot():
+    return _api("GET", "/v1/operator/autopilot/configuration")["body"]
+
+
+def _settings():
+    return __salt__["pgha.settings"]()
+
+
+def _secrets():
+    return pgha_served.own(__pillar__, __opts__)
+
+
+def _api(method, path, **kwargs):
+    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)

@@ -1,0 +1,117 @@
+"""
+What the formula put on a host is taken away, and nothing else: what somebody else has in the same place stays.
+"""
+
+import contextlib
+import fnmatch
+import os
+import stat
+
+import pgha_descriptors
+import pgha_errors
+from salt.exceptions import CommandExecutionError
+
+
+@pgha_errors.told
+def release(name, path, program):
+    """
+    The programs that ``pgha_release.unpacked`` put below a directory are gone, with their directories; it goes as well
+    when nothing else is in it.
+
+    name
+        A sentence.
+    path
+        E.g. ``/opt/consul``, with a directory for each version in it.
+    program
+        What lies in each of those, and what is drafted as ``.PROGRAM.…``.
+    """
+    patterns = (program, f".{program}.*")
+    return _cleaned(name, path, lambda place: _versions(place, patterns))
+
+
+@pgha_errors.told
+def files(name, path, patterns):
+    """
+    The files with these names are gone from a directory; it goes as well when nothing else is in it.
+
+    name
+        A sentence.
+    path
+        The directory.
+    patterns
+        Names, in which ``*`` stands for anything.
+    """
+    return _cleaned(name, path, lambda place: _matching(place, patterns))
+
+
+def _cleaned(name, path, chosen):
+    ret = {"name": name, "result": True, "changes": {}, "comment": "Nothing of it is there."}
+    try:
+        # Beside a sticky directory of root's, where others may add but not exchange.
+        with pgha_descriptors.trusted(path, sticky=True) as place:
+            entries = chosen(place)
+            left = sorted(set(os.listdir(place)) - entries.keys())
+            ret["changes"] = {f"{path}/{entry}": {"old": "there", "new": None} for entry in entries}
+            if not left:
+                ret["changes"][path] = {"old": "there", "new": None}
+            if ret["changes"] and not __opts__["test"]:
+                for entry, inside in entries.items():
+                    _remove(place, entry, inside)
+        if not left and not __opts__["test"]:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+    except FileNotFoundError:
+        return ret
+    except OSError as error:
+        return {**ret, "result": False, "changes": {}, "comment": pgha_errors.sentence(error, path)}
+    except CommandExecutionError as error:
+        # Of a directory that others may change, nothing can be told to be the formula's.
+        return {**ret, "result": False, "changes": {}, "comment": f"{path} stays as it is: {error}"}
+    if __opts__["test"] and ret["changes"]:
+        ret["result"] = None
+    said = [f"{'Would be' if __opts__['test'] else 'Was'} removed."] if ret["changes"] else []
+    said += [f"{path} stays, as others have put something there."] if left else []
+    return {**ret, "comment": " ".join(said)}
+
+
+def _remove(place, entry, inside):
+    if inside is None:
+        os.unlink(entry, dir_fd=place)
+        return
+    handle = _opened(place, entry)
+    try:
+        for file in inside:
+            os.unlink(file, dir_fd=handle)
+    finally:
+        os.close(handle)
+    os.rmdir(entry, dir_fd=place)
+
+
+def _versions(place, patterns):
+    """{directory: files in it} of those with nothing else in them."""
+    found = {}
+    for entry in os.listdir(place):
+        if not stat.S_ISDIR(os.stat(entry, dir_fd=place, follow_symlinks=False).st_mode):
+            continue
+        handle = _opened(place, entry)
+        try:
+            inside = os.listdir(handle)
+            # An empty one is what an interrupted run has left, or somebody else's; it has to look like a version.
+            if len(_matching(handle, patterns)) == len(inside) and (inside or entry[0].isdigit()):
+                found[entry] = inside
+        finally:
+            os.close(handle)
+    return found
+
+
+def _matching(place, patterns):
+    return {
+        entry: None
+        for entry in os.listdir(place)
+        if any(fnmatch.fnmatchcase(entry, pattern) for pattern in patterns)
+        and not stat.S_ISDIR(os.stat(entry, dir_fd=place, follow_symlinks=False).st_mode)
+    }
+
+
+def _opened(place, entry):
+    return os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)

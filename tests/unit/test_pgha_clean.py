@@ -1,0 +1,79 @@
+"""What clean takes away: what the formula made, and nothing that somebody else has in the same place."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def clean(loader_module):
+    return {test: loader_module("_states/pgha_clean.py", opts={"test": test}) for test in (True, False)}
+
+
+def unpacked(home, *versions):
+    for version in versions:
+        (home / version).mkdir(parents=True)
+        (home / version / "consul").write_text("")
+    return home
+
+
+def removed(home, *entries):
+    return {str(home / entry): {"old": "there", "new": None} for entry in entries}
+
+
+def test_all_versions_go_and_the_directory_with_them(clean, tmp_path):
+    home = unpacked(tmp_path / "consul", "1.8.7", "1.22.3")
+    (home / "1.8.7/.consul.abcd1234").write_text("")
+    (home / "1.9.0").mkdir()
+    expected = removed(home, "1.8.7", "1.22.3", "1.9.0", ".")
+    dry = clean[True].release("n", str(home), "consul")
+    assert (dry["result"], dry["changes"], len(os.listdir(home))) == (None, expected, 3)
+    ret = clean[False].release("n", str(home), "consul")
+    assert (ret["result"], ret["changes"], home.exists()) == (True, expected, False)
+    for test in (True, False):
+        ret = clean[test].release("n", str(home), "consul")
+        assert (ret["result"], ret["changes"]) == (True, {})
+
+
+def test_the_data_of_another_consul_stay(clean, tmp_path):
+    """HashiCorp's package has them in the same directory."""
+    home = unpacked(tmp_path / "consul", "1.22.3")
+    for name in ("raft", "serf"):
+        (home / name).mkdir()
+    (home / "raft/raft.db").write_text("data")
+    (home / "node-id").write_text("id")
+    unpacked(home, "1.20.0")
+    (home / "1.20.0/README").write_text("")
+    (home / "link").symlink_to(home / "raft")
+    ret = clean[False].release("n", str(home), "consul")
+    assert (ret["result"], ret["changes"]) == (True, removed(home, "1.22.3"))
+    assert sorted(os.listdir(home)) == ["1.20.0", "link", "node-id", "raft", "serf"]
+    assert (home / "raft/raft.db").read_text() == "data"
+    assert "others have put something there" in ret["comment"]
+    assert clean[True].release("n", str(home), "consul")["changes"] == {}
+
+
+def test_a_directory_that_another_user_may_change_stays_as_it_is(clean, tmp_path):
+    home = unpacked(tmp_path / "consul", "1.22.3")
+    os.chown(home, 65534, 65534)
+    ret = clean[False].release("n", str(home), "consul")
+    assert (ret["result"], ret["changes"], os.listdir(home)) == (False, {}, ["1.22.3"])
+    assert "stays as it is" in ret["comment"]
+
+
+def test_files_go_by_name_and_others_stay(clean, tmp_path):
+    home = tmp_path / "etc"
+    (home / "patroni.yml.d").mkdir(parents=True)
+    for name in ("patroni.yml", ".patroni.yml.pgha-1", "pgpass.check", "mine.conf"):
+        (home / name).write_text("")
+    # Where an older Patroni made files beside its configuration.
+    home.chmod(0o1777)
+    patterns = ["patroni.yml", ".patroni.yml.*", "pgpass*"]
+    expected = removed(home, "patroni.yml", ".patroni.yml.pgha-1", "pgpass.check")
+    assert clean[True].files("n", str(home), patterns)["changes"] == expected
+    assert clean[False].files("n", str(home), patterns)["changes"] == expected
+    assert sorted(os.listdir(home)) == ["mine.conf", "patroni.yml.d"]
+    (home / "mine.conf").unlink()
+    (home / "patroni.yml.d").rmdir()
+    assert clean[False].files("n", str(home), patterns)["changes"] == {str(home): {"old": "there", "new": None}}
+    assert not home.exists()
