@@ -1,6 +1,6 @@
 # What the formula brings of its own: first of all, because the states after it are made of it. Only the kinds that there
 # are: saltutil.sync_all asks the master for twenty, which takes six seconds on six hosts where this takes one.
-{%- for kind in ("utils", "grains", "modules", "states") %}
+{% for kind in ("utils", "grains", "modules", "states") %}
 
 The formula's {{ kind }} are on this host:
   saltutil.sync_{{ kind }}:
@@ -8,4 +8,4 @@ The formula's {{ kind }} are on this host:
     - refresh: {{ loop.last }}
     # What follows in the same run sees them.
     - reload_modules: {{ loop.last }}
-{%- endfor %}
+{% endfor %}

@@ -68,8 +68,9 @@ def caller_of(tmp_path_factory):
     """Salt's own caller without a master, for a minion id; its pillar is set by the test."""
     callers = {}
 
-    def build(minion_id, **over):
-        if minion_id not in callers:
+    def build(minion_id, jinja=(), **over):
+        key = (minion_id, *jinja)
+        if key not in callers:
             home = tmp_path_factory.mktemp(minion_id)
             opts = salt.config.minion_config(None)
             opts.update(
@@ -88,8 +89,9 @@ def caller_of(tmp_path_factory):
                 grains_dirs=[str(ROOT / "_grains")],
             )
             opts.update(over)
-            callers[minion_id] = salt.client.Caller(mopts=opts)
-        return callers[minion_id]
+            opts.update({name: dict.fromkeys(jinja, True) for name in ("jinja_env", "jinja_sls_env")})
+            callers[key] = salt.client.Caller(mopts=opts)
+        return callers[key]
 
     return build
 
@@ -121,6 +123,75 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
             if chunk["state"] == "file" and chunk["fun"] in ("managed", "directory"):
                 assert "mode" in chunk, chunk
                 assert "dir_mode" in chunk or not chunk.get("makedirs"), chunk
+
+
+# What a master and its minions may be set up with (jinja_env, jinja_sls_env), beside nothing of it.
+JINJA = [("trim_blocks",), ("lstrip_blocks",), ("trim_blocks", "lstrip_blocks")]
+TEMPLATES = {
+    "consul/files/consul.service.jinja": lambda pgha: {"consul": pgha["consul"]},
+    "patroni/files/patroni.service.jinja": lambda pgha: {
+        "patroni": pgha["patroni"],
+        "postgres": pgha["postgres"],
+        "unit": "/etc/systemd/system/patroni.service",
+        "mounts": ["/pgdata/test"],
+    },
+    "vip/files/vip-manager.service.j2": lambda pgha: {
+        "vip": pgha["cluster"]["vip"],
+        "cluster": "test",
+        "config": "/etc/vip-manager/vip-manager.yml",
+        "unit": "/etc/systemd/system/vip-manager.service",
+        "authorities": "/etc/pgha/tls/ca.pem" if pgha["tls"]["enabled"] else None,
+    },
+    "vip/files/pgha-vip.j2": lambda pgha: {"vip": pgha["cluster"]["vip"], "interface": None, "address": "192.0.2.1"},
+    "vip/files/sudoers.j2": lambda _pgha: {"user": "postgres"},
+}
+
+
+# Those that take different branches.
+@pytest.mark.parametrize(
+    ("minion_id", "variant"),
+    [
+        *(("test-dcs1", variant) for variant in ("encrypted", "own-names")),
+        *(("test-db2", variant) for variant in ("encrypted", "plain", "debian", "callback", "no-vip", "mirror")),
+    ],
+)
+def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, minion_id, variant):
+    pillar = pillar_of(variant, minion_id)
+    role = "dcs" if "dcs" in minion_id else "db"
+    # Those two and all that no other one includes.
+    ends = (".clean", ".restart", ".lower", ".preflight", ".modules")
+    callers = [caller_of(minion_id, jinja) for jinja in [(), *JINJA]]
+    # A loader that was just made has the context of the one before it until its first call.
+    for caller in callers:
+        caller.cmd("state.show_low_sls", "pgha.role", pillar=pillar)
+    for name in (f"pgha.{role}", *(name for name in sls_of(role) if name.endswith(ends))):
+        plain, *others = (caller.cmd("state.show_low_sls", name, pillar=pillar) for caller in callers)
+        assert all(isinstance(chunk, dict) for chunk in plain), (name, plain)
+        assert others == [plain] * len(JINJA), name
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_file_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, loader_module, name, tls):
+    inventory = loader_module("_utils/pgha_inventory.py")
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    pillar = pillar_of("encrypted" if tls else "plain", "test-db2")["pgha"]
+    pgha = inventory.settings(pillar, defaults, "test-db2")
+    text = (ROOT / "salt/pgha" / name).read_text()
+
+    def rendered(jinja):
+        return caller_of("test-db2", jinja).cmd(
+            "file.apply_template_on_contents", text, "jinja", TEMPLATES[name](pgha), {}, "base"
+        )
+
+    plain = rendered(())
+    assert isinstance(plain, str)
+    assert [rendered(jinja) for jinja in JINJA] == [plain] * len(JINJA)
+
+
+def test_no_template_is_left_out_of_this():
+    files = {str(path.relative_to(ROOT / "salt/pgha")) for path in (ROOT / "salt/pgha").rglob("files/*.j*")}
+    assert files == set(TEMPLATES)
 
 
 def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_of):
@@ -199,8 +270,8 @@ def test_whatever_a_setting_holds_arrives_as_written_and_adds_no_state(caller_of
                 )
 
 
-@pytest.fixture(scope="module")
-def orchestration(caller_of, tmp_path_factory):
+@pytest.fixture(scope="module", params=[(), ("trim_blocks",), ("trim_blocks", "lstrip_blocks")], ids="-".join)
+def orchestration(request, caller_of, tmp_path_factory):
     """Render an orchestration as the master does; ``answers`` is what the hosts said."""
     home = tmp_path_factory.mktemp("master")
     (home / "modules").mkdir()
@@ -213,6 +284,7 @@ def orchestration(caller_of, tmp_path_factory):
     module_dirs = [str(home / "modules"), str(ROOT / "_modules")]
     caller = caller_of(
         "salt_master",
+        request.param,
         __role="master",
         pgha_store=str(home / "store"),
         module_dirs=module_dirs,

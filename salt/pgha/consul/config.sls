@@ -1,4 +1,4 @@
-{%- from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/map.jinja" import pgha with context %}
 # config.json, checked by `consul validate` before it replaces the old one; a running agent reads it at once.
 include:
   - pgha.consul.install
@@ -7,7 +7,7 @@ Consul is configured as the pillar says:
   pgha_consul.configured:
     - require:
       - sls: pgha.consul.install
-{%- if pgha.tls.enabled %}
+{% if pgha.tls.enabled %}
       - pgha_tls: Consul has the certificate of this host
 
 Consul has the certificate of this host:
@@ -15,4 +15,4 @@ Consul has the certificate of this host:
     - service: consul
     - require:
       - sls: pgha.consul.install
-{%- endif %}
+{% endif %}

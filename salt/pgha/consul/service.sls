@@ -1,4 +1,4 @@
-{%- from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/map.jinja" import pgha with context %}
 include:
   - pgha.consul.config
 
@@ -27,18 +27,18 @@ Consul runs, now and after a reboot:
     - enable: True
     - require:
       - pgha_unit: systemd has read the unit of Consul
-{%- if pgha.tls.enabled %}
+{% if pgha.tls.enabled %}
 
 Consul shows the certificate of this host:
   pgha_tls.in_use:
     - service: consul
     - require:
       - service: Consul runs, now and after a reboot
-{%- endif %}
-{%- if pgha.role == "db" %}
+{% endif %}
+{% if pgha.role == "db" %}
 
 {{ ("This host is a node of the datacenter " ~ pgha.datacenter.name) | yaml_dquote }}:
   pgha_consul.joined:
     - require:
       - service: Consul runs, now and after a reboot
-{%- endif %}
+{% endif %}

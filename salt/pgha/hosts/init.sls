@@ -1,13 +1,13 @@
-{%- from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/map.jinja" import pgha with context %}
 
-{%- if pgha.hosts.manage %}
+{% if pgha.hosts.manage %}
 
 The names of all hosts and of the virtual IP are in /etc/hosts:
   pgha_hosts.present:
     - name: /etc/hosts
-{%- else %}
+{% else %}
 
-{#- An SLS with nothing in it is an error to whoever requires it. #}
+{# An SLS with nothing in it is an error to whoever requires it. #}
 The names of all hosts are left to DNS:
   test.nop: []
-{%- endif %}
+{% endif %}

@@ -1,13 +1,13 @@
-{#- Stops Patroni, and PostgreSQL with it, and removes what the formula put there. Never the data, nor the keys in Consul. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- set patroni = pgha.patroni %}
+{# Stops Patroni, and PostgreSQL with it, and removes what the formula put there. Never the data, nor the keys in Consul. #}
+{% from "pgha/map.jinja" import pgha with context %}
+{% set patroni = pgha.patroni %}
 
 Patroni is stopped and does not start again:
   service.dead:
     - name: patroni
     - enable: False
 
-{%- set aside = patroni.venv.rpartition("/")[0] ~ "/." ~ patroni.venv.rpartition("/")[2] ~ ".build" %}
+{% set aside = patroni.venv.rpartition("/")[0] ~ "/." ~ patroni.venv.rpartition("/")[2] ~ ".build" %}
 
 Nothing of Patroni is installed:
   file.absent:
@@ -15,19 +15,19 @@ Nothing of Patroni is installed:
       - /etc/systemd/system/patroni.service
       - /etc/profile.d/pgha-patroni.sh
       - /etc/pgha/tls/postgres.pem
-      {#- Whatever a person does with the data of a host that is no member any more. #}
+{# Whatever a person does with the data of a host that is no member any more. #}
       - /etc/pgha/member.json
-      {#- It has a password file. #}
+{# It has a password file. #}
       - /run/patroni
       - /run/pgha/patroni.started-with
       - /run/pgha/patroni.reload-owed
       - {{ patroni.venv | yaml_dquote }}
-      {#- What an interrupted build has left. #}
+{# What an interrupted build has left. #}
       - {{ aside | yaml_dquote }}
     - require:
       - service: Patroni is stopped and does not start again
 
-{#- Somebody may have set a directory in which there is more. #}
+{# Somebody may have set a directory in which there is more. #}
 Patroni is not configured:
   pgha_clean.files:
     - path: {{ patroni.config_dir | yaml_dquote }}

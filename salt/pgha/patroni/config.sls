@@ -1,5 +1,5 @@
-{#- patroni.yml, checked by Patroni before it replaces the old one; a running Patroni reads it, and is not restarted. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
+{# patroni.yml, checked by Patroni before it replaces the old one; a running Patroni reads it, and is not restarted. #}
+{% from "pgha/map.jinja" import pgha with context %}
 include:
   - pgha.patroni.install
 
@@ -8,7 +8,7 @@ Patroni is configured:
     - name: {{ (pgha.patroni.config_dir ~ "/patroni.yml") | yaml_dquote }}
     - require:
       - sls: pgha.patroni.install
-{%- if pgha.tls.enabled %}
+{% if pgha.tls.enabled %}
       - pgha_tls: PostgreSQL and Patroni have the certificate of this host
 
 PostgreSQL and Patroni have the certificate of this host:
@@ -16,4 +16,4 @@ PostgreSQL and Patroni have the certificate of this host:
     - service: postgres
     - require:
       - sls: pgha.patroni.install
-{%- endif %}
+{% endif %}

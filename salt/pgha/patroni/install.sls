@@ -1,23 +1,23 @@
-{#- Directories and the virtual environment, which is root's. The server's packages made the user of the directories. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- set patroni, postgres = pgha.patroni, pgha.postgres %}
+{# Directories and the virtual environment, which is root's. The server's packages made the user of the directories. #}
+{% from "pgha/map.jinja" import pgha with context %}
+{% set patroni, postgres = pgha.patroni, pgha.postgres %}
 include:
   - pgha.postgres.install
 
-{%- set ways = "The ways to " ~ postgres.data_dir ~ " and Patroni's directories are open" %}
+{% set ways = "The ways to " ~ postgres.data_dir ~ " and Patroni's directories are open" %}
 
-{#- Of a disk that is not mounted the place is empty, and all that follows would make a copy on another one. #}
-{%- set kept = "The data of " ~ pgha.cluster.name ~ " are not missing here" %}
+{# Of a disk that is not mounted the place is empty, and all that follows would make a copy on another one. #}
+{% set kept = "The data of " ~ pgha.cluster.name ~ " are not missing here" %}
 {{ kept | yaml_dquote }}:
   pgha_member.data_kept: []
 
-{#- Made when they are missing; a mount point, say, keeps its owner and mode. #}
+{# Made when they are missing; a mount point, say, keeps its owner and mode. #}
 {{ ways | yaml_dquote }}:
   pgha_passage.made:
     - paths:
-      {%- for path in (patroni.log_dir, patroni.config_dir, patroni.venv, postgres.data_dir) %}
+{% for path in (patroni.log_dir, patroni.config_dir, patroni.venv, postgres.data_dir) %}
       - {{ (path.rpartition("/")[0] or "/") | yaml_dquote }}
-      {%- endfor %}
+{% endfor %}
     - require:
       - pgha_member: {{ kept | yaml_dquote }}
 
@@ -31,7 +31,7 @@ include:
       - sls: pgha.postgres.install
       - pgha_passage: {{ ways | yaml_dquote }}
 
-{#- A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
+{# A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
 {{ (patroni.config_dir ~ " is root's, and " ~ postgres.group ~ " may read it") | yaml_dquote }}:
   file.directory:
     - name: {{ patroni.config_dir | yaml_dquote }}
@@ -54,10 +54,10 @@ include:
     - require:
       - sls: pgha.postgres.install
 
-{#- What a person needs who works as this user: patronictl, psql, and whom they ask. Nothing of it is in the user's home,
-    where root does not write. In none of these words is a character that means something to a shell: pgha_validate lets
-    no other pass. #}
-{%- set environment = [
+{# What a person needs who works as this user: patronictl, psql, and whom they ask. Nothing of it is in the user's home,
+   where root does not write. In none of these words is a character that means something to a shell: pgha_validate lets
+   no other pass. #}
+{% set environment = [
   "# Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find the cluster.",
   'if [ "$(id -un)" = "' ~ postgres.user ~ '" ]; then',
   '    . "' ~ patroni.venv ~ '/bin/activate"',
@@ -78,7 +78,7 @@ include:
     - require:
       - pgha_patroni: {{ ("Patroni is installed in " ~ patroni.venv) | yaml_dquote }}
 
-{#- Where it was before; a profile that still asks for it does without. #}
+{# Where it was before; a profile that still asks for it does without. #}
 {{ (patroni.config_dir ~ "/environment.sh is gone") | yaml_dquote }}:
   file.absent:
     - name: {{ (patroni.config_dir ~ "/environment.sh") | yaml_dquote }}

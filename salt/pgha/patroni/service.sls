@@ -1,12 +1,12 @@
-{#- Patroni runs: the first host of the inventory founds the cluster, the others join it. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- set patroni, postgres, cluster = pgha.patroni, pgha.postgres, pgha.cluster %}
+{# Patroni runs: the first host of the inventory founds the cluster, the others join it. #}
+{% from "pgha/map.jinja" import pgha with context %}
+{% set patroni, postgres, cluster = pgha.patroni, pgha.postgres, pgha.cluster %}
 include:
   - pgha.patroni.config
 
-{%- set unit = "/etc/systemd/system/patroni.service" %}
-{%- set founded = cluster.name ~ " has been founded by " ~ cluster.founder.name %}
-{%- set streams = pgha.name ~ " leads " ~ cluster.name ~ " or streams from its leader" %}
+{% set unit = "/etc/systemd/system/patroni.service" %}
+{% set founded = cluster.name ~ " has been founded by " ~ cluster.founder.name %}
+{% set streams = pgha.name ~ " leads " ~ cluster.name ~ " or streams from its leader" %}
 
 systemd has a unit of Patroni:
   file.managed:
@@ -22,7 +22,7 @@ systemd has a unit of Patroni:
     - require:
       - sls: pgha.patroni.config
 
-{#- A change of the unit counts at the next start; nothing is restarted for it. #}
+{# A change of the unit counts at the next start; nothing is restarted for it. #}
 systemd has read the unit of Patroni:
   pgha_unit.read:
     - unit: patroni.service
@@ -50,9 +50,9 @@ Patroni runs, now and after a boot:
       - pgha_unit: systemd has read the unit of Patroni
       - pgha_patroni: {{ founded | yaml_dquote }}
 
-{%- set startable = "No server of " ~ cluster.name ~ " waits for what is declared to start" %}
+{% set startable = "No server of " ~ cluster.name ~ " waits for what is declared to start" %}
 
-{#- A parameter that keeps all servers from starting is corrected here: below, the servers are waited for. #}
+{# A parameter that keeps all servers from starting is corrected here: below, the servers are waited for. #}
 {{ startable | yaml_dquote }}:
   pgha_patroni.dcs_configured:
     - repair: True
@@ -70,14 +70,14 @@ Patroni runs, now and after a boot:
     - require:
       - pgha_patroni: {{ streams | yaml_dquote }}
 
-{%- if pgha.tls.enabled %}
+{% if pgha.tls.enabled %}
 
 PostgreSQL and Patroni show the certificate of this host:
   pgha_tls.in_use:
     - service: postgres
     - require:
       - pgha_patroni: {{ streams | yaml_dquote }}
-{%- endif %}
+{% endif %}
 
 {{ ("The dynamic configuration of " ~ cluster.name ~ " is as declared") | yaml_dquote }}:
   pgha_patroni.dcs_configured:

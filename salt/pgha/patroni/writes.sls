@@ -1,4 +1,4 @@
-{%- from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/map.jinja" import pgha with context %}
 # The last gate: a client that knows nothing but the address of the cluster can write. It leaves nothing behind.
 include:
   - pgha.vip

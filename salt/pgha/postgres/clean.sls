@@ -1,34 +1,34 @@
-{#- Takes away what the formula told apt. Packages and data directories stay: removing them is a person's decision. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- set postgres = pgha.postgres %}
-{%- set repository = salt["pgha_postgres.repository"]() %}
+{# Takes away what the formula told apt. Packages and data directories stay: removing them is a person's decision. #}
+{% from "pgha/map.jinja" import pgha with context %}
+{% set postgres = pgha.postgres %}
+{% set repository = salt["pgha_postgres.repository"]() %}
 
 The repository of PostgreSQL is no source of apt any more:
   file.absent:
     - name: /etc/apt/sources.list.d/pgha-postgres.list
 
-{%- if repository and repository.key_file %}
+{% if repository and repository.key_file %}
 
 The key of PostgreSQL's repository is gone:
   file.absent:
     - name: {{ repository.key_file | yaml_dquote }}
-{%- endif %}
+{% endif %}
 
-{%- if postgres.services %}
+{% if postgres.services %}
 
 The packages' own services may be started again:
   file.absent:
     - names:
-      {%- for service in postgres.services %}
+{% for service in postgres.services %}
       - {{ ("/etc/systemd/system/" ~ service.removesuffix(".service") ~ ".service.d/pgha.conf") | yaml_dquote }}
-      {%- endfor %}
+{% endfor %}
 
-{%- for service in postgres.services %}
+{% for service in postgres.services %}
 
 {{ ("systemd has read that " ~ service ~ " may") | yaml_dquote }}:
   pgha_unit.read:
     - unit: {{ (service.removesuffix(".service") ~ ".service") | yaml_dquote }}
     - require:
       - file: The packages' own services may be started again
-{%- endfor %}
-{%- endif %}
+{% endfor %}
+{% endif %}

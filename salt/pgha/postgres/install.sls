@@ -1,11 +1,11 @@
-{#- The server's packages, its locales; its own service off for good, since Patroni starts it. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- set postgres = pgha.postgres %}
-{%- set repository = salt["pgha_postgres.repository"]() %}
-{%- set installed = "PostgreSQL " ~ postgres.version ~ " is installed" %}
+{# The server's packages, its locales; its own service off for good, since Patroni starts it. #}
+{% from "pgha/map.jinja" import pgha with context %}
+{% set postgres = pgha.postgres %}
+{% set repository = salt["pgha_postgres.repository"]() %}
+{% set installed = "PostgreSQL " ~ postgres.version ~ " is installed" %}
 
-{%- if repository %}
-{%- if repository.key_url %}
+{% if repository %}
+{% if repository.key_url %}
 
 apt can read where the key of PostgreSQL's repository is:
   pgha_passage.made:
@@ -15,11 +15,11 @@ The key of PostgreSQL's repository is known to apt:
   file.managed:
     - name: {{ repository.key_file | yaml_dquote }}
     - source: {{ repository.key_url | yaml_dquote }}
-    {%- if postgres.repo.get("key_hash") %}
+{% if postgres.repo.get("key_hash") %}
     - source_hash: {{ ("sha256=" ~ postgres.repo.key_hash) | yaml_dquote }}
-    {%- else %}
+{% else %}
     - skip_verify: True
-    {%- endif %}
+{% endif %}
     - mode: "0644"
     - makedirs: True
     - dir_mode: "0755"
@@ -27,7 +27,7 @@ The key of PostgreSQL's repository is known to apt:
       - pgha_passage: apt can read where the key of PostgreSQL's repository is
     - require_in:
       - pkgrepo: The repository of PostgreSQL is a source of apt
-{%- endif %}
+{% endif %}
 
 The repository of PostgreSQL is a source of apt:
   pkgrepo.managed:
@@ -38,17 +38,17 @@ The repository of PostgreSQL is a source of apt:
     - require_in:
       - pkg: {{ installed | yaml_dquote }}
 
-{%- else %}
+{% else %}
 
-{#- Debian's own sources have it, or a person named it before: apt refuses one repository with two keys. #}
+{# Debian's own sources have it, or a person named it before: apt refuses one repository with two keys. #}
 The repository of PostgreSQL is named by others:
   file.absent:
     - name: /etc/apt/sources.list.d/pgha-postgres.list
     - require_in:
       - pkg: {{ installed | yaml_dquote }}
-{%- endif %}
+{% endif %}
 
-{%- if postgres.get("createcluster") %}
+{% if postgres.get("createcluster") %}
 
 Debian's packages create no cluster of their own:
   file.managed:
@@ -62,22 +62,22 @@ Debian's packages create no cluster of their own:
     - dir_mode: "0755"
     - require_in:
       - pkg: {{ installed | yaml_dquote }}
-{%- endif %}
+{% endif %}
 
 {{ installed | yaml_dquote }}:
   pkg.installed:
     - pkgs: {{ (postgres.packages + postgres.host_packages) | unique | json }}
     - install_recommends: False
 
-{%- if pgha.tls.enabled %}
+{% if pgha.tls.enabled %}
 
 The installed PostgreSQL can speak TLS:
   pgha_postgres.speaks_tls:
     - require:
       - pkg: {{ installed | yaml_dquote }}
-{%- endif %}
+{% endif %}
 
-{%- for service in postgres.services %}
+{% for service in postgres.services %}
 
 {{ ("The packages' own service " ~ service ~ " is off") | yaml_dquote }}:
   service.dead:
@@ -86,7 +86,7 @@ The installed PostgreSQL can speak TLS:
     - require:
       - pkg: {{ installed | yaml_dquote }}
 
-{#- Not masked: an update of a package that enables its service would fail, and apt with it. #}
+{# Not masked: an update of a package that enables its service would fail, and apt with it. #}
 {{ (service ~ " stays off beside Patroni, whoever enables it") | yaml_dquote }}:
   file.managed:
     - name: {{ ("/etc/systemd/system/" ~ service.removesuffix(".service") ~ ".service.d/pgha.conf") | yaml_dquote }}
@@ -107,7 +107,7 @@ The installed PostgreSQL can speak TLS:
     - unit: {{ (service.removesuffix(".service") ~ ".service") | yaml_dquote }}
     - require:
       - file: {{ (service ~ " stays off beside Patroni, whoever enables it") | yaml_dquote }}
-{%- endfor %}
+{% endfor %}
 
 The locales of the database are there:
   pgha_postgres.locales_present:
@@ -119,6 +119,6 @@ The locales of the database are there:
   pgha_postgres.port_free:
     - require:
       - pkg: {{ installed | yaml_dquote }}
-      {%- for service in postgres.services %}
+{% for service in postgres.services %}
       - service: {{ ("The packages' own service " ~ service ~ " is off") | yaml_dquote }}
-      {%- endfor %}
+{% endfor %}

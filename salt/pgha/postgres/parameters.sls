@@ -1,5 +1,5 @@
-{#- Before any member changes the configuration of all: the server of each host says whether it would start with it. -#}
-{%- from "pgha/map.jinja" import pgha with context %}
+{# Before any member changes the configuration of all: the server of each host says whether it would start with it. #}
+{% from "pgha/map.jinja" import pgha with context %}
 include:
   - pgha.postgres.install
 

@@ -1,4 +1,4 @@
-{%- from "pgha/vip/parts.jinja" import helper, vip_manager_absent, callback_absent %}
+{% from "pgha/vip/parts.jinja" import helper, vip_manager_absent, callback_absent %}
 {{ vip_manager_absent() }}
 
 The callback has let the virtual IP go:

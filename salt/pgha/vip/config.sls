@@ -1,7 +1,7 @@
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- from "pgha/vip/parts.jinja" import config %}
+{% from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/vip/parts.jinja" import config %}
 
-{%- if pgha.vip.manager == "vip-manager" %}
+{% if pgha.vip.manager == "vip-manager" %}
 include:
   - pgha.vip.install
 
@@ -19,4 +19,4 @@ vip-manager is told whom to follow:
     - name: {{ config | yaml_dquote }}
     - require:
       - file: The directory of vip-manager's configuration is there
-{%- endif %}
+{% endif %}

@@ -1,12 +1,12 @@
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- from "pgha/macros.jinja" import released_binary with context %}
-{%- from "pgha/vip/parts.jinja" import helper, callback, sudoers %}
+{% from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/macros.jinja" import released_binary with context %}
+{% from "pgha/vip/parts.jinja" import helper, callback, sudoers %}
 
-{%- if pgha.vip.manager == "vip-manager" %}
+{% if pgha.vip.manager == "vip-manager" %}
 {{ released_binary("vip-manager", pgha.vip) }}
 
-{%- elif pgha.vip.manager == "callback" %}
-{#- Before Patroni is told of it. #}
+{% elif pgha.vip.manager == "callback" %}
+{# Before Patroni is told of it. #}
 sudo lets Patroni's user move an address:
   pkg.installed:
     - pkgs: [iproute2, sudo]
@@ -49,4 +49,4 @@ Patroni's callback is there:
     - mode: '0755'
     - require:
       - file: Patroni's user may run the helper's two commands and no others
-{%- endif %}
+{% endif %}

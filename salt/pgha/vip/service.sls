@@ -1,7 +1,7 @@
-{%- from "pgha/map.jinja" import pgha with context %}
-{%- from "pgha/vip/parts.jinja" import config, unit, helper, vip_manager_absent, callback_absent %}
+{% from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/vip/parts.jinja" import config, unit, helper, vip_manager_absent, callback_absent %}
 
-{%- if pgha.vip.manager == "vip-manager" %}
+{% if pgha.vip.manager == "vip-manager" %}
 include:
   - pgha.vip.config
 
@@ -28,7 +28,7 @@ systemd has read the unit of vip-manager:
     - require:
       - file: The service of vip-manager is defined
 
-{#- Not watched: a restart takes the address away for a moment, so it is a run of its own (pgha_vip.restarted). #}
+{# Not watched: a restart takes the address away for a moment, so it is a run of its own (pgha_vip.restarted). #}
 vip-manager runs, and does after a boot:
   service.running:
     - name: vip-manager.service
@@ -44,7 +44,7 @@ The virtual IP is where the leader is:
 
 {{ callback_absent([{"pgha_vip": "The virtual IP is where the leader is"}]) }}
 
-{%- elif pgha.vip.manager == "callback" %}
+{% elif pgha.vip.manager == "callback" %}
 include:
   - pgha.vip.install
 
@@ -57,7 +57,7 @@ The virtual IP is where the leader is:
       - sls: pgha.vip.install
       - service: vip-manager is stopped, and its address with it
 
-{%- else %}
+{% else %}
 {{ vip_manager_absent() }}
 
 The callback has let the virtual IP go:
@@ -65,4 +65,4 @@ The callback has let the virtual IP go:
     - name: {{ helper | yaml_dquote }}
 
 {{ callback_absent([{"pgha_vip": "The callback has let the virtual IP go"}]) }}
-{%- endif %}
+{% endif %}
