@@ -9,6 +9,7 @@ from salt.exceptions import CommandExecutionError
 
 CONFIG = "/etc/vip-manager/vip-manager.yml"
 HELPER = "/usr/local/sbin/pgha-vip"
+_STOPPED = "Patroni does not run: journalctl -u patroni, or the result of its states in this run, says why."
 
 
 @pgha_errors.told
@@ -81,7 +82,7 @@ def follows_leader(name, timeout=60):
 
     def looked():
         seen.update(leads=__salt__["pgha_vip.leads"](), holds=__salt__["pgha_vip.holds"]())
-        return seen["leads"] == seen["holds"]
+        return seen["leads"] == seen["holds"] or _silent(seen)
 
     try:
         pgha_wait.until(looked, 0 if __opts__["test"] else timeout, "the virtual IP is where the leader is")
@@ -91,6 +92,8 @@ def follows_leader(name, timeout=60):
         if __opts__["test"]:
             return _ret(name, None, _where(**seen))
         return _ret(name, False, f"{_where(**seen)} That is so after {timeout} s: see journalctl -u vip-manager")
+    if _silent(seen):
+        return _ret(name, None if __opts__["test"] else False, f"{_where(**seen)} {_STOPPED}")
     return _ret(name, True, _where(**seen))
 
 
@@ -112,13 +115,15 @@ def held_by_leader(name, timeout=60):
 
     def told():
         seen.update(leads=__salt__["pgha_vip.leads"](), holds=__salt__["pgha_vip.holds"]())
-        return seen["leads"] is not None
+        return seen["leads"] is not None or _silent(seen)
 
     try:
         if not __opts__["test"]:
             pgha_wait.until(told, timeout, "Patroni here tells whether it is the leader")
         elif not told():
             return _ret(name, None, _where(**seen))
+        if _silent(seen):
+            return _ret(name, None if __opts__["test"] else False, f"{_where(**seen)} {_STOPPED}")
         leads, holds = seen["leads"], seen["holds"]
         if leads == holds:
             return _ret(name, True, _where(leads, holds))
@@ -151,6 +156,13 @@ def callback_released(name=HELPER):
         return _ret(name, False, str(error))
     moved = {"virtual IP": {"old": "here", "new": "not here"}} if "removed" in done else {}
     return _ret(name, True, done, moved)
+
+
+def _silent(seen):
+    """Whether Patroni tells nothing because it was not started, or has been stopped: there is nothing to wait for."""
+    if seen["leads"] is not None:
+        return False
+    return __salt__["service.show"]("patroni.service").get("ActiveState") in ("inactive", "failed")
 
 
 def _where(leads, holds):

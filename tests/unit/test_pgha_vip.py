@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -320,7 +321,7 @@ def state(loader_module, settings_of):
     """The states over a host: ``leads``, ``holds``, ``pending``; ``done`` is what they did to it."""
 
     def make(test=False, leads=False, holds=False, pending=None, secrets=None, **sections):
-        host = SimpleNamespace(leads=leads, holds=holds, pending=pending, done=[])
+        host = SimpleNamespace(leads=leads, holds=holds, pending=pending, done=[], patroni="active")
 
         def move(verb):
             host.done.append(verb)
@@ -339,6 +340,7 @@ def state(loader_module, settings_of):
             "pgha_vip.restart_pending": lambda: host.pending,
             "pgha_vip.move": move,
             "service.restart": restart,
+            "service.show": lambda _unit: {"ActiveState": host.patroni},
             "file.file_exists": lambda path: Path(path).exists(),
         }
         module = loader_module("_states/pgha_vip.py", salt=salt, opts={"test": test}, pillar={"pgha_secrets": secrets})
@@ -465,6 +467,18 @@ class TestHeldByLeader:
         assert (result["result"], result["changes"], module.host.done) == (False, {}, [])
         assert "does not tell whether it is the leader" in result["comment"]
         assert "after 0.05 s: see systemctl status patroni" in result["comment"]
+
+    @pytest.mark.parametrize("patroni", ["inactive", "failed"])
+    @pytest.mark.parametrize("function", ["held_by_leader", "follows_leader"])
+    def test_a_patroni_that_was_not_started_is_not_waited_for(self, state, function, patroni):
+        for test in (True, False):
+            module = state(test=test, leads=None)
+            module.host.patroni = patroni
+            began = time.monotonic()
+            result = getattr(module, function)("x", timeout=60)
+            assert (result["result"], result["changes"], module.host.done) == (None if test else False, {}, [])
+            assert "Patroni does not run: journalctl -u patroni" in result["comment"]
+            assert time.monotonic() - began < 5
 
     def test_an_answer_is_waited_for(self, state):
         module = state(holds=False)
