@@ -2,7 +2,6 @@
 Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
 """
 
-import contextlib
 import functools
 import os
 
@@ -224,13 +223,16 @@ def leader_elected(name, timeout, first=False):
     return {**ret, "comment": "The cluster is initialised."}
 
 
-def _either(*conditions):
-    """Whether one of several conditions holds; the last of them raises nothing."""
-    for condition in conditions[:-1]:
-        with contextlib.suppress(CommandExecutionError):
-            if condition():
-                return True
-    return conditions[-1]()
+def _either(asked, enough):
+    """Whether one of two conditions holds. What the first one raises is told while the second does not hold either."""
+    try:
+        if asked():
+            return True
+    except CommandExecutionError:
+        if not enough():
+            raise
+        return True
+    return enough()
 
 
 @pgha_errors.told
