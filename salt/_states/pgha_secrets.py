@@ -41,6 +41,24 @@ def stored(name):
 
 
 @pgha_errors.told
+def settled(name, datacenters):
+    """
+    The store knows that the hosts of datacenters have not refused to be encrypted, or not, as the inventory has it.
+
+    name
+        A sentence; nothing is read from it.
+    datacenters
+        Their names, a list.
+    """
+    store, test = __utils__["pgha_store.directory"](__opts__), __opts__["test"]
+    news = __utils__["pgha_secrets.settle"](store, datacenters, test)
+    if not news:
+        return {"name": name, "result": True, "changes": {}, "comment": "Nothing is to be noted."}
+    changes = {one: {"old": None, "new": "to be noted" if test else "noted"} for one in news}
+    return {"name": name, "result": None if test else True, "changes": changes, "comment": ""}
+
+
+@pgha_errors.told
 def in_use(name):
     """
     This host has noted which secrets of the master's store it works with, as fingerprints: the next preflight compares.

@@ -7,6 +7,7 @@ pillar, never from one that a minion had a hand in.
 """
 
 import base64
+import contextlib
 import os
 import secrets
 import time
@@ -80,6 +81,31 @@ def mint(path, pgha, defaults, force=False):
             index["made"].update(dict.fromkeys(present, now))
             pgha_store.write_index(path, index)
     return sorted([*made, *noted])
+
+
+def settle(path, datacenters, test=False):
+    """
+    Note that the hosts of datacenters have not refused what the store says of their encryption: they stay so, whatever
+    a setting that is refused later says in between.
+
+    path
+        Directory of the store.
+    datacenters
+        Their names.
+    test
+        True changes nothing.
+
+    Returns the names of the datacenters of which that was not noted yet. Raises CommandExecutionError when the store
+    cannot be read or written.
+    """
+    with contextlib.nullcontext() if test else pgha_store.locked(path):
+        index = pgha_store.index(path)
+        tls, settled = index["tls"], index["settled"]
+        news = {name: tls[name] for name in datacenters if name in tls and settled.get(name) is not tls[name]}
+        if news and not test:
+            settled.update(news)
+            pgha_store.write_index(path, index)
+    return sorted(news)
 
 
 def of_minion(path, minion_id):
@@ -156,7 +182,8 @@ def _encrypted(path, datacenter, tls, index):
     """What the pillar says; where it leaves that to the formula, a datacenter stays as it was built, a new one is."""
     if tls["enabled"] is not None:
         return tls["enabled"]
-    return index["tls"].get(datacenter, not pgha_store.file(path, "datacenter", datacenter).exists())
+    noted = {**index["tls"], **index["settled"]}
+    return noted.get(datacenter, not pgha_store.file(path, "datacenter", datacenter).exists())
 
 
 def _tokens(pgha, defaults, datacenter, cluster):

@@ -7,7 +7,8 @@ each file 0600. ``index.json`` beside them has no secret in it:
 
     {"hosts": {MINION_ID: {"role", "name", "datacenter", "cluster"}},
      "clusters": {NAME: {"datacenter", "tokens"}},
-     "tls": {DATACENTER: whether its traffic is encrypted},
+     "tls": {DATACENTER: whether its traffic is to be encrypted},
+     "settled": {DATACENTER: the same, when no host had refused it},
      "made": {NAME OF A SECRET: when it was made, or first seen}}
 
 A file that cannot be read, has another shape, or lacks what the index says it had is an error, and never a reason to
@@ -118,7 +119,7 @@ def write(where, content):
 
 def index(path):
     """Return the index of the store ``path``, with all its keys, empty ones when there is none yet."""
-    return {"hosts": {}, "clusters": {}, "tls": {}, "made": {}, **read(path / f"{INDEX}.json", INDEX_SHAPE)}
+    return {**{key: {} for key in INDEX_SHAPE}, **read(path / f"{INDEX}.json", INDEX_SHAPE)}
 
 
 def write_index(path, content):
@@ -224,5 +225,6 @@ INDEX_SHAPE = {
     "hosts": {"*": (_HOST, *_HOST)},
     "clusters": {"*": ({"datacenter": _is_text, "tokens": _is_names}, "datacenter", "tokens")},
     "tls": {"*": _is_bool},
+    "settled": {"*": _is_bool},
     "made": {"*": _is_text},
 }

@@ -33,6 +33,12 @@ The hosts are served the pillar of now:
 {{ ready }}:
 {{ stage(plan.hosts, ["pgha.modules", "pgha.preflight"], dict(plan.run, only=plan.clusters | list), timeout=15, test=False) }}
 
+The master knows which datacenters are encrypted:
+  pgha_secrets.settled:
+    - datacenters: {{ plan.datacenters | list | json }}
+    - require:
+      - salt: {{ ready }}
+
 {% set stages = [{"salt": ready}] %}
 
 {% for datacenter, servers in plan.datacenters.items() %}

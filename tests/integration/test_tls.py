@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 
+import pgha_x509
 import psycopg
 import pytest
 from integration import formula
@@ -339,3 +340,45 @@ def configurations(cluster):
     """What a service would read at its next start, as digests."""
     paths = ["/etc/consul.d/config.json", "/etc/patroni/patroni.yml", "/etc/pgha/tls/consul.pem"]
     return {host.name: host.run(["sha256sum", *paths], check=False).stdout for host in cluster.hosts}
+
+
+def test_the_users_authority_takes_the_formulas_place_under_a_client_that_verifies(cluster, pillar, ledger, measured):
+    """The last test: the datacenter has the user's certificates after it."""
+    started, place = postmasters(cluster), "/root/certificates"
+    signer = pgha_x509.authority("a company", 100)
+    cluster.lab.master.run(["mkdir", "-p", "-m", "0700", place])
+    cluster.lab.master.write(f"{place}/ca.pem", signer["certificate"])
+    for name, own in formula.store(cluster.lab, "tls-test-dcs-cluster")["hosts"].items():
+        for service, pair in {"consul": own, **own.get("services", {})}.items():
+            names = set(pgha_x509.describe(pair["certificate"])["names"])
+            made = pgha_x509.issue(name, names, signer, 90)
+            cluster.lab.master.write(f"{place}/{name}-{service}.pem", made["certificate"])
+            cluster.lab.master.write(f"{place}/{name}-{service}.key", made["key"])
+    files = {kind: f"{place}/{{id}}-{{service}}.{end}" for kind, end in (("certificate", "pem"), ("key", "key"))}
+    pillar.put({"tls": {"enabled": None, "ca": f"{place}/ca.pem", **files}})
+    assert step(cluster, "use") == (1, "The next step for the authority of test-dcs-cluster is add, not use\n")
+    assert formula.run(cluster.lab).code == 0
+    assert authorities(cluster.lab).count("BEGIN") == 2
+    for one in ("use", "drop"):
+        assert "vip-manager was started with others" in step(cluster, one)[1]
+        assert formula.run(cluster.lab, sls="pgha.restart").code == 0
+        if one == "use":
+            # As a client gets it in time.
+            with open(cluster.authorities, "w", encoding="utf-8") as file:
+                file.write(authorities(cluster.lab))
+        assert step(cluster, one)[0] == 0
+    assert formula.run(cluster.lab, sls="pgha.restart").code == 0
+    assert authorities(cluster.lab).strip() == signer["certificate"].strip()
+    assert postmasters(cluster) == started
+    cluster.wait_healthy()
+    ledger.wait_for_writes()
+    measured("change of the authority", 5)
+
+
+def step(cluster, name):
+    """Take a step: the exit code, and what a refusal says."""
+    done = cluster.lab.salt(
+        "salt-run", "pgha.authority", "test-dcs-cluster", f"step={name}", "-l", "quiet", check=False
+    )
+    said = [line for line in done.stderr.splitlines(keepends=True) if not line.startswith("unclosed")]
+    return done.returncode, "".join(said)

@@ -26,6 +26,8 @@ WORDS = {
     "link": f"{PLACE}/consul",
     "target": "/opt/consul",
     "unit": "consul.service",
+    "datacenters": ["dc"],
+    "context": {},
     "program": "consul",
     "patterns": ["consul.json"],
     "paths": [PLACE],

@@ -208,6 +208,29 @@ def test_where_the_pillar_is_silent_a_new_datacenter_is_encrypted_and_a_living_o
     assert "tls" not in secrets.of_minion(tmp_path / "living", "db1")
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_a_setting_that_the_hosts_refuse_is_not_what_a_living_datacenter_was_built_as(secrets, tmp_path, built):
+    """The preflight refuses it, so nothing is settled; what comes after it finds the datacenter as it is."""
+    silent, refused = changed("tls", {"enabled": None}), changed("tls", {"enabled": not built})
+    secrets.mint(tmp_path, changed("tls", {"enabled": built}), DEFAULTS)
+    assert secrets.settle(tmp_path, ["dc"], test=True) == ["dc"]
+    assert secrets.settle(tmp_path, ["dc"]) == ["dc"]
+    assert secrets.settle(tmp_path, ["dc", "unknown"]) == []
+    secrets.mint(tmp_path, refused, DEFAULTS)
+    secrets.mint(tmp_path, silent, DEFAULTS)
+    assert ("tls" in secrets.of_minion(tmp_path, "db1")) is built
+    # Nothing was built yet, and no host refused it.
+    secrets.mint(tmp_path, refused, DEFAULTS)
+    secrets.settle(tmp_path, ["dc"])
+    secrets.mint(tmp_path, silent, DEFAULTS)
+    assert ("tls" in secrets.of_minion(tmp_path, "db1")) is not built
+
+
+def test_before_there_is_a_store_nothing_is_settled_by_a_dry_run(secrets, tmp_path):
+    assert secrets.settle(tmp_path / "store", ["dc"], test=True) == []
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_lost_authority_is_not_made_anew(secrets, tmp_path):
     with_tls = {**PGHA, "tls": True}
     secrets.mint(tmp_path, with_tls, DEFAULTS)

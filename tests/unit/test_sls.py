@@ -329,8 +329,12 @@ def stages(low):
 def test_the_main_orchestration_renders(orchestration):
     low = orchestration("pgha", {})
     gates = [("pgha_jobs", "finished"), ("pgha_secrets", "stored"), ("pgha_jobs", "pillars_fresh")]
-    assert functions(low) == [*BEGUN, *gates, *[("salt", "state")] * 4, *TOLD]
+    settled = ("pgha_secrets", "settled")
+    assert functions(low) == [*BEGUN, *gates, ("salt", "state"), settled, *[("salt", "state")] * 3, *TOLD]
     assert low[1]["refused"] == []
+    # What the hosts have not refused is noted, and before anything is built by it.
+    assert low[6]["require"] == [{"salt": low[5]["__id__"]}]
+    assert low[6]["datacenters"] == ["test-dcs-cluster"]
     ready, *rest = stages(low)
     assert ready["tgt"] == low[2]["hosts"] == IDS
     assert [chunk["test"] for chunk in stages(low)] == [False] * 4
