@@ -11,7 +11,7 @@ from salt.exceptions import CommandExecutionError
 DEFAULTS = "salt://pgha/defaults.yaml"
 # What tells more of what is wrong with a host: functions without arguments that return a list of sentences. One that
 # this host does not have is passed over.
-_FAULTS = ("pgha_postgres.beside_patroni", "pgha_member.lost")
+_FAULTS = ("pgha_postgres.beside_patroni", "pgha_member.lost", "pgha_unit.faults", "pgha_vip.callback_faults")
 
 
 def settings():

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import pgha_descriptors
+import pgha_text
 from salt.exceptions import CommandExecutionError
 
 BEGIN = "# pgha: begin (written by Salt; changes between these two lines are lost)"
@@ -90,6 +91,33 @@ def cleaned(path="/etc/hosts"):
     real, old, info = _read(path)
     kept, _ = _without_block(old, path)
     return {"path": real, "old": old, "new": "".join(kept), "warnings": [], **info}
+
+
+def fault(path, before):
+    """
+    Return None when a hosts file can take the place of another one, else why not, a sentence: our block can be read,
+    and ``localhost`` has a loopback address when it had one before.
+
+    path, before
+        The new file and the old one, which need not be there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_hosts.fault /etc/hosts /etc/hosts
+    """
+    lines, loopback = _read(path)[1].splitlines(), []
+    inside = False
+    for line in lines:
+        if line in (BEGIN, END):
+            inside = line == BEGIN
+        elif inside and not _fields(line)[1]:
+            return f"{pgha_text.shown(line)} is no line of a hosts file"
+    for text in (lines, _read(before)[1].splitlines()):
+        rows = [_fields(line) for line in text]
+        loopback.append(any(address and address.is_loopback and "localhost" in names for address, names in rows))
+    return None if loopback[0] >= loopback[1] else "no line gives localhost a loopback address any more"
 
 
 def _read(path):

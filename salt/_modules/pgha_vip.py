@@ -9,6 +9,7 @@ import struct
 import time
 from pathlib import Path
 
+import pgha_text
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -16,6 +17,8 @@ CONFIG = "/etc/vip-manager/vip-manager.yml"
 UNIT = "/etc/systemd/system/vip-manager.service"
 STARTED_WITH = "/run/pgha/vip-manager.started-with"
 HELPER = "/usr/local/sbin/pgha-vip"
+# Seconds that sudo may think.
+SUDO = 15
 BROADCAST = b"\xff" * 6
 REQUEST, REPLY = 1, 2
 
@@ -170,6 +173,49 @@ def move(verb):
     return ran["stdout"]
 
 
+def callback_allowed():
+    """
+    Return whether Patroni's user may move the virtual IP through sudo, as its callback does: True or False, None where
+    no callback moves it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_vip.callback_allowed
+    """
+    if not _by_callback():
+        return None
+    return not callback_faults()
+
+
+def callback_faults():
+    """
+    Return what keeps Patroni's callback from moving the virtual IP: a list with a sentence, [] when nothing does, or
+    where no callback moves it. The helper is run through sudo, to say where the address is, and nothing is moved.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_vip.callback_faults
+    """
+    if not _by_callback():
+        return []
+    user = __salt__["pgha.settings"]()["postgres"]["user"]
+    # Run, not looked up by `sudo -l`: that asks for no password where a later rule would, and for a terminal where the
+    # rule of the helper needs none. One rule has all of its commands.
+    words = ["sudo", "-n", HELPER, "show"]
+    ran = __utils__["pgha_users.run"](__salt__["cmd.run_all"], user, words, timeout=SUDO)
+    if not ran["retcode"]:
+        return []
+    said = pgha_text.line(ran["stderr"] or ran["stdout"] or f"exit code {ran['retcode']}")
+    return [
+        f"{user} may not run '{' '.join(words)}' ({said}), so Patroni cannot move the virtual IP: /etc/sudoers must"
+        " have the line '@includedir /etc/sudoers.d', and no later rule for that user"
+    ]
+
+
 def answers(address=None, timeout=0.6):
     """
     Ask the network by ARP who has an address, without claiming it (RFC 5227), and return the hardware addresses that
@@ -242,6 +288,11 @@ def _sender(frame):
     if len(frame) < 42 or frame[12:14] != b"\x08\x06" or frame[14:20] != b"\x00\x01\x08\x00\x06\x04":
         return None
     return frame[28:32], frame[22:28]
+
+
+def _by_callback():
+    settings = __salt__["pgha.settings"]()
+    return settings["role"] == "db" and settings["vip"]["manager"] == "callback" and bool(settings["cluster"]["vip"])
 
 
 def _vip():

@@ -41,6 +41,7 @@ def _managed(name, function):
             group=wanted["group"],
             mode=wanted["mode"],
             test=__opts__["test"],
+            check=lambda draft: __salt__["pgha_hosts.fault"](draft, name),
         )
     except CommandExecutionError as error:
         return {"name": name, "result": False, "changes": {}, "comment": str(error)}

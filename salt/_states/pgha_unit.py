@@ -1,5 +1,6 @@
 """
-What systemd has read of a unit: a change that is on the disk alone would count from some later moment on, unseen.
+The units of services: written when systemd takes them, read by it (a change that is on the disk alone would count from
+some later moment on, unseen), and stopped.
 """
 
 import os
@@ -9,6 +10,49 @@ import pgha_started
 from salt.exceptions import CommandExecutionError
 
 UNITS = "/etc/systemd/system"
+
+
+@pgha_errors.told
+def written(name, unit, source, context):
+    """
+    The file of a unit has its content, and systemd takes it: with an error in it the old one stays.
+
+    name
+        A sentence.
+    unit
+        Name of a service, such as ``consul.service``. What it starts has to be installed.
+    source
+        ``salt://`` URL of its Jinja template.
+    context
+        Variables of the template.
+    """
+    ret = __utils__["pgha_files.manage"](
+        f"{UNITS}/{unit}",
+        __salt__["pgha_unit.rendered"](source, context),
+        user="root",
+        group="root",
+        mode="0644",
+        test=__opts__["test"],
+        check=lambda draft: __salt__["pgha_unit.verify"](draft, unit),
+    )
+    return {"name": name, **ret}
+
+
+@pgha_errors.told
+def stopped(name, unit):
+    """
+    A service does not run and is not started at a boot; nothing is pending where systemd does not know it.
+
+    name
+        A sentence.
+    unit
+        Name of a service, such as ``consul.service``.
+    """
+    shown = __salt__["service.show"](unit)
+    # The process of a unit whose file was taken away is known as well.
+    if shown.get("LoadState") == "not-found" and shown.get("ActiveState") in ("inactive", "failed"):
+        return {"name": name, "result": True, "changes": {}, "comment": f"There is no {unit}."}
+    return {**__states__["service.dead"](unit, enable=False), "name": name}
 
 
 @pgha_errors.told

@@ -139,6 +139,22 @@ def held_by_leader(name, timeout=60):
 
 
 @pgha_errors.told
+def callback_allowed(name):
+    """
+    Patroni's user may move the virtual IP through sudo, as the callback does; proven by that user.
+
+    name
+        A sentence.
+    """
+    faults = __salt__["pgha_vip.callback_faults"]()
+    if not faults:
+        return _ret(name, True, "It may.")
+    if __opts__["test"] and not __salt__["file.file_exists"](HELPER):
+        return _ret(name, None, "This would be proven when the helper is there.")
+    return _ret(name, False, " ".join(faults))
+
+
+@pgha_errors.told
 def callback_released(name=HELPER):
     """
     The callback no longer keeps the virtual IP on this host; for the way from callback mode to none.

@@ -69,7 +69,10 @@ PATRONI = {
     "postgresql.pg_hba": "set postgres:pg_hba",
     "postgresql.pgpass": "root and Patroni know where it is, and nobody else can read it there",
 }
-CALLBACKS = ("on_start", "on_stop", "on_role_change")
+CALLBACKS = (
+    *(f"postgresql.callbacks.{key}" for key in ("on_start", "on_stop", "on_restart", "on_role_change")),
+    "postgresql.before_stop",
+)
 VIP = {
     **dict.fromkeys(("ip", "netmask"), _BY_VIP),
     "interface": "set vip:interface",
@@ -140,7 +143,7 @@ def patroni(place, config, tls, manager, port):
     if tls:
         owned.update((f"restapi.{key}", _PGHA_TLS) for key in ("certfile", "keyfile", "cafile"))
     if manager == "callback":
-        owned.update((f"postgresql.callbacks.{key}", "vip:manager is callback, which needs it") for key in CALLBACKS)
+        owned.update((key, "vip:manager is callback, which needs it") for key in CALLBACKS)
     found = _owned(place, "patroni", config, owned)
     listen = _at(config, ["restapi", "listen"])
     if listen is not _ABSENT and not str(listen).endswith(f":{port}"):

@@ -158,7 +158,10 @@ def document(settings, secrets, shared, host):
     }
     if settings["vip"]["manager"] == "callback":
         script = "/usr/local/sbin/pgha-vip-callback"
-        result["postgresql"]["callbacks"] = dict.fromkeys(("on_start", "on_stop", "on_role_change"), script)
+        actions = ("on_start", "on_stop", "on_restart", "on_role_change")
+        result["postgresql"]["callbacks"] = dict.fromkeys(actions, script)
+        # on_stop comes when PostgreSQL has stopped, which takes as long as it waits for replicas that are out of reach.
+        result["postgresql"]["before_stop"] = f"{script} before_stop"
     if pgha_tls.enabled(settings):
         result = pgha_inventory.merge(result, pgha_tls.patroni(settings, ROLES))
     given = copy.deepcopy(patroni.get("config") or {})

@@ -42,7 +42,8 @@ def hosts(loader_module):
 def state(loader_module, hosts):
     def make(test=False, **kwargs):
         module = hosts(**kwargs)
-        salt = {"pgha_hosts.rendered": module.rendered, "pgha_hosts.cleaned": module.cleaned}
+        names = ("rendered", "cleaned", "fault")
+        salt = {f"pgha_hosts.{one}": getattr(module, one) for one in names}
         return loader_module("_states/pgha_hosts.py", salt=salt, opts={"test": test})
 
     return make
@@ -172,6 +173,32 @@ def test_broken_block_is_not_guessed_at(hosts, path, text):
     path.write_text(text)
     with pytest.raises(CommandExecutionError, match="delete what is left"):
         hosts().rendered(str(path))
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        ("127.0.0.1 localhost\n{begin}\n198.51.100.21 \n{end}\n", "is no line of a hosts file"),
+        ("127.0.0.1 localhost\n{begin}\n198.51.100.21test-db1\n{end}\n", "is no line of a hosts file"),
+        ("{begin}\n198.51.100.21 test-db1\n{end}\n", "no line gives localhost"),
+        ("10.0.0.1 localhost\n{begin}\n{end}\n", "no line gives localhost"),
+    ],
+)
+def test_a_result_that_would_break_the_host_does_not_replace_the_file(loader_module, hosts, path, new, words):
+    module = hosts()
+    text = new.format(begin=module.BEGIN, end=module.END)
+    wanted = {"path": str(path), "new": text, "user": "root", "group": "root", "mode": "0644", "warnings": []}
+    salt = {"pgha_hosts.rendered": lambda _name: wanted, "pgha_hosts.fault": module.fault}
+    result = loader_module("_states/pgha_hosts.py", salt=salt).present(str(path))
+    assert (result["result"], result["changes"]) == (False, {})
+    assert words in result["comment"]
+    assert path.read_text() == DEBIAN
+
+
+def test_a_file_without_localhost_is_no_reason_to_do_nothing(hosts, tmp_path):
+    module = hosts()
+    (tmp_path / "new").write_text(f"{module.BEGIN}\n198.51.100.21 test-db1\n{module.END}\n")
+    assert module.fault(str(tmp_path / "new"), str(tmp_path / "none")) is None
 
 
 def test_missing_file_is_made(state, tmp_path):

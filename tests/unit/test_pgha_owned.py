@@ -142,8 +142,8 @@ def test_everything_else_may_be_passed_through(faults, path, value):
 
 def test_some_of_it_depends_on_other_settings(faults):
     assert faults("consul:config:verify_incoming", True, tls=False) == []
-    callbacks = {"on_start": "/x"}
-    assert faults("patroni:config:postgresql:callbacks", callbacks) == []
-    (fault,) = faults("patroni:config:postgresql:callbacks", callbacks, vip={"manager": "callback"})
-    assert "vip:manager is callback" in fault
+    for given in ({"callbacks": {"on_start": "/x"}}, {"before_stop": "/x"}):
+        assert faults("patroni:config:postgresql", given) == []
+        (fault,) = faults("patroni:config:postgresql", given, vip={"manager": "callback"})
+        assert "vip:manager is callback" in fault
     assert len(faults("patroni:config:restapi:certfile", "/x", tls=True)) == 1

@@ -159,11 +159,12 @@ def test_members_are_encrypted_and_clients_as_the_pillar_says(utils, settings, t
 
 @pytest.mark.parametrize("manager", ["vip-manager", "callback", "none"])
 def test_callbacks_only_when_they_move_the_address(document, manager):
-    callbacks = document(vip={"address": "198.51.100.40/24", "manager": manager})["postgresql"].get("callbacks")
+    section = document(vip={"address": "198.51.100.40/24", "manager": manager})["postgresql"]
     script = "/usr/local/sbin/pgha-vip-callback"
-    assert callbacks == (
-        {"on_start": script, "on_stop": script, "on_role_change": script} if manager == "callback" else None
-    )
+    moves = manager == "callback"
+    actions = ("on_start", "on_stop", "on_restart", "on_role_change")
+    assert section.get("callbacks") == (dict.fromkeys(actions, script) if moves else None)
+    assert section.get("before_stop") == (f"{script} before_stop" if moves else None)
 
 
 def test_whatever_patroni_accepts_is_merged(document):

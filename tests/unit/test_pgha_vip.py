@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -212,6 +213,30 @@ class TestExecution:
         assert module.restart_pending() == [module.CONFIG, "/usr/bin/vip-manager"]
         Path(module.STARTED_WITH).unlink()
         assert module.UNIT in module.restart_pending()
+
+    @pytest.mark.parametrize("refused", [None, "show"])
+    def test_the_right_of_the_callback_is_proven_by_patronis_user(self, execution, refused):
+        module, ran = execution(vip={"manager": "callback"}), []
+
+        def run_all(command, **_options):
+            ran.append(command)
+            stderr = "sudo: a password is\nrequired" if command[-1] == refused else ""
+            return {"retcode": int(command[-1] == refused), "stdout": "", "stderr": stderr}
+
+        module.__salt__["cmd.run_all"] = run_all
+        assert module.callback_allowed() is (refused is None)
+        assert all(command[:6] == ["setsid", "--wait", "runuser", "-u", "postgres", "--"] for command in ran)
+        assert all(command[6:] == ["sudo", "-n", module.HELPER, "show"] for command in ran)
+        faults = module.callback_faults()
+        assert len(faults) == (refused is not None)
+        for fault in faults:
+            assert "(sudo: a password is required)" in fault
+            assert "'@includedir /etc/sudoers.d'" in fault
+
+    @pytest.mark.parametrize("manager", ["vip-manager", "none"])
+    def test_without_a_callback_nobody_is_asked_for_its_right(self, execution, manager):
+        module = execution(vip={"manager": manager})
+        assert (module.callback_allowed(), module.callback_faults(), module.host.ran) == (None, [], [])
 
     def test_moving_needs_the_helper(self, execution):
         module = execution()
@@ -498,6 +523,22 @@ class TestHeldByLeader:
 
 
 class TestCallbackReleased:
+    def test_a_missing_right_fails_before_patroni_is_told(self, state, tmp_path):
+        module = state()
+        module.HELPER = str(tmp_path / "helper")
+        module.__salt__["pgha_vip.callback_faults"] = list
+        assert module.callback_allowed("n")["result"] is True
+        module.__salt__["pgha_vip.callback_faults"] = lambda: ["a sentence"]
+        module.__salt__["file.file_exists"] = lambda path: Path(path).exists()
+        assert (module.callback_allowed("n")["result"], module.callback_allowed("n")["comment"]) == (
+            False,
+            "a sentence",
+        )
+        module.__opts__["test"] = True
+        assert module.callback_allowed("n")["result"] is None
+        Path(module.HELPER).touch()
+        assert module.callback_allowed("n")["result"] is False
+
     def test_without_a_callback_the_address_is_not_ours(self, state, tmp_path):
         module = state(holds=True)
         assert module.callback_released(str(tmp_path / "helper"))["changes"] == {}
@@ -531,7 +572,9 @@ class TestCallback:
             ("on_stop", "primary", "del"),
             ("on_stop", "replica", "del"),
             ("on_reload", "primary", None),
-            ("on_restart", "replica", None),
+            ("on_restart", "primary", "add"),
+            ("on_restart", "replica", "del"),
+            ("before_stop", "", "release"),
         ],
     )
     def test_what_it_does(self, tmp_path, action, role, verb):
@@ -545,12 +588,24 @@ class TestCallback:
         )  # fmt: skip
         assert ran.stdout.strip() == (f"-n /usr/local/sbin/pgha-vip {verb}" if verb else "")
 
+    def test_a_sudo_that_hangs_does_not_hold_up_the_stop(self, tmp_path):
+        sudo = tmp_path / "sudo"
+        sudo.write_text("#!/bin/sh\ntrap '' TERM\nexec >/dev/null 2>&1\nsleep 8\n")
+        sudo.chmod(0o755)
+        script = ROOT / "salt/pgha/vip/files/pgha-vip-callback"
+        begun = time.monotonic()
+        subprocess.run(
+            ["/bin/sh", script, "before_stop"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert time.monotonic() - begun < 7
+
 
 class TestHelper:
     """The helper, with an `ip` and a network that are not there."""
 
     @pytest.fixture
-    def helper(self, monkeypatch):
+    def helper(self, tmp_path):
         import jinja2
 
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, extensions=[SerializerExtension])
@@ -579,7 +634,9 @@ class TestHelper:
                 return ""
 
             names.update(ip=ip, announce=module.announced.append)
-            module.add, module.remove = names["add"], names["remove"]
+            names.update(GRACE=0, LOCK=str(tmp_path / "pgha/lock"))
+            module.add, module.remove, module.show = names["add"], names["remove"], names["show"]
+            module.names, module.lock = names, names["lock"]
             return module
 
         return make
@@ -606,6 +663,22 @@ class TestHelper:
         assert module.remove() == "removed from eth0"
         assert module.ran[-1] == "addr flush to 198.51.100.40"
 
+    @pytest.mark.parametrize("between", [False, True])
+    def test_it_goes_in_a_moment_unless_another_order_comes(self, helper, between):
+        module = helper(links={"eth0": [("198.51.100.21", 24), ("198.51.100.40", 24)]})
+        held = module.lock()
+        order = module.names["ordered"](held)
+        if between:
+            module.names["ordered"](held)
+        os.close(held)
+        module.names["remove_later"](order)
+        assert module.show() == ("is on eth0" if between else "is not here")
+        assert bool(module.ran) is not between
+
+    def test_to_show_where_it_is_changes_nothing(self, helper):
+        module = helper()
+        assert (module.show(), module.ran) == ("is not here", [])
+
     def test_host_without_its_address(self, helper):
         with pytest.raises(RuntimeError, match=r"198\.51\.100\.21"):
             helper(links={"eth0": []}).add()
@@ -622,4 +695,4 @@ class TestHelper:
             ran = subprocess.run(
                 [sys.executable, tmp_path / "pgha-vip", *words], capture_output=True, text=True, check=False
             )
-            assert (ran.returncode, ran.stderr.strip()) == (1, "usage: pgha-vip add|del")
+            assert (ran.returncode, ran.stderr.strip()) == (1, "usage: pgha-vip add|del|release|show")

@@ -4,9 +4,8 @@
 # `consul leave`.
 
 Consul does not run:
-  service.dead:
-    - name: consul
-    - enable: False
+  pgha_unit.stopped:
+    - unit: consul.service
 
 Nothing of Consul is installed:
   file.absent:
@@ -21,7 +20,7 @@ Nothing of Consul is installed:
       - /run/pgha/consul.started-with
       - /usr/bin/consul
     - require:
-      - service: Consul does not run
+      - pgha_unit: Consul does not run
 
 # Not the whole directory: HashiCorp's package has its data there.
 No version of Consul is unpacked:
@@ -29,7 +28,7 @@ No version of Consul is unpacked:
     - path: /opt/consul
     - program: consul
     - require:
-      - service: Consul does not run
+      - pgha_unit: Consul does not run
 
 systemd has forgotten Consul:
   pgha_unit.read:

@@ -3,11 +3,9 @@ include:
   - pgha.consul.config
 
 systemd has a unit of Consul:
-  file.managed:
-    - name: /etc/systemd/system/consul.service
+  pgha_unit.written:
+    - unit: consul.service
     - source: salt://pgha/consul/files/consul.service.jinja
-    - template: jinja
-    - mode: '0644'
     - context:
         consul: {{ pgha.consul | json }}
     - require:
@@ -18,7 +16,7 @@ systemd has read the unit of Consul:
   pgha_unit.read:
     - unit: consul.service
     - require:
-      - file: systemd has a unit of Consul
+      - pgha_unit: systemd has a unit of Consul
 
 # No watch: a change of the files never restarts Consul. What needs a restart is named by `pgha_consul.restart_pending`.
 Consul runs, now and after a reboot:

@@ -3,9 +3,8 @@
 {% set patroni = pgha.patroni %}
 
 Patroni is stopped and does not start again:
-  service.dead:
-    - name: patroni
-    - enable: False
+  pgha_unit.stopped:
+    - unit: patroni.service
 
 {% set aside = patroni.venv.rpartition("/")[0] ~ "/." ~ patroni.venv.rpartition("/")[2] ~ ".build" %}
 
@@ -25,7 +24,7 @@ Nothing of Patroni is installed:
 {# What an interrupted build has left. #}
       - {{ aside | yaml_dquote }}
     - require:
-      - service: Patroni is stopped and does not start again
+      - pgha_unit: Patroni is stopped and does not start again
 
 {# Somebody may have set a directory in which there is more. #}
 Patroni is not configured:
@@ -33,7 +32,7 @@ Patroni is not configured:
     - path: {{ patroni.config_dir | yaml_dquote }}
     - patterns: [patroni.yml, ".patroni.yml.*", "pgpass*", ".pgpass*", environment.sh]
     - require:
-      - service: Patroni is stopped and does not start again
+      - pgha_unit: Patroni is stopped and does not start again
 
 systemd has forgotten Patroni:
   pgha_unit.read:

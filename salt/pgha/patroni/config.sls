@@ -2,6 +2,18 @@
 {% from "pgha/map.jinja" import pgha with context %}
 include:
   - pgha.patroni.install
+{% if pgha.vip.manager == "callback" %}
+  - pgha.vip.install
+
+{# Before Patroni is told to rely on it. #}
+{{ (pgha.postgres.user ~ " may move the virtual IP") | yaml_dquote }}:
+  pgha_vip.callback_allowed:
+    - require:
+      - sls: pgha.patroni.install
+      - sls: pgha.vip.install
+    - require_in:
+      - pgha_patroni: Patroni is configured
+{% endif %}
 
 Patroni is configured:
   pgha_patroni.configured:

@@ -4,20 +4,17 @@
 include:
   - pgha.patroni.config
 
-{% set unit = "/etc/systemd/system/patroni.service" %}
 {% set founded = cluster.name ~ " has been founded by " ~ cluster.founder.name %}
 {% set streams = pgha.name ~ " leads " ~ cluster.name ~ " or streams from its leader" %}
 
 systemd has a unit of Patroni:
-  file.managed:
-    - name: {{ unit | yaml_dquote }}
+  pgha_unit.written:
+    - unit: patroni.service
     - source: salt://pgha/patroni/files/patroni.service.jinja
-    - template: jinja
-    - mode: "0644"
     - context:
         patroni: {{ patroni | json }}
         postgres: {{ postgres | json }}
-        unit: {{ unit | yaml_dquote }}
+        unit: /etc/systemd/system/patroni.service
         mounts: {{ salt["pgha_member.mounts"](postgres.data_dir) | json }}
     - require:
       - sls: pgha.patroni.config
@@ -27,7 +24,7 @@ systemd has read the unit of Patroni:
   pgha_unit.read:
     - unit: patroni.service
     - require:
-      - file: systemd has a unit of Patroni
+      - pgha_unit: systemd has a unit of Patroni
 
 {{ (postgres.data_dir ~ " holds no one else's data") | yaml_dquote }}:
   pgha_patroni.data_directory_ours:

@@ -12,14 +12,14 @@ vip-manager is not installed:
     - names:
       - /usr/bin/vip-manager
     - require:
-      - service: vip-manager is stopped, and its address with it
+      - pgha_unit: vip-manager is stopped, and its address with it
 
 No version of vip-manager is unpacked:
   pgha_clean.release:
     - path: /opt/vip-manager
     - program: vip-manager
     - require:
-      - service: vip-manager is stopped, and its address with it
+      - pgha_unit: vip-manager is stopped, and its address with it
 
 vip-manager is not configured:
   pgha_clean.files:

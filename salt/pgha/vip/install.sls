@@ -24,7 +24,7 @@ The helper that moves the virtual IP is there:
         interface: {{ pgha.vip.interface | json }}
         address: {{ pgha.address | json }}
 
-Patroni's user may run the helper's two commands and no others:
+Patroni's user may run the helper's commands and no others:
   file.managed:
     - name: {{ sudoers | yaml_dquote }}
     - source: salt://pgha/vip/files/sudoers.j2
@@ -48,5 +48,5 @@ Patroni's callback is there:
     - group: root
     - mode: '0755'
     - require:
-      - file: Patroni's user may run the helper's two commands and no others
+      - file: Patroni's user may run the helper's commands and no others
 {% endif %}

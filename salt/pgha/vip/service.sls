@@ -6,13 +6,9 @@ include:
   - pgha.vip.config
 
 The service of vip-manager is defined:
-  file.managed:
-    - name: {{ unit | yaml_dquote }}
+  pgha_unit.written:
+    - unit: vip-manager.service
     - source: salt://pgha/vip/files/vip-manager.service.j2
-    - template: jinja
-    - user: root
-    - group: root
-    - mode: '0644'
     - context:
         vip: {{ pgha.cluster.vip | json }}
         cluster: {{ pgha.cluster.name | json }}
@@ -26,7 +22,7 @@ systemd has read the unit of vip-manager:
   pgha_unit.read:
     - unit: vip-manager.service
     - require:
-      - file: The service of vip-manager is defined
+      - pgha_unit: The service of vip-manager is defined
 
 {# Not watched: a restart takes the address away for a moment, so it is a run of its own (pgha_vip.restarted). #}
 vip-manager runs, and does after a boot:
@@ -55,7 +51,7 @@ The virtual IP is where the leader is:
     - timeout: {{ pgha.vip.startup_timeout }}
     - require:
       - sls: pgha.vip.install
-      - service: vip-manager is stopped, and its address with it
+      - pgha_unit: vip-manager is stopped, and its address with it
 
 {% else %}
 {{ vip_manager_absent() }}
