@@ -14,6 +14,7 @@ from salt.exceptions import CommandExecutionError
 #: Name of the part of a unit that keeps a package's own service from starting (pgha.postgres.install).
 HELD_BACK = ".service.d/pgha.conf"
 _SOURCES = Path("/etc/apt/sources.list")
+_OS_RELEASE = Path("/etc/os-release")
 #: Messages are looked into, so they must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
 
@@ -236,19 +237,19 @@ def repository():
         salt 'test-db1' pgha_postgres.repository
     """
     repo = __salt__["pgha.settings"]()["postgres"].get("repo") or {}
-    if not repo.get("name"):
+    name, key_url = repo.get("name"), repo.get("key_url")
+    if not name:
         return None
-    place = __utils__["pgha_postgres.repository_url"](repo["name"])
     others = [_SOURCES, *sorted(Path(f"{_SOURCES}.d").glob("*.list")), *sorted(Path(f"{_SOURCES}.d").glob("*.sources"))]
     for path in others:
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if path.name != "pgha-postgres.list" and place in __utils__["pgha_postgres.sources"](text):
+        if path.name != "pgha-postgres.list" and __utils__["pgha_repository.named"](name, text):
             return None
-    key_url = repo.get("key_url")
+    system = __utils__["pgha_repository.release"](_OS_RELEASE.read_text(encoding="utf-8", errors="replace"))
     return {
-        "line": __utils__["pgha_postgres.repository_line"](repo["name"], key_url),
+        "line": __utils__["pgha_repository.line"](name, key_url, system),
         "key_url": key_url,
-        "key_file": __utils__["pgha_postgres.keyring"](key_url) if key_url else None,
+        "key_file": __utils__["pgha_repository.keyring"](key_url) if key_url else None,
     }
 
 

@@ -210,7 +210,7 @@ def _changing(path, pgha, defaults, datacenter):
     """Return what the change of an authority is about: what is stored, settings, names, what the user brings."""
     tls = pgha_inventory.section("tls", pgha, defaults, datacenter, None)
     stored = _read(path, datacenter)
-    if not pgha_store.index(path)["tls"].get(datacenter):
+    if not pgha_store.encrypted(pgha_store.index(path)).get(datacenter):
         raise CommandExecutionError(f"{datacenter} has no authority: its traffic is not encrypted, or never deployed")
     if not pgha_trust.signing(stored):
         raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")

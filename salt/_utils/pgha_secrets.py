@@ -182,8 +182,7 @@ def _encrypted(path, datacenter, tls, index):
     """What the pillar says; where it leaves that to the formula, a datacenter stays as it was built, a new one is."""
     if tls["enabled"] is not None:
         return tls["enabled"]
-    noted = {**index["tls"], **index["settled"]}
-    return noted.get(datacenter, not pgha_store.file(path, "datacenter", datacenter).exists())
+    return pgha_store.encrypted(index).get(datacenter, not pgha_store.file(path, "datacenter", datacenter).exists())
 
 
 def _tokens(pgha, defaults, datacenter, cluster):

@@ -122,6 +122,14 @@ def index(path):
     return {**{key: {} for key in INDEX_SHAPE}, **read(path / f"{INDEX}.json", INDEX_SHAPE)}
 
 
+def encrypted(content):
+    """
+    Return {DATACENTER: whether it was built encrypted} of an index: what no host has refused counts before what is
+    wanted.
+    """
+    return {**content["tls"], **content["settled"]}
+
+
 def write_index(path, content):
     """Store the index."""
     write(path / f"{INDEX}.json", content)

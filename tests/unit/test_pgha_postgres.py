@@ -194,27 +194,6 @@ def test_locales_are_compared_in_one_spelling(utils, name, key):
     assert utils.locale_key(name) == key
 
 
-@pytest.mark.parametrize(
-    ("name", "key_url", "line"),
-    [
-        ("deb https://m/a x main", None, "deb https://m/a x main"),
-        (
-            "deb https://m/a x main",
-            "https://m/k",
-            "deb [signed-by=/etc/apt/keyrings/pgha-postgres.asc] https://m/a x main",
-        ),
-        (
-            "deb [arch=amd64] https://m/a ./",
-            "https://m/k.gpg",
-            "deb [arch=amd64 signed-by=/etc/apt/keyrings/pgha-postgres.gpg] https://m/a ./",
-        ),
-        ("deb [signed-by=/k] https://m/a ./", "https://m/k", "deb [signed-by=/k] https://m/a ./"),
-    ],
-)
-def test_repository_trusts_its_own_key_only(utils, name, key_url, line):
-    assert utils.repository_line(name, key_url) == line
-
-
 def test_server_is_asked_once_when_it_takes_everything(server):
     module, calls = server()
     assert module.unknown_parameters({"work_mem": "1MB", "jit": "off"}) == {}
@@ -361,23 +340,12 @@ def test_own_server_may_have_the_port(states):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("# deb https://m/a x main\ndeb-src https://m/b x main\n\n", set()),
-        ("deb [arch=amd64 signed-by=/k] https://m/a/ x main\ndeb https://m/b x main", {"https://m/a", "https://m/b"}),
-        ("Types: deb\nURIs: https://m/a https://m/b/\nSuites: x\n", {"https://m/a", "https://m/b"}),
-    ],
-)
-def test_sources_of_apt_are_read_in_both_styles(utils, text, found):
-    assert utils.sources(text) == found
-
-
-@pytest.mark.parametrize(
     ("files", "ours"),
     [
         ({}, True),
         ({"pgha-postgres.list": "deb [signed-by=/k] https://m/a x main"}, True),
         ({"postgrespro.list": "deb https://m/a/ x main"}, False),
+        ({"postgrespro.list": "deb http://m/a x main"}, False),
         ({"postgrespro.list.save": "deb https://m/a/ x main"}, True),
     ],
 )

@@ -1,0 +1,97 @@
+"""
+The source that apt has PostgreSQL from: its line, and whether a host has the same one already.
+"""
+
+import re
+
+# In the line of a source: where the vendor has the packages of this host's system, and under which suite.
+PLATFORM = "{platform}"
+
+
+def release(text):
+    """Return the content of os-release as a mapping; quotes are taken off."""
+    return {key: value.strip().strip("\"'") for key, _, value in (row.partition("=") for row in text.splitlines())}
+
+
+def platform(system):
+    """
+    Return what stands for ``{platform}`` in the line of a source, by the rule of the script of Postgres Pro
+    (pgpro-repo-add.sh): ``debian bookworm``, and on Astra Linux ``astra-smolensk/1.8 1.8_x86-64``.
+
+    system
+        os-release of the host, a mapping.
+    """
+    top, suite = system.get("ID", ""), system.get("VERSION_CODENAME", "")
+    if top == "astra":
+        number = system.get("VERSION_ID", "").partition("_")[0]
+        top = f"astra-{system.get('VARIANT_ID') or 'smolensk'}/{number}"
+        suite = suite or system.get("VERSION_ID", "")
+    return f"{top} {suite}"
+
+
+def keyring(key_url):
+    """Return where the key of the repository is kept: apt tells a binary key from an armoured one by its name."""
+    return "/etc/apt/keyrings/pgha-postgres." + ("gpg" if key_url.endswith((".gpg", ".kbx")) else "asc")
+
+
+def line(name, key_url, system):
+    """
+    Return the line of an apt source that trusts one key only.
+
+    name
+        The line as it is set: ``deb URL SUITE COMPONENT…``, or with options in brackets of its own. ``{platform}`` is
+        filled in.
+    key_url
+        Where the key comes from; None leaves the line as it is (a mirror marked as trusted, say).
+    system
+        os-release of the host, a mapping.
+    """
+    kind, _, rest = name.strip().replace(PLATFORM, platform(system)).partition(" ")
+    if not key_url or "signed-by=" in name:
+        return f"{kind} {rest.strip()}"
+    signed = f"signed-by={keyring(key_url)}"
+    rest = rest.strip()
+    if rest.startswith("["):
+        options, _, rest = rest[1:].partition("]")
+        signed = f"{options.strip()} {signed}"
+    return f"{kind} [{signed}] {rest.strip()}"
+
+
+def named(name, text):
+    """
+    Return whether a file of apt's sources names the repository of a line, over whatever protocol. With ``{platform}``
+    in the line all that lies beside it is the same: apt would find a package twice, by two keys.
+
+    name
+        The line as it is set.
+    text
+        The content of the file, of either style.
+    """
+    above, platforms, _ = name.partition(PLATFORM)
+    if platforms:
+        place = _bare(_url(f"{above} x") or "")
+        return any(one.startswith(f"{place}/") for one in sources(text))
+    return _bare(_url(name) or "") in sources(text)
+
+
+def sources(text):
+    """
+    Return the addresses of all repositories that a file of apt's sources names, of either style, without protocol and
+    without a slash at the end.
+    """
+    found = set()
+    for row in text.splitlines():
+        words = row.split()
+        if words[:1] == ["deb"]:
+            found.add(_url(row))
+        elif words[:1] == ["URIs:"]:
+            found.update(words[1:])
+    return {_bare(one) for one in found if one}
+
+
+def _url(row):
+    return next(iter(re.sub(r"\[[^]]*\]", "", row).split()[1:]), None)
+
+
+def _bare(url):
+    return url.rpartition("://")[2].rstrip("/")
