@@ -2,8 +2,11 @@
 What an orchestration works on, and why it may not begin. On the master: the orchestrations are made of it.
 """
 
+import sys
+
 import pgha_run
 import pgha_text
+import salt.version
 from salt.exceptions import CommandExecutionError
 
 SERVED = (
@@ -29,6 +32,8 @@ def plan():
         pgha, faults = {}, [str(error)]
     if not any(isinstance(one, dict) and one.get("pgha") for one in __opts__.get("ext_pillar") or []):
         faults.append(SERVED)
+    old = __utils__["pgha_versions.too_old"](salt.version.__version__, sys.version, "master")
+    faults += [old] if old else []
     if faults:
         return {"refused": [pgha_text.line(fault) for fault in faults]}
     return {**__utils__["pgha_inventory.plan"](pgha), "refused": []}

@@ -2,6 +2,7 @@
 What the master does: it makes the secrets and tells how the clusters are.
 """
 
+import contextlib
 import time
 
 import pgha_refusal
@@ -133,7 +134,7 @@ def status(form="text", timeout=10):
     # Whoever was silent is not asked again: that would take the same time once more.
     refused = {host: answer for host, answer in fresh.items() if answer is not True}
     state = __utils__["pgha_report.summary"](plan, {**told, **refused})
-    state["faults"] = [*_store_faults(pgha), *state["faults"]]
+    state["faults"] = [*_store_faults(pgha), *_unfinished(pgha), *state["faults"]]
     if form == "data":
         return state
     text = __utils__["pgha_report.text"](state)
@@ -225,6 +226,17 @@ def _store_faults(pgha):
     return (
         [f"the store has not been filled for this pillar ({', '.join(lacking)}); run the main job"] if lacking else []
     )
+
+
+def _unfinished(pgha):
+    """A sentence for each datacenter whose authority somebody has begun to change."""
+    found = []
+    for datacenter in pgha.get("datacenters") or {}:
+        # It has no authority; or what is wrong with the certificates is a fault of the store.
+        with contextlib.suppress(CommandExecutionError):
+            steps = __utils__["pgha_pki.standing"](_store(), pgha, _defaults(), datacenter)["steps"]
+            found.append(__utils__["pgha_trust.unfinished"](datacenter, steps))
+    return [sentence for sentence in found if sentence]
 
 
 def _checked():

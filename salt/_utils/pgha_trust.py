@@ -123,6 +123,21 @@ def turn(own, step):
         del own["next"]
 
 
+def unfinished(datacenter, steps):
+    """
+    Return a sentence when a person has begun to change an authority and not ended it, else None.
+
+    steps
+        Those that may be taken now, as :py:func:`due` has them; the main job itself adds an authority of the user's.
+    """
+    if steps[:1] not in (["use"], ["drop"]):
+        return None
+    return (
+        f"{datacenter}: the change of its authority is not ended; the next step is {steps[0]}:"
+        f" salt-run pgha.authority {datacenter} says what it needs"
+    )
+
+
 def text(datacenter, standing, late):
     """
     Return for a person where a datacenter is in the change of its authority, and the commands that go on.

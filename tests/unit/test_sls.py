@@ -371,6 +371,12 @@ def test_a_setting_on_the_command_line_is_refused_as_no_host_sees_it(orchestrati
     assert "pgha:consul" not in refused(low)
 
 
+@pytest.mark.parametrize("name", ["pgha", "pgha.restart"])
+def test_a_master_whose_salt_is_too_old_is_told_before_anything_begins(orchestration, monkeypatch, name):
+    monkeypatch.setattr("salt.version.__version__", "3006.9")
+    assert refused(orchestration(name, {})).startswith("Salt of this master is 3006.9: 3006.27 or newer is needed")
+
+
 def test_the_rolling_restart_renders(orchestration):
     pending = {"Consul": ["a: 'b'\n{{ 1 }}"], "vip-manager": ["c"]}
     low = orchestration("pgha.restart", {host: standing(pending=pending) for host in IDS})

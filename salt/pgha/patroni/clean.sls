@@ -20,13 +20,21 @@ Nothing of Patroni is installed:
       - /run/patroni
       - /run/pgha/patroni.started-with
       - /run/pgha/patroni.reload-owed
-      - {{ patroni.venv | yaml_dquote }}
 {# What an interrupted build has left. #}
       - {{ aside | yaml_dquote }}
     - require:
       - pgha_unit: Patroni is stopped and does not start again
 
-{# Somebody may have set a directory in which there is more. #}
+{# Somebody may have set directories in which there is more. #}
+Patroni's virtual environment is gone:
+  file.absent:
+    - name: {{ patroni.venv | yaml_dquote }}
+    - onlyif:
+      - fun: file.file_exists
+        path: {{ (patroni.venv ~ "/pyvenv.cfg") | yaml_dquote }}
+    - require:
+      - pgha_unit: Patroni is stopped and does not start again
+
 Patroni is not configured:
   pgha_clean.files:
     - path: {{ patroni.config_dir | yaml_dquote }}
