@@ -61,7 +61,7 @@ def _authority(name, hosts, told):
     first = min(ending, key=lambda one: one["until"])
     remedy = f"salt-run pgha.authority {name} step=add begins to replace it"
     if not first["own"]:
-        remedy = "give tls:ca the old and the new one, and afterwards the new one alone"
+        remedy = "set tls:ca, tls:certificate and tls:key to the next ones, and run the main job"
     return [
         f"Consul {name}: the authority of all certificates ends in {first['days']:.0f} days ({first['until'][:10]}),"
         f" and none is valid for longer; {remedy} (docs/tls.md)"

@@ -9,6 +9,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+RUSSIAN = [name for name in NAMES if name.endswith(".ru.md")]
 
 
 def headings(text):
@@ -28,10 +29,30 @@ def anchor(heading):
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def documented():
-    """The keys in the first column of the tables in docs/settings.md, by the heading they stand under."""
+def shape(text):
+    """What a document has in any language: levels of its headings, rows of its tables, code without comments."""
+    blocks = re.findall(r"^ *```.*?^ *```$", text, flags=re.MULTILINE | re.DOTALL)
+    return {
+        "headings": re.findall(r"^#+(?= )", prose(text), flags=re.MULTILINE),
+        "rows": [len(re.findall(r"^ *\|", part, flags=re.MULTILINE)) for _, part in headings(text)],
+        "code": [re.sub(r"\s*#.*", "", block) for block in blocks],
+    }
+
+
+@pytest.mark.parametrize("name", RUSSIAN)
+def test_a_document_says_the_same_in_both_languages(name):
+    russian = (ROOT / name).read_text(encoding="utf-8")
+    english = (ROOT / name.replace(".ru.md", ".md")).read_text(encoding="utf-8")
+    assert shape(russian) == shape(english)
+    # Each leads to the other.
+    assert Path(name).name in english
+    assert Path(name).name.replace(".ru.md", ".md") in russian
+
+
+def documented(name):
+    """The keys in the first column of the tables of a reference, by the heading they stand under."""
     found = {}
-    for heading, text in headings((ROOT / "docs/settings.md").read_text(encoding="utf-8")):
+    for heading, text in headings((ROOT / "docs" / name).read_text(encoding="utf-8")):
         found[heading] = set(re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE))
     return found
 
@@ -46,15 +67,17 @@ def known():
     return found
 
 
+@pytest.mark.parametrize("name", ["settings.md", "settings.ru.md"])
 @pytest.mark.parametrize("section", known())
-def test_every_setting_is_in_the_reference_and_no_other(section):
-    assert documented().get(section) == known()[section]
+def test_every_setting_is_in_the_reference_and_no_other(section, name):
+    assert documented(name).get(section) == known()[section]
 
 
-def test_a_default_in_the_reference_is_the_default():
+@pytest.mark.parametrize("name", ["settings.md", "settings.ru.md"])
+def test_a_default_in_the_reference_is_the_default(name):
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
     compared = 0
-    for heading, text in headings((ROOT / "docs/settings.md").read_text(encoding="utf-8")):
+    for heading, text in headings((ROOT / "docs" / name).read_text(encoding="utf-8")):
         for key, value in re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", text, flags=re.MULTILINE):
             if heading in defaults and heading != "distributions":
                 default = defaults[heading][key]
@@ -64,7 +87,8 @@ def test_a_default_in_the_reference_is_the_default():
     assert compared > 40
 
 
-def test_every_state_in_the_procedure_is_in_the_sls_that_it_names():
+@pytest.mark.parametrize("name", ["procedure.md", "procedure.ru.md"])
+def test_every_state_in_the_procedure_is_in_the_sls_that_it_names(name):
     ids = {}
     for path in (ROOT / "salt/pgha").rglob("*.sls"):
         text = path.read_text(encoding="utf-8")
@@ -74,12 +98,12 @@ def test_every_state_in_the_procedure_is_in_the_sls_that_it_names():
         found = re.findall(r"^(\S.*?):(?: .*)?$", text, flags=re.MULTILINE)
         patterns = [".+".join(map(re.escape, re.split(r"\{\{.*?\}\}", one))) for one in found]
         ids[".".join(path.relative_to(ROOT / "salt/pgha").with_suffix("").parts)] = patterns
-    text = (ROOT / "docs/procedure.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     cited = re.findall(r"`([\w.]+)`: (\*[^*]+\*(?:, \*[^*]+\*)*)", text)
     assert len(cited) > 30
     for sls, listed in cited:
-        for name in re.findall(r"\*([^*]+)\*", listed):
-            assert any(re.fullmatch(pattern, name) for pattern in ids[sls]), f"{sls} has no state {name!r}"
+        for state in re.findall(r"\*([^*]+)\*", listed):
+            assert any(re.fullmatch(pattern, state) for pattern in ids[sls]), f"{sls} has no state {state!r}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,7 +134,7 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
 
 
-@pytest.mark.parametrize("name", ["security.md", "odd.md"])
+@pytest.mark.parametrize("name", ["security.md", "security.ru.md", "odd.md"])
 def test_every_test_that_a_page_names_is_there(name):
     words = r"(?:test_|Test)\w+"
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
