@@ -9,6 +9,8 @@ import pgha_text
 import salt.version
 from salt.exceptions import CommandExecutionError
 
+# Seconds until Salt asks whether a silent host still works.
+ANSWER = 15
 SERVED = (
     "ext_pillar: has no entry 'pgha: true' in the master's configuration, so no host would be served its secrets: add"
     " it and restart the master"
@@ -81,6 +83,17 @@ def turns():
     if known["refused"]:
         return {**known, "turns": [], "run": {}}
     try:
-        return {"refused": [], "turns": __salt__["pgha_restart.order"](known), "run": known["run"]}
+        return {"refused": [], "turns": _turns(known), "run": known["run"]}
     except CommandExecutionError as error:
         return {"refused": [pgha_text.line(line) for line in str(error).splitlines()], "turns": [], "run": {}}
+
+
+def _turns(plan):
+    """Ask all hosts of a plan what waits on them. Raises CommandExecutionError with every host that cannot tell."""
+    answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
+    answers = {host: answer.get("ret") for host, answer in answers.items()}
+    told, refused = __utils__["pgha_answers.sort"](plan["hosts"], answers, __utils__["pgha_answers.standing"])
+    if refused:
+        lines = ["Nothing was restarted; these hosts do not tell what waits on them (does the main job pass?)"]
+        raise CommandExecutionError("\n".join([*lines, *(f"  - {host}: {why}" for host, why in refused.items())]))
+    return __utils__["pgha_restart.order"](plan, told)

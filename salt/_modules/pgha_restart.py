@@ -1,5 +1,5 @@
 """
-What of this host's services waits for a restart, whether its turn may come, and in which order all hosts have theirs.
+What of this host's services waits for a restart, and whether its turn may come.
 """
 
 import json
@@ -12,33 +12,6 @@ from salt.exceptions import CommandExecutionError
 
 UNIT = "/etc/systemd/system/patroni.service"
 STARTED_WITH = "/run/pgha/patroni.started-with"
-# Seconds until Salt asks whether a silent host still works.
-ANSWER = 15
-
-
-def order(plan):
-    """
-    Ask all hosts of the inventory and return the turns of a rolling restart: a list of ``{"host", "sls", "what"}``, []
-    when nothing is pending. On the master; ``pgha_master.turns`` calls it.
-
-    plan
-        What ``pgha_master.plan`` returns.
-
-    Raises CommandExecutionError that names every host which does not answer as it should.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run state.orchestrate pgha.restart test=True
-    """
-    answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
-    answers = {host: answer.get("ret") for host, answer in answers.items()}
-    told, refused = __utils__["pgha_answers.sort"](plan["hosts"], answers, __utils__["pgha_answers.standing"])
-    if refused:
-        lines = ["Nothing was restarted; these hosts do not tell what waits on them (does the main job pass?)"]
-        raise CommandExecutionError("\n".join([*lines, *(f"  - {host}: {why}" for host, why in refused.items())]))
-    return __utils__["pgha_restart.order"](plan, told)
 
 
 def standing():

@@ -1,5 +1,6 @@
 """The documents say what is there: every setting, every state that is named, every link."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 RUSSIAN = [name for name in NAMES if name.endswith(".ru.md")]
 
@@ -132,6 +133,29 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
     assert faults(yaml.safe_load(pillar.replace("…", "a" * 64))["pgha"], defaults) == []
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
+
+
+def test_the_version_of_the_formula_is_the_newest_of_the_changelog():
+    formula = yaml.safe_load((ROOT / "FORMULA").read_text(encoding="utf-8"))
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert newest[1] == formula["version"]
+
+
+def test_every_file_that_the_guide_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:_\w+|salt|tests|\.ci)/[\w./-]+)`", text)
+    assert len(named) > 20
+    assert [one for one in named if not (ROOT / one).exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "salt/_modules").glob("*.py")), ids=lambda path: path.stem)
+def test_every_execution_function_shows_how_it_is_called(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            example = re.search(r"CLI Example:\n\n.*\n\n((?: +salt.*\n?)+)", ast.get_docstring(node) or "")
+            called = rf"salt.* {path.stem}\.{node.name}\b"
+            assert example, node.name
+            assert re.search(called, example[1]), node.name
 
 
 @pytest.mark.parametrize("name", ["security.md", "security.ru.md", "odd.md"])

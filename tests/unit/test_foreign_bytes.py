@@ -26,6 +26,7 @@ def test_locales_are_added_to_a_file_in_another_encoding(locale_gen, end):
         assert path.read_bytes() == BYTES + b"en_US.UTF-8 UTF-8\nru_RU.UTF-8 UTF-8\n"
 
 
+@pytest.mark.root
 def test_locales_are_made_where_there_is_no_file(locale_gen):
     module, path = locale_gen
     module.make(["ru_RU.UTF-8"])

@@ -114,6 +114,7 @@ def consul(module, tmp_path):
     return consul
 
 
+@pytest.mark.root
 def test_what_is_pending_is_noted_in_a_directory_of_roots(consul, tmp_path):
     assert consul.note() == []
     assert not (tmp_path / "pgha").exists()
@@ -174,6 +175,7 @@ def test_units_note_what_they_start_as_root_in_a_directory_of_roots(unit, note):
     assert ("rm -f consul.restart-pending" in lines[0]) is ("consul" in unit)
 
 
+@pytest.mark.root
 def test_a_killed_writer_leaves_nothing_after_the_next_one(loader_module, tmp_path):
     files = loader_module("_utils/pgha_files.py")
     owner = {"user": "root", "group": "root", "mode": "0640", "test": False}

@@ -53,6 +53,7 @@ def test_the_data_of_another_consul_stay(clean, tmp_path):
     assert clean[True].release("n", str(home), "consul")["changes"] == {}
 
 
+@pytest.mark.root
 def test_a_directory_that_another_user_may_change_stays_as_it_is(clean, tmp_path):
     home = unpacked(tmp_path / "consul", "1.22.3")
     os.chown(home, 65534, 65534)

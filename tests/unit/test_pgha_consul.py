@@ -61,6 +61,7 @@ def module(loader_module):
     return build
 
 
+@pytest.mark.root
 def test_token_is_in_the_header_alone(api, util):
     api.answers = [(200, '{"a": 1}'), (200, "text"), (200, "")]
     assert util.call("GET", "/v1/x", user="root", address=api.address, token=SECRET, params={"stale": ""})["body"] == {
@@ -75,6 +76,7 @@ def test_token_is_in_the_header_alone(api, util):
     assert json.loads(body) == {"b": 2}
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("status", "text", "expected"),
     [
@@ -105,6 +107,7 @@ def test_error_shows_no_secret_that_consul_quotes(api, util):
     assert OTHER not in str(caught.value)
 
 
+@pytest.mark.root
 def test_status_that_is_an_answer_is_not_an_error(api, util):
     api.answers = [(404, "nothing")]
     assert util.call("GET", "/v1/x", user="root", address=api.address, allow=(404,))["status"] == 404
@@ -116,6 +119,7 @@ def test_nobody_there_is_an_error_with_a_remedy(util):
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.root
 def test_token_is_not_sent_to_whoever_listens_in_consuls_place(util):
     with listeners.listening() as thief:
         settings = {

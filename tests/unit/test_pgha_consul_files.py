@@ -118,6 +118,7 @@ def test_ours_and_what_is_left_of_ours_is_ours():
         assert not files.is_ours(name)
 
 
+@pytest.mark.root
 def test_a_data_directory_of_the_package_s_is_named_before_programs_are_put_there(monkeypatch, tmp_path):
     home = tmp_path / "consul"
     monkeypatch.setattr(files, "HOME", str(home))

@@ -190,6 +190,7 @@ def test_quorum_without_a_leader_is_none(host):
     assert host.apply("quorum_formed")["result"] is False
 
 
+@pytest.mark.root
 def test_configuration_is_written_once_and_for_consul_alone(host):
     dry = host.apply("configured", test=True)
     assert dry["result"] is None
@@ -206,6 +207,7 @@ def test_configuration_is_written_once_and_for_consul_alone(host):
     assert host.done == []
 
 
+@pytest.mark.root
 def test_refused_configuration_changes_nothing(host):
     host.salt["pgha_consul.validate"] = lambda *_: "unknown key, encrypt is gossip-key-of-the-test"
     ret = host.apply("configured")
@@ -214,6 +216,7 @@ def test_refused_configuration_changes_nothing(host):
     assert list(host.conf.iterdir()) == []
 
 
+@pytest.mark.root
 def test_running_agent_is_reloaded_and_what_waits_is_noted(host):
     host.apply("configured")
     host.salt["pgha_consul.pid"] = lambda: 1
@@ -234,6 +237,7 @@ def test_running_agent_is_reloaded_and_what_waits_is_noted(host):
     assert "Restart pending: changed settings: domain." in ret["comment"]
 
 
+@pytest.mark.root
 def test_a_reload_that_failed_is_made_up_for_by_the_next_run(host):
     host.apply("configured")
     host.salt["pgha_consul.pid"] = lambda: 1
@@ -251,6 +255,7 @@ def test_a_reload_that_failed_is_made_up_for_by_the_next_run(host):
     assert (host.apply("configured")["changes"], host.done) == ({}, ["reload"])
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("killed_by", ["rename", "reload"])
 def test_a_run_that_is_killed_leaves_the_reload_and_what_is_pending_to_the_next(host, monkeypatch, killed_by):
     def kill(*_args, **_kwargs):
@@ -291,6 +296,7 @@ def test_an_agent_that_has_ended_owes_no_reload(host):
     assert (host.apply("configured")["changes"], host.done) == ({}, [])
 
 
+@pytest.mark.root
 def test_preset_comes_and_goes(host):
     checked = []
     host.salt["pgha_consul.validate"] = lambda *paths: checked.append(paths)
@@ -424,6 +430,7 @@ def test_a_token_that_the_inventory_does_not_want_is_not_waited_for(host):
     assert (ret["result"], ret["comment"]) == (True, "5 tokens are known.")
 
 
+@pytest.mark.root
 def test_root_gets_a_token_file_that_is_his_alone(host):
     assert host.apply("admin_access", test=True)["result"] is None
     assert not (host.place / ".consul-token").exists()

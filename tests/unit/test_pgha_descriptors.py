@@ -10,6 +10,9 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
+# Of files of other users, which only root can make.
+pytestmark = pytest.mark.root
+
 STRANGER = 65534
 SHADOW = "root:a-secret-of-root\n"
 

@@ -187,6 +187,7 @@ def test_a_state_with_a_default_name_is_told_by_it(errors):
     assert state(more=2)["comment"].startswith("/etc/hosts: Permission denied: root is kept from it")
 
 
+@pytest.mark.root
 def test_a_full_disk_is_told_with_the_file_that_was_meant(loader_module, tmp_path, monkeypatch):
     files = loader_module("_utils/pgha_files.py")
 

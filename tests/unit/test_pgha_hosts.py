@@ -175,6 +175,7 @@ def test_broken_block_is_not_guessed_at(hosts, path, text):
         hosts().rendered(str(path))
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("new", "words"),
     [

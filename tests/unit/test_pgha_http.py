@@ -32,6 +32,7 @@ def test_answer_is_given_whatever_its_code_is(http_service, ask):
     assert http_service.asked[2][3] == b'{"b": 2}'
 
 
+@pytest.mark.root
 def test_nothing_of_the_environment_is_heeded(http_service, ask, monkeypatch, tmp_path):
     with listeners.listening() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
@@ -115,6 +116,7 @@ def test_each_request_is_one_line_of_the_log_without_a_secret(http_service, ask,
     assert SECRET not in caplog.text
 
 
+@pytest.mark.root
 def test_listener_of_another_user_is_sent_nothing(ask):
     with listeners.listening() as thief:
         with pytest.raises(CommandExecutionError, match="nobody"):
@@ -122,6 +124,7 @@ def test_listener_of_another_user_is_sent_nothing(ask):
         assert thief.heard() == []
 
 
+@pytest.mark.root
 def test_listener_of_the_right_user_is_asked(ask):
     with listeners.listening(user="daemon") as service:
         assert ask(service.url, user="daemon")["status"] == 200

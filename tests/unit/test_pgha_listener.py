@@ -23,6 +23,7 @@ def uids(util, address, port):
     return [one["uid"] for one in util.listeners(ipaddress.ip_address(address), port)]
 
 
+@pytest.mark.root
 def test_own_listener_is_right(check):
     with socket.create_server(("127.0.0.1", 0)) as server:
         check(f"http://127.0.0.1:{server.getsockname()[1]}/path?query")
@@ -38,6 +39,7 @@ def test_nobody_there_is_told_with_the_remedy(check):
             check(f"http://127.0.0.1:{port}")
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
 def test_listener_of_another_user_is_named(check, address):
     with listeners.listening(address=address) as other:
@@ -115,6 +117,7 @@ def test_listeners_are_those_that_the_kernel_would_choose(util, tmp_path, tcp, t
     assert uids(util, address, 0x2134) == found
 
 
+@pytest.mark.root
 def test_kernel_without_ipv6(util, tmp_path):
     util.TABLES = ("/proc/net/tcp", str(tmp_path / "tcp6"))
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -5,6 +5,9 @@ import os
 import pytest
 from salt.exceptions import CommandExecutionError
 
+# Of files of other users, which only root can make.
+pytestmark = pytest.mark.root
+
 
 @pytest.fixture
 def locales(loader_module, tmp_path, monkeypatch):

@@ -104,6 +104,7 @@ def lose(host):
     host.data.rmdir()
 
 
+@pytest.mark.root
 def test_a_member_notes_its_data_once(host):
     assert host.states(test=True).noted("x")["result"] is None
     assert not os.path.exists(pgha_member_note.NOTE)
@@ -116,6 +117,7 @@ def test_a_member_notes_its_data_once(host):
     assert (host.states().noted("x")["result"], host.states(test=True).noted("x")["result"]) == (True, None)
 
 
+@pytest.mark.root
 def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
     lose(host)
     assert host.states().data_kept("x")["result"] is True
@@ -133,12 +135,14 @@ def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
     assert (host.states().data_kept("x")["result"], host.states().data_kept("x")["changes"]) == (True, {})
 
 
+@pytest.mark.root
 def test_a_word_for_a_host_whose_data_are_there_takes_nothing_away(host):
     host.states().noted("x")
     assert host.states(new_data=["test-db2"]).data_kept("x")["changes"] == {}
     assert os.path.exists(pgha_member_note.NOTE)
 
 
+@pytest.mark.root
 def test_a_copy_that_patroni_makes_by_itself_is_left_to_it(host):
     host.states().noted("x")
     (host.data / "PG_VERSION").unlink()

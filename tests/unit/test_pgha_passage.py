@@ -6,6 +6,9 @@ import stat
 import pgha_passage
 import pytest
 
+# Of files of other users, which only root can make.
+pytestmark = pytest.mark.root
+
 
 @pytest.fixture(autouse=True)
 def _umask():

@@ -392,6 +392,7 @@ def free_port():
         return sock.getsockname()[1]
 
 
+@pytest.mark.root
 def test_token_and_password_go_to_no_proxy(host, monkeypatch):
     with listeners.listening() as proxy:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -404,6 +405,7 @@ def test_token_and_password_go_to_no_proxy(host, monkeypatch):
         assert proxy.heard() == []
 
 
+@pytest.mark.root
 def test_token_and_password_do_not_go_to_another_user(host):
     with listeners.listening() as thief:
         loaded = host(thief.port)

@@ -178,6 +178,7 @@ def host(loader_module, tmp_path):
     return build
 
 
+@pytest.mark.root
 def test_build_installs_the_tools_first_and_marks_its_end(host, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/home/somebody")
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/somebody")
@@ -195,6 +196,7 @@ def test_build_installs_the_tools_first_and_marks_its_end(host, monkeypatch):
     assert [path.name for path in venv.parent.iterdir()] == ["venv"]
 
 
+@pytest.mark.root
 def test_finished_build_that_was_interrupted_is_not_repeated(host):
     module, commands, venv = host()
     module.build()
@@ -206,6 +208,7 @@ def test_finished_build_that_was_interrupted_is_not_repeated(host):
     assert module.state()["complete"] is True
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("part", ["", "bin", "bin/patroni"])
 def test_environment_that_others_can_write_is_not_complete(host, part):
     module, _, venv = host()
@@ -221,6 +224,7 @@ def test_environment_that_others_can_write_is_not_complete(host, part):
     assert module.state()["complete"] is True
 
 
+@pytest.mark.root
 def test_place_that_others_can_exchange_is_refused(host):
     module, commands, venv = host()
     venv.parent.mkdir()
@@ -231,6 +235,7 @@ def test_place_that_others_can_exchange_is_refused(host):
     assert list(venv.parent.iterdir()) == []
 
 
+@pytest.mark.root
 def test_interpreter_that_others_can_exchange_is_refused(host, tmp_path):
     python = tmp_path / "python3"
     python.touch()
@@ -241,6 +246,7 @@ def test_interpreter_that_others_can_exchange_is_refused(host, tmp_path):
     assert not commands
 
 
+@pytest.mark.root
 def test_requirements_without_hashes_are_resolved_by_pip(host):
     module, commands, _ = host("patroni[consul]==4.1.5\n", find_links="http://mirror/wheels")
     module.build()
@@ -248,6 +254,7 @@ def test_requirements_without_hashes_are_resolved_by_pip(host):
     assert not {"--require-hashes", "--no-deps", "--trusted-host"} & set(commands[0][0])
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("given", "options"),
     [
@@ -273,6 +280,7 @@ def test_pip_looks_where_it_is_told(host, given, options):
     assert ("--no-index" in command) is ("--no-index" in options)
 
 
+@pytest.mark.root
 def test_wheels_of_the_master_are_taken_from_salts_cache(host, tmp_path):
     module, commands, _ = host(cached=["/cache/wheels/a.whl", "/cache/wheels/b.whl"], find_links="salt://wheels")
     module.build()
@@ -281,12 +289,14 @@ def test_wheels_of_the_master_are_taken_from_salts_cache(host, tmp_path):
     assert command.count("--find-links") == 1
 
 
+@pytest.mark.root
 def test_nothing_under_the_masters_folder_is_said(host):
     module, _, _ = host(find_links="salt://wheels")
     with pytest.raises(CommandExecutionError, match="salt://wheels"):
         module.build()
 
 
+@pytest.mark.root
 def test_failure_of_pip_leaves_what_is_there(host):
     module, _, venv = host(retcode=1)
     (venv / "bin").mkdir(parents=True)

@@ -390,6 +390,7 @@ def data(states):
         yield apply
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("above", [0, 65534])
 def test_data_directory_is_made_by_root_or_by_the_user_whose_the_one_above_is(data, above):
     place = data.place / "pgdata"
@@ -412,6 +413,7 @@ def test_data_directory_is_made_by_root_or_by_the_user_whose_the_one_above_is(da
     assert above == 0 or f"chown root {place}" in ret["comment"]
 
 
+@pytest.mark.root
 def test_data_directory_that_leads_elsewhere_is_not_given_away(data):
     place, target = data.place / "pgdata", data.place / "etc"
     place.mkdir()
@@ -426,6 +428,7 @@ def test_data_directory_that_leads_elsewhere_is_not_given_away(data):
     assert target.stat().st_uid == 0
 
 
+@pytest.mark.root
 def test_data_directory_behind_a_link_of_roots_is_the_one_that_it_leads_to(data):
     (data.place / "disk").mkdir()
     (data.place / "disk/data").mkdir()

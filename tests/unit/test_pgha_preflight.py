@@ -330,6 +330,7 @@ class TestRoutes:
         finally:
             subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
+    @pytest.mark.root
     def test_the_source_is_the_kernel_s(self, routes, two_addresses):
         script = (
             f"import runpy; m = runpy.run_path({str(ROOT / '_utils/pgha_routes.py')!r});"

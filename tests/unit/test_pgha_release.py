@@ -50,6 +50,7 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(("pack", "name"), [(zipped, "tool.zip"), (tarred, "tool.tar.gz")])
 def test_binary_is_unpacked_once_and_the_archive_forgotten(release, tmp_path, pack, name):
     archive = release.cache / name
@@ -81,6 +82,7 @@ def modes(target):
     return [path.stat().st_mode & 0o777 for path in (target, target.parent, target.parent.parent)]
 
 
+@pytest.mark.root
 def test_others_can_run_it_whatever_the_umask(release, tmp_path, closed):
     archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
     zipped(archive)
@@ -88,6 +90,7 @@ def test_others_can_run_it_whatever_the_umask(release, tmp_path, closed):
     assert modes(target) == [0o755] * 3
 
 
+@pytest.mark.root
 def test_what_an_earlier_run_left_closed_is_opened(release, tmp_path, closed):
     target = tmp_path / "opt/tool/1.2.3/tool"
     target.parent.mkdir(parents=True)
@@ -103,6 +106,7 @@ def test_what_an_earlier_run_left_closed_is_opened(release, tmp_path, closed):
     assert release(None).unpacked("n", str(target), "https://x/t", "0" * 64)["changes"] == {}
 
 
+@pytest.mark.root
 def test_a_binary_that_another_user_put_there_is_replaced(release, tmp_path):
     archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
     zipped(archive)
@@ -115,6 +119,7 @@ def test_a_binary_that_another_user_put_there_is_replaced(release, tmp_path):
         assert (target.read_bytes(), target.stat().st_uid) == (CONTENT, 0)
 
 
+@pytest.mark.root
 def test_nothing_is_unpacked_in_a_directory_of_another_user(release, tmp_path):
     """HashiCorp's package gives /opt/consul to the user consul: it could exchange what root runs."""
     archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
@@ -126,6 +131,7 @@ def test_nothing_is_unpacked_in_a_directory_of_another_user(release, tmp_path):
     assert f"others than root may change {target.parent.parent}" in ret["comment"], ret
 
 
+@pytest.mark.root
 def test_local_archive_is_not_removed(release, tmp_path):
     archive = tmp_path / "tool.zip"
     zipped(archive)

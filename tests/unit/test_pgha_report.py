@@ -69,7 +69,9 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         assert word in text
 
 
-@pytest.mark.parametrize(("own", "remedy"), [(True, "pgha.authority dc step=add"), (False, "set tls:ca, tls:certificate and tls:key")])
+@pytest.mark.parametrize(
+    ("own", "remedy"), [(True, "pgha.authority dc step=add"), (False, "set tls:ca, tls:certificate and tls:key")]
+)
 def test_an_authority_that_ends_is_told_once_for_a_datacenter(report, own, remedy):
     ending = {"until": "2027-01-20T10:00:00+00:00", "days": 56.3, "due": True, "own": own}
     tls = {"until": "2027-01-20T10:00:00+00:00", "days": 56.3, "due": False, "outdated": [], "authority": ending}

@@ -172,27 +172,6 @@ class TestHost:
     def test_standing_of_a_server_of_consul(self, host):
         assert host("dcs").standing() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
 
-    def test_the_order_is_asked_of_all_hosts_and_a_silent_one_is_named(self, host):
-        module = host()
-        answer = {"ret": {"pending": {"Consul": ["x"]}, "leads": False, "synchronous": False, "lowered": {}}}
-        answers = dict.fromkeys(PLAN["hosts"], answer)
-        module.salt["saltutil.cmd"] = lambda hosts, function, **_: answers
-        assert len(module.order(PLAN)) == 6
-        answers["db2"] = {"ret": "ERROR: Consul does not answer"}
-        del answers["db3"]
-        with pytest.raises(CommandExecutionError, match=r"db2: .*ERROR: Consul(.|\n)*db3: did not answer;"):
-            module.order(PLAN)
-
-    def test_a_host_that_answers_nonsense_is_named_and_nothing_of_it_comes_into_the_order(self, host):
-        module = host()
-        answer = {"ret": {"pending": {"Consul": ["x"]}, "leads": False, "synchronous": False, "lowered": {}}}
-        answers = dict.fromkeys(PLAN["hosts"], answer)
-        answers["db2"] = {"ret": {**answer["ret"], "pending": {"Consul):\n  cmd.run:\n    - name: id\n#": ["x"]}}}
-        module.salt["saltutil.cmd"] = lambda hosts, function, **_: answers
-        with pytest.raises(CommandExecutionError, match=r"- db2: answered nonsense \(pending\)$") as caught:
-            module.order(PLAN)
-        assert "cmd.run" not in str(caught.value)
-
     def test_servers_of_consul_are_ready_when_all_vote_and_this_one_has_caught_up(self, host):
         module = host("dcs")
         assert module.consul_ready() is True
@@ -416,3 +395,34 @@ class TestStates:
         ret = states.apply("lowered", test)
         assert (ret["result"], ret["changes"]) == (None if test else True, wanted)
         assert states.done == ([] if test else ["others", ("restart", {"restart_pending": True}), "streams"])
+
+
+class TestMaster:
+    """The turns as the master finds them, with the hosts' answers made up."""
+
+    ANSWER = {"ret": {"pending": {"Consul": ["x"]}, "leads": False, "synchronous": False, "lowered": {}}}
+
+    @pytest.fixture
+    def turns(self, loader_module, monkeypatch):
+        def find(**answers):
+            answers = {**dict.fromkeys(PLAN["hosts"], self.ANSWER), **answers}
+            told = {host: answer for host, answer in answers.items() if answer}
+            module = loader_module("_modules/pgha_master.py", salt={"saltutil.cmd": lambda *_words, **_options: told})
+            monkeypatch.setattr(module, "plan", lambda: {**PLAN, "refused": [], "run": {}})
+            return module.turns()
+
+        return find
+
+    def test_all_hosts_are_asked_and_one_that_cannot_tell_is_named(self, turns):
+        assert len(turns()["turns"]) == 6
+        refused = turns(db2={"ret": "ERROR: Consul does not answer"}, db3=None)
+        assert refused["turns"] == []
+        assert "ERROR: Consul" in next(line for line in refused["refused"] if line.strip().startswith("- db2: "))
+        assert any(line.strip().startswith("- db3: did not answer;") for line in refused["refused"])
+
+    def test_nothing_of_an_answer_that_is_nonsense_comes_into_the_turns(self, turns):
+        nonsense = {"ret": {**self.ANSWER["ret"], "pending": {"Consul):\n  cmd.run:\n    - name: id\n#": ["x"]}}}
+        refused = turns(db2=nonsense)
+        assert refused["turns"] == []
+        assert refused["refused"][-1].strip() == "- db2: answered nonsense (pending)"
+        assert "cmd.run" not in str(refused)

@@ -59,6 +59,7 @@ def test_a_link_or_a_directory_in_the_place_of_a_file_is_refused(store, tmp_path
             store.read(tmp_path / f"datacenter-{name}.json", store.DATACENTER_SHAPE)
 
 
+@pytest.mark.root
 def test_a_store_that_cannot_be_written_is_one_sentence_with_a_command(store, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CommandExecutionError, match="install -d -m 0700 -o root"):

@@ -49,6 +49,7 @@ def state(loader_module, unit, tmp_path):
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
 
 
+@pytest.mark.root
 @needs_systemd
 @pytest.mark.parametrize(
     ("old", "new", "words"),
@@ -71,6 +72,7 @@ def test_a_unit_with_a_mistake_does_not_replace_the_old_one(state, tmp_path, old
     assert path.read_text() == GOOD
 
 
+@pytest.mark.root
 def test_without_the_program_a_unit_is_written_unseen(state, tmp_path):
     assert state("[Servic", which=lambda _name: None).written("n", "x.service", "salt://x", {})["result"] is True
     assert (tmp_path / "x.service").read_text() == "[Servic"

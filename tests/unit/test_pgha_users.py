@@ -7,6 +7,9 @@ import time
 import pytest
 import salt.modules.cmdmod
 
+# It starts programs as other users, which only root can.
+pytestmark = pytest.mark.root
+
 # Tries to get at the terminal of whoever has started it, and says what it got.
 GREEDY = """
 import fcntl, os, sys, termios

@@ -176,6 +176,7 @@ class TestExecution:
 
         return make
 
+    @pytest.mark.root
     @pytest.mark.parametrize(("status", "leads"), [(200, True), (503, False), (502, None), (404, None), (302, None)])
     def test_who_leads_is_what_patroni_says_and_nothing_else(self, asking, http_service, status, leads):
         http_service.answers = [(status, "{}")]
@@ -192,6 +193,7 @@ class TestExecution:
         assert asking(free_port).leads() is None
         assert http_service.asked == []
 
+    @pytest.mark.root
     @pytest.mark.parametrize("status", [200, 503])
     def test_another_user_does_not_tell_who_leads(self, asking, status):
         with listeners.listening(status=status) as other:
@@ -379,6 +381,7 @@ SECRETS = {"vip": {"accessor": "x", "secret": TOKEN}}
 
 
 class TestConfigured:
+    @pytest.mark.root
     def test_file_is_private_and_the_token_is_not_shown(self, state, tmp_path):
         path = tmp_path / "vip-manager.yml"
         result = state(secrets=SECRETS).configured(str(path))
@@ -396,6 +399,7 @@ class TestConfigured:
         assert TOKEN not in json.dumps(result)
         assert not path.exists()
 
+    @pytest.mark.root
     def test_running_one_is_left_alone_and_told(self, state, tmp_path):
         module = state(secrets=SECRETS, pending=["/etc/vip-manager/vip-manager.yml"])
         result = module.configured(str(tmp_path / "vip-manager.yml"))
@@ -411,6 +415,7 @@ class TestConfigured:
         result = state(test=True).configured(str(tmp_path / "vip-manager.yml"))
         assert (result["result"], result["changes"]) == (None, {})
 
+    @pytest.mark.root
     def test_patroni_needs_no_secret(self, state, tmp_path):
         assert state(vip={"version": "5.0.0"}).configured(str(tmp_path / "vip-manager.yml"))["result"] is True
 

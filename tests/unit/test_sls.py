@@ -147,6 +147,7 @@ TEMPLATES = {
 }
 
 
+@pytest.mark.thorough
 # Those that take different branches.
 @pytest.mark.parametrize(
     ("minion_id", "variant"),
@@ -393,6 +394,7 @@ def test_the_rolling_restart_renders(orchestration):
 INJECTED = [f"Consul):\n  cmd.run:\n    - name: touch /x\n{mark}" for mark in ("#", "{{ 7 * 7 }}", "\u2028\ud800'\"")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", ["key", "sentence", "service", "leads", "synchronous", "lowered", "whole", "text"])
 def test_no_answer_of_a_host_adds_to_the_rolling_restart(orchestration, place):
     for evil in INJECTED:
