@@ -103,7 +103,7 @@ def _check_places(venv, python):
         if exposed:
             raise CommandExecutionError(
                 f"{exposed} must belong to root, and nobody else may write to it, because root runs what is below it:"
-                f" mend that, or set another path under pgha:patroni:{setting}"
+                f" correct that, or set another path under pgha:patroni:{setting}"
             )
     if os.path.ismount(venv):
         raise CommandExecutionError(

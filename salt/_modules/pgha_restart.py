@@ -20,7 +20,7 @@ def standing():
     leads Consul's servers, or its database cluster), ``synchronous`` (commits wait for this replica), ``lowered``
     (parameters that the leader has to take up first).
 
-    A change of a moment ago is waited for: what it means to Patroni shows only after its next loop.
+    Waits up to 3 times ``loop_wait``, because Patroni reports a pending restart only after its next loop.
 
     CLI Example:
 

@@ -124,8 +124,9 @@ def certificate(service="consul"):
 
 def behind(wanted):
     """
-    Return what on this host does not trust these authorities alone: a list of sentences, empty when all do. Services
-    other than vip-manager read them at a reload, which the main job sees to.
+    Return what on this host does not trust exactly these authorities: a list of sentences, empty when everything does.
+    Only vip-manager needs a restart to read new authorities; the other services read them on a reload, which the main
+    job does.
 
     wanted
         The authorities as PEM, as the master has them.

@@ -219,7 +219,7 @@ def callback_faults():
 def answers(address=None, timeout=0.6):
     """
     Ask the network by ARP who has an address, without claiming it (RFC 5227), and return the hardware addresses that
-    answer, as a sorted list of strings; this host's own is not among them, as nobody answers himself.
+    answer, as a sorted list of strings. The own one is never listed: a host does not answer its own question.
 
     address
         IPv4 address; the virtual IP by default.

@@ -326,7 +326,7 @@ def _manage(ret, path, content, group, mode, check):
     )
     if done["changes"]:
         ret["changes"][path] = done["changes"]
-        # A file that differs otherwise gets the worse of both results: False, None, True.
+        # The results are combined: False wins over None, and None over True.
         ret["result"] = ret["result"] and done["result"]
     if done["result"] is False:
         ret["result"] = False

@@ -280,7 +280,7 @@ def dcs_configured(name, repair=False):
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
     member = __salt__["pgha_patroni.member"]() if repair or __opts__["test"] else None
-    if repair and not _mendable(member or {}):
+    if repair and not _repairable(member or {}):
         return {**ret, "comment": "No server that cannot start waits for it."}
     if __opts__["test"] and member is None:
         return {**ret, "result": None, "comment": "It would be compared, once Patroni runs."}
@@ -305,8 +305,8 @@ def dcs_configured(name, repair=False):
     return {**ret, "comment": comment + beside}
 
 
-def _mendable(member):
-    """Whether a server does not run that another configuration may start; before the first there is none to mend."""
+def _repairable(member):
+    """Whether the server is down, and the cluster has a dynamic configuration that a change of it may start."""
     try:
         down = any(word in str(member.get("state")) for word in ("failed", "crashed", "stopped"))
         return down and bool(__salt__["pgha_patroni.dynamic_config"]())
@@ -395,7 +395,7 @@ def _diagnosis(member, timeout):
     reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
     return (
         f"{said}, after {timeout} s. The logs end with:\n{log}\nSee journalctl -u patroni as well. A replica that"
-        f" cannot be mended gets the leader's data anew by: {reinit}"
+        f" cannot be repaired gets the leader's data anew by: {reinit}"
     )
 
 

@@ -60,9 +60,9 @@ def installed(name, service):
 @pgha_errors.told
 def in_use(name, service, timeout=60):
     """
-    Every port of a service shows the certificate that is on the disk, and the service has read the authorities. One
-    that does not is told to read it; a service that still does not is not restarted: the comment, and the status, name
-    it as waiting for a restart.
+    Every port of a service shows the certificate that is on the disk, and the service has read the authorities.
+    Otherwise the service is reloaded. If it still shows the old certificate, it is not restarted: the comment and
+    ``pgha.status`` say that a restart is pending.
 
     name
         A sentence of your choice.

@@ -19,7 +19,7 @@ REMEDIES = {
     errno.EPERM: "root is kept from it by a mount, an attribute (lsattr) or a security module",
     errno.EIO: "the disk is failing; see dmesg",
 }
-# What a person can mend. Anything else is a fault of the formula, whose traceback shows where.
+# What a person can correct. Anything else is a fault of the formula, whose traceback shows where.
 MENDABLE = (SaltException, OSError, UnicodeError)
 
 
@@ -53,7 +53,7 @@ def at(path):
 
 def told(function):
     """
-    Decorator of a state: an error that a person can mend is its comment, and its result is False.
+    Decorator of a state: an error that a person can correct is its comment, and its result is False.
 
     What a state does on the way it tells itself; this is for what it does not expect.
     """

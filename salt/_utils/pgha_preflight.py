@@ -8,8 +8,8 @@ import ipaddress
 import pgha_consul
 import pgha_tls
 
-# Where CVE-2021-37219 was mended, by minor version; from 1.11 on it never was there.
-RAFT_MENDED = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
+# Where CVE-2021-37219 was fixed, by minor version; 1.11 and later never had it.
+RAFT_FIXED = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
 SUPPORTED = {("debian", "12"), ("astra", "1.8")}
 
 
@@ -104,11 +104,11 @@ def trust(settings):
             " the inventory reach them"
         ]
     version = settings["consul"]["version"]
-    mended = RAFT_MENDED.get(pgha_consul.version_tuple(version)[:2], "1.8.15")
-    if not pgha_consul.at_least(version, "1.11") and not pgha_consul.at_least(version, mended):
+    fixed = RAFT_FIXED.get(pgha_consul.version_tuple(version)[:2], "1.8.15")
+    if not pgha_consul.at_least(version, "1.11") and not pgha_consul.at_least(version, fixed):
         return [
             f"Consul {version} takes commands of raft from every host with a certificate, not from servers alone"
-            f" (CVE-2021-37219): set consul:version to {mended} or newer"
+            f" (CVE-2021-37219): set consul:version to {fixed} or newer"
         ]
     return []
 

@@ -1,6 +1,7 @@
 """
 Can the hosts of a cluster reach each other before anything listens? All of them run ``meet`` at the same time: each
-opens the ports of its services that nobody serves yet, connects to the others', and leaves when everyone has been here.
+opens the ports of its services that nobody serves yet, connects to the others', and stops when every expected host has
+connected.
 
 What connects to a temporary listener gets one line of JSON: who answers, the time there, and what else to expect. A
 real service waits until it is spoken to, and counts as reached. Whatever else comes from there is nonsense, and the
@@ -57,8 +58,8 @@ def meet(
     hold
         Ports that are not opened at all, since their service may start at any moment; the others are told.
     excuse
-        Mapping of a port to another: refused at the first is good enough when the other answers for real, or says that
-        it is held.
+        Mapping of port A to port B. When A refuses, A still counts as reached if B of that host answers for real, or
+        says that A is held: the service of A is not started yet.
 
     Returns a mapping of ``(address, port, "tcp" or "udp")`` to ``{"ok", "error", "id", "offset", "margin"}``: offset is
     how many seconds the other clock is ahead, within the margin; None where unknown.

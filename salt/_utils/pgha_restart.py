@@ -30,8 +30,8 @@ def order(plan, told):
         For each of its hosts the result of ``pgha_restart.standing``, as ``pgha_answers.standing`` returns it.
 
     Consul's servers come first, their leader last; then the database hosts of each cluster: replicas, the synchronous
-    ones after the others, and the leader last. Only lowered parameters that a standby needs as high as its primary turn
-    that round: the leader takes them up first, in its place.
+    ones after the others, and the leader last. Exception: parameters that a standby needs as high as its primary
+    (``max_connections`` and others) were lowered. Then the leader is restarted first, without a switchover.
     """
     turns = []
     for servers in plan["datacenters"].values():
