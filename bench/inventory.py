@@ -30,6 +30,10 @@ import salt.state
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "_utils"))
+
+import pghalib.secrets.minted  # noqa: E402
+
 SIZES = (6, 60, 600)
 MINION = "c0-db1"
 REPEAT = 9
@@ -177,7 +181,8 @@ def measure(hosts, layout):
 
 def store(opts, inventory):
     """Make the secrets of the whole inventory, as the main job would."""
-    salt.loader.utils(opts)["pgha_store.fill"](Path(opts["pgha_store"]), inventory)
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    pghalib.secrets.minted.mint(Path(opts["pgha_store"]), inventory, defaults)
 
 
 def main():

@@ -13,21 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent
 _serial = itertools.count()
 
 
-class Utils(dict):
-    """``__utils__``: what a test gave, and everything else loaded from ``_utils/`` on first use."""
-
-    def __init__(self, given, dunders):
-        super().__init__(given)
-        self._dunders = dunders
-        self._modules = {}
-
-    def __missing__(self, key):
-        module, function = key.split(".")
-        if module not in self._modules:
-            self._modules[module] = load(f"_utils/{module}.py", dict(self._dunders, __utils__=self))
-        return getattr(self._modules[module], function)
-
-
 def load(path, dunders):
     """Import the file ``path`` (relative to the repository) as a fresh module with the loader's names set."""
     spec = importlib.util.spec_from_file_location(f"pgha_under_test_{next(_serial)}", ROOT / path)
@@ -39,8 +24,11 @@ def load(path, dunders):
 
 
 @pytest.fixture
-def loader_module():
-    """A function ``(path, salt={}, utils={}, opts={}, pillar={}, grains={}, context={})``: returns a loaded module."""
+def loader_module(monkeypatch):
+    """
+    A function ``(path, salt={}, utils={}, opts={}, pillar={}, grains={}, context={})``: returns a loaded module.
+    ``utils`` takes the place of functions of the library, by their names (``pghalib.wait.until``), until the test ends.
+    """
 
     def loader(path, salt=None, utils=None, opts=None, pillar=None, grains=None, context=None, **dunders):
         names = {
@@ -51,7 +39,9 @@ def loader_module():
             "__context__": context if context is not None else {},
             **{f"__{key}__": value for key, value in dunders.items()},
         }
-        names["__utils__"] = Utils(utils or {}, names)
+        for name, value in (utils or {}).items():
+            importlib.import_module(name.rpartition(".")[0])
+            monkeypatch.setattr(name, value)
         return load(path, names)
 
     return loader

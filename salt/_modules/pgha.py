@@ -4,7 +4,11 @@ What this host is in the cluster: its settings, the hosts that it has to do with
 
 import copy
 
-import pgha_served
+import pghalib.inventory
+import pghalib.pillar.given
+import pghalib.pillar.validate
+import pghalib.run
+import pghalib.secrets.served
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -28,11 +32,11 @@ def settings():
         salt 'test-db1' pgha.settings
     """
     if "pgha.settings" not in __context__:
-        found = __utils__["pgha_inventory.settings"](_pillar(), defaults(), __opts__["id"])
+        found = pghalib.inventory.settings(_pillar(), defaults(), __opts__["id"])
         if found is None:
-            raise CommandExecutionError(__utils__["pgha_given.unknown"](__pillar__, __opts__))
+            raise CommandExecutionError(pghalib.pillar.given.unknown(__pillar__, __opts__))
         if found["tls"]["enabled"] is None:
-            found["tls"]["enabled"] = pgha_served.encrypted(__pillar__)
+            found["tls"]["enabled"] = pghalib.secrets.served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
     # Half a millisecond, so that what one caller does to it is not the next one's.
     return copy.deepcopy(__context__["pgha.settings"])
@@ -76,13 +80,13 @@ def plan():
     """
     pgha = _pillar()
     # A name that the master does not know either never gets as far as a minion.
-    lacking = __utils__["pgha_given.lacking"](pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
+    lacking = pghalib.pillar.given.lacking(pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
     if lacking:
         raise CommandExecutionError(lacking)
-    faults = __utils__["pgha_validate.faults"](pgha, defaults(), __opts__["id"])
+    faults = pghalib.pillar.validate.faults(pgha, defaults(), __opts__["id"])
     if faults:
-        raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
-    return __utils__["pgha_inventory.plan"](pgha)
+        raise CommandExecutionError(pghalib.pillar.validate.refusal(faults))
+    return pghalib.inventory.plan(pgha)
 
 
 def status():
@@ -138,4 +142,4 @@ def _told(function, faults):
 
 
 def _pillar():
-    return __utils__["pgha_run.of_pillar"](__pillar__)
+    return pghalib.run.of_pillar(__pillar__)

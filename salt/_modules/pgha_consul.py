@@ -9,8 +9,11 @@ import functools
 import os
 import re
 
-import pgha_consul_drift
-import pgha_served
+import pghalib.consul.client
+import pghalib.consul.drift
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
 
 BINARY = "/usr/bin/consul"
@@ -185,7 +188,7 @@ def health():
     asked = {"version": version, "leader": leader, "members": members, "restart_pending": restart_pending}
     if _settings()["role"] == "dcs":
         servers = _settings()["datacenter"]["servers"]
-        foreign = functools.partial(pgha_consul_drift.foreign_servers, peers, servers)
+        foreign = functools.partial(pghalib.consul.drift.foreign_servers, peers, servers)
         asked.update(voters=voters, foreign_servers=foreign, autopilot=autopilot)
     for name, function in asked.items():
         try:
@@ -256,7 +259,7 @@ def restart_pending():
             result.append(f"{runs} runs, {installed} is installed")
     except FileNotFoundError:
         pass
-    result += [f"{path} has changed" for path in __utils__["pgha_files.changed_since"](STARTED_WITH, UNIT)]
+    result += [f"{path} has changed" for path in pghalib.host.files.changed_since(STARTED_WITH, UNIT)]
     return result
 
 
@@ -270,7 +273,7 @@ def noted():
 
         salt 'test-db1' pgha_consul.noted
     """
-    text = __utils__["pgha_files.read_foreign"](PENDING, 65536) or ""
+    text = pghalib.host.files.read_foreign(PENDING, 65536) or ""
     return [word for word in text.split() if re.fullmatch(r"[A-Za-z0-9_.-]+", word)]
 
 
@@ -290,8 +293,8 @@ def note(*keys):
     known = sorted({*noted(), *keys})
     if keys:
         owner = {"user": "root", "group": "root", "test": False}
-        __utils__["pgha_descriptors.directory"](os.path.dirname(PENDING), mode="0755", **owner)
-        __utils__["pgha_files.manage"](PENDING, "\n".join(known) + "\n", mode="0644", **owner)
+        pghalib.host.descriptors.directory(os.path.dirname(PENDING), mode="0755", **owner)
+        pghalib.host.files.manage(PENDING, "\n".join(known) + "\n", mode="0644", **owner)
     return known
 
 
@@ -316,7 +319,7 @@ def _settings():
 
 
 def _api(method, path, **kwargs):
-    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
+    return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)
 
 
 def _known(node):
@@ -339,4 +342,4 @@ def _run(*words, fail=True):
 
 
 def _secrets():
-    return pgha_served.own(__pillar__, __opts__)
+    return pghalib.secrets.served.own(__pillar__, __opts__)

@@ -9,9 +9,13 @@ import json
 import re
 import time
 
-import pgha_consul_drift
-import pgha_served
-import pgha_wait
+import pghalib.consul.client
+import pghalib.consul.config
+import pghalib.consul.drift
+import pghalib.host.files
+import pghalib.run
+import pghalib.secrets.served
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"
@@ -33,7 +37,7 @@ def registrar():
         salt 'test-dcs1' pgha_consul_acl.registrar
     """
     settings = _settings()
-    first = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])[0]
+    first = pghalib.run.present(settings["datacenter"]["servers"], settings["without"])[0]
     return first["id"] == settings["id"]
 
 
@@ -108,10 +112,10 @@ def bootstrap(timeout=None):
             return False
     except CommandExecutionError:
         pass
-    first = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])[0]["name"]
+    first = pghalib.run.present(settings["datacenter"]["servers"], settings["without"])[0]["name"]
     what = f"{first} bootstraps the ACLs (the result of {first} in this run says why it does not)"
     what = "the management token works" if registrar() else what
-    if pgha_wait.until(works, timeout, what) == "foreign":
+    if pghalib.wait.until(works, timeout, what) == "foreign":
         index = re.search(r"reset index: (\d+)", refused["text"])
         raise CommandExecutionError(
             "The ACLs of this Consul were bootstrapped with a management token that is not the one in the master's"
@@ -175,16 +179,16 @@ def foreign_tokens():
         salt 'test-dcs1' pgha_consul_acl.foreign_tokens
     """
     settings, stored = _settings(), _secrets()["tokens"]
-    own = {stored[name]["accessor"] for name in __utils__["pgha_consul_config.tokens"](settings) if name in stored}
+    own = {stored[name]["accessor"] for name in pghalib.consul.config.tokens(settings) if name in stored}
     # Consul chose the accessor id of the management token.
     own.add((_self(_secret("management")) or {}).get("AccessorID"))
-    ours, powerful = __utils__["pgha_consul_config.policies"](settings), {pgha_consul_drift.GLOBAL_MANAGEMENT}
+    ours, powerful = pghalib.consul.config.policies(settings), {pghalib.consul.drift.GLOBAL_MANAGEMENT}
     for policy in _api("GET", "/v1/acl/policies")["body"] or []:
         if policy["Name"] not in ours and policy["ID"] not in powerful:
             rules = _api("GET", f"/v1/acl/policy/{policy['ID']}")["body"]["Rules"]
-            powerful |= {policy["ID"]} if pgha_consul_drift.writes_acl(rules) else set()
+            powerful |= {policy["ID"]} if pghalib.consul.drift.writes_acl(rules) else set()
     listed, roles = (_api("GET", f"/v1/acl/{kind}")["body"] or [] for kind in ("tokens", "roles"))
-    return pgha_consul_drift.foreign_tokens(listed, roles, powerful, own)
+    return pghalib.consul.drift.foreign_tokens(listed, roles, powerful, own)
 
 
 def agent_token_known():
@@ -269,7 +273,7 @@ def _api(method, path, **kwargs):
         raise CommandExecutionError(
             "Consul does not run on this host: systemctl start consul; journalctl -u consul tells why it ended"
         )
-    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
+    return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)
 
 
 def _self(secret, stale=True):
@@ -286,8 +290,8 @@ def _adopt(foreign):
     payload = {
         "AccessorID": token["accessor"],
         "SecretID": token["secret"],
-        "Description": pgha_consul_drift.MANAGEMENT_DESCRIPTION,
-        "Policies": [{"ID": pgha_consul_drift.GLOBAL_MANAGEMENT}],
+        "Description": pghalib.consul.drift.MANAGEMENT_DESCRIPTION,
+        "Policies": [{"ID": pghalib.consul.drift.GLOBAL_MANAGEMENT}],
     }
     _api("PUT", "/v1/acl/token", token=foreign["SecretID"], payload=payload)
     if _self(token["secret"], stale=False) is not None:
@@ -299,7 +303,7 @@ def _plan():
     settings = _settings()
     result = _anonymous_write()
     known = {one["Name"]: one["ID"] for one in _api("GET", "/v1/acl/policies")["body"] or []}
-    for name, new in __utils__["pgha_consul_config.policies"](settings).items():
+    for name, new in pghalib.consul.config.policies(settings).items():
         payload = {"Name": name, "Description": new["description"], "Rules": new["rules"]}
         path, old = "/v1/acl/policy", None
         if name in known:
@@ -310,7 +314,7 @@ def _plan():
             payload["ID"] = known[name]
         if old != new:
             result[f"policy {name}"] = (old, new, {"path": path, "payload": payload})
-    for name, new in __utils__["pgha_consul_config.tokens"](settings).items():
+    for name, new in pghalib.consul.config.tokens(settings).items():
         write = _token_write(name, new)
         if write:
             result[f"token {name}"] = write
@@ -321,7 +325,7 @@ def _anonymous_write():
     """Consul itself makes the token of those who show none; on a server that has not yet, there is nothing to write."""
     path = f"/v1/acl/token/{ANONYMOUS}"
     answer = _api("GET", path, allow=(403, 404))
-    rights = pgha_consul_drift.rights(answer["body"]) if answer["status"] == 200 else {}
+    rights = pghalib.consul.drift.rights(answer["body"]) if answer["status"] == 200 else {}
     if not rights:
         return {}
     # What is not in the payload is taken away.
@@ -357,7 +361,7 @@ def _token_write(name, new):
 
 def _persisted():
     path = f"{_settings()['consul']['data_dir']}/acl-tokens.json"
-    text = __utils__["pgha_files.read_foreign"](path)
+    text = pghalib.host.files.read_foreign(path)
     try:
         found = {} if text is None else json.loads(text)
     except ValueError:
@@ -368,4 +372,4 @@ def _persisted():
 
 
 def _secrets():
-    return pgha_served.own(__pillar__, __opts__)
+    return pghalib.secrets.served.own(__pillar__, __opts__)

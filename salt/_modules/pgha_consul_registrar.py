@@ -3,11 +3,12 @@ What the first server of the inventory does for its whole datacenter, beside the
 how the others see that it has failed, since they would wait for it.
 """
 
-import pgha_autopilot
-import pgha_consul_config
-import pgha_run
-import pgha_served
-import pgha_text
+import pghalib.consul.autopilot
+import pghalib.consul.client
+import pghalib.consul.config
+import pghalib.run
+import pghalib.secrets.served
+import pghalib.text
 from salt.exceptions import CommandExecutionError
 
 # What the first server has failed in, as it says itself; it is there while that is so.
@@ -81,7 +82,7 @@ def failed():
 
         salt 'test-dcs2' pgha_consul_registrar.failed
     """
-    first = pgha_run.present(_settings()["datacenter"]["servers"], _settings()["without"])[0]["name"]
+    first = pghalib.run.present(_settings()["datacenter"]["servers"], _settings()["without"])[0]["name"]
     states = {one["name"]: one["status"] for one in __salt__["pgha_consul.members"]()}
     if states.get(first, "gone") != "alive":
         return f"Consul on {first} is {states.get(first, 'gone')}: journalctl -u consul on {first} says why"
@@ -89,12 +90,12 @@ def failed():
     if answer["status"] == 404:
         return None
     why = answer["body"].get("why") if isinstance(answer["body"], dict) else None
-    return f"{first} could not register the policies and tokens: {pgha_text.line(str(why))}"
+    return f"{first} could not register the policies and tokens: {pghalib.text.line(str(why))}"
 
 
 def _differing(found):
-    wanted = pgha_consul_config.config(_settings(), _secrets()).get("autopilot")
-    return pgha_autopilot.differences(wanted if isinstance(wanted, dict) else {}, found)
+    wanted = pghalib.consul.config.config(_settings(), _secrets()).get("autopilot")
+    return pghalib.consul.autopilot.differences(wanted if isinstance(wanted, dict) else {}, found)
 
 
 def _autopilot():
@@ -106,8 +107,8 @@ def _settings():
 
 
 def _secrets():
-    return pgha_served.own(__pillar__, __opts__)
+    return pghalib.secrets.served.own(__pillar__, __opts__)
 
 
 def _api(method, path, **kwargs):
-    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
+    return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)

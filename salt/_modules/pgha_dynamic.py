@@ -2,6 +2,10 @@
 The dynamic configuration of this host's cluster: what is declared, and what is in the DCS beside it.
 """
 
+import pghalib.patroni.config
+import pghalib.patroni.dynamic
+import pghalib.postgres.settings
+
 
 def declared():
     """
@@ -14,7 +18,7 @@ def declared():
         salt 'test-db1' pgha_dynamic.declared
     """
     settings = __salt__["pgha.settings"]()
-    return __utils__["pgha_patroni.dynamic"](settings, __utils__["pgha_postgres.shared"](settings["postgres"]))
+    return pghalib.patroni.config.dynamic(settings, pghalib.postgres.settings.shared(settings["postgres"]))
 
 
 def undeclared():
@@ -30,4 +34,4 @@ def undeclared():
 
         salt 'test-db1' pgha_dynamic.undeclared
     """
-    return __utils__["pgha_dynamic.undeclared"](declared(), __salt__["pgha_patroni.dynamic_config"]())
+    return pghalib.patroni.dynamic.undeclared(declared(), __salt__["pgha_patroni.dynamic_config"]())

@@ -12,8 +12,8 @@ import ipaddress
 import os
 from pathlib import Path
 
-import pgha_descriptors
-import pgha_text
+import pghalib.host.descriptors
+import pghalib.text
 from salt.exceptions import CommandExecutionError
 
 BEGIN = "# pgha: begin (written by Salt; changes between these two lines are lost)"
@@ -113,7 +113,7 @@ def fault(path, before):
         if line in (BEGIN, END):
             inside = line == BEGIN
         elif inside and not _fields(line)[1]:
-            return f"{pgha_text.shown(line)} is no line of a hosts file"
+            return f"{pghalib.text.shown(line)} is no line of a hosts file"
     for text in (lines, _read(before)[1].splitlines()):
         rows = [_fields(line) for line in text]
         loopback.append(any(address and address.is_loopback and "localhost" in names for address, names in rows))
@@ -124,7 +124,7 @@ def _read(path):
     real = os.path.realpath(path)
     try:
         text = Path(real).read_text(encoding="utf-8")
-        info = pgha_descriptors.owner(real)
+        info = pghalib.host.descriptors.owner(real)
     except FileNotFoundError:
         return real, "", {"user": "root", "group": "root", "mode": "0644"}
     except UnicodeDecodeError as error:

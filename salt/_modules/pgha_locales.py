@@ -6,9 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-import pgha_descriptors
-import pgha_errors
-import pgha_files
+import pghalib.errors
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.postgres.settings
 from salt.exceptions import CommandExecutionError
 
 ENABLED = "/etc/locale.gen"
@@ -27,7 +28,7 @@ def missing(locales):
 
         salt 'test-db1' pgha_locales.missing '[ru_RU.UTF-8, en_US.UTF-8]'
     """
-    key = __utils__["pgha_postgres.locale_key"]
+    key = pghalib.postgres.settings.locale_key
     result = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, env={"LC_ALL": "C", "LANGUAGE": "C"})
     present = {key(name) for name in result["stdout"].split()}
     return [name for name in locales if key(name) not in present]
@@ -62,7 +63,7 @@ def make(locales):
 def _enable(wanted):
     """Add lines to /etc/locale.gen; who reads it meanwhile, as an upgrade of libc does, sees the old or the new one."""
     path = Path(os.path.realpath(ENABLED))
-    with pgha_errors.at(ENABLED):
+    with pghalib.errors.at(ENABLED):
         there = path.exists()
         content = path.read_bytes() if there else b""
     # What others wrote there stays as it is, whatever its encoding.
@@ -70,10 +71,10 @@ def _enable(wanted):
     new = "".join(f"{line}\n" for line in wanted if line not in lines)
     if not new:
         return
-    owner = pgha_descriptors.owner(path) if there else {"user": "root", "group": "root", "mode": "0644"}
+    owner = pghalib.host.descriptors.owner(path) if there else {"user": "root", "group": "root", "mode": "0644"}
     gap = "\n" if content and not content.endswith(b"\n") else ""
     try:
-        pgha_files.manage(str(path), content.decode() + gap + new, **owner, test=False)
+        pghalib.host.files.manage(str(path), content.decode() + gap + new, **owner, test=False)
     except UnicodeDecodeError:
-        with pgha_errors.at(ENABLED), path.open("ab") as stream:
+        with pghalib.errors.at(ENABLED), path.open("ab") as stream:
             stream.write((gap + new).encode())

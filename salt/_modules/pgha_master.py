@@ -4,8 +4,14 @@ What an orchestration works on, and why it may not begin. On the master: the orc
 
 import sys
 
-import pgha_run
-import pgha_text
+import pghalib.inventory
+import pghalib.master.answers
+import pghalib.master.compiled
+import pghalib.master.turns
+import pghalib.pillar.validate
+import pghalib.run
+import pghalib.text
+import pghalib.versions
 import salt.version
 from salt.exceptions import CommandExecutionError
 
@@ -34,11 +40,11 @@ def plan():
         pgha, faults = {}, [str(error)]
     if not any(isinstance(one, dict) and one.get("pgha") for one in __opts__.get("ext_pillar") or []):
         faults.append(SERVED)
-    old = __utils__["pgha_versions.too_old"](salt.version.__version__, sys.version, "master")
+    old = pghalib.versions.too_old(salt.version.__version__, sys.version, "master")
     faults += [old] if old else []
     if faults:
-        return {"refused": [pgha_text.line(fault) for fault in faults]}
-    return {**__utils__["pgha_inventory.plan"](pgha), "refused": []}
+        return {"refused": [pghalib.text.line(fault) for fault in faults]}
+    return {**pghalib.inventory.plan(pgha), "refused": []}
 
 
 def inventory():
@@ -55,17 +61,17 @@ def inventory():
     """
     given = __pillar__.get("pgha")
     # What the command line adds shows against the pillar that this run began with; the master may keep an older one.
-    kept = __utils__["pgha_compiled.pillar"](__opts__).get("pgha")
-    stored = __utils__["pgha_compiled.pillar"](__opts__, fresh=True).get("pgha")
-    run = {key: given[key] for key in pgha_run.KEYS if key in given} if isinstance(given, dict) else {}
+    kept = pghalib.master.compiled.pillar(__opts__).get("pgha")
+    stored = pghalib.master.compiled.pillar(__opts__, fresh=True).get("pgha")
+    run = {key: given[key] for key in pghalib.run.KEYS if key in given} if isinstance(given, dict) else {}
     pgha = {**stored, **run} if isinstance(stored, dict) else stored
-    words = ", ".join(pgha_run.KEYS)
+    words = ", ".join(pghalib.run.KEYS)
     faults = [
         f"{path}: is given on the command line alone, where no host sees it: write it into the pillar (for one run"
         f" there are {words})"
-        for path in pgha_run.strangers(given, kept)
+        for path in pghalib.run.strangers(given, kept)
     ]
-    return pgha, faults + __utils__["pgha_validate.faults"](pgha, __salt__["pgha.defaults"]())
+    return pgha, faults + pghalib.pillar.validate.faults(pgha, __salt__["pgha.defaults"]())
 
 
 def turns():
@@ -85,15 +91,15 @@ def turns():
     try:
         return {"refused": [], "turns": _turns(known), "run": known["run"]}
     except CommandExecutionError as error:
-        return {"refused": [pgha_text.line(line) for line in str(error).splitlines()], "turns": [], "run": {}}
+        return {"refused": [pghalib.text.line(line) for line in str(error).splitlines()], "turns": [], "run": {}}
 
 
 def _turns(plan):
     """Ask all hosts of a plan what waits on them. Raises CommandExecutionError with every host that cannot tell."""
     answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
-    told, refused = __utils__["pgha_answers.sort"](plan["hosts"], answers, __utils__["pgha_answers.standing"])
+    told, refused = pghalib.master.answers.sort(plan["hosts"], answers, pghalib.master.answers.standing)
     if refused:
         lines = ["Nothing was restarted; these hosts do not tell what waits on them (does the main job pass?)"]
         raise CommandExecutionError("\n".join([*lines, *(f"  - {host}: {why}" for host, why in refused.items())]))
-    return __utils__["pgha_restart.order"](plan, told)
+    return pghalib.master.turns.order(plan, told)

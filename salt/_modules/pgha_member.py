@@ -5,11 +5,11 @@ The data of this member: whether they are still where it had them.
 import os
 import pwd
 
-import pgha_descriptors
-import pgha_files
-import pgha_member_note
-import pgha_run
-import pgha_words
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.postgres.member_note
+import pghalib.run
+import pghalib.words
 import psutil
 
 
@@ -25,9 +25,9 @@ def data():
         salt 'test-db1' pgha_member.data
     """
     postgres = __salt__["pgha.settings"]()["postgres"]
-    path = pgha_descriptors.real(postgres["data_dir"])
+    path = pghalib.host.descriptors.real(postgres["data_dir"])
     try:
-        with pgha_descriptors.opened(path) as (handle, _):
+        with pghalib.host.descriptors.opened(path) as (handle, _):
             empty, owner = not set(os.listdir(handle)) - {"lost+found"}, os.fstat(handle).st_uid
     except FileNotFoundError:
         empty, owner = True, _owner(os.path.dirname(path))
@@ -37,7 +37,7 @@ def data():
     mounts = [one.mountpoint for one in psutil.disk_partitions(all=True)]
     return {
         "empty": empty,
-        "mount": pgha_member_note.mount_of(path, mounts),
+        "mount": pghalib.postgres.member_note.mount_of(path, mounts),
         "refilled": empty and owner == _uid(postgres["user"]) and bool(__salt__["service.status"]("patroni")),
     }
 
@@ -54,9 +54,9 @@ def verdict():
         salt 'test-db1' pgha_member.verdict
     """
     settings = __salt__["pgha.settings"]()
-    text = pgha_files.read_foreign(pgha_member_note.NOTE, 65536)
-    found = pgha_member_note.verdict(text, settings, data())
-    allowed = found["lost"] and settings["id"] in pgha_run.listed(__pillar__, "new_data")
+    text = pghalib.host.files.read_foreign(pghalib.postgres.member_note.NOTE, 65536)
+    found = pghalib.postgres.member_note.verdict(text, settings, data())
+    allowed = found["lost"] and settings["id"] in pghalib.run.listed(__pillar__, "new_data")
     return {**found, "faults": [] if allowed else found["faults"], "allowed": allowed}
 
 
@@ -86,7 +86,7 @@ def note():
     identifier = (__salt__["pgha_patroni.member"]() or {}).get("database_system_identifier")
     if not identifier:
         return None
-    return pgha_member_note.note(__salt__["pgha.settings"](), data()["mount"], identifier)
+    return pghalib.postgres.member_note.note(__salt__["pgha.settings"](), data()["mount"], identifier)
 
 
 def mounts(path):
@@ -103,8 +103,8 @@ def mounts(path):
 
         salt 'test-db1' pgha_member.mounts /pgdata/test
     """
-    _, pattern = pgha_words.PATH
-    return [one for one in dict.fromkeys([path, pgha_descriptors.real(path)]) if pattern.fullmatch(one)]
+    _, pattern = pghalib.words.PATH
+    return [one for one in dict.fromkeys([path, pghalib.host.descriptors.real(path)]) if pattern.fullmatch(one)]
 
 
 def _owner(path):

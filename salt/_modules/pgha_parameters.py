@@ -8,9 +8,9 @@ import re
 import shutil
 from pathlib import Path
 
-import pgha_parameters
-import pgha_text
-import pgha_users
+import pghalib.host.users
+import pghalib.postgres.parameters
+import pghalib.text
 from salt.exceptions import CommandExecutionError
 
 #: Messages are looked into, so they must not be translated.
@@ -37,7 +37,7 @@ def faults(parameters):
         salt 'test-db1' pgha_parameters.faults '{"shared_preload_libraries": "pg_stat_statements"}'
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    with pgha_users.scratch() as scratch:
+    with pghalib.host.users.scratch() as scratch:
         _prepare(settings, scratch)
         return _faults(settings, scratch, parameters)
 
@@ -59,7 +59,7 @@ def last_words(lines=3):
     command = ["journalctl", "--unit=patroni", "--since=-2min", "--lines=500", "--output=cat", "--no-pager", "--quiet"]
     said = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)["stdout"]
     text = "\n".join([*__salt__["pgha_postgres.log_errors"](int(lines)), said])
-    return pgha_parameters.last_words(text, int(lines))
+    return pghalib.postgres.parameters.last_words(text, int(lines))
 
 
 def _faults(settings, scratch, parameters):
@@ -69,17 +69,19 @@ def _faults(settings, scratch, parameters):
     found = []
     if value is None:
         libraries = parameters.get("shared_preload_libraries")
-        where = f" (shared_preload_libraries = {libraries!r})" if pgha_parameters.about_library(said) else ""
+        where = (
+            f" (shared_preload_libraries = {libraries!r})" if pghalib.postgres.parameters.about_library(said) else ""
+        )
         found.append(said + where)
     else:
         found += _beyond(settings, scratch, parameters, int(value))
-    for name in pgha_parameters.LATER:
-        for library in pgha_parameters.libraries(name, parameters.get(name) or ""):
+    for name in pghalib.postgres.parameters.LATER:
+        for library in pghalib.postgres.parameters.libraries(name, parameters.get(name) or ""):
             alone = {name: value for name, value in parameters.items() if name == "dynamic_library_path"}
             _, said = _ask(settings, scratch, _ASKED, {**alone, "shared_preload_libraries": f'"{library}"'})
-            if pgha_parameters.about_library(said):
+            if pghalib.postgres.parameters.about_library(said):
                 found.append(f"{said} ({name} = {parameters[name]!r})")
-    return [pgha_text.line(one) for one in found]
+    return [pghalib.text.line(one) for one in found]
 
 
 def _beyond(settings, scratch, parameters, megabytes):
@@ -112,20 +114,20 @@ def _prepare(settings, scratch):
     # It makes up what it finds no word of in the control file.
     done = _run(settings, ["pg_resetwal", "-f", "-D", scratch])
     if done["retcode"]:
-        said = pgha_text.line(done["stderr"] or done["stdout"])
+        said = pghalib.text.line(done["stderr"] or done["stdout"])
         raise CommandExecutionError(f"{settings['bin_dir']}/postgres cannot be asked whether it would start: {said}")
 
 
 def _ask(settings, scratch, what, parameters):
     """What the server answers, and what it says when it gives no answer: one of the two."""
     over = {"lc_messages": "C", "log_min_messages": "fatal", "log_destination": "stderr", "log_line_prefix": ""}
-    words = ["postgres", "-D", scratch, "-C", what, *pgha_parameters.options(parameters, **over)]
+    words = ["postgres", "-D", scratch, "-C", what, *pghalib.postgres.parameters.options(parameters, **over)]
     done = _run(settings, words)
     if done["retcode"] == 0:
         return done["stdout"].strip(), ""
-    return None, pgha_parameters.complaint(done["stderr"]) or f"exit code {done['retcode']}"
+    return None, pghalib.postgres.parameters.complaint(done["stderr"]) or f"exit code {done['retcode']}"
 
 
 def _run(settings, words):
     command = [f"{settings['bin_dir']}/{words[0]}", *words[1:]]
-    return __utils__["pgha_users.run"](__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)
+    return pghalib.host.users.run(__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)

@@ -4,7 +4,15 @@ Patroni on this host and its cluster: its REST API, its keys in Consul, a write 
 
 import os
 
-import pgha_served
+import pghalib.consul.client
+import pghalib.consul.config
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.http
+import pghalib.patroni.config
+import pghalib.patroni.environment
+import pghalib.secrets.served
+import pghalib.tls
 from salt.exceptions import CommandExecutionError
 
 STARTED_WITH = "/run/pgha/patroni.started-with"
@@ -22,7 +30,7 @@ def version():
 
         salt 'test-db1' pgha_patroni.version
     """
-    return __utils__["pgha_patroni_env.installed"](_settings()["patroni"]["venv"]).get("patroni")
+    return pghalib.patroni.environment.installed(_settings()["patroni"]["venv"]).get("patroni")
 
 
 def validate(path):
@@ -191,7 +199,7 @@ def dcs():
         salt 'test-db1' pgha_patroni.dcs
     """
     settings = _settings()
-    prefix = __utils__["pgha_consul_config.key_prefix"](settings["cluster"])
+    prefix = pghalib.consul.config.key_prefix(settings["cluster"])
     asked = [
         {"Resource": "key", "Access": "write", "Segment": f"{prefix}leader"},
         {"Resource": "key", "Access": "read", "Segment": f"{prefix}leader"},
@@ -245,7 +253,7 @@ def write_error(address=None):
             "PGDATABASE": "postgres",
             "PGPASSFILE": f"{settings['patroni']['config_dir']}/pgpass.check",
             "PGCONNECT_TIMEOUT": "3",
-            **__utils__["pgha_tls.libpq"](settings),
+            **pghalib.tls.libpq(settings),
             "PGOPTIONS": "-c statement_timeout=5s",
             "LC_ALL": "C",
         },
@@ -267,7 +275,7 @@ def log_tail(lines=5):
     """
     path = f"{_settings()['patroni']['log_dir']}/patroni.log"
     try:
-        said = (__utils__["pgha_files.read_foreign"](path, 16384, tail=True) or "").splitlines()[-int(lines) :]
+        said = (pghalib.host.files.read_foreign(path, 16384, tail=True) or "").splitlines()[-int(lines) :]
     except CommandExecutionError as error:
         said = [str(error)]
     command = ["journalctl", "--unit=patroni", f"--lines={int(lines)}", "--output=cat", "--no-pager", "--quiet"]
@@ -296,11 +304,11 @@ def _settings():
 
 def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, payload=None):
     """A call of a member's REST API. Passwords are fetched here and given to nobody."""
-    api = __utils__["pgha_patroni.api"](_settings(), address)
+    api = pghalib.patroni.config.api(_settings(), address)
     proof = {}
     if protected:
         proof = {"auth": ("patroni", _secrets()["restapi"]), "cert": api["cert"]}
-    return __utils__["pgha_http.request"](
+    return pghalib.http.request(
         method,
         api["url"] + path,
         user=api["user"],
@@ -316,7 +324,7 @@ def _consul(method, path, **kwargs):
     """A request to the agent of this host with Patroni's own token."""
     secrets = _secrets
     token = secrets()["patroni"]["secret"]
-    return __utils__["pgha_consul.ask"](_settings(), secrets, method, path, token=token, **kwargs)
+    return pghalib.consul.client.ask(_settings(), secrets, method, path, token=token, **kwargs)
 
 
 def _said(answer):
@@ -324,8 +332,8 @@ def _said(answer):
 
 
 def _run_as_user(command, **kwargs):
-    return __utils__["pgha_users.run"](__salt__["cmd.run_all"], _settings()["postgres"]["user"], command, **kwargs)
+    return pghalib.host.users.run(__salt__["cmd.run_all"], _settings()["postgres"]["user"], command, **kwargs)
 
 
 def _secrets():
-    return pgha_served.own(__pillar__, __opts__)
+    return pghalib.secrets.served.own(__pillar__, __opts__)

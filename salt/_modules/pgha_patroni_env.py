@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pgha_errors
+import pghalib.errors
+import pghalib.host.users
+import pghalib.patroni.environment
 from salt.exceptions import CommandExecutionError
 
 # Packages that Patroni's daemon does not import, the largest among them.
@@ -29,14 +31,14 @@ def state():
     patroni = __salt__["pgha.settings"]()["patroni"]
     venv = patroni["venv"]
     text = _requirements(patroni)
-    present = __utils__["pgha_patroni_env.installed"](venv)
-    wanted = {entry["name"]: entry["version"] for entry in __utils__["pgha_patroni_env.requirements"](text)}
+    present = pghalib.patroni.environment.installed(venv)
+    wanted = {entry["name"]: entry["version"] for entry in pghalib.patroni.environment.requirements(text)}
     return {
         "wanted": wanted,
         "installed": {name: present[name] for name in wanted if name in present},
-        "complete": not os.path.lexists(__utils__["pgha_patroni_env.scratch"](venv))
-        and __utils__["pgha_users.roots_alone"](venv)
-        and __utils__["pgha_patroni_env.built_from"](venv) == _fingerprint(patroni, text),
+        "complete": not os.path.lexists(pghalib.patroni.environment.scratch(venv))
+        and pghalib.host.users.roots_alone(venv)
+        and pghalib.patroni.environment.built_from(venv) == _fingerprint(patroni, text),
     }
 
 
@@ -62,19 +64,19 @@ def build():
     venv = patroni["venv"]
     text = _requirements(patroni)
     python = os.path.realpath(patroni["python"])
-    pip = __utils__["pgha_patroni_env.pip_wheel"](python)
+    pip = pghalib.patroni.environment.pip_wheel(python)
     if not pip:
         raise CommandExecutionError(f"{python} has no wheel of pip with it: install python3-venv")
     _check_places(venv, patroni["python"])
-    __utils__["pgha_patroni_env.settle"](venv)
+    pghalib.patroni.environment.settle(venv)
     if state()["complete"]:
         return
-    scratch = str(__utils__["pgha_patroni_env.scratch"](venv))
+    scratch = str(pghalib.patroni.environment.scratch(venv))
     try:
         os.mkdir(scratch, 0o700)
         # Its paths are written into it: those of the scratch, which are replaced afterwards. To mount the scratch at
         # the final place instead, in a mount namespace, takes a right that hosts in containers lack.
-        new = str(__utils__["pgha_patroni_env.new"](venv))
+        new = str(pghalib.patroni.environment.new(venv))
         _run([python, "-I", "-m", "venv", "--without-pip", new], scratch, "make the virtual environment")
         shutil.unpack_archive(pip, f"{scratch}/pip", "zip")
         _install(patroni, text, new, scratch)
@@ -82,13 +84,13 @@ def build():
         # import. A package may have files that are not for this Python.
         compiled = [f"{new}/bin/python", "-I", "-m", "compileall", "-qq", "-x", _RARELY_RUN, f"{new}/lib"]
         _run(compiled, scratch)
-        __utils__["pgha_patroni_env.relocate"](venv)
-        __utils__["pgha_patroni_env.mark"](new, _fingerprint(patroni, text))
-        __utils__["pgha_patroni_env.exchange"](venv)
+        pghalib.patroni.environment.relocate(venv)
+        pghalib.patroni.environment.mark(new, _fingerprint(patroni, text))
+        pghalib.patroni.environment.exchange(venv)
     except OSError as error:
-        raise CommandExecutionError(f"The environment cannot be built: {pgha_errors.sentence(error, scratch)}")
+        raise CommandExecutionError(f"The environment cannot be built: {pghalib.errors.sentence(error, scratch)}")
     finally:
-        __utils__["pgha_patroni_env.settle"](venv)
+        pghalib.patroni.environment.settle(venv)
 
 
 def _check_places(venv, python):
@@ -97,7 +99,7 @@ def _check_places(venv, python):
     there = next(place for place in (above, *above.parents) if os.path.lexists(place))
     for path, setting in ((there, "venv"), (python, "python")):
         try:
-            exposed = __utils__["pgha_users.exposed"](path)
+            exposed = pghalib.host.users.exposed(path)
         except OSError as error:
             raise CommandExecutionError(f"{error}: correct pgha:patroni:{setting}")
         if exposed:
@@ -117,7 +119,7 @@ def _check_places(venv, python):
 
 
 def _fingerprint(patroni, text):
-    return __utils__["pgha_patroni_env.fingerprint"](text, os.path.realpath(patroni["python"]))
+    return pghalib.patroni.environment.fingerprint(text, os.path.realpath(patroni["python"]))
 
 
 def _requirements(patroni):
@@ -125,20 +127,20 @@ def _requirements(patroni):
     local = __salt__["cp.cache_file"](path) if "://" in path else path
     if not local or not os.path.exists(local):
         raise CommandExecutionError(f"{path} is not there: correct pgha:patroni:requirements")
-    with pgha_errors.at(path):
+    with pghalib.errors.at(path):
         return Path(local).read_text(encoding="utf-8")
 
 
 def _install(patroni, text, new, scratch):
     where = _sources(patroni)
-    hashed = __utils__["pgha_patroni_env.is_hashed"](text)
+    hashed = pghalib.patroni.environment.is_hashed(text)
     command = [f"{new}/bin/python", "-I", f"{scratch}/pip/pip", "install", "--quiet", "--no-input", "--no-compile"]
     command += ["--no-cache-dir", "--disable-pip-version-check", "--no-warn-script-location", *where]
     if hashed:
         command += ["--require-hashes", "--no-deps", "--no-build-isolation", "--use-pep517", *_trusted(where)]
         tools = [
             entry["text"]
-            for entry in __utils__["pgha_patroni_env.requirements"](text)
+            for entry in pghalib.patroni.environment.requirements(text)
             if entry["name"] in ("setuptools", "wheel")
         ]
         if tools:

@@ -7,7 +7,12 @@ import shutil
 import time
 from pathlib import Path
 
-import pgha_users
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.postgres.parameters
+import pghalib.postgres.repository
+import pghalib.postgres.settings
+import pghalib.tls
 import psutil
 from salt.exceptions import CommandExecutionError
 
@@ -41,12 +46,12 @@ def parameters():
     settings = everything["postgres"]
     if fault := tls_fault():
         raise CommandExecutionError(fault)
-    shared = __utils__["pgha_postgres.shared"](settings)
+    shared = pghalib.postgres.settings.shared(settings)
     tuned, source = _tuned(settings)
-    host = __utils__["pgha_postgres.host_only"](tuned, settings)
+    host = pghalib.postgres.settings.host_only(tuned, settings)
     left_out = unknown_parameters(host)
     host = {name: value for name, value in host.items() if name not in left_out}
-    given = __utils__["pgha_parameters.effective"](everything, shared, host)
+    given = pghalib.postgres.parameters.effective(everything, shared, host)
     refused = unknown_parameters(given)
     if refused:
         lines = "; ".join(f"{name} = {given[name]!r}: {error}" for name, error in sorted(refused.items()))
@@ -77,7 +82,7 @@ def tls_fault():
     """
     host = __salt__["pgha.settings"]()
     settings = host["postgres"]
-    if not __utils__["pgha_tls.enabled"](host) or not os.path.exists(f"{settings['bin_dir']}/postgres"):
+    if not pghalib.tls.enabled(host) or not os.path.exists(f"{settings['bin_dir']}/postgres"):
         return None
     try:
         refused = unknown_parameters({"ssl": "on"})
@@ -149,7 +154,7 @@ def unknown_parameters(params):
     if not os.path.exists(postgres):
         raise CommandExecutionError(f"{postgres} does not exist: apply pgha.postgres.install first")
     left, refused = dict(params), {}
-    with pgha_users.scratch() as scratch:
+    with pghalib.host.users.scratch() as scratch:
         Path(scratch, "postgresql.conf").touch()
         shutil.chown(f"{scratch}/postgresql.conf", settings["user"], settings["group"])
         shutil.chown(scratch, settings["user"], settings["group"])
@@ -157,7 +162,7 @@ def unknown_parameters(params):
             error = _ask(settings, postgres, scratch, left)
             if error is None:
                 break
-            name = __utils__["pgha_postgres.refused_name"](error)
+            name = pghalib.postgres.settings.refused_name(error)
             if name not in left:
                 # It names none of them: each one for itself, so that the message belongs to somebody.
                 single = {key: _ask(settings, postgres, scratch, {key: value}) for key, value in left.items()}
@@ -194,7 +199,7 @@ def data_directory(path=None):
         "path": str(root),
         "exists": root.is_dir(),
         "empty": not names,
-        "version": (__utils__["pgha_files.read_foreign"](str(root / "PG_VERSION"), 64) or "").strip() or None,
+        "version": (pghalib.host.files.read_foreign(str(root / "PG_VERSION"), 64) or "").strip() or None,
         "identifier": None,
         "patroni": bool(names & {"patroni.dynamic.json", "postgresql.base.conf"}),
         "running": _postmaster(root) is not None,
@@ -202,7 +207,7 @@ def data_directory(path=None):
     if (root / "global/pg_control").exists():
         result = _run(settings, [f"{settings['bin_dir']}/pg_controldata", "-D", str(root)])
         if result["retcode"] == 0:
-            found = __utils__["pgha_postgres.control_data"](result["stdout"])
+            found = pghalib.postgres.settings.control_data(result["stdout"])
             facts["identifier"] = found.get("Database system identifier")
     return facts
 
@@ -243,13 +248,13 @@ def repository():
     others = [_SOURCES, *sorted(Path(f"{_SOURCES}.d").glob("*.list")), *sorted(Path(f"{_SOURCES}.d").glob("*.sources"))]
     for path in others:
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if path.name != "pgha-postgres.list" and __utils__["pgha_repository.named"](name, text):
+        if path.name != "pgha-postgres.list" and pghalib.postgres.repository.named(name, text):
             return None
-    system = __utils__["pgha_repository.release"](_OS_RELEASE.read_text(encoding="utf-8", errors="replace"))
+    system = pghalib.postgres.repository.release(_OS_RELEASE.read_text(encoding="utf-8", errors="replace"))
     return {
-        "line": __utils__["pgha_repository.line"](name, key_url, system),
+        "line": pghalib.postgres.repository.line(name, key_url, system),
         "key_url": key_url,
-        "key_file": __utils__["pgha_repository.keyring"](key_url) if key_url else None,
+        "key_file": pghalib.postgres.repository.keyring(key_url) if key_url else None,
     }
 
 
@@ -297,14 +302,14 @@ def log_errors(lines=5):
     """
     settings = __salt__["pgha.settings"]()["postgres"]
     directory = Path(
-        settings["data_dir"], str(__utils__["pgha_postgres.shared"](settings).get("log_directory") or "log")
+        settings["data_dir"], str(pghalib.postgres.settings.shared(settings).get("log_directory") or "log")
     )
     recent = [path for path in directory.glob("*.log") if time.time() - path.lstat().st_mtime < 60]
     if not recent:
         return []
     newest = max(recent, key=lambda path: path.lstat().st_mtime)
     try:
-        text = __utils__["pgha_files.read_foreign"](str(newest), 65536, tail=True) or ""
+        text = pghalib.host.files.read_foreign(str(newest), 65536, tail=True) or ""
     except CommandExecutionError as error:
         return [str(error)]
     return [line for line in text.splitlines() if "FATAL: " in line or "PANIC: " in line][-int(lines) :]
@@ -314,12 +319,12 @@ def _tuned(settings):
     if not settings["tune"]:
         return {}, "none"
     disk = shutil.disk_usage(_existing(Path(settings["data_dir"]))).total // 1024**2
-    limit = {"max_slot_wal_keep_size": __utils__["pgha_postgres.slot_limit"](disk)}
+    limit = {"max_slot_wal_keep_size": pghalib.postgres.settings.slot_limit(disk)}
     written = Path(settings.get("package_data_dir") or "/nonexistent", "postgresql.conf")
-    block = __utils__["pgha_postgres.parse_tuned"](__utils__["pgha_files.read_foreign"](str(written)) or "")
+    block = pghalib.postgres.settings.parse_tuned(pghalib.host.files.read_foreign(str(written)) or "")
     if block:
         return {**limit, **block}, "pgpro_tune"
-    calculate = __utils__["pgha_postgres.calculate"]
+    calculate = pghalib.postgres.settings.calculate
     return {**limit, **calculate(__grains__["mem_total"], __grains__["num_cpus"], disk)}, "calculated"
 
 
@@ -330,7 +335,7 @@ def _existing(path):
 
 
 def _ask(settings, postgres, scratch, params):
-    options = __utils__["pgha_parameters.options"](params)
+    options = pghalib.postgres.parameters.options(params)
     result = _run(settings, [postgres, "-C", "data_directory", *options, "-D", scratch])
     if result["retcode"] == 0:
         return None
@@ -340,13 +345,13 @@ def _ask(settings, postgres, scratch, params):
 
 def _run(settings, command):
     """PostgreSQL's programs refuse to run as root."""
-    return __utils__["pgha_users.run"](__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)
+    return pghalib.host.users.run(__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)
 
 
 def _postmaster(root):
     """The process id of the server that has a data directory open, or None."""
     try:
-        pid = int((__utils__["pgha_files.read_foreign"](str(root / "postmaster.pid"), 4096) or "").split("\n", 1)[0])
+        pid = int((pghalib.host.files.read_foreign(str(root / "postmaster.pid"), 4096) or "").split("\n", 1)[0])
         return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
     except (OSError, ValueError, CommandExecutionError):
         return None

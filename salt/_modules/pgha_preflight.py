@@ -14,9 +14,19 @@ import sys
 import threading
 from pathlib import Path
 
-import pgha_descriptors
-import pgha_run
-import pgha_served
+import pghalib.consul.files
+import pghalib.host.astra
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.host.routes
+import pghalib.preflight.foreign
+import pghalib.preflight.rendezvous
+import pghalib.preflight.verdicts
+import pghalib.run
+import pghalib.secrets.served
+import pghalib.text
+import pghalib.tls
+import pghalib.versions
 import psutil
 import salt.version
 import yaml
@@ -43,7 +53,7 @@ def check():
         salt -L test-dcs1,test-dcs2,test-dcs3,test-db1,test-db2,test-db3 pgha_preflight.check
     """
     # First of all: what is older may lack what the rest is asked with.
-    old = __utils__["pgha_versions.too_old"](salt.version.__version__, sys.version)
+    old = pghalib.versions.too_old(salt.version.__version__, sys.version)
     if old:
         return {"faults": [old], "warnings": []}
     settings = __salt__["pgha.settings"]()
@@ -55,29 +65,29 @@ def check():
         faults.extend(verdict[0])
         warnings.extend(verdict[1])
 
-    told(__utils__["pgha_preflight.system"](facts, settings))
-    told(__utils__["pgha_astra.faults"](locks(), _starts("consul.service")))
-    ports = __utils__["pgha_preflight.ports"](settings)
-    told(__utils__["pgha_foreign.listeners"](listening, settings, ports, _places(listening, settings)))
-    told(__utils__["pgha_consul_files.verdict"](consul_files(), settings))
-    told(__utils__["pgha_consul_files.package"]())
-    told((__utils__["pgha_tls.switched"](__salt__["pgha_tls.speaks"](), settings), []))
-    told(([], __utils__["pgha_preflight.trust"](settings)))
+    told(pghalib.preflight.verdicts.system(facts, settings))
+    told(pghalib.host.astra.faults(locks(), _starts("consul.service")))
+    ports = pghalib.preflight.verdicts.ports(settings)
+    told(pghalib.preflight.foreign.listeners(listening, settings, ports, _places(listening, settings)))
+    told(pghalib.consul.files.verdict(consul_files(), settings))
+    told(pghalib.consul.files.package())
+    told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
+    told(([], pghalib.preflight.verdicts.trust(settings)))
     told((store_faults(), []))
     if settings["role"] == "db":
-        told(__utils__["pgha_foreign.data_directory"](data_directory(), settings))
-        told((__utils__["pgha_foreign.locales"](locales(), settings), []))
+        told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
+        told((pghalib.preflight.foreign.locales(locales(), settings), []))
         member = __salt__["pgha_member.verdict"]()
         told((member["faults"], member["warnings"]))
         fault = __salt__["pgha_postgres.tls_fault"]()
         told(([fault] if fault else [], []))
-    wrong_network, odd_network = __utils__["pgha_preflight.network"](facts, settings)
+    wrong_network, odd_network = pghalib.preflight.verdicts.network(facts, settings)
     told((wrong_network, odd_network))
     if any(row["address"] == settings["address"] for row in facts["addresses"]):
-        told(__utils__["pgha_routes.faults"](sources(), settings))
+        told(pghalib.host.routes.faults(sources(), settings))
         told(_with_others(settings, ids, listening, probe=not wrong_network))
     # Others have named the files, processes and hosts in it.
-    line = __utils__["pgha_text.line"]
+    line = pghalib.text.line
     return {"faults": [line(text) for text in faults], "warnings": [line(text) for text in warnings]}
 
 
@@ -123,7 +133,7 @@ def locks():
 
         salt 'test-db1' pgha_preflight.locks
     """
-    return {path: _peeked(path) for path in __utils__["pgha_astra.files"]()}
+    return {path: _peeked(path) for path in pghalib.host.astra.files()}
 
 
 def listeners():
@@ -139,7 +149,7 @@ def listeners():
     """
     settings, found = __salt__["pgha.settings"](), []
     trusted = ("root", settings["postgres"]["user"])
-    rest = __utils__["pgha_preflight.ports"](settings)["rest"] if settings["role"] == "db" else None
+    rest = pghalib.preflight.verdicts.ports(settings)["rest"] if settings["role"] == "db" else None
     for one in psutil.net_connections(kind="inet"):
         protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
         # A socket of UDP with a peer is a client's.
@@ -163,7 +173,7 @@ def sources():
 
         salt 'test-db1' pgha_preflight.sources
     """
-    return __utils__["pgha_routes.sources"](__utils__["pgha_routes.peers"](__salt__["pgha.settings"]()))
+    return pghalib.host.routes.sources(pghalib.host.routes.peers(__salt__["pgha.settings"]()))
 
 
 def data_directory():
@@ -183,7 +193,7 @@ def data_directory():
     except FileNotFoundError:
         broken = next((step for step in (path, *path.parents) if step.is_symlink() and not step.exists()), None)
         if broken:
-            target = __utils__["pgha_text.printable"](os.readlink(broken))
+            target = pghalib.text.printable(os.readlink(broken))
             raise CommandExecutionError(
                 f"{broken} is a link to {target}, which is not there: mount the disk of the data, or correct the link"
             )
@@ -191,7 +201,7 @@ def data_directory():
     except NotADirectoryError:
         raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
     # What the server's user says goes into a message.
-    said = __utils__["pgha_files.read_foreign"](str(path / "PG_VERSION"), 64) or ""
+    said = pghalib.host.files.read_foreign(str(path / "PG_VERSION"), 64) or ""
     version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
     return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
 
@@ -230,12 +240,12 @@ def consul_files():
     """
     settings = __salt__["pgha.settings"]()
     home, found = Path(settings["consul"]["config_dir"]), {}
-    printable = __utils__["pgha_text.printable"]
+    printable = pghalib.text.printable
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
         # Whose the directory is, the states see to later.
-        said = __utils__["pgha_consul_files.understood"](_peeked(str(path)) or "")
-        named, ours = (said or {}).get("datacenter"), __utils__["pgha_consul_files.is_ours"](path.name)
-        keys = [] if ours else __utils__["pgha_consul_files.contradictions"](said or {}, settings)
+        said = pghalib.consul.files.understood(_peeked(str(path)) or "")
+        named, ours = (said or {}).get("datacenter"), pghalib.consul.files.is_ours(path.name)
+        keys = [] if ours else pghalib.consul.files.contradictions(said or {}, settings)
         found[str(path)] = {
             "datacenter": printable(named) if isinstance(named, str) else None,
             "contradicts": [printable(key) for key in keys],
@@ -261,16 +271,16 @@ def store_faults():
     if not any(path and os.path.isdir(path) and os.listdir(path) for path in paths):
         return []
     try:
-        text = Path(pgha_served.NOTE).read_text(encoding="utf-8", errors="replace")
+        text = Path(pghalib.secrets.served.NOTE).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    allowed = pgha_run.listed(__pillar__, "new_secrets")
-    return pgha_served.faults(text, settings, pgha_served.own(__pillar__, __opts__), allowed)
+    allowed = pghalib.run.listed(__pillar__, "new_secrets")
+    return pghalib.secrets.served.faults(text, settings, pghalib.secrets.served.own(__pillar__, __opts__), allowed)
 
 
 def _with_others(settings, ids, listening, probe):
     """Return (faults, warnings) on what several hosts find out together: ports, clocks, the virtual IP."""
-    plan = __utils__["pgha_preflight.plan"](settings, ids)
+    plan = pghalib.preflight.verdicts.plan(settings, ids)
     answering = {}
     asking = None
     if probe and _probed(settings):
@@ -281,10 +291,10 @@ def _with_others(settings, ids, listening, probe):
         asking = threading.Thread(target=contextvars.copy_context().run, args=(_ask, *wanted))
         asking.start()
     found = _meet(settings, plan, listening)
-    faults = __utils__["pgha_preflight.reachability"](found, plan["names"])
-    faults += __utils__["pgha_preflight.identity"](found, plan["ids"])
-    skewed, slightly = __utils__["pgha_preflight.clocks"](found, plan["names"], settings)
-    translated, harmless = __utils__["pgha_routes.translated"](found, settings)
+    faults = pghalib.preflight.verdicts.reachability(found, plan["names"])
+    faults += pghalib.preflight.verdicts.identity(found, plan["ids"])
+    skewed, slightly = pghalib.preflight.verdicts.clocks(found, plan["names"], settings)
+    translated, harmless = pghalib.host.routes.translated(found, settings)
     warnings = [*slightly, *harmless]
     faults += [*skewed, *translated]
     if asking:
@@ -296,8 +306,8 @@ def _with_others(settings, ids, listening, probe):
 
 
 def _meet(settings, plan, listening):
-    ports = __utils__["pgha_preflight.ports"](settings)
-    served = __utils__["pgha_foreign.served"](listening, settings["address"])
+    ports = pghalib.preflight.verdicts.ports(settings)
+    served = pghalib.preflight.foreign.served(listening, settings["address"])
     listen = set(plan["listen"]) - served
     later, hold = {}, set()
     if listen & {ports["rpc"], ports["gossip"]} and _starts("consul.service"):
@@ -306,7 +316,7 @@ def _meet(settings, plan, listening):
         later[ports["rest"]] = STARTING
         # Patroni may start PostgreSQL at any moment.
         hold.add(ports["postgres"])
-    return __utils__["pgha_rendezvous.meet"](
+    return pghalib.preflight.rendezvous.meet(
         settings["id"],
         settings["address"],
         plan["links"],
@@ -343,14 +353,14 @@ def _virtual_ip(settings, answering, found):
     members = {peer: macs for peer, macs in answering.items() if peer != address}
     runs = any(link.get("http") for link in found.values()) or _starts("patroni.service")
     attributable = __salt__["pgha_vip.interface"]() in home
-    return __utils__["pgha_preflight.virtual_ip"](answering[address], members, attributable, runs, settings)
+    return pghalib.preflight.verdicts.virtual_ip(answering[address], members, attributable, runs, settings)
 
 
 def _places(listening, settings):
     """Where the paths lead by which our services are known, and those that processes of their users name."""
     ours = ("root", settings["consul"]["user"], settings["postgres"]["user"])
-    named = [path for one in listening if one["user"] in ours for path in __utils__["pgha_foreign.named"](one)]
-    return {path: pgha_descriptors.real(path) for path in [*__utils__["pgha_foreign.paths"](settings), *named]}
+    named = [path for one in listening if one["user"] in ours for path in pghalib.preflight.foreign.named(one)]
+    return {path: pghalib.host.descriptors.real(path) for path in [*pghalib.preflight.foreign.paths(settings), *named]}
 
 
 def _starts(unit):
@@ -377,7 +387,7 @@ def _process(pid):
     try:
         process = psutil.Process(pid) if pid else None
         if process:
-            printable = __utils__["pgha_text.printable"]
+            printable = pghalib.text.printable
             return {
                 "name": printable(process.name()),
                 "user": process.username(),
@@ -400,12 +410,12 @@ def _scope(cmdline):
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     scope = content.get("scope") if isinstance(content, dict) else None
-    return __utils__["pgha_text.printable"](scope) if isinstance(scope, str) else None
+    return pghalib.text.printable(scope) if isinstance(scope, str) else None
 
 
 def _peeked(path):
     """The text of a file that another user may have put there; None for what is no regular file, or is larger."""
     try:
-        return __utils__["pgha_files.read_foreign"](path, 2**20)
+        return pghalib.host.files.read_foreign(path, 2**20)
     except CommandExecutionError:
         return None

@@ -6,8 +6,12 @@ import json
 import time
 from pathlib import Path
 
-import pgha_served
-import pgha_wait
+import pghalib.consul.client
+import pghalib.host.files
+import pghalib.master.turns
+import pghalib.patroni.config
+import pghalib.secrets.served
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 UNIT = "/etc/systemd/system/patroni.service"
@@ -32,7 +36,7 @@ def standing():
     if settings["role"] == "dcs":
         return {"pending": pending(), "leads": leads(), "synchronous": False, "lowered": {}}
     timeout = 3 * settings["patroni"]["loop_wait"]
-    pgha_wait.until(_configuration_taken_up, timeout, "Patroni has taken up its configuration")
+    pghalib.wait.until(_configuration_taken_up, timeout, "Patroni has taken up its configuration")
     member = __salt__["pgha_patroni.member"]() or {}
     return {
         "pending": pending(),
@@ -91,7 +95,7 @@ def lowered():
 
         salt 'test-db1' pgha_restart.lowered
     """
-    return __utils__["pgha_restart.lowered"](_reasons())
+    return pghalib.master.turns.lowered(_reasons())
 
 
 def consul_ready():
@@ -145,7 +149,7 @@ def consul_handed_over(timeout):
     # Older servers do not know the path: the others then elect a leader when this one has stopped.
     if _consul("POST", "/v1/operator/raft/transfer-leader", allow=(404, 405))["status"] != 200:
         return False
-    pgha_wait.until(lambda: __salt__["pgha_consul.leader"]() and not leads(), timeout, "another server leads")
+    pghalib.wait.until(lambda: __salt__["pgha_consul.leader"]() and not leads(), timeout, "another server leads")
     return True
 
 
@@ -172,7 +176,7 @@ def others_serve():
         member = {} if host["id"] == settings["id"] else __salt__["pgha_patroni.member"](host["address"])
         if member is None:
             raise CommandExecutionError(f"Patroni on {host['name']} does not answer")
-        if member and not __utils__["pgha_patroni.serves"](member):
+        if member and not pghalib.patroni.config.serves(member):
             states = f"{member.get('state')}, replication is {member.get('replication_state', 'off')}"
             raise CommandExecutionError(f"{host['name']} ({member.get('role')}) is {states}")
     return True
@@ -185,7 +189,7 @@ def _configuration_taken_up():
     """
     settings = _settings()
     path = f"{settings['postgres']['data_dir']}/patroni.dynamic.json"
-    noted = __utils__["pgha_files.read_foreign"](path)
+    noted = pghalib.host.files.read_foreign(path)
     if noted is None:
         raise CommandExecutionError(f"{path} is not there")
     try:
@@ -206,7 +210,7 @@ def _process_pending():
     if not __salt__["service.status"]("patroni"):
         return []
     requirements = f"{_settings()['patroni']['venv']}/.pgha-requirements"
-    changed = __utils__["pgha_files.changed_since"](STARTED_WITH, UNIT, [requirements])
+    changed = pghalib.host.files.changed_since(STARTED_WITH, UNIT, [requirements])
     return [f"{path} has changed" for path in changed]
 
 
@@ -219,7 +223,7 @@ def _applied_index():
 
 
 def _consul(method, path, **kwargs):
-    return __utils__["pgha_consul.ask"](_settings(), _secrets, method, path, **kwargs)
+    return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)
 
 
 def _settings():
@@ -227,4 +231,4 @@ def _settings():
 
 
 def _secrets():
-    return pgha_served.own(__pillar__, __opts__)
+    return pghalib.secrets.served.own(__pillar__, __opts__)

@@ -11,6 +11,9 @@ import struct
 import urllib.parse
 from pathlib import Path
 
+import pghalib.consul.client
+import pghalib.secrets.x509
+import pghalib.tls
 from salt.exceptions import CommandExecutionError
 
 #: Seconds: a service of this host.
@@ -29,7 +32,7 @@ def authorities():
 
         salt 'test-db1' pgha_tls.authorities
     """
-    return __utils__["pgha_tls.authorities"](_settings())
+    return pghalib.tls.authorities(_settings())
 
 
 def bundle():
@@ -79,7 +82,7 @@ def stays():
 
         salt 'test-db1' pgha_tls.stays
     """
-    for fault in __utils__["pgha_tls.switched"](speaks(), _settings()):
+    for fault in pghalib.tls.switched(speaks(), _settings()):
         raise CommandExecutionError(fault)
     return True
 
@@ -111,13 +114,13 @@ def certificate(service="consul"):
 
         salt 'test-db*' pgha_tls.certificate
     """
-    path = Path(__utils__["pgha_tls.pem"](service))
+    path = Path(pghalib.tls.pem(service))
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     try:
-        return __utils__["pgha_x509.describe"](text)
+        return pghalib.secrets.x509.describe(text)
     except (ValueError, IndexError):
         raise CommandExecutionError(f"{path} holds no certificate: run the main job, which writes it anew") from None
 
@@ -143,7 +146,7 @@ def behind(wanted):
     found = [
         f"{unit} has not read the authorities yet: salt-run state.orchestrate pgha"
         for service, unit in (("consul", "Consul"), ("postgres", "Patroni"))
-        if os.path.exists(__utils__["pgha_tls.unread"](service))
+        if os.path.exists(pghalib.tls.unread(service))
     ]
     # Of one that an older unit has started nobody knows what it trusts.
     unknown = {path, "/etc/systemd/system/vip-manager.service"}
@@ -208,10 +211,10 @@ def status():
 
 
 def _authority():
-    paths = (authorities(), __utils__["pgha_tls.pem"]("consul"))
+    paths = (authorities(), pghalib.tls.pem("consul"))
     try:
         trusted, own = (Path(path).read_text(encoding="utf-8", errors="replace") for path in paths)
-        found = __utils__["pgha_x509.end_of_authority"](trusted, own)
+        found = pghalib.secrets.x509.end_of_authority(trusted, own)
     except FileNotFoundError:
         return None
     except ValueError:
@@ -222,7 +225,7 @@ def _authority():
 def _ports(service):
     settings = _settings()
     if service == "consul":
-        api = urllib.parse.urlsplit(__utils__["pgha_consul.api"](settings)["address"])
+        api = urllib.parse.urlsplit(pghalib.consul.client.api(settings)["address"])
         return [("Consul's API", api.hostname, api.port, False)]
     return [
         ("Patroni's REST API", settings["address"], settings["patroni"]["restapi_port"], False),

@@ -9,7 +9,13 @@ import struct
 import time
 from pathlib import Path
 
-import pgha_text
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.http
+import pghalib.patroni.config
+import pghalib.text
+import pghalib.tls
+import pghalib.vip.config
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -36,7 +42,7 @@ def addresses():
     ran = __salt__["cmd.run_all"](["ip", "-j", "addr", "show"], python_shell=False, output_loglevel="trace")
     if ran["retcode"]:
         raise CommandExecutionError(f"ip -j addr show failed: {ran['stderr']}")
-    return __utils__["pgha_vip.interfaces"](ran["stdout"])
+    return pghalib.vip.config.interfaces(ran["stdout"])
 
 
 def interface():
@@ -91,9 +97,9 @@ def leads(timeout=2):
 
         salt 'test-db*' pgha_vip.leads
     """
-    api = __utils__["pgha_patroni.api"](__salt__["pgha.settings"]())
+    api = pghalib.patroni.config.api(__salt__["pgha.settings"]())
     try:
-        answer = __utils__["pgha_http.request"](
+        answer = pghalib.http.request(
             "GET",
             f"{api['url']}/leader",
             user=api["user"],
@@ -141,9 +147,9 @@ def restart_pending():
     pid = int(__salt__["service.show"]("vip-manager.service").get("MainPID") or 0)
     if not pid:
         return None
-    authorities = __utils__["pgha_tls.authorities"](__salt__["pgha.settings"]())
+    authorities = pghalib.tls.authorities(__salt__["pgha.settings"]())
     files = [path for path in (CONFIG, authorities) if path]
-    pending = __utils__["pgha_files.changed_since"](STARTED_WITH, UNIT, files)
+    pending = pghalib.host.files.changed_since(STARTED_WITH, UNIT, files)
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
             pending.append("/usr/bin/vip-manager")
@@ -206,10 +212,10 @@ def callback_faults():
     # Run, not looked up by `sudo -l`: that asks for no password where a later rule would, and for a terminal where the
     # rule of the helper needs none. One rule has all of its commands.
     words = ["sudo", "-n", HELPER, "show"]
-    ran = __utils__["pgha_users.run"](__salt__["cmd.run_all"], user, words, timeout=SUDO)
+    ran = pghalib.host.users.run(__salt__["cmd.run_all"], user, words, timeout=SUDO)
     if not ran["retcode"]:
         return []
-    said = pgha_text.line(ran["stderr"] or ran["stdout"] or f"exit code {ran['retcode']}")
+    said = pghalib.text.line(ran["stderr"] or ran["stdout"] or f"exit code {ran['retcode']}")
     return [
         f"{user} may not run '{' '.join(words)}' ({said}), so Patroni cannot move the virtual IP: /etc/sudoers must"
         " have the line '@includedir /etc/sudoers.d', and no later rule for that user"

@@ -18,6 +18,8 @@ have nothing to do with it, keep their pillar. The main job names it in its firs
 
 import logging
 
+import pghalib.secrets.minted
+import pghalib.secrets.store
 from salt.exceptions import CommandExecutionError
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def ext_pillar(minion_id, _pillar, *_args, **_kwargs):
         The authenticated id.
     """
     try:
-        own = __utils__["pgha_secrets.of_minion"](__utils__["pgha_store.directory"](__opts__), minion_id)
+        own = pghalib.secrets.minted.of_minion(pghalib.secrets.store.directory(__opts__), minion_id)
     except CommandExecutionError as error:
         log.error("pgha serves no secrets to %s: %s", minion_id, error)
         return {}

@@ -5,8 +5,16 @@ What the master does: it makes the secrets and tells how the clusters are.
 import contextlib
 import time
 
-import pgha_refusal
-import pgha_trust
+import pghalib.inventory
+import pghalib.master.answers
+import pghalib.master.compiled
+import pghalib.master.refusal
+import pghalib.master.report
+import pghalib.pillar.validate
+import pghalib.secrets.minted
+import pghalib.secrets.pki
+import pghalib.secrets.store
+import pghalib.secrets.trust
 import salt.client
 import salt.utils.event
 from salt.exceptions import CommandExecutionError
@@ -15,7 +23,7 @@ from salt.exceptions import CommandExecutionError
 PRESENT = 3
 
 
-@pgha_refusal.told
+@pghalib.master.refusal.told
 def secrets():
     """
     Make and store the secrets that the inventory needs and the store has not; what is there is never made anew.
@@ -28,10 +36,10 @@ def secrets():
 
         salt-run pgha.secrets
     """
-    return __utils__["pgha_secrets.mint"](_store(), _checked(), _defaults())
+    return pghalib.secrets.minted.mint(_store(), _checked(), _defaults())
 
 
-@pgha_refusal.told
+@pghalib.master.refusal.told
 def renew():
     """
     Make a new certificate for every host with TLS and bring it there: the services read it, none is restarted.
@@ -46,13 +54,13 @@ def renew():
 
         salt-run pgha.renew
     """
-    made = __utils__["pgha_secrets.mint"](_store(), _checked(), _defaults(), force=True)
+    made = pghalib.secrets.minted.mint(_store(), _checked(), _defaults(), force=True)
     if made:
         _main_job("The certificates are made and stored")
     return made
 
 
-@pgha_refusal.told
+@pghalib.master.refusal.told
 def authority(datacenter, step=None, form="text"):
     """
     Tell where a datacenter is in the change of its authority: who signs, who is trusted, which hosts are not ready, and
@@ -82,26 +90,26 @@ def authority(datacenter, step=None, form="text"):
     _one_of("datacenter", datacenter, list(pgha["datacenters"]))
     _one_of("form", form, ("text", "pem"))
     if form == "pem" and step is None:
-        found = __utils__["pgha_pki.authorities"](store, datacenter)
+        found = pghalib.secrets.pki.authorities(store, datacenter)
         if not found:
             raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")
         return found
     if step is not None:
-        _one_of("step", step, pgha_trust.STEPS)
+        _one_of("step", step, pghalib.secrets.trust.STEPS)
         _not_narrowed(pgha, datacenter)
-        __utils__["pgha_pki.standing"](store, pgha, _defaults(), datacenter, step)
+        pghalib.secrets.pki.standing(store, pgha, _defaults(), datacenter, step)
         late = _late(pgha, datacenter)
         if late:
             raise CommandExecutionError(
                 f"The step {step} was not taken, as not all hosts of {datacenter} are ready: " + "; ".join(late)
             )
-        __utils__["pgha_pki.rotate"](store, pgha, _defaults(), datacenter, step)
+        pghalib.secrets.pki.rotate(store, pgha, _defaults(), datacenter, step)
         _main_job(f"The step {step} is taken and stored")
-    standing = __utils__["pgha_pki.standing"](store, pgha, _defaults(), datacenter)
-    return __utils__["pgha_trust.text"](datacenter, standing, _late(pgha, datacenter))
+    standing = pghalib.secrets.pki.standing(store, pgha, _defaults(), datacenter)
+    return pghalib.secrets.trust.text(datacenter, standing, _late(pgha, datacenter))
 
 
-@pgha_refusal.told
+@pghalib.master.refusal.told
 def status(form="text", timeout=10):
     """
     Tell how all clusters of the inventory are: members, roles, lag, timelines, Consul, who holds the virtual IP.
@@ -122,7 +130,7 @@ def status(form="text", timeout=10):
         salt-run pgha.status form=data --out=json
     """
     pgha = _checked()
-    plan = __utils__["pgha_inventory.plan"](pgha)
+    plan = pghalib.inventory.plan(pgha)
     how = {"tgt_type": "list", "timeout": int(timeout), "gather_job_timeout": PRESENT}
     with salt.client.get_local_client(mopts=__opts__) as client:
         # A host answers by the pillar that it has in memory, which is not the one that was edited since.
@@ -133,11 +141,11 @@ def status(form="text", timeout=10):
         told = client.cmd([host for host in plan["hosts"] if fresh.get(host) is True], "pgha.status", **how)
     # Whoever was silent is not asked again: that would take the same time once more.
     refused = {host: answer for host, answer in fresh.items() if answer is not True}
-    state = __utils__["pgha_report.summary"](plan, {**told, **refused})
+    state = pghalib.master.report.summary(plan, {**told, **refused})
     state["faults"] = [*_store_faults(pgha), *_unfinished(pgha), *state["faults"]]
     if form == "data":
         return state
-    text = __utils__["pgha_report.text"](state)
+    text = pghalib.master.report.text(state)
     if state["faults"]:
         # Salt shows an exception with its traceback; this way it shows the tables alone, and ends with 1 all the same.
         print(text)
@@ -145,7 +153,7 @@ def status(form="text", timeout=10):
     return text
 
 
-@pgha_refusal.told
+@pghalib.master.refusal.told
 def watch(timeout=3600):
     """
     Print what the orchestration does while it does it, one line when a stage starts and one when a host has finished.
@@ -167,7 +175,7 @@ def watch(timeout=3600):
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=True) as bus:
         while time.monotonic() - started < timeout:
             event = bus.get_event(wait=5, full=True, auto_reconnect=True)
-            line, ended = __utils__["pgha_report.progress"](event, jobs) if event else (None, None)
+            line, ended = pghalib.master.report.progress(event, jobs) if event else (None, None)
             if line:
                 print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True)
             if ended is False:
@@ -189,7 +197,7 @@ def _one_of(what, given, known):
 
 def _not_narrowed(pgha, datacenter):
     """Fail when the main job would leave hosts of the datacenter out, as ``pgha:only`` can make it do."""
-    plan, of = __utils__["pgha_inventory.plan"], __utils__["pgha_inventory.hosts_of"]
+    plan, of = pghalib.inventory.plan, pghalib.inventory.hosts_of
     left = [host for host in of(plan(pgha, narrowed=False), datacenter) if host not in plan(pgha)["hosts"]]
     if left:
         raise CommandExecutionError(
@@ -200,12 +208,12 @@ def _not_narrowed(pgha, datacenter):
 
 def _late(pgha, datacenter):
     """Sentences on hosts of a datacenter that have other authorities than the master, or services that do."""
-    plan = __utils__["pgha_inventory.plan"](pgha, narrowed=False)
-    hosts = __utils__["pgha_inventory.hosts_of"](plan, datacenter)
-    authorities = __utils__["pgha_pki.authorities"](_store(), datacenter)
+    plan = pghalib.inventory.plan(pgha, narrowed=False)
+    hosts = pghalib.inventory.hosts_of(plan, datacenter)
+    authorities = pghalib.secrets.pki.authorities(_store(), datacenter)
     with salt.client.get_local_client(mopts=__opts__) as client:
         answers = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
-    told, refused = __utils__["pgha_answers.sort"](hosts, answers, __utils__["pgha_answers.behind"])
+    told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.behind)
     late = {}
     for host in hosts:
         for why in [refused[host]] if host in refused else told[host]:
@@ -214,13 +222,13 @@ def _late(pgha, datacenter):
 
 
 def _store():
-    return __utils__["pgha_store.directory"](__opts__)
+    return pghalib.secrets.store.directory(__opts__)
 
 
 def _store_faults(pgha):
     """What is wrong with the store: first of all, since hosts that are served nothing cannot tell much."""
     try:
-        lacking = __utils__["pgha_secrets.missing"](_store(), pgha, _defaults())
+        lacking = pghalib.secrets.minted.missing(_store(), pgha, _defaults())
     except CommandExecutionError as error:
         return [str(error)]
     return (
@@ -234,17 +242,17 @@ def _unfinished(pgha):
     for datacenter in pgha.get("datacenters") or {}:
         # It has no authority; or what is wrong with the certificates is a fault of the store.
         with contextlib.suppress(CommandExecutionError):
-            steps = __utils__["pgha_pki.standing"](_store(), pgha, _defaults(), datacenter)["steps"]
-            found.append(__utils__["pgha_trust.unfinished"](datacenter, steps))
+            steps = pghalib.secrets.pki.standing(_store(), pgha, _defaults(), datacenter)["steps"]
+            found.append(pghalib.secrets.trust.unfinished(datacenter, steps))
     return [sentence for sentence in found if sentence]
 
 
 def _checked():
     """The pillar of the master's own id; a faulty one makes and changes nothing. Raises CommandExecutionError."""
     pgha = _pillar().get("pgha") or {}
-    faults = __utils__["pgha_validate.faults"](pgha, _defaults(), __opts__["id"])
+    faults = pghalib.pillar.validate.faults(pgha, _defaults(), __opts__["id"])
     if faults:
-        raise CommandExecutionError(__utils__["pgha_validate.refusal"](faults))
+        raise CommandExecutionError(pghalib.pillar.validate.refusal(faults))
     return pgha
 
 
@@ -254,4 +262,4 @@ def _defaults():
 
 def _pillar():
     """The pillar of the master's own id, as the orchestration sees it."""
-    return __utils__["pgha_compiled.pillar"](__opts__, fresh=True)
+    return pghalib.master.compiled.pillar(__opts__, fresh=True)

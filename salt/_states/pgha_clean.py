@@ -7,12 +7,12 @@ import fnmatch
 import os
 import stat
 
-import pgha_descriptors
-import pgha_errors
+import pghalib.errors
+import pghalib.host.descriptors
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def release(name, path, program):
     """
     The programs that ``pgha_release.unpacked`` put below a directory are gone, with their directories; it goes as well
@@ -29,7 +29,7 @@ def release(name, path, program):
     return _cleaned(name, path, lambda place: _versions(place, patterns))
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def files(name, path, patterns):
     """
     The files with these names are gone from a directory; it goes as well when nothing else is in it.
@@ -48,7 +48,7 @@ def _cleaned(name, path, chosen):
     ret = {"name": name, "result": True, "changes": {}, "comment": "Nothing of it is there."}
     try:
         # Beside a sticky directory of root's, where others may add but not exchange.
-        with pgha_descriptors.trusted(path, sticky=True) as place:
+        with pghalib.host.descriptors.trusted(path, sticky=True) as place:
             entries = chosen(place)
             left = sorted(set(os.listdir(place)) - entries.keys())
             ret["changes"] = {f"{path}/{entry}": {"old": "there", "new": None} for entry in entries}
@@ -63,7 +63,7 @@ def _cleaned(name, path, chosen):
     except FileNotFoundError:
         return ret
     except OSError as error:
-        return {**ret, "result": False, "changes": {}, "comment": pgha_errors.sentence(error, path)}
+        return {**ret, "result": False, "changes": {}, "comment": pghalib.errors.sentence(error, path)}
     except CommandExecutionError as error:
         # Of a directory that others may change, nothing can be told to be the formula's.
         return {**ret, "result": False, "changes": {}, "comment": f"{path} stays as it is: {error}"}

@@ -12,11 +12,15 @@ import shlex
 import time
 from pathlib import Path
 
-import pgha_consul_drift
-import pgha_errors
-import pgha_owed
-import pgha_served
-import pgha_wait
+import pghalib.consul.client
+import pghalib.consul.config
+import pghalib.consul.drift
+import pghalib.errors
+import pghalib.host.files
+import pghalib.run
+import pghalib.secrets.served
+import pghalib.services.owed
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 PRESET = "acl-bootstrap.json"
@@ -39,8 +43,8 @@ def _state(function):
             return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
         try:
             function(ret)
-        except pgha_errors.MENDABLE as error:
-            ret.update(result=False, comment=pgha_errors.sentence(error))
+        except pghalib.errors.MENDABLE as error:
+            ret.update(result=False, comment=pghalib.errors.sentence(error))
         return ret
 
     # Salt reads the arguments of a state from its signature, which would be that of the wrapped function.
@@ -60,22 +64,21 @@ def configured(ret):
     name
         A sentence.
     """
-    settings, secrets = __salt__["pgha.settings"](), pgha_served.own(__pillar__, __opts__)
+    settings, secrets = __salt__["pgha.settings"](), pghalib.secrets.served.own(__pillar__, __opts__)
     __salt__["pgha_tls.stays"]()
     directory = Path(settings["consul"]["config_dir"])
     path = directory / "config.json"
-    old, new = _json(path), __utils__["pgha_consul_config.config"](settings, secrets)
-    # Looked up here: a function that a utility calls finds the names of the utility's loader.
+    old, new = _json(path), pghalib.consul.config.config(settings, secrets)
     validate = __salt__["pgha_consul.validate"]
-    pending = __utils__["pgha_consul_config.restart_keys"](old, new)
+    pending = pghalib.consul.config.restart_keys(old, new)
     if not _write(ret, path, new, functools.partial(_owing, validate, pending)):
         return
     if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
         # Also where only the owner was another: the agent may have been unable to read it.
-        pgha_owed.owe(RELOAD)
+        pghalib.services.owed.owe(RELOAD)
     _told(ret)
     if __salt__["pgha_consul_acl.preset_wanted"]():
-        preset = __utils__["pgha_consul_config.preset"](settings, secrets)
+        preset = pghalib.consul.config.preset(settings, secrets)
         _write(ret, directory / PRESET, preset, functools.partial(validate, str(path)))
     else:
         _remove_preset(ret)
@@ -96,12 +99,12 @@ def quorum_formed(ret):
         A sentence.
     """
     settings = __salt__["pgha.settings"]()
-    present = __utils__["pgha_run.present"](settings["datacenter"]["servers"], settings["without"])
+    present = pghalib.run.present(settings["datacenter"]["servers"], settings["without"])
     wanted = {one["address"] for one in present}
 
     def formed():
         peers = __salt__["pgha_consul.raft_peers"]()
-        foreign = pgha_consul_drift.foreign_servers(peers, settings["datacenter"]["servers"])
+        foreign = pghalib.consul.drift.foreign_servers(peers, settings["datacenter"]["servers"])
         if foreign:
             return {"foreign": foreign}
         missing = wanted - {one["address"] for one in peers if one.get("voter", True)}
@@ -111,7 +114,7 @@ def quorum_formed(ret):
 
     found = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them") or {}
     if "foreign" in found:
-        raise CommandExecutionError("; ".join(map(pgha_consul_drift.server_sentence, found["foreign"])))
+        raise CommandExecutionError("; ".join(map(pghalib.consul.drift.server_sentence, found["foreign"])))
     if "leader" in found:
         _add(ret, f"{len(wanted)} servers, led by {found['leader']}.")
 
@@ -166,7 +169,7 @@ def policies_and_tokens(ret):
     if "anonymous token" in ret["changes"]:
         _add(ret, f"Anybody had its rights; they {'would be' if __opts__['test'] else 'were'} taken away.")
     for token in __salt__["pgha_consul_acl.foreign_tokens"]():
-        _add(ret, f"WARNING: {pgha_consul_drift.token_sentence(token)}.")
+        _add(ret, f"WARNING: {pghalib.consul.drift.token_sentence(token)}.")
 
 
 @_state
@@ -180,7 +183,7 @@ def tokens_visible(ret):
         A sentence.
     """
     # Those that are registered, which may be fewer than the store holds: it may have those of a host that is gone.
-    names = sorted(__utils__["pgha_consul_config.tokens"](__salt__["pgha.settings"]()))
+    names = sorted(pghalib.consul.config.tokens(__salt__["pgha.settings"]()))
 
     unseen, failure = list(names), {}
 
@@ -245,8 +248,8 @@ def admin_access(ret):
     name
         A sentence.
     """
-    secret = pgha_served.own(__pillar__, __opts__)["management"]["secret"]
-    api = __utils__["pgha_consul.api"](__salt__["pgha.settings"]())
+    secret = pghalib.secrets.served.own(__pillar__, __opts__)["management"]["secret"]
+    api = pghalib.consul.client.api(__salt__["pgha.settings"]())
     profile = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
     if api["address"] != "http://127.0.0.1:8500":
         profile += f"export CONSUL_HTTP_ADDR={shlex.quote(api['address'])}\n"
@@ -286,13 +289,13 @@ def _owing(validate, pending, path):
     error = validate(path)
     if not error and __salt__["pgha_consul.pid"]():
         __salt__["pgha_consul.note"](*pending)
-        pgha_owed.owe(RELOAD)
+        pghalib.services.owed.owe(RELOAD)
     return error
 
 
 def _told(ret):
     """Have a running agent read its configuration when that is owed; one that does not run reads it at its start."""
-    if not pgha_owed.owed(RELOAD):
+    if not pghalib.services.owed.owed(RELOAD):
         return
     if __salt__["pgha_consul.pid"]():
         # Of a change by an earlier run only the reload happens here.
@@ -304,17 +307,17 @@ def _told(ret):
         __salt__["pgha_consul.reload"]()
         _add(ret, "The running agent read it.")
     if not __opts__["test"]:
-        pgha_owed.paid(RELOAD)
+        pghalib.services.owed.paid(RELOAD)
 
 
 def _write(ret, path, mapping, check):
     group = __salt__["pgha.settings"]()["consul"]["group"]
-    return _manage(ret, str(path), __utils__["pgha_consul_config.render"](mapping), group, "0640", check)
+    return _manage(ret, str(path), pghalib.consul.config.render(mapping), group, "0640", check)
 
 
 def _manage(ret, path, content, group, mode, check):
     """Write a file of root's; add what came of it to ``ret``. Returns whether it is as it should be, or would be."""
-    done = __utils__["pgha_files.manage"](
+    done = pghalib.host.files.manage(
         path,
         content,
         user="root",
@@ -322,7 +325,7 @@ def _manage(ret, path, content, group, mode, check):
         mode=mode,
         test=__opts__["test"],
         check=check,
-        secrets=_strings(pgha_served.own(__pillar__, __opts__)),
+        secrets=_strings(pghalib.secrets.served.own(__pillar__, __opts__)),
     )
     if done["changes"]:
         ret["changes"][path] = done["changes"]
@@ -343,7 +346,7 @@ def _strings(value):
 
 def _remove_preset(ret):
     path = str(Path(__salt__["pgha.settings"]()["consul"]["config_dir"]) / PRESET)
-    if __utils__["pgha_files.remove"](path, test=__opts__["test"]):
+    if pghalib.host.files.remove(path, test=__opts__["test"]):
         ret["changes"][path] = {"old": "there", "new": "removed"}
         ret["result"] = None if __opts__["test"] else ret["result"]
 
@@ -352,7 +355,7 @@ def _gate(ret, condition, what):
     """Wait for a condition, or in test mode look once. Returns what it returned, None when it would be waited for."""
     if not __opts__["test"]:
         timeout = __salt__["pgha.settings"]()["consul"]["startup_timeout"]
-        return pgha_wait.until(condition, timeout, what)
+        return pghalib.wait.until(condition, timeout, what)
     result = _holds(condition)
     if not result:
         ret["result"] = None

@@ -2,15 +2,15 @@
 What the first server of the inventory sees to for its whole datacenter, beside the ACLs.
 """
 
-import pgha_errors
-import pgha_wait
+import pghalib.errors
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 # Seconds that autopilot's configuration may be another's to change, or be without a leader.
 PATIENCE = 10
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def autopilot_configured(name):
     """
     Consul's autopilot works with the configured settings, such as the number of servers below which none is taken out.
@@ -30,7 +30,7 @@ def autopilot_configured(name):
             return {**ret, "result": None, "comment": "It would be changed."} if ret["changes"] else ret
         apply = __salt__["pgha_consul_registrar.autopilot_apply"]
         # In a tuple, as no change is a good answer.
-        ret["changes"] = pgha_wait.until(lambda: (apply(),), PATIENCE, "autopilot's configuration is taken")[0]
+        ret["changes"] = pghalib.wait.until(lambda: (apply(),), PATIENCE, "autopilot's configuration is taken")[0]
     except CommandExecutionError as error:
         if __opts__["test"]:
             return {**ret, "result": None, "comment": f"It would be compared, once Consul answers: {error}"}

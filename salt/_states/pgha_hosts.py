@@ -2,11 +2,12 @@
 The names of the cluster's hosts in ``/etc/hosts``, as a state.
 """
 
-import pgha_errors
+import pghalib.errors
+import pghalib.host.files
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def present(name="/etc/hosts"):
     """
     The names of all hosts of the datacenter and of its virtual IPs are in the file, with the addresses of the pillar.
@@ -20,7 +21,7 @@ def present(name="/etc/hosts"):
     return _managed(name, "pgha_hosts.rendered")
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def absent(name="/etc/hosts"):
     """
     The file is as it would be without us: no block, loopback lines brought back.
@@ -34,7 +35,7 @@ def absent(name="/etc/hosts"):
 def _managed(name, function):
     try:
         wanted = __salt__[function](name)
-        ret = __utils__["pgha_files.manage"](
+        ret = pghalib.host.files.manage(
             wanted["path"],
             wanted["new"],
             user=wanted["user"],

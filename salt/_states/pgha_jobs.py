@@ -2,9 +2,10 @@
 What the hosts still do for others, and what they know. Runs in the orchestration, on the master.
 """
 
-import pgha_errors
-import pgha_text
-import pgha_wait
+import pghalib.errors
+import pghalib.master.answers
+import pghalib.text
+import pghalib.wait
 import salt.client
 import salt.key
 from salt.exceptions import CommandExecutionError
@@ -15,7 +16,7 @@ ANSWER, TRIES = 5, 3
 REFRESH = 30
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def finished(name, hosts, timeout=900):
     """
     Every host answers, and none applies states. An interrupted orchestration leaves its jobs to the minions, which end
@@ -33,7 +34,7 @@ def finished(name, hosts, timeout=900):
 
     def idle():
         answers = _ask(hosts)
-        told, _refused = __utils__["pgha_answers.sort"](hosts, answers, __utils__["pgha_answers.jobs"])
+        told, _refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.jobs)
         busy = sorted(host for host, jobs in told.items() if jobs)
         for host in hosts:
             tries[host] = 0 if host in answers else tries[host] + 1
@@ -46,7 +47,7 @@ def finished(name, hosts, timeout=900):
         return {"silent": []}
 
     try:
-        found = pgha_wait.until(idle, timeout, "hosts answer, and end what an earlier job started", interval=1)
+        found = pghalib.wait.until(idle, timeout, "hosts answer, and end what an earlier job started", interval=1)
         if found["silent"]:
             raise CommandExecutionError("\n".join(_missing(found["silent"])))
     except CommandExecutionError as error:
@@ -54,7 +55,7 @@ def finished(name, hosts, timeout=900):
     return ret
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def pillars_fresh(name, hosts):
     """
     The hosts are served the pillar of now. Only a master that keeps pillars (``pillar_cache``) serves another one.
@@ -98,7 +99,7 @@ def _missing(hosts):
         None: "the master knows no such minion: correct the id in the inventory, or start salt-minion there with this"
         " id (salt-key -L shows all)",
     }
-    return [f"{host}: {said[kind.get(host)].format(pgha_text.line(host))}" for host in hosts]
+    return [f"{host}: {said[kind.get(host)].format(pghalib.text.line(host))}" for host in hosts]
 
 
 def _ask(hosts):

@@ -4,13 +4,13 @@ The data of a member as desired states: still there before anything is made, and
 
 import os
 
-import pgha_errors
-import pgha_files
-import pgha_member_note
+import pghalib.errors
+import pghalib.host.files
+import pghalib.postgres.member_note
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def data_kept(name):
     """
     The data that this host had are still there, or it never had any; else it fails, and nothing is made in their place.
@@ -31,14 +31,14 @@ def data_kept(name):
             return {**ret, "result": False, "comment": "; ".join(found["faults"])}
         if not found["allowed"]:
             return {**ret, "comment": "; ".join(found["warnings"]) or ret["comment"]}
-        pgha_files.remove(pgha_member_note.NOTE, test=__opts__["test"])
+        pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=__opts__["test"])
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
     changes = {"data of this member": {"old": "noted", "new": "lost, by pgha:new_data"}}
     return {**ret, "result": None if __opts__["test"] else True, "changes": changes, "comment": "It gets a new copy."}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def noted(name):
     """
     This host has noted that it has data of its cluster, and where: the next run asks for them before it makes anything.
@@ -58,9 +58,9 @@ def noted(name):
             comment = "Patroni does not tell which data it has; the next run notes it."
             return {**ret, "result": None if __opts__["test"] else True, "comment": comment}
         if not __opts__["test"]:
-            os.makedirs(os.path.dirname(pgha_member_note.NOTE), mode=0o755, exist_ok=True)
-        done = pgha_files.manage(
-            pgha_member_note.NOTE, text, user="root", group="root", mode="0600", test=__opts__["test"]
+            os.makedirs(os.path.dirname(pghalib.postgres.member_note.NOTE), mode=0o755, exist_ok=True)
+        done = pghalib.host.files.manage(
+            pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=__opts__["test"]
         )
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}

@@ -5,11 +5,13 @@ The frame of an orchestration, on the master: it runs alone, on a pillar that ca
 import fcntl
 import os
 
-import pgha_errors
+import pghalib.errors
+import pghalib.master.outcome
+import pghalib.secrets.store
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def alone(name):
     """
     No other orchestration runs on this master, until this process and what it forked have ended.
@@ -20,16 +22,16 @@ def alone(name):
     A lock of the kernel's: it is gone with its holder, however that ends. A dry run takes it too.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "No other orchestration runs."}
-    path = __utils__["pgha_store.directory"](__opts__)
+    path = pghalib.secrets.store.directory(__opts__)
     try:
-        __utils__["pgha_store.prepare"](path)
+        pghalib.secrets.store.prepare(path)
         _lock(path)
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
     return ret
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def possible(name, refused=()):
     """
     Nothing speaks against the run.
@@ -59,7 +61,7 @@ def summarised(name):
           pgha_orchestration.summarised:
             - onfail: …
     """
-    lines = __utils__["pgha_outcome.failures"](__running__)  # noqa: F821 - Salt sets it
+    lines = pghalib.master.outcome.failures(__running__)  # noqa: F821 - Salt sets it
     comment = "\n".join(lines) or "Nothing has failed."
     return {"name": name, "result": not lines, "changes": {}, "comment": comment}
 
@@ -69,7 +71,7 @@ def _lock(path):
     try:
         handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise CommandExecutionError(__utils__["pgha_store.unwritable"](path, error)) from None
+        raise CommandExecutionError(pghalib.secrets.store.unwritable(path, error)) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -2,12 +2,12 @@
 Directories on the way to what a service reads.
 """
 
-import pgha_errors
-import pgha_passage
+import pghalib.errors
+import pghalib.host.passage
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def made(name, paths):
     """
     The directories are there, and the services' users can pass through them and those above them: what is missing is
@@ -22,7 +22,7 @@ def made(name, paths):
     ret = {"name": name, "result": True, "changes": {}, "comment": "They are there."}
     try:
         for path in paths:
-            ret["changes"].update(pgha_passage.made(path, test=__opts__["test"]))
+            ret["changes"].update(pghalib.host.passage.made(path, test=__opts__["test"]))
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
     if ret["changes"]:

@@ -5,11 +5,15 @@ Patroni's environment and configuration as desired states, and the gates of its 
 import functools
 import os
 
-import pgha_errors
-import pgha_owed
-import pgha_served
-import pgha_text
-import pgha_wait
+import pghalib.errors
+import pghalib.host.files
+import pghalib.patroni.config
+import pghalib.patroni.dynamic
+import pghalib.preflight.verdicts
+import pghalib.secrets.served
+import pghalib.services.owed
+import pghalib.text
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 #: Patroni has not been told yet to read a patroni.yml that was, or was about to be, replaced.
@@ -18,7 +22,7 @@ RELOAD = "patroni.reload-owed"
 _CONFLICT = 10
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def environment(name):
     """
     The virtual environment has just the pinned packages of ``patroni.requirements``, and only root can write to it.
@@ -48,7 +52,7 @@ def environment(name):
     return {**ret, "comment": comment}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def configured(name):
     """
     patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
@@ -60,33 +64,33 @@ def configured(name):
         Path of patroni.yml.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
-    if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
+    if __opts__["test"] and not __pillar__.get(pghalib.secrets.served.KEY):
         return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
     try:
-        settings, secrets = __salt__["pgha.settings"](), pgha_served.own(__pillar__, __opts__)
+        settings, secrets = __salt__["pgha.settings"](), pghalib.secrets.served.own(__pillar__, __opts__)
         __salt__["pgha_tls.stays"]()
         if __opts__["test"] and not _installed(settings):
             return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}
         parameters = __salt__["pgha_postgres.parameters"]()
-        config = __utils__["pgha_patroni.document"](settings, secrets, parameters["shared"], parameters["host"])
+        config = pghalib.patroni.config.document(settings, secrets, parameters["shared"], parameters["host"])
         user, group = settings["postgres"]["user"], settings["postgres"]["group"]
         manage = {
             "group": group,
             "test": __opts__["test"],
-            "secrets": __utils__["pgha_patroni.secret_values"](secrets),
+            "secrets": pghalib.patroni.config.secret_values(secrets),
             "sticky": __salt__["pgha_patroni.makes_files_beside_configuration"](),
         }
-        passwords = __utils__["pgha_files.manage"](
+        passwords = pghalib.host.files.manage(
             f"{settings['patroni']['config_dir']}/pgpass.check",
-            __utils__["pgha_patroni.pgpass"](settings, secrets),
+            pghalib.patroni.config.pgpass(settings, secrets),
             # libpq takes no password file that another may read.
             user=user,
             mode="0600",
             **manage,
         )
-        written = __utils__["pgha_files.manage"](
+        written = pghalib.host.files.manage(
             name,
-            __utils__["pgha_patroni.render"](config),
+            pghalib.patroni.config.render(config),
             check=_owing(__salt__["pgha_patroni.validate"]),
             user="root",
             mode="0640",
@@ -94,7 +98,7 @@ def configured(name):
         )
         if written["result"] and written["changes"]:
             # Also where only the owner was another: Patroni may have been unable to read it.
-            pgha_owed.owe(RELOAD)
+            pghalib.services.owed.owe(RELOAD)
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     ret["comment"] = " ".join([written["comment"], _tuned(parameters)])
@@ -111,7 +115,7 @@ def _owing(validate):
     def check(path):
         error = validate(path)
         if not error:
-            pgha_owed.owe(RELOAD)
+            pghalib.services.owed.owe(RELOAD)
         return error
 
     return check
@@ -120,7 +124,7 @@ def _owing(validate):
 def _read(ret):
     """Have a running Patroni read its configuration when that is owed; one that does not run reads it at its start."""
     try:
-        if not pgha_owed.owed(RELOAD):
+        if not pghalib.services.owed.owed(RELOAD):
             return ret
         if __opts__["test"]:
             changes = {**ret["changes"], "reload": {"old": "owed", "new": "done"}} if _running() else ret["changes"]
@@ -131,13 +135,13 @@ def _read(ret):
             ret["comment"] += " Patroni was told to read it."
             # By an earlier run: what happens here is the reload alone.
             ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
-        pgha_owed.paid(RELOAD)
+        pghalib.services.owed.paid(RELOAD)
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": f"{ret['comment']} Patroni was not told to read it: {error}"}
     return ret
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def data_directory_ours(name):
     """
     The data directory is empty, or what is in it belongs to this cluster. Changes nothing: data that belongs elsewhere
@@ -178,7 +182,7 @@ def data_directory_ours(name):
     return {**ret, "comment": f"It holds this cluster's data (system identifier {found['identifier']})."}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def leader_elected(name, timeout, first=False):
     """
     The cluster has, or had, its first leader, so that this host's Patroni joins it and does not found it.
@@ -195,7 +199,7 @@ def leader_elected(name, timeout, first=False):
     if __opts__["test"]:
         return {**ret, "comment": "The run would wait for the first leader." if not _consul_answers() else ""}
     settings = __salt__["pgha.settings"]()
-    founder, ports = settings["cluster"]["founder"], __utils__["pgha_preflight.ports"](settings)
+    founder, ports = settings["cluster"]["founder"], pghalib.preflight.verdicts.ports(settings)
     here = founder["name"]
 
     def initialized():
@@ -213,11 +217,11 @@ def leader_elected(name, timeout, first=False):
     ]
     try:
         for service, what in steps:
-            started = functools.partial(pgha_wait.listening, founder["address"], ports[service])
+            started = functools.partial(pghalib.wait.listening, founder["address"], ports[service])
             within = min(timeout, settings["consul"]["startup_timeout"])
-            pgha_wait.until(functools.partial(_either, initialized, started), within, what, interval=1)
+            pghalib.wait.until(functools.partial(_either, initialized, started), within, what, interval=1)
         what = f"{here} founds the cluster (journalctl -u patroni and Patroni's log on {here} say why)"
-        pgha_wait.until(initialized, timeout, what)
+        pghalib.wait.until(initialized, timeout, what)
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     return {**ret, "comment": "The cluster is initialised."}
@@ -235,7 +239,7 @@ def _either(asked, enough):
     return enough()
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def streaming(name, timeout):
     """
     This member runs as the leader, or as a replica that streams on the leader's timeline.
@@ -258,7 +262,7 @@ def streaming(name, timeout):
         return False
 
     try:
-        pgha_wait.until(healthy, 0 if __opts__["test"] else timeout, "this member leads or streams")
+        pghalib.wait.until(healthy, 0 if __opts__["test"] else timeout, "this member leads or streams")
     except CommandExecutionError:
         return _failed(ret, _diagnosis(seen["member"], timeout))
     comment = ["It is the leader." if _is_leader(seen["member"]) else "It streams from the leader."]
@@ -267,7 +271,7 @@ def streaming(name, timeout):
     return {**ret, "comment": " ".join(comment)}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def dcs_configured(name, repair=False):
     """
     The dynamic configuration in the DCS has all that is declared, and nothing that the formula once put there and that
@@ -286,17 +290,17 @@ def dcs_configured(name, repair=False):
         return {**ret, "result": None, "comment": "It would be compared, once Patroni runs."}
     try:
         parameters = __salt__["pgha_postgres.parameters"]()
-        declared = __utils__["pgha_patroni.dynamic"](__salt__["pgha.settings"](), parameters["shared"])
+        declared = pghalib.patroni.config.dynamic(__salt__["pgha.settings"](), parameters["shared"])
         live = _dynamic_config()
-        others = __utils__["pgha_dynamic.undeclared"](declared, live)
+        others = pghalib.patroni.dynamic.undeclared(declared, live)
         beside = f" Only in the DCS, by another hand, and left alone: {', '.join(others)}." if others else ""
-        patch = __utils__["pgha_dynamic.patch"](declared, live)
+        patch = pghalib.patroni.dynamic.patch(declared, live)
         if not patch:
             return {**ret, "comment": ret["comment"] + beside}
-        ret["changes"] = __utils__["pgha_dynamic.changes"](patch, live)
+        ret["changes"] = pghalib.patroni.dynamic.changes(patch, live)
         if __opts__["test"]:
             return {**ret, "result": None, "comment": f"It would be changed on the living cluster.{beside}"}
-        left = __utils__["pgha_dynamic.patch"](declared, _patched(declared))
+        left = pghalib.patroni.dynamic.patch(declared, _patched(declared))
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     if left:
@@ -319,10 +323,10 @@ def _patched(declared):
 
     def sent():
         live = __salt__["pgha_patroni.dynamic_config"]()
-        patch = __utils__["pgha_dynamic.patch"](declared, live)
+        patch = pghalib.patroni.dynamic.patch(declared, live)
         return __salt__["pgha_patroni.patch_config"](patch) if patch else live
 
-    return pgha_wait.until(sent, _CONFLICT, "Patroni takes the change of its dynamic configuration")
+    return pghalib.wait.until(sent, _CONFLICT, "Patroni takes the change of its dynamic configuration")
 
 
 def _dynamic_config():
@@ -330,10 +334,12 @@ def _dynamic_config():
     if __opts__["test"]:
         return __salt__["pgha_patroni.dynamic_config"]()
     timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
-    return pgha_wait.until(__salt__["pgha_patroni.dynamic_config"], timeout, "Patroni shows its dynamic configuration")
+    return pghalib.wait.until(
+        __salt__["pgha_patroni.dynamic_config"], timeout, "Patroni shows its dynamic configuration"
+    )
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def serves_writes(name, timeout):
     """
     A write through the cluster's address succeeds: the virtual IP, or, where there is none, this host's own address
@@ -356,18 +362,18 @@ def serves_writes(name, timeout):
         return True
 
     try:
-        pgha_wait.until(writes, timeout, "a write through the address of the cluster")
+        pghalib.wait.until(writes, timeout, "a write through the address of the cluster")
     except CommandExecutionError as error:
         return _failed(ret, str(error))
     return ret
 
 
 def _healthy(member):
-    return __utils__["pgha_patroni.serves"](member)
+    return pghalib.patroni.config.serves(member)
 
 
 def _is_leader(member):
-    return __utils__["pgha_patroni.leads"](member)
+    return pghalib.patroni.config.leads(member)
 
 
 def _leader_woken():
@@ -390,7 +396,7 @@ def _diagnosis(member, timeout):
         keys = ("role", "state", "replication_state", "timeline")
         said = "This member says " + ", ".join(f"{key}: {member[key]}" for key in keys if key in member)
     lines = [*__salt__["pgha_patroni.log_tail"](8), *__salt__["pgha_parameters.last_words"]()]
-    log = "\n".join(map(pgha_text.line, lines))
+    log = "\n".join(map(pghalib.text.line, lines))
     settings = __salt__["pgha.settings"]()
     reinit = f"patronictl reinit {settings['cluster']['name']} {settings['name']}"
     return (

@@ -4,11 +4,12 @@ States of the host under PostgreSQL: its locales, its port, its parameters, and 
 
 import os
 
-import pgha_errors
+import pghalib.errors
+import pghalib.host.descriptors
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def locales_present(name, locales):
     """
     The host has these locales. Those that are missing are made in one call.
@@ -30,7 +31,7 @@ def locales_present(name, locales):
     return {**ret, "comment": f"{', '.join(missing)} were made."}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def port_free(name):
     """
     Nobody listens on the port of PostgreSQL but this cluster's own server. Changes nothing: a foreign server is named,
@@ -53,7 +54,7 @@ def port_free(name):
     }
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def parameters_accepted(name):
     """
     The installed server would start on this host with the parameters that are set: it is asked itself. Changes nothing.
@@ -72,7 +73,7 @@ def parameters_accepted(name):
     return ret
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def speaks_tls(name):
     """
     The installed server can speak TLS, where that is on. Changes nothing; said at once after the installation, and not
@@ -82,7 +83,7 @@ def speaks_tls(name):
     return {"name": name, "result": not fault, "changes": {}, "comment": fault or "It can, as far as it is asked to."}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def data_directory_made(name):
     """
     The data directory is there and the server's alone (0700). Where root may not follow, because the directory above it
@@ -94,7 +95,7 @@ def data_directory_made(name):
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is there."}
     settings = __salt__["pgha.settings"]()["postgres"]
     wanted = {"user": settings["user"], "group": settings["group"], "mode": "0700"}
-    directory = __utils__["pgha_descriptors.directory"]
+    directory = pghalib.host.descriptors.directory
     try:
         ret["changes"] = directory(name, **wanted, test=True)
         if not ret["changes"]:

@@ -2,11 +2,11 @@
 The preflight as a state.
 """
 
-import pgha_errors
+import pghalib.errors
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def passed(name):
     """
     Nothing stands in the way of this host becoming what the pillar says; every fault is named at once.

@@ -14,15 +14,15 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import pgha_descriptors
-import pgha_errors
-import pgha_passage
+import pghalib.errors
+import pghalib.host.descriptors
+import pghalib.host.passage
 from salt.exceptions import CommandExecutionError, SaltException
 
 MODE = 0o755
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def unpacked(name, path, source, sha256):
     """
     The binary is there, whole, executable, and from the archive with this hash.
@@ -45,17 +45,17 @@ def unpacked(name, path, source, sha256):
     target = Path(path)
     try:
         # In a directory of another user's nothing is root's for long.
-        with pgha_descriptors.trusted(next(step for step in target.parents if step.is_dir())):
+        with pghalib.host.descriptors.trusted(next(step for step in target.parents if step.is_dir())):
             pass
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
     above = str(target.parent.parent)
-    opened = pgha_passage.made(str(target.parent), test=True, top=above) if target.parent.is_dir() else {}
+    opened = pghalib.host.passage.made(str(target.parent), test=True, top=above) if target.parent.is_dir() else {}
     mode = _mode(target)
     if mode is not None:
         changes = {**opened, **({} if mode == MODE else {path: {"old": f"{mode:04o}", "new": f"{MODE:04o}"}})}
         if changes and not __opts__["test"]:
-            pgha_passage.made(str(target.parent), test=False, top=above)
+            pghalib.host.passage.made(str(target.parent), test=False, top=above)
             os.chmod(target, MODE)
         if changes:
             comment = f"{path} {'would be' if __opts__['test'] else 'was'} opened to other users."
@@ -76,7 +76,7 @@ def unpacked(name, path, source, sha256):
     return {**ret, "changes": changes, "comment": f"{path} was unpacked from {source}."}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def in_use(name, link, target):
     """
     The link points to the binary in use; one that was put there by hand makes way for it.
@@ -138,7 +138,7 @@ def _fetched(source, sha256):
 
 def _extract(archive, target):
     """Take the member with the target's name out of an archive; it appears under that name when it is complete."""
-    pgha_passage.made(str(target.parent), test=False, top=str(target.parent.parent))
+    pghalib.host.passage.made(str(target.parent), test=False, top=str(target.parent.parent))
     handle, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as out:

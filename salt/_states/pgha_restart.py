@@ -3,12 +3,12 @@ Services run what is installed and configured: they are restarted where they do 
 one host at a time; it waits until the others can do without this host, and then until this host is back.
 """
 
-import pgha_errors
-import pgha_wait
+import pghalib.errors
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def consul(name):
     """
     Consul on this host, server or agent, runs what is installed and configured. A server that leads hands over first.
@@ -19,16 +19,16 @@ def consul(name):
 
     def restart(_pending):
         timeout = _settings()["consul"]["startup_timeout"]
-        pgha_wait.until(__salt__["pgha_restart.consul_ready"], timeout, "Consul can do without this host")
+        pghalib.wait.until(__salt__["pgha_restart.consul_ready"], timeout, "Consul can do without this host")
         handed_over = __salt__["pgha_restart.consul_handed_over"](timeout)
         _service("consul")
-        pgha_wait.until(__salt__["pgha_restart.consul_ready"], timeout, "this host is back in Consul")
+        pghalib.wait.until(__salt__["pgha_restart.consul_ready"], timeout, "this host is back in Consul")
         return "Consul was restarted" + (" after another server had taken the lead." if handed_over else ".")
 
     return _restarted(name, ["Consul"], restart)
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def patroni(name):
     """
     Patroni and PostgreSQL on this host run what is installed and configured. A leader becomes a replica first, by a
@@ -44,7 +44,7 @@ def patroni(name):
         _others_serve(timeout)
         done = []
         if __salt__["pgha_restart.leads"]() and len(settings["cluster"]["hosts"]) > 1:
-            pgha_wait.until(_switched_over, timeout, "another member leads")
+            pghalib.wait.until(_switched_over, timeout, "another member leads")
             done.append("It gave the lead away.")
             _streams(name, timeout)
         if "Patroni" in pending:
@@ -61,7 +61,7 @@ def patroni(name):
     return _restarted(name, ["Patroni", "PostgreSQL"], restart)
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def lowered(name):
     """
     The leader runs with the parameters that were lowered and that a standby needs as high as its primary. It is
@@ -128,7 +128,7 @@ def _restart_postgresql(timeout):
 
 
 def _others_serve(timeout):
-    pgha_wait.until(__salt__["pgha_restart.others_serve"], timeout, "the cluster can do without this member")
+    pghalib.wait.until(__salt__["pgha_restart.others_serve"], timeout, "the cluster can do without this member")
 
 
 def _switched_over():

@@ -4,13 +4,16 @@ The secrets of all clusters: on the master made and stored before anything uses 
 
 import os
 
-import pgha_errors
-import pgha_passage
-import pgha_served
+import pghalib.errors
+import pghalib.host.files
+import pghalib.host.passage
+import pghalib.secrets.minted
+import pghalib.secrets.served
+import pghalib.secrets.store
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def stored(name):
     """
     Every secret that the inventory needs is in the master's store, and the store knows who is who; what is there is
@@ -25,10 +28,10 @@ def stored(name):
           pgha_secrets.stored: []
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "All secrets are there."}
-    store, test = __utils__["pgha_store.directory"](__opts__), __opts__["test"]
+    store, test = pghalib.secrets.store.directory(__opts__), __opts__["test"]
     try:
         pgha, _faults = __salt__["pgha_master.inventory"]()
-        made = __utils__["pgha_secrets.missing" if test else "pgha_secrets.mint"](
+        made = (pghalib.secrets.minted.missing if test else pghalib.secrets.minted.mint)(
             store, pgha, __salt__["pgha.defaults"]()
         )
     except CommandExecutionError as error:
@@ -40,7 +43,7 @@ def stored(name):
     return {**ret, "result": None if test else True, "changes": changes, "comment": comment}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def settled(name, datacenters):
     """
     The store knows that the hosts of datacenters have not refused to be encrypted, or not, as the inventory has it.
@@ -50,15 +53,15 @@ def settled(name, datacenters):
     datacenters
         Their names, a list.
     """
-    store, test = __utils__["pgha_store.directory"](__opts__), __opts__["test"]
-    news = __utils__["pgha_secrets.settle"](store, datacenters, test)
+    store, test = pghalib.secrets.store.directory(__opts__), __opts__["test"]
+    news = pghalib.secrets.minted.settle(store, datacenters, test)
     if not news:
         return {"name": name, "result": True, "changes": {}, "comment": "Nothing is to be noted."}
     changes = {one: {"old": None, "new": "to be noted" if test else "noted"} for one in news}
     return {"name": name, "result": None if test else True, "changes": changes, "comment": ""}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def in_use(name):
     """
     This host has noted which secrets of the master's store it works with, as fingerprints: the next preflight compares.
@@ -72,15 +75,15 @@ def in_use(name):
           pgha_secrets.in_use: []
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "The note of this host is as it should be."}
-    if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
+    if __opts__["test"] and not __pillar__.get(pghalib.secrets.served.KEY):
         return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
     try:
-        secrets = pgha_served.own(__pillar__, __opts__)
+        secrets = pghalib.secrets.served.own(__pillar__, __opts__)
         if not __opts__["test"]:
-            pgha_passage.made(os.path.dirname(pgha_served.NOTE), test=False, top="/etc/pgha")
-        done = __utils__["pgha_files.manage"](
-            pgha_served.NOTE,
-            pgha_served.note(__salt__["pgha.settings"](), secrets),
+            pghalib.host.passage.made(os.path.dirname(pghalib.secrets.served.NOTE), test=False, top="/etc/pgha")
+        done = pghalib.host.files.manage(
+            pghalib.secrets.served.NOTE,
+            pghalib.secrets.served.note(__salt__["pgha.settings"](), secrets),
             user="root",
             group="root",
             mode="0600",
@@ -89,5 +92,7 @@ def in_use(name):
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}
     if done["changes"]:
-        done["changes"] = {pgha_served.NOTE: {"old": "other fingerprints", "new": "those of the master's store"}}
+        done["changes"] = {
+            pghalib.secrets.served.NOTE: {"old": "other fingerprints", "new": "those of the master's store"}
+        }
     return {"name": name, **done}

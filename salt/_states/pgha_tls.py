@@ -6,10 +6,13 @@ import functools
 import os
 import time
 
-import pgha_errors
-import pgha_passage
-import pgha_served
-import pgha_wait
+import pghalib.errors
+import pghalib.host.files
+import pghalib.host.passage
+import pghalib.secrets.served
+import pghalib.secrets.x509
+import pghalib.tls
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 #: The unit that has to read the certificate of a service; Patroni has PostgreSQL read it.
@@ -18,7 +21,7 @@ UNITS = {"consul": "consul", "postgres": "patroni"}
 AGAIN = 5
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def installed(name, service):
     """
     The authorities, and this host's key and certificate, are where a service reads them, as the master has them.
@@ -35,18 +38,18 @@ def installed(name, service):
         return {**ret, "result": None, "comment": "The master has made no certificate yet; this would follow."}
     try:
         __salt__["pgha_tls.stays"]()
-        own = pgha_served.own(__pillar__, __opts__).get("tls")
+        own = pghalib.secrets.served.own(__pillar__, __opts__).get("tls")
         if not own:
             raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
-        authorities = __utils__["pgha_tls.authorities"](__salt__["pgha.settings"]())
-        for path, entry in __utils__["pgha_tls.files"](__salt__["pgha.settings"](), own, service).items():
+        authorities = pghalib.tls.authorities(__salt__["pgha.settings"]())
+        for path, entry in pghalib.tls.files(__salt__["pgha.settings"](), own, service).items():
             before = _described(path)
             content = entry["content"]
             if not __opts__["test"]:
-                pgha_passage.made(os.path.dirname(path), test=False, top="/etc/pgha")
+                pghalib.host.passage.made(os.path.dirname(path), test=False, top="/etc/pgha")
                 if path == authorities and before and _text(path) != content:
                     _note_unread()
-            done = __utils__["pgha_files.manage"](path, **entry, test=__opts__["test"])
+            done = pghalib.host.files.manage(path, **entry, test=__opts__["test"])
             if done["changes"]:
                 # Never the diff: there is a key in it.
                 ret["changes"][path] = {"old": before, "new": _what(content)}
@@ -57,7 +60,7 @@ def installed(name, service):
     return ret
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def in_use(name, service, timeout=60):
     """
     Every port of a service shows the certificate that is on the disk, and the service has read the authorities.
@@ -77,8 +80,8 @@ def in_use(name, service, timeout=60):
     outdated = __salt__["pgha_tls.outdated"]
     try:
         # A list in a tuple, as an empty list is the good answer.
-        late = pgha_wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
-        unread = __utils__["pgha_tls.unread"](service)
+        late = pghalib.wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
+        unread = pghalib.tls.unread(service)
         ret["changes"] = {port: {"old": "another certificate", "new": "this host's"} for port in late}
         if os.path.exists(unread):
             ret["changes"]["authorities"] = {"old": "others", "new": "the master's"}
@@ -93,7 +96,7 @@ def in_use(name, service, timeout=60):
         if not late:
             return {**ret, "comment": "It read the authorities anew."}
         told = {"at": float("-inf")}
-        pgha_wait.until(functools.partial(_taken, service, told), timeout, "every port shows the certificate")
+        pghalib.wait.until(functools.partial(_taken, service, told), timeout, "every port shows the certificate")
     except CommandExecutionError as error:
         if ret["changes"]:
             return {**ret, "changes": {}, "comment": f"Restart pending: {UNITS[service]} was told to read it; {error}"}
@@ -117,7 +120,7 @@ def _taken(service, told):
 def _note_unread():
     """Note that the running services are to read the authorities. A boot forgets it: then they read them anyway."""
     for service in __salt__["pgha_tls.services"]():
-        note = __utils__["pgha_tls.unread"](service)
+        note = pghalib.tls.unread(service)
         os.makedirs(os.path.dirname(note), mode=0o755, exist_ok=True)
         with open(note, "w", encoding="utf-8"):
             pass
@@ -139,7 +142,7 @@ def _text(path):
 def _what(pem):
     """What a reader of the changes wants to know of a certificate, which is no secret."""
     try:
-        found = __utils__["pgha_x509.describe"](pem)
+        found = pghalib.secrets.x509.describe(pem)
     except ValueError:
         return "no certificate"
     return f"{found['subject']}, serial {found['serial'][:8]}, until {found['until'][:10]}"

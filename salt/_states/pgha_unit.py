@@ -5,14 +5,15 @@ some later moment on, unseen), and stopped.
 
 import os
 
-import pgha_errors
-import pgha_started
+import pghalib.errors
+import pghalib.host.files
+import pghalib.services.started
 from salt.exceptions import CommandExecutionError
 
 UNITS = "/etc/systemd/system"
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def written(name, unit, source, context):
     """
     The file of a unit has its content, and systemd takes it: with an error in it the old one stays.
@@ -26,7 +27,7 @@ def written(name, unit, source, context):
     context
         Variables of the template.
     """
-    ret = __utils__["pgha_files.manage"](
+    ret = pghalib.host.files.manage(
         f"{UNITS}/{unit}",
         __salt__["pgha_unit.rendered"](source, context),
         user="root",
@@ -38,7 +39,7 @@ def written(name, unit, source, context):
     return {"name": name, **ret}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def stopped(name, unit):
     """
     A service does not run and is not started at a boot; nothing is pending where systemd does not know it.
@@ -55,7 +56,7 @@ def stopped(name, unit):
     return {**__states__["service.dead"](unit, enable=False), "name": name}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def read(name, unit):
     """
     systemd has read a unit as it is on the disk, or has forgotten one that is not there any more; nothing is started or
@@ -76,7 +77,7 @@ def read(name, unit):
         if __opts__["test"]:
             return {**ret, "result": None, "comment": "systemd would be told to read it."}
         # What runs was started by what systemd had read before, whatever the note of its start says.
-        pgha_started.by_an_older_unit(f"{UNITS}/{unit}")
+        pghalib.services.started.by_an_older_unit(f"{UNITS}/{unit}")
         __salt__["service.systemctl_reload"]()
         shown = _unread(unit)
     except CommandExecutionError as error:

@@ -2,9 +2,12 @@
 The virtual IP as a state: vip-manager's configuration, and the address being where the leader is.
 """
 
-import pgha_errors
-import pgha_served
-import pgha_wait
+import pghalib.errors
+import pghalib.host.files
+import pghalib.secrets.served
+import pghalib.vip.config
+import pghalib.vip_manager
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 CONFIG = "/etc/vip-manager/vip-manager.yml"
@@ -12,7 +15,7 @@ HELPER = "/usr/local/sbin/pgha-vip"
 _STOPPED = "Patroni does not run: journalctl -u patroni, or the result of its states in this run, says why."
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def configured(name=CONFIG):
     """
     vip-manager has its configuration, with the token that reads the leader key where it asks Consul.
@@ -26,14 +29,14 @@ def configured(name=CONFIG):
     try:
         settings = __salt__["pgha.settings"]()
         secret = None
-        if __utils__["pgha_vip_manager.asks_consul"](settings["vip"]):
-            if __opts__["test"] and not __pillar__.get(pgha_served.KEY):
+        if pghalib.vip_manager.asks_consul(settings["vip"]):
+            if __opts__["test"] and not __pillar__.get(pghalib.secrets.served.KEY):
                 return _ret(name, None, "The master has made no secrets yet; this would follow.")
-            secret = pgha_served.own(__pillar__, __opts__)["vip"]["secret"]
-        mapping = __utils__["pgha_vip.config"](settings, __salt__["pgha_vip.interface"](), secret)
-        ret = __utils__["pgha_files.manage"](
+            secret = pghalib.secrets.served.own(__pillar__, __opts__)["vip"]["secret"]
+        mapping = pghalib.vip.config.config(settings, __salt__["pgha_vip.interface"](), secret)
+        ret = pghalib.host.files.manage(
             name,
-            __utils__["pgha_vip.text"](mapping),
+            pghalib.vip.config.text(mapping),
             user="root",
             group="root",
             mode="0600",
@@ -47,7 +50,7 @@ def configured(name=CONFIG):
     return {"name": name, **ret}
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def restarted(name):
     """
     vip-manager runs the configuration, the unit and the program that are on the disk; restarted only where it does not.
@@ -68,7 +71,7 @@ def restarted(name):
     return _ret(name, True, "vip-manager was restarted.", changes)
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def follows_leader(name, timeout=60):
     """
     The virtual IP is on this host if and only if Patroni here holds the leader lock.
@@ -85,7 +88,7 @@ def follows_leader(name, timeout=60):
         return seen["leads"] == seen["holds"] or _silent(seen)
 
     try:
-        pgha_wait.until(looked, 0 if __opts__["test"] else timeout, "the virtual IP is where the leader is")
+        pghalib.wait.until(looked, 0 if __opts__["test"] else timeout, "the virtual IP is where the leader is")
     except CommandExecutionError as error:
         if not seen:
             return _ret(name, False, str(error))
@@ -97,7 +100,7 @@ def follows_leader(name, timeout=60):
     return _ret(name, True, _where(**seen))
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def held_by_leader(name, timeout=60):
     """
     The virtual IP is on this host if Patroni here holds the leader lock, and is not if not; put right at once.
@@ -119,7 +122,7 @@ def held_by_leader(name, timeout=60):
 
     try:
         if not __opts__["test"]:
-            pgha_wait.until(told, timeout, "Patroni here tells whether it is the leader")
+            pghalib.wait.until(told, timeout, "Patroni here tells whether it is the leader")
         elif not told():
             return _ret(name, None, _where(**seen))
         if _silent(seen):
@@ -138,7 +141,7 @@ def held_by_leader(name, timeout=60):
         return _ret(name, False, str(error))
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def callback_allowed(name):
     """
     Patroni's user may move the virtual IP through sudo, as the callback does; proven by that user.
@@ -154,7 +157,7 @@ def callback_allowed(name):
     return _ret(name, False, " ".join(faults))
 
 
-@pgha_errors.told
+@pghalib.errors.told
 def callback_released(name=HELPER):
     """
     The callback no longer keeps the virtual IP on this host; for the way from callback mode to none.

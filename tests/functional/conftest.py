@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import pgha_owed
+import pghalib.services.owed
 import pytest
 from functional.consul_hosts import Datacenter, released
 
@@ -14,7 +14,7 @@ def loader(pytestconfig):
 
     def load(path, salt=None, opts=None, pillar=None):
         names = {"__salt__": salt or {}, "__opts__": {"test": False, **(opts or {})}, "__pillar__": pillar or {}}
-        return shared.load(path, dict(names, __utils__=shared.Utils({}, names)))
+        return shared.load(path, names)
 
     return load
 
@@ -23,7 +23,7 @@ def loader(pytestconfig):
 def notes(tmp_path_factory):
     """Notes of what is owed lie below the tests' directory, and not in this machine's /run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pgha_owed, "DIRECTORY", str(tmp_path_factory.mktemp("owed") / "pgha"))
+        patch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path_factory.mktemp("owed") / "pgha"))
         yield
 
 

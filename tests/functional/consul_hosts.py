@@ -10,7 +10,8 @@ import subprocess
 import time
 import uuid
 
-import pgha_owed
+import pghalib.consul.client
+import pghalib.services.owed
 from lab import mirror
 from salt.exceptions import CommandExecutionError
 
@@ -140,7 +141,7 @@ class Host:
         module = self.loader(
             f"_states/{kind}.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
-        pgha_owed.DIRECTORY = str(self.place / "run")
+        pghalib.services.owed.DIRECTORY = str(self.place / "run")
         return getattr(module, name)(name)
 
     def state(self, name):
@@ -177,10 +178,8 @@ class Host:
 
     def ask(self, method, path, secret, **kwargs):
         """A request to this host's agent with any token; returns its answer."""
-        utils = self.consul.__utils__
-        return utils["pgha_consul.call"](
-            method, path, token=secret, **utils["pgha_consul.api"](self.settings), **kwargs
-        )
+        client = pghalib.consul.client
+        return client.call(method, path, token=secret, **client.api(self.settings), **kwargs)
 
     def eventually(self, condition, seconds=20):
         """Wait until a condition holds; a request that fails counts as not yet."""

@@ -66,7 +66,7 @@ def settings(place, loader, bin_dir, number=1, net="127.77.0", **over):
         },
     }
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
-    return loader("_utils/pgha_inventory.py").settings(pillar, defaults, f"db{number}")
+    return loader("_utils/pghalib/inventory.py").settings(pillar, defaults, f"db{number}")
 
 
 class Member:

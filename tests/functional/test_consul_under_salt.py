@@ -1,7 +1,7 @@
 """
 The states of Consul loaded by Salt itself, on a real server that has no leader yet when they begin.
 
-The loader decides what ``__salt__`` and ``__utils__`` are in a function that is called from another kind of module; no
+The loader decides what ``__salt__`` is in a function that is called from another kind of module; no
 test that sets them by hand can see that.
 """
 

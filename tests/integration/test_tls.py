@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 
-import pgha_x509
+import pghalib.secrets.x509
 import psycopg
 import pytest
 from integration import formula
@@ -345,13 +345,13 @@ def configurations(cluster):
 def test_the_users_authority_takes_the_formulas_place_under_a_client_that_verifies(cluster, pillar, ledger, measured):
     """The last test: the datacenter has the user's certificates after it."""
     started, place = postmasters(cluster), "/root/certificates"
-    signer = pgha_x509.authority("a company", 100)
+    signer = pghalib.secrets.x509.authority("a company", 100)
     cluster.lab.master.run(["mkdir", "-p", "-m", "0700", place])
     cluster.lab.master.write(f"{place}/ca.pem", signer["certificate"])
     for name, own in formula.store(cluster.lab, "tls-test-dcs-cluster")["hosts"].items():
         for service, pair in {"consul": own, **own.get("services", {})}.items():
-            names = set(pgha_x509.describe(pair["certificate"])["names"])
-            made = pgha_x509.issue(name, names, signer, 90)
+            names = set(pghalib.secrets.x509.describe(pair["certificate"])["names"])
+            made = pghalib.secrets.x509.issue(name, names, signer, 90)
             cluster.lab.master.write(f"{place}/{name}-{service}.pem", made["certificate"])
             cluster.lab.master.write(f"{place}/{name}-{service}.key", made["key"])
     files = {kind: f"{place}/{{id}}-{{service}}.{end}" for kind, end in (("certificate", "pem"), ("key", "key"))}

@@ -129,7 +129,7 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     text = (ROOT / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^ *```yaml\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
     (pillar,) = [block for block in blocks if "pgha:\n" in block]
-    faults = loader_module("_utils/pgha_validate.py").faults
+    faults = loader_module("_utils/pghalib/pillar/validate.py").faults
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
     assert faults(yaml.safe_load(pillar.replace("…", "a" * 64))["pgha"], defaults) == []
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1

@@ -63,7 +63,7 @@ def test_an_unreadable_release_is_an_unknown_system(loader_module, monkeypatch):
 def test_what_is_no_certificate(loader_module, tmp_path, content):
     path = tmp_path / "consul.pem"
     path.write_bytes(content)
-    utils = {"pgha_tls.pem": lambda _service: str(path)}
+    utils = {"pghalib.tls.pem": lambda _service: str(path)}
     with pytest.raises(CommandExecutionError, match=f"{path} holds no certificate: run the main job"):
         loader_module("_modules/pgha_tls.py", utils=utils).certificate()
     assert loader_module("_states/pgha_tls.py", utils=utils)._described(str(path)) == "no certificate"
@@ -81,7 +81,7 @@ def test_a_configuration_of_vip_manager_that_is_none(loader_module, tmp_path, mo
 
 
 def test_the_mark_of_an_environment(loader_module, tmp_path):
-    utils = loader_module("_utils/pgha_patroni_env.py")
+    utils = loader_module("_utils/pghalib/patroni/environment.py")
     (tmp_path / utils.MARKER).write_bytes(b"\xff\n")
     assert utils.built_from(tmp_path) == "\ufffd"
 

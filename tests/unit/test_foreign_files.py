@@ -177,7 +177,7 @@ def test_units_note_what_they_start_as_root_in_a_directory_of_roots(unit, note):
 
 @pytest.mark.root
 def test_a_killed_writer_leaves_nothing_after_the_next_one(loader_module, tmp_path):
-    files = loader_module("_utils/pgha_files.py")
+    files = loader_module("_utils/pghalib/host/files.py")
     owner = {"user": "root", "group": "root", "mode": "0640", "test": False}
     path = str(tmp_path / "config.json")
     pid = os.fork()

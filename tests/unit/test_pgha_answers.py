@@ -141,12 +141,12 @@ def keys(value):
 
 @pytest.fixture
 def answers(loader_module):
-    return loader_module("_utils/pgha_answers.py")
+    return loader_module("_utils/pghalib/master/answers.py")
 
 
 @pytest.fixture
 def report(loader_module):
-    return loader_module("_utils/pgha_report.py")
+    return loader_module("_utils/pghalib/master/report.py")
 
 
 @pytest.mark.parametrize(("kind", "answer"), [(kind, one) for kind, several in ANSWERS.items() for one in several])
@@ -228,7 +228,7 @@ def test_the_faults_of_one_host_do_not_hide_those_of_the_others(answers):
 
 
 def test_a_sentence_is_one_printable_line(loader_module):
-    text = loader_module("_utils/pgha_text.py")
+    text = loader_module("_utils/pghalib/text.py")
     assert text.line("a\n\tb  c\r\x1b[1m\u202ed\x00\ud800") == "a b c ?[1m?d??"
     assert text.printable("/data\n") == "/data?"
     assert text.printable("x" * 300) == "x" * 199 + "…"

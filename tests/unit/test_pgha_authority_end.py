@@ -10,7 +10,7 @@ DAY = datetime.timedelta(days=1)
 
 @pytest.fixture
 def x509(loader_module):
-    return loader_module("_utils/pgha_x509.py")
+    return loader_module("_utils/pghalib/secrets/x509.py")
 
 
 def host(x509, authority, days=365):
@@ -56,8 +56,8 @@ def test_a_host_tells_it_with_its_certificate(loader_module, x509, tmp_path, ca)
         "_modules/pgha_tls.py",
         salt={"pgha.settings": lambda: settings},
         utils={
-            "pgha_tls.pem": lambda service: str(tmp_path / f"{service}.pem"),
-            "pgha_tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
+            "pghalib.tls.pem": lambda service: str(tmp_path / f"{service}.pem"),
+            "pghalib.tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
         },
     )
     module.outdated = lambda _service: []

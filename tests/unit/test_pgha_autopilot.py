@@ -1,6 +1,6 @@
 """Settings of Consul's autopilot, and the state that sets them."""
 
-import pgha_autopilot
+import pghalib.consul.autopilot
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -26,7 +26,7 @@ FOUND = {
     ],
 )
 def test_only_what_is_configured_and_known_is_compared(wanted, expected):
-    assert pgha_autopilot.differences(wanted, FOUND) == expected
+    assert pghalib.consul.autopilot.differences(wanted, FOUND) == expected
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import json
 
 import listeners
-import pgha_wait
+import pghalib.consul.client
+import pghalib.wait
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -18,7 +19,7 @@ def api(http_service):
 
 @pytest.fixture
 def util(loader_module):
-    return loader_module("_utils/pgha_consul.py")
+    return loader_module("_utils/pghalib/consul/client.py")
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def module(loader_module):
             "pgha.settings": lambda: known,
             "pgha_consul.pid": lambda: 17 if runs else None,
         }
-        found = loader_module(name, salt=salt, utils={"pgha_consul.ask": ask}, pillar={"pgha_secrets": secrets})
+        found = loader_module(
+            name, salt=salt, utils={"pghalib.consul.client.ask": ask}, pillar={"pgha_secrets": secrets}
+        )
         found.REFUSED_PATIENCE = found.PRESET_PATIENCE = 0
         return found
 
@@ -168,13 +171,13 @@ def test_waiting_ends_with_the_last_thing_that_went_wrong(util):
             raise answer
         return answer
 
-    assert pgha_wait.until(condition, 5, "x", interval=0) == "there"
+    assert pghalib.wait.until(condition, 5, "x", interval=0) == "there"
 
     def never():
         raise CommandExecutionError("no leader")
 
     with pytest.raises(CommandExecutionError, match=r"Not within 0 s: a quorum\. Last answer: no leader"):
-        pgha_wait.until(never, 0, "a quorum")
+        pghalib.wait.until(never, 0, "a quorum")
 
 
 def test_preset_token_needs_no_call_that_anybody_could_make(module):
@@ -379,17 +382,18 @@ def test_tokens_of_nobody_we_know_are_found(module, token, management):
         {"TemplatedPolicies": [{"TemplateName": "builtin/dns"}]},
     ],
 )
-def test_the_anonymous_token_loses_its_rights(module, rights):
+def test_the_anonymous_token_loses_its_rights(module, monkeypatch, rights):
     acl = module(drift(anonymous=rights))
-    acl.__utils__["pgha_consul_config.tokens"] = acl.__utils__["pgha_consul_config.policies"] = lambda _settings: {}
+    for name in ("tokens", "policies"):
+        monkeypatch.setattr(f"pghalib.consul.config.{name}", lambda _settings: {})
     assert acl.differences() == {"anonymous token": {"old": rights, "new": {}}}
-    written, inner = [], acl.__utils__["pgha_consul.ask"]
+    written, inner = [], pghalib.consul.client.ask
 
     def ask(settings, secrets, method, path, **kwargs):
         written.append((path, kwargs["payload"])) if method == "PUT" else None
         return inner(settings, secrets, method, path, **kwargs)
 
-    acl.__utils__["pgha_consul.ask"] = ask
+    monkeypatch.setattr("pghalib.consul.client.ask", ask)
     assert acl.apply() == acl.differences()
     ((path, payload),) = written
     assert path.endswith("/00000000-0000-0000-0000-000000000002")
@@ -397,9 +401,10 @@ def test_the_anonymous_token_loses_its_rights(module, rights):
 
 
 @pytest.mark.parametrize("anonymous", [None, {}, {"Policies": None}, {"Policies": [], "Roles": []}])
-def test_an_anonymous_token_without_rights_is_no_difference(module, anonymous):
+def test_an_anonymous_token_without_rights_is_no_difference(module, monkeypatch, anonymous):
     acl = module(drift(anonymous=anonymous))
-    acl.__utils__["pgha_consul_config.tokens"] = acl.__utils__["pgha_consul_config.policies"] = lambda _settings: {}
+    for name in ("tokens", "policies"):
+        monkeypatch.setattr(f"pghalib.consul.config.{name}", lambda _settings: {})
     assert acl.differences() == {}
 
 

@@ -42,7 +42,7 @@ def settings(role="dcs", **consul):
 
 @pytest.fixture
 def util(loader_module):
-    return loader_module("_utils/pgha_consul_config.py")
+    return loader_module("_utils/pghalib/consul/config.py")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -240,7 +240,7 @@ def test_who_does_not_ask_consul_for_the_leader_has_no_token_for_it(util, moved,
 
 
 def test_descriptions_of_tokens_are_those_by_which_strangers_are_told(util, loader_module):
-    ours = loader_module("_utils/pgha_consul_drift.py").OURS
+    ours = loader_module("_utils/pghalib/consul/drift.py").OURS
     assert all(token["description"].startswith(ours) for token in util.tokens(settings()).values())
 
 

@@ -5,10 +5,10 @@ import json
 import os
 from pathlib import Path
 
-import pgha_consul_files as files
-import pgha_inventory
+import pghalib.inventory
 import pytest
 import yaml
+from pghalib.consul import files
 
 ROOT = Path(__file__).resolve().parents[2]
 PILLAR = yaml.safe_load((ROOT / "pillar/pgha/test-dcs.sls").read_text())["pgha"]
@@ -32,7 +32,7 @@ def settings():
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 
     def make(minion_id="test-dcs1", **consul):
-        return pgha_inventory.settings({**copy.deepcopy(PILLAR), "consul": consul}, defaults, minion_id)
+        return pghalib.inventory.settings({**copy.deepcopy(PILLAR), "consul": consul}, defaults, minion_id)
 
     return make
 
@@ -144,9 +144,9 @@ def test_a_package_that_has_the_program_is_named(monkeypatch, tmp_path, owned, c
 
 
 def test_our_own_configuration_contradicts_nothing(settings):
-    import pgha_consul_config
+    import pghalib.consul.config
 
     for minion_id in ("test-dcs1", "test-db1"):
         one = settings(minion_id)
-        text = json.dumps(pgha_consul_config.config(one, {"gossip_key": None, "agent": {"secret": None}}))
+        text = json.dumps(pghalib.consul.config.config(one, {"gossip_key": None, "agent": {"secret": None}}))
         assert files.contradictions(files.understood(text), one) == []

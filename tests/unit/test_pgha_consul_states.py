@@ -4,7 +4,7 @@ import json
 import stat
 from types import SimpleNamespace
 
-import pgha_owed
+import pghalib.services.owed
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -26,7 +26,7 @@ def host(tmp_path, loader_module, monkeypatch):
     """A host: ``salt`` (its functions), ``apply(state, test=…)``, ``conf`` (its configuration directory), ``done``."""
     conf = tmp_path / "conf"
     conf.mkdir()
-    monkeypatch.setattr(pgha_owed, "DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path / "run"))
     servers = [
         {"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)
     ]
@@ -290,7 +290,7 @@ def test_a_refused_configuration_owes_nothing(host):
 
 def test_an_agent_that_has_ended_owes_no_reload(host):
     host.apply("configured")
-    pgha_owed.owe("consul.reload-owed")
+    pghalib.services.owed.owe("consul.reload-owed")
     assert (host.apply("configured")["changes"], host.done) == ({}, [])
     host.salt["pgha_consul.pid"] = lambda: 1
     assert (host.apply("configured")["changes"], host.done) == ({}, [])

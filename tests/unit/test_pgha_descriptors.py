@@ -19,7 +19,7 @@ SHADOW = "root:a-secret-of-root\n"
 
 @pytest.fixture
 def files(loader_module):
-    return loader_module("_utils/pgha_files.py")
+    return loader_module("_utils/pghalib/host/files.py")
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_a_lock_is_roots_and_waits_for_a_bounded_time(files, tmp_path):
 
 
 def test_where_a_path_leads_is_told_by_links_of_roots_alone(loader_module, tmp_path, theirs):
-    real = loader_module("_utils/pgha_descriptors.py").real
+    real = loader_module("_utils/pghalib/host/descriptors.py").real
     (tmp_path / "disk/data").mkdir(parents=True)
     (tmp_path / "link").symlink_to("disk")
     (tmp_path / "far").symlink_to(tmp_path / "link/data")

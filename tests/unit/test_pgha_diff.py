@@ -24,7 +24,7 @@ FORMS = [lambda value: json.dumps(value, indent=1), lambda value: "# head\n" + y
 
 @pytest.fixture
 def pgha_diff(loader_module):
-    return loader_module("_utils/pgha_diff.py")
+    return loader_module("_utils/pghalib/host/diff.py")
 
 
 @pytest.mark.parametrize("render", FORMS)

@@ -2,7 +2,7 @@
 
 import copy
 
-import pgha_dynamic
+import pghalib.patroni.dynamic
 import pytest
 
 
@@ -31,12 +31,12 @@ import pytest
     ],
 )
 def test_only_what_differs_is_sent(declared, live, patch):
-    assert pgha_dynamic.differences(declared, live) == patch
+    assert pghalib.patroni.dynamic.differences(declared, live) == patch
 
 
 def test_changes_name_each_key_with_old_and_new():
     patch, live = {"ttl": 30, "postgresql": {"parameters": {"jit": "off"}}}, {"ttl": 20}
-    assert pgha_dynamic.changes(patch, live) == {
+    assert pghalib.patroni.dynamic.changes(patch, live) == {
         "ttl": {"old": 20, "new": 30},
         "postgresql.parameters.jit": {"old": None, "new": "off"},
     }
@@ -46,7 +46,7 @@ def test_changes_show_nothing_that_a_person_may_have_hidden_in_the_living_config
     ldap = 'host all all 0.0.0.0/0 ldap ldapserver=x ldapbindpasswd="hunter2"'
     patch = {"postgresql": {"pg_hba": ["local all all peer", "host all all samenet scram-sha-256"]}}
     live = {"postgresql": {"pg_hba": [ldap, "local all all peer"]}}
-    assert pgha_dynamic.changes(patch, live)["postgresql.pg_hba"] == {
+    assert pghalib.patroni.dynamic.changes(patch, live)["postgresql.pg_hba"] == {
         "old": ["**********", "local all all peer"],
         "new": ["local all all peer", "host all all samenet scram-sha-256"],
     }
@@ -66,10 +66,10 @@ def patched(config, patch):
 
 def applied(live, declared):
     """The living configuration after the formula, which has nothing more to do then."""
-    declared = pgha_dynamic.with_note(declared)
-    result = patched(copy.deepcopy(live), pgha_dynamic.patch(declared, live))
-    assert pgha_dynamic.patch(declared, result) == {}
-    return {key: value for key, value in result.items() if key != pgha_dynamic.NOTE}, result
+    declared = pghalib.patroni.dynamic.with_note(declared)
+    result = patched(copy.deepcopy(live), pghalib.patroni.dynamic.patch(declared, live))
+    assert pghalib.patroni.dynamic.patch(declared, result) == {}
+    return {key: value for key, value in result.items() if key != pghalib.patroni.dynamic.NOTE}, result
 
 
 def parameters(**given):
@@ -131,17 +131,17 @@ def test_a_note_that_others_have_spoilt_takes_nothing_away_and_is_mended(note):
 
 def test_what_others_put_there_is_named():
     _, live = applied({**parameters(by_hand="1"), "pause": True}, parameters(jit="off"))
-    declared = pgha_dynamic.with_note(parameters(jit="off"))
-    assert pgha_dynamic.undeclared(declared, live) == ["postgresql.parameters.by_hand"]
+    declared = pghalib.patroni.dynamic.with_note(parameters(jit="off"))
+    assert pghalib.patroni.dynamic.undeclared(declared, live) == ["postgresql.parameters.by_hand"]
     live["evil\x1b[2J"] = 1
-    assert "evil?[2J" in pgha_dynamic.undeclared(declared, live)
-    assert pgha_dynamic.undeclared(declared, None) == []
+    assert "evil?[2J" in pghalib.patroni.dynamic.undeclared(declared, live)
+    assert pghalib.patroni.dynamic.undeclared(declared, None) == []
 
 
 def test_changes_of_the_note_are_the_names_that_come_and_go():
-    before, after = parameters(jit="off", a=1), pgha_dynamic.with_note(parameters(a=1, b=2))
+    before, after = parameters(jit="off", a=1), pghalib.patroni.dynamic.with_note(parameters(a=1, b=2))
     _, live = applied({}, before)
-    assert pgha_dynamic.changes(pgha_dynamic.patch(after, live), live) == {
+    assert pghalib.patroni.dynamic.changes(pghalib.patroni.dynamic.patch(after, live), live) == {
         "postgresql.parameters.jit": {"old": "off", "new": None},
         "postgresql.parameters.b": {"old": None, "new": 2},
         "pgha.declared": {"old": ["postgresql/parameters/jit"], "new": ["postgresql/parameters/b"]},

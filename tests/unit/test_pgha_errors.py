@@ -37,10 +37,12 @@ PURE = {("pgha_orchestration", "possible"), ("pgha_orchestration", "summarised")
 # Of those that ask nothing of the loader at first: what they call instead.
 FIRST = {("pgha_release", "in_use"): "is_symlink"}
 UTILITY = {
-    ("pgha_release", "unpacked"): ("pgha_descriptors", "trusted"),
-    ("pgha_clean", "release"): ("pgha_descriptors", "trusted"),
-    ("pgha_clean", "files"): ("pgha_descriptors", "trusted"),
-    ("pgha_passage", "made"): ("pgha_passage", "made"),
+    ("pgha_release", "unpacked"): "pghalib.host.descriptors.trusted",
+    ("pgha_clean", "release"): "pghalib.host.descriptors.trusted",
+    ("pgha_clean", "files"): "pghalib.host.descriptors.trusted",
+    ("pgha_passage", "made"): "pghalib.host.passage.made",
+    ("pgha_orchestration", "alone"): "pghalib.secrets.store.prepare",
+    ("pgha_secrets", "settled"): "pghalib.secrets.minted.settle",
 }
 ERRORS = {
     "refused": CommandExecutionError(f"{PLACE}: a sentence of its own"),
@@ -78,13 +80,12 @@ def state(loader_module, monkeypatch):
         loaded = loader_module(
             f"_states/{module}.py", opts={"test": test, "pillar_cache": True}, pillar={"pgha_secrets": secrets}
         )
-        for name in ("__salt__", "__utils__", "__states__"):
+        for name in ("__salt__", "__states__"):
             setattr(loaded, name, Failing(error))
         if module == "pgha_jobs":
             monkeypatch.setattr(loaded.salt.client, "get_local_client", Failing(error)["x"], raising=False)
         if (module, function) in UTILITY:
-            utility, name = UTILITY[module, function]
-            monkeypatch.setattr(getattr(loaded, utility), name, Failing(error)["x"])
+            monkeypatch.setattr(UTILITY[module, function], Failing(error)["x"])
         if (module, function) in FIRST:
             monkeypatch.setattr(loaded, "Path", type("Broken", (), {FIRST[module, function]: Failing(error)["x"]}))
             monkeypatch.setattr(loaded.Path, "__init__", lambda *_: None)
@@ -130,7 +131,7 @@ def test_salt_still_finds_the_arguments_of_a_state(loader_module, module, functi
 
 @pytest.fixture
 def errors(loader_module):
-    return loader_module("_utils/pgha_errors.py")
+    return loader_module("_utils/pghalib/errors.py")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_a_state_with_a_default_name_is_told_by_it(errors):
 
 @pytest.mark.root
 def test_a_full_disk_is_told_with_the_file_that_was_meant(loader_module, tmp_path, monkeypatch):
-    files = loader_module("_utils/pgha_files.py")
+    files = loader_module("_utils/pghalib/host/files.py")
 
     class Full(io.RawIOBase):
         def __init__(self, handle, _mode):
@@ -219,6 +220,8 @@ def test_an_owner_who_is_not_there_is_named_with_the_path(loader_module, tmp_pat
     path = str(tmp_path / "x")
     sentence = rf"^{path}: there is {said} nobody-9 on this host to give it to$"
     with pytest.raises(CommandExecutionError, match=sentence):
-        loader_module("_utils/pgha_files.py").manage(path, "x", user=user, group=group, mode="0600", test=False)
+        loader_module("_utils/pghalib/host/files.py").manage(path, "x", user=user, group=group, mode="0600", test=False)
     with pytest.raises(CommandExecutionError, match=sentence):
-        loader_module("_utils/pgha_descriptors.py").directory(path, user=user, group=group, mode="0700", test=False)
+        loader_module("_utils/pghalib/host/descriptors.py").directory(
+            path, user=user, group=group, mode="0700", test=False
+        )

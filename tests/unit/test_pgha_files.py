@@ -12,7 +12,7 @@ OTHER = "5f0c2a44-93e7-4b0a-a0c6-d1a2b3c4d5e6"
 
 @pytest.fixture
 def files(loader_module):
-    return loader_module("_utils/pgha_files.py")
+    return loader_module("_utils/pghalib/host/files.py")
 
 
 def test_a_file_that_is_managed_shows_no_secret_and_is_replaced_at_once(files, tmp_path):

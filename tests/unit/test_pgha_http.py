@@ -13,7 +13,7 @@ SECRET = "11111111-aaaa-bbbb-cccc-222222222222"
 
 @pytest.fixture
 def util(loader_module):
-    return loader_module("_utils/pgha_http.py")
+    return loader_module("_utils/pghalib/http.py")
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ OTHER = {"vip": "192.0.2.50/24", "hosts": {"db8": "192.0.2.18", "db9": "192.0.2.
 
 @pytest.fixture
 def inventory(loader_module):
-    return loader_module("_utils/pgha_inventory.py")
+    return loader_module("_utils/pghalib/inventory.py")
 
 
 @pytest.fixture
 def faults(loader_module):
-    validate = loader_module("_utils/pgha_validate.py")
+    validate = loader_module("_utils/pghalib/pillar/validate.py")
     return lambda pgha: validate.faults(pgha, DEFAULTS)
 
 

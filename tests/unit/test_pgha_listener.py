@@ -11,7 +11,7 @@ from salt.exceptions import CommandExecutionError
 
 @pytest.fixture
 def util(loader_module):
-    return loader_module("_utils/pgha_listener.py")
+    return loader_module("_utils/pghalib/host/listener.py")
 
 
 @pytest.fixture

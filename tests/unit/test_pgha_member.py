@@ -6,7 +6,7 @@ import pwd
 from pathlib import Path
 from types import SimpleNamespace
 
-import pgha_member_note
+import pghalib.postgres.member_note
 import pytest
 
 SETTINGS = {
@@ -14,7 +14,7 @@ SETTINGS = {
     "cluster": {"name": "test"},
     "postgres": {"data_dir": "/pgdata/test", "user": "nobody"},
 }
-NOTE = pgha_member_note.note(SETTINGS, "/pgdata", 7431)
+NOTE = pghalib.postgres.member_note.note(SETTINGS, "/pgdata", 7431)
 THERE = {"empty": False, "mount": "/pgdata", "refilled": False}
 GONE = {**THERE, "empty": True}
 
@@ -24,7 +24,7 @@ GONE = {**THERE, "empty": True}
     [("/pgdata/test", "/pgdata"), ("/pgdata", "/pgdata"), ("/pgdata2/test", "/"), ("/srv/a/b", "/srv/a"), ("/", "/")],
 )
 def test_the_nearest_mount_point_counts(path, mount):
-    assert pgha_member_note.mount_of(path, ["/", "/srv", "/srv/a", "/pgdata"]) == mount
+    assert pghalib.postgres.member_note.mount_of(path, ["/", "/srv", "/srv/a", "/pgdata"]) == mount
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_nearest_mount_point_counts(path, mount):
     ],
 )
 def test_nothing_is_said_of(text, found):
-    assert pgha_member_note.verdict(text, SETTINGS, found) == {"lost": False, "faults": [], "warnings": []}
+    assert pghalib.postgres.member_note.verdict(text, SETTINGS, found) == {"lost": False, "faults": [], "warnings": []}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_nothing_is_said_of(text, found):
 )
 def test_data_that_are_gone_are_a_fault(found, over, told):
     settings = {**SETTINGS, "postgres": {**SETTINGS["postgres"], **over}}
-    verdict = pgha_member_note.verdict(NOTE, settings, found)
+    verdict = pghalib.postgres.member_note.verdict(NOTE, settings, found)
     assert (verdict["lost"], verdict["warnings"]) == (True, [])
     (fault,) = verdict["faults"]
     assert told in fault
@@ -64,14 +64,14 @@ def test_data_that_are_gone_are_a_fault(found, over, told):
 
 
 def test_data_on_another_file_system_are_a_warning():
-    verdict = pgha_member_note.verdict(NOTE, SETTINGS, {**THERE, "mount": "/"})
+    verdict = pghalib.postgres.member_note.verdict(NOTE, SETTINGS, {**THERE, "mount": "/"})
     assert (verdict["lost"], verdict["faults"]) == (False, [])
     assert verdict["warnings"] == ["the data of test are on the file system of /, and were on that of /pgdata"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"cluster": "test"}', '{"cluster": ["test"]}', "[" * 9000])
 def test_a_damaged_note_is_a_fault_and_no_traceback(text):
-    (fault,) = pgha_member_note.verdict(text, SETTINGS, THERE)["faults"]
+    (fault,) = pghalib.postgres.member_note.verdict(text, SETTINGS, THERE)["faults"]
     assert "/etc/pgha/member.json is damaged: remove it when" in fault
 
 
@@ -79,7 +79,7 @@ def test_a_damaged_note_is_a_fault_and_no_traceback(text):
 def host(loader_module, tmp_path, monkeypatch):
     """A host below tmp_path: its execution ``module``, the ``state`` module by ``states(test)``, what it runs."""
     place = SimpleNamespace(patroni=False, pgha={}, member={"database_system_identifier": "7431"}, path=tmp_path)
-    monkeypatch.setattr(pgha_member_note, "NOTE", str(tmp_path / "etc/member.json"))
+    monkeypatch.setattr(pghalib.postgres.member_note, "NOTE", str(tmp_path / "etc/member.json"))
     settings = {**SETTINGS, "postgres": {**SETTINGS["postgres"], "data_dir": str(tmp_path / "pgdata/test")}}
     salt = {
         "pgha.settings": lambda: settings,
@@ -107,9 +107,9 @@ def lose(host):
 @pytest.mark.root
 def test_a_member_notes_its_data_once(host):
     assert host.states(test=True).noted("x")["result"] is None
-    assert not os.path.exists(pgha_member_note.NOTE)
+    assert not os.path.exists(pghalib.postgres.member_note.NOTE)
     assert host.states().noted("x")["changes"]
-    noted = json.loads(Path(pgha_member_note.NOTE).read_text())
+    noted = json.loads(Path(pghalib.postgres.member_note.NOTE).read_text())
     assert (noted["cluster"], noted["system_identifier"], noted["data_dir"]) == ("test", "7431", str(host.data))
     for test in (True, False):
         assert (host.states(test).noted("x")["result"], host.states(test).noted("x")["changes"]) == (True, {})
@@ -128,7 +128,7 @@ def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
             assert (ret["result"], ret["changes"]) == (False, {})
             assert "pgha:new_data" in ret["comment"]
     assert host.states(test=True, new_data=["test-db2"]).data_kept("x")["result"] is None
-    assert os.path.exists(pgha_member_note.NOTE)
+    assert os.path.exists(pghalib.postgres.member_note.NOTE)
     ret = host.states(new_data=["test-db2"]).data_kept("x")
     assert (ret["result"], bool(ret["changes"])) == (True, True)
     # The stages after it, which are told nothing, and a run after an interrupted one.
@@ -139,7 +139,7 @@ def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
 def test_a_word_for_a_host_whose_data_are_there_takes_nothing_away(host):
     host.states().noted("x")
     assert host.states(new_data=["test-db2"]).data_kept("x")["changes"] == {}
-    assert os.path.exists(pgha_member_note.NOTE)
+    assert os.path.exists(pghalib.postgres.member_note.NOTE)
 
 
 @pytest.mark.root

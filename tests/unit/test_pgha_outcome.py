@@ -9,7 +9,7 @@ NOT_TRIED = "One or more requisite failed: x"
 @pytest.fixture
 def failures(loader_module):
     # As Salt hands it over.
-    return lambda running: loader_module("_utils/pgha_outcome.py").failures(freeze(running))
+    return lambda running: loader_module("_utils/pghalib/master/outcome.py").failures(freeze(running))
 
 
 def state(result, comment="why", **more):

@@ -17,7 +17,7 @@ PGHA = {
 
 @pytest.fixture
 def faults(loader_module):
-    validate = loader_module("_utils/pgha_validate.py")
+    validate = loader_module("_utils/pghalib/pillar/validate.py")
 
     def of(path, value, **sections):
         pgha = copy.deepcopy({**PGHA, **sections})

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-import pgha_parameters
-import pgha_users
+import pghalib.host.users
+import pghalib.postgres.parameters
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -18,7 +18,7 @@ def settings(**patroni):
 def test_what_a_host_may_not_decide_is_that_of_all():
     shared = {"max_connections": 100, "jit": "on", "work_mem": "1MB", "ssl": "on", "port": 1, "commit_delay": None}
     host = {"jit": "off", "max_connections": 7, "ssl_ca_file": "/x"}
-    assert pgha_parameters.effective(settings(), shared, host) == {
+    assert pghalib.postgres.parameters.effective(settings(), shared, host) == {
         "jit": "off",
         "max_connections": 100,
         "work_mem": "1MB",
@@ -28,7 +28,7 @@ def test_what_a_host_may_not_decide_is_that_of_all():
 def test_parameters_that_are_set_for_patroni_count_as_well():
     dcs = {"postgresql": {"parameters": {"work_mem": "2MB", "jit": None}}}
     given = settings(bootstrap={"dcs": dcs}, postgresql={"parameters": {"temp_buffers": True, "wal_level": "minimal"}})
-    assert pgha_parameters.effective(given, {"jit": "on", "work_mem": "1MB"}, {}) == {
+    assert pghalib.postgres.parameters.effective(given, {"jit": "on", "work_mem": "1MB"}, {}) == {
         "work_mem": "2MB",
         "temp_buffers": "on",
     }
@@ -43,13 +43,13 @@ def test_parameters_that_are_set_for_patroni_count_as_well():
     ],
 )
 def test_libraries_are_looked_for_where_the_server_looks(name, value, found):
-    assert pgha_parameters.libraries(name, value) == found
+    assert pghalib.postgres.parameters.libraries(name, value) == found
 
 
 def test_language_of_the_server_does_not_change_that_of_its_answers():
     given = {"lc_messages": "ru_RU.UTF-8", "work_mem": "1MB"}
-    assert pgha_parameters.options(given) == ["-c", "work_mem=1MB", "-c", "lc_messages=ru_RU.UTF-8"]
-    assert pgha_parameters.options(given, lc_messages="C")[-2:] == ["-c", "lc_messages=C"]
+    assert pghalib.postgres.parameters.options(given) == ["-c", "work_mem=1MB", "-c", "lc_messages=ru_RU.UTF-8"]
+    assert pghalib.postgres.parameters.options(given, lc_messages="C")[-2:] == ["-c", "lc_messages=C"]
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ def test_language_of_the_server_does_not_change_that_of_its_answers():
     ],
 )
 def test_first_error_is_why(said, why):
-    assert pgha_parameters.complaint(said) == why
+    assert pghalib.postgres.parameters.complaint(said) == why
 
 
 def test_last_words_are_the_errors_and_fit_to_be_shown():
     text = f"LOG: a\nFATAL:  old\nFATAL:  {TYPO}\x1b[2J\nLOG: b\nERROR:  c\nDETAIL:  d\nLOG: shut down\nFATAL:  old"
-    assert pgha_parameters.last_words(text, 2) == [f"FATAL: {TYPO}?[2J", "ERROR: c DETAIL: d"]
-    assert pgha_parameters.last_words("", 3) == []
+    assert pghalib.postgres.parameters.last_words(text, 2) == [f"FATAL: {TYPO}?[2J", "ERROR: c DETAIL: d"]
+    assert pghalib.postgres.parameters.last_words("", 3) == []
 
 
 @pytest.fixture
 def asked(loader_module, tmp_path, monkeypatch):
     """A function (answers: {asked for: answer}, **parameters) -> (the faults, the options of each question)."""
-    monkeypatch.setattr(pgha_users, "SCRATCH", str(tmp_path))
+    monkeypatch.setattr(pghalib.host.users, "SCRATCH", str(tmp_path))
 
     def ask(answers, missing=(), memory=1024, pages=0, **parameters):
         words_of = []

@@ -3,7 +3,7 @@
 import os
 import stat
 
-import pgha_passage
+import pghalib.host.passage
 import pytest
 
 # Of files of other users, which only root can make.
@@ -23,7 +23,7 @@ def made(tmp_path):
 
     def call(path, test=False):
         top = str(tmp_path / "top")
-        changes = pgha_passage.made(str(tmp_path / path), test=test, top=top)
+        changes = pghalib.host.passage.made(str(tmp_path / path), test=test, top=top)
         return {os.path.relpath(name, tmp_path): (change["old"], change["new"]) for name, change in changes.items()}
 
     return call
@@ -57,7 +57,7 @@ def test_what_has_a_group_or_an_access_list_or_is_private_keeps_its_mode(made, t
         (tmp_path / "top" / name).mkdir(parents=True)
     (tmp_path / "top").chmod(0o755)
     os.chown(tmp_path / "top/group", 0, 65534)
-    monkeypatch.setattr(pgha_passage, "PRIVATE", (str(tmp_path / "top/private"),))
+    monkeypatch.setattr(pghalib.host.passage, "PRIVATE", (str(tmp_path / "top/private"),))
     real = os.listxattr
     listed = (tmp_path / "top/list").stat().st_ino
     monkeypatch.setattr(
@@ -93,7 +93,7 @@ def test_state_says_what_it_did(loader_module, monkeypatch, tmp_path):
     # The directory of the test itself is closed.
     tmp_path.chmod(0o755)
     for above in tmp_path.parents:
-        monkeypatch.setattr(pgha_passage, "PRIVATE", (*pgha_passage.PRIVATE, str(above)))
+        monkeypatch.setattr(pghalib.host.passage, "PRIVATE", (*pghalib.host.passage.PRIVATE, str(above)))
     state = {test: loader_module("_states/pgha_passage.py", opts={"test": test}) for test in (True, False)}
     ret = state[True].made("n", paths)
     assert (ret["result"], len(ret["changes"])) == (None, 3)

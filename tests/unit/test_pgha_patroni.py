@@ -6,8 +6,8 @@ import socket
 from pathlib import Path
 
 import listeners
-import pgha_dynamic
-import pgha_postgres
+import pghalib.patroni.dynamic
+import pghalib.postgres.settings
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -33,13 +33,13 @@ PILLAR = {
 
 @pytest.fixture
 def utils(loader_module):
-    return loader_module("_utils/pgha_patroni.py")
+    return loader_module("_utils/pghalib/patroni/config.py")
 
 
 @pytest.fixture
 def settings(loader_module):
     """A function (**sections of the cluster) -> the resolved settings of db2."""
-    inventory = loader_module("_utils/pgha_inventory.py")
+    inventory = loader_module("_utils/pghalib/inventory.py")
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 
     def build(**sections):
@@ -220,19 +220,21 @@ def test_text_of_a_parameter_arrives_as_it_is_written(utils, settings, text):
         postgres={"parameters": {"log_line_prefix": text}},
         patroni={"config": {"postgresql": {"parameters": {"log_line_prefix": text}}}},
     )
-    shared = pgha_postgres.shared(given["postgres"])
+    shared = pghalib.postgres.settings.shared(given["postgres"])
     declared = utils.dynamic(given, shared)
     assert json.loads(json.dumps(declared))["postgresql"]["parameters"]["log_line_prefix"] == text
     read = yaml.safe_load(utils.render(utils.document(given, SECRETS, shared, {})))
     assert read["postgresql"]["parameters"]["log_line_prefix"] == text
     assert read["bootstrap"]["dcs"]["postgresql"]["parameters"]["log_line_prefix"] == text
-    assert pgha_dynamic.patch(declared, read["bootstrap"]["dcs"]) == {}
+    assert pghalib.patroni.dynamic.patch(declared, read["bootstrap"]["dcs"]) == {}
     for other in {text + " ", " " + text, text.strip()} - {text}:
         live = {
             **declared,
             "postgresql": {**declared["postgresql"], "parameters": {**shared, "log_line_prefix": other}},
         }
-        assert pgha_dynamic.patch(declared, live) == {"postgresql": {"parameters": {"log_line_prefix": text}}}
+        assert pghalib.patroni.dynamic.patch(declared, live) == {
+            "postgresql": {"parameters": {"log_line_prefix": text}}
+        }
 
 
 def test_yaml_is_stable_and_reads_back_as_the_same(utils, document):
@@ -244,7 +246,7 @@ def test_yaml_is_stable_and_reads_back_as_the_same(utils, document):
 
 
 def test_no_secret_is_seen_in_any_spelling(utils, document, settings, loader_module):
-    diff = loader_module("_utils/pgha_diff.py")
+    diff = loader_module("_utils/pghalib/host/diff.py")
     secrets = utils.secret_values(SECRETS)
     for text in (utils.render(document()), utils.pgpass(settings(), SECRETS)):
         masked = diff.mask(text, secrets)
@@ -257,7 +259,7 @@ def test_password_file_escapes_what_it_must(utils, settings):
 
 
 def answered(status, body):
-    """What ``pgha_http.request`` returns."""
+    """What ``pghalib.http.request`` returns."""
     return {"status": status, "body": body, "text": body if isinstance(body, str) else json.dumps(body)}
 
 
@@ -265,14 +267,16 @@ def answered(status, body):
 def module(loader_module, settings):
     """
     A function (answer, run) -> the execution module; ``answer`` gets (method, address or path, kwargs) of every request
-    to Patroni and to Consul, and returns what ``pgha_http.request`` does.
+    to Patroni and to Consul, and returns what ``pghalib.http.request`` does.
     """
 
     def build(answer=None, run=None, **sections):
         names = {"pgha.settings": lambda: settings(**sections), "cmd.run_all": run}
         utils = {
-            "pgha_http.request": lambda method, url, **kwargs: answer(method, url, kwargs),
-            "pgha_consul.ask": lambda _settings, _secrets, method, path, **kwargs: answer(method, path, kwargs),
+            "pghalib.http.request": lambda method, url, **kwargs: answer(method, url, kwargs),
+            "pghalib.consul.client.ask": lambda _settings, _secrets, method, path, **kwargs: answer(
+                method, path, kwargs
+            ),
         }
         return loader_module("_modules/pgha_patroni.py", salt=names, utils=utils, pillar={"pgha_secrets": SECRETS})
 

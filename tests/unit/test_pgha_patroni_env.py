@@ -20,7 +20,7 @@ psycopg[binary]==3.3.9 --hash=sha256:dd
 
 @pytest.fixture
 def utils(loader_module):
-    return loader_module("_utils/pgha_patroni_env.py")
+    return loader_module("_utils/pghalib/patroni/environment.py")
 
 
 def package(venv, name):
@@ -171,7 +171,9 @@ def host(loader_module, tmp_path):
             "cp.cache_dir": lambda _path: list(cached),
         }
         module = loader_module(
-            "_modules/pgha_patroni_env.py", salt=names, utils={"pgha_patroni_env.pip_wheel": lambda _python: str(pip)}
+            "_modules/pgha_patroni_env.py",
+            salt=names,
+            utils={"pghalib.patroni.environment.pip_wheel": lambda _python: str(pip)},
         )
         return module, commands, venv
 

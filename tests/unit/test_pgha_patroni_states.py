@@ -2,7 +2,8 @@
 
 import json
 
-import pgha_owed
+import pghalib.host.files
+import pghalib.services.owed
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -44,7 +45,7 @@ def series(*values):
 
 @pytest.fixture(autouse=True)
 def notes(tmp_path, monkeypatch):
-    monkeypatch.setattr(pgha_owed, "DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path / "run"))
 
 
 @pytest.fixture
@@ -72,8 +73,8 @@ def states(loader_module, monkeypatch, tmp_path):
             opts={"test": test},
             pillar={"pgha_secrets": {"restapi": "canary"}} if secrets else {},
         )
-        monkeypatch.setattr(module.pgha_wait.time, "sleep", lambda _seconds: None)
-        monkeypatch.setattr(module.pgha_wait, "listening", listening or (lambda *_args: True))
+        monkeypatch.setattr(module.pghalib.wait.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr(module.pghalib.wait, "listening", listening or (lambda *_args: True))
         return module
 
     return build
@@ -146,15 +147,19 @@ def configured(states):
         managed, reloaded = {}, []
         answer = written or {"result": None if test else True, "changes": {"diff": "+ttl"}, "comment": "Written."}
 
+        real = pghalib.host.files.manage
+
         def manage(path, content, **kwargs):
+            if path.startswith(pghalib.services.owed.DIRECTORY):
+                return real(path, content, **kwargs)
             managed[path] = (content, kwargs)
             return answer if path.endswith("patroni.yml") else {"result": True, "changes": {}, "comment": ""}
 
         utils = {
-            "pgha_files.manage": manage,
-            "pgha_patroni.document": lambda *_args: {"ttl": 30},
-            "pgha_patroni.secret_values": lambda _secrets: ["canary"],
-            "pgha_patroni.pgpass": lambda *_args: "*:canary",
+            "pghalib.host.files.manage": manage,
+            "pghalib.patroni.config.document": lambda *_args: {"ttl": 30},
+            "pghalib.patroni.config.secret_values": lambda _secrets: ["canary"],
+            "pghalib.patroni.config.pgpass": lambda *_args: "*:canary",
         }
         salt = {
             "service.status": lambda _name: running,
@@ -382,7 +387,7 @@ def configuration(states):
             sent.append(changed)
             return {**live, **(changed if accepts else {})}
 
-        utils = {"pgha_patroni.dynamic": lambda *_args: {"ttl": 30, "synchronous_mode": False}}
+        utils = {"pghalib.patroni.config.dynamic": lambda *_args: {"ttl": 30, "synchronous_mode": False}}
         functions = {"member": lambda: LEADER, "dynamic_config": lambda: live, "patch_config": patch, **functions}
         return states(test, utils=utils, **functions).dcs_configured("x", repair), sent
 

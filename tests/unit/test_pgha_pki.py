@@ -6,9 +6,9 @@ import ssl
 import subprocess
 from pathlib import Path
 
-import pgha_pki
-import pgha_store
-import pgha_x509
+import pghalib.secrets.pki
+import pghalib.secrets.store
+import pghalib.secrets.x509
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -43,7 +43,7 @@ def now(monkeypatch):
     """A function that sets the clock to so many days after NOW."""
 
     def moved(days=0):
-        monkeypatch.setattr(pgha_x509, "_now", lambda: NOW + datetime.timedelta(days=days))
+        monkeypatch.setattr(pghalib.secrets.x509, "_now", lambda: NOW + datetime.timedelta(days=days))
 
     moved()
     return moved
@@ -51,7 +51,7 @@ def now(monkeypatch):
 
 @pytest.fixture
 def store(tmp_path, now):
-    pgha_store.write_index(tmp_path, {"tls": ENCRYPTED})
+    pghalib.secrets.store.write_index(tmp_path, {"tls": ENCRYPTED})
     return tmp_path
 
 
@@ -62,11 +62,11 @@ def stored(path, name="dc"):
 def test_everything_is_made_once_private_and_only_where_it_is_wanted(store):
     databases = ["dc/tls/db1", "dc/tls/db1/postgres", "dc/tls/db2", "dc/tls/db2/postgres"]
     wanted = ["dc/tls/authority", *databases, "dc/tls/dcs1", "dc/tls/dcs2", "dc/tls/dcs3"]
-    assert pgha_pki.missing(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
+    assert pghalib.secrets.pki.missing(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
     assert not (store / "tls-dc.json").exists()
-    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
+    assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == wanted
     before = (store / "tls-dc.json").read_bytes()
-    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
+    assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
     assert (store / "tls-dc.json").read_bytes() == before
     assert (store / "tls-dc.json").stat().st_mode & 0o777 == 0o600
     assert not (store / "tls-plain.json").exists()
@@ -75,7 +75,7 @@ def test_everything_is_made_once_private_and_only_where_it_is_wanted(store):
 def test_certificates_have_the_names_by_which_hosts_are_asked(store):
     extra = {"enabled": True, "names": ["pg.example.org", "203.0.113.9"]}
     pgha = inventory(tls=extra, hosts={"domain": "example.org"})
-    pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
     hosts, loopback = stored(store)["hosts"], {"localhost", "127.0.0.1"}
     assert names_in(hosts["dcs3"]) == {"dcs3", "dcs3.example.org", "192.0.2.3", "server.dc.consul", *loopback}
     assert "services" not in hosts["dcs3"]
@@ -88,34 +88,34 @@ def test_certificates_have_the_names_by_which_hosts_are_asked(store):
 
 
 def names_in(own):
-    return set(pgha_x509.describe(own["certificate"])["names"])
+    return set(pghalib.secrets.x509.describe(own["certificate"])["names"])
 
 
 def test_a_store_that_knew_one_certificate_a_host_serves_it_until_it_is_filled(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     held = stored(store)
     # As it was: all names of a host in one certificate.
     signer, everything = (
         held["authorities"]["current"],
-        set().union(*pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values()),
+        set().union(*pghalib.secrets.pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values()),
     )
-    held["hosts"]["db1"] = pgha_x509.issue("db1", everything, signer, 365)
+    held["hosts"]["db1"] = pghalib.secrets.x509.issue("db1", everything, signer, 365)
     (store / "tls-dc.json").write_text(json.dumps(held))
-    served = pgha_pki.of_host(store, "dc", "db1", "db")
+    served = pghalib.secrets.pki.of_host(store, "dc", "db1", "db")
     assert served["consul"] == served["postgres"]
-    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == ["dc/tls/db1", "dc/tls/db1/postgres"]
-    served = pgha_pki.of_host(store, "dc", "db1", "db")
+    assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == ["dc/tls/db1", "dc/tls/db1/postgres"]
+    served = pghalib.secrets.pki.of_host(store, "dc", "db1", "db")
     assert served["consul"] != served["postgres"]
-    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
+    assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
 
 
 def test_a_certificate_is_made_anew_when_its_names_change_and_others_are_left_alone(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
     pgha = inventory()
     pgha["clusters"]["one"]["hosts"]["db2"] = "192.0.2.13"
     pgha["clusters"]["one"]["hosts"]["db3"] = "192.0.2.14"
-    assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == [
+    assert pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == [
         "dc/tls/db2/postgres",
         "dc/tls/db3",
         "dc/tls/db3/postgres",
@@ -126,40 +126,40 @@ def test_a_certificate_is_made_anew_when_its_names_change_and_others_are_left_al
 
 
 def test_a_certificate_is_renewed_when_a_third_of_its_time_is_left(store, now):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
     now(days=240)
-    assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
+    assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
     now(days=246)
-    assert "dc/tls/authority" not in pgha_pki.missing(store, inventory(), DEFAULTS, ENCRYPTED)
-    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 7
+    assert "dc/tls/authority" not in pghalib.secrets.pki.missing(store, inventory(), DEFAULTS, ENCRYPTED)
+    assert len(pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)) == 7
     after = stored(store)
     assert after["authorities"] == before["authorities"]
     assert after["hosts"]["db1"]["key"] != before["hosts"]["db1"]["key"]
-    about = pgha_x509.describe(after["hosts"]["db1"]["certificate"])
+    about = pghalib.secrets.x509.describe(after["hosts"]["db1"]["certificate"])
     assert (about["days"], about["due"]) == (365.0, False)
 
 
 def test_force_makes_all_certificates_anew_and_never_an_authority(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     before = stored(store)
-    assert len(pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED, force=True)) == 7
+    assert len(pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED, force=True)) == 7
     assert stored(store)["authorities"] == before["authorities"]
 
 
 def test_a_certificate_does_not_outlive_its_authority(store, now):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     now(days=3600)
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
-    assert pgha_x509.describe(stored(store)["hosts"]["db1"]["certificate"])["until"].startswith("2039-12-30")
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    assert pghalib.secrets.x509.describe(stored(store)["hosts"]["db1"]["certificate"])["until"].startswith("2039-12-30")
 
 
 def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     held = stored(store)
-    db1 = pgha_pki.of_host(store, "dc", "db1", "db")
+    db1 = pghalib.secrets.pki.of_host(store, "dc", "db1", "db")
     assert set(db1) == {"ca", "consul", "postgres"}
-    assert db1["ca"] == held["authorities"]["current"]["certificate"] == pgha_pki.authorities(store, "dc")
+    assert db1["ca"] == held["authorities"]["current"]["certificate"] == pghalib.secrets.pki.authorities(store, "dc")
     assert held["hosts"]["db1"]["key"] in db1["consul"]
     assert held["hosts"]["db1"]["services"]["postgres"]["key"] in db1["postgres"]
     others = [
@@ -168,78 +168,81 @@ def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
         *(own["key"] for name, own in held["hosts"].items() if name != "db1"),
     ]
     assert not [key for key in others if key in json.dumps(db1) or key in "".join(db1.values())]
-    assert pgha_pki.of_host(store, "dc", "dcs3", "dcs")["consul"].count(BEGIN) == 2
-    assert set(pgha_pki.of_host(store, "dc", "dcs3", "dcs")) == {"ca", "consul"}
-    assert pgha_pki.of_host(store, "plain", "old-db1", "db") is None
-    assert pgha_pki.of_host(store, "dc", "somebody", "db") is None
-    assert pgha_pki.authorities(store, "plain") is None
+    assert pghalib.secrets.pki.of_host(store, "dc", "dcs3", "dcs")["consul"].count(BEGIN) == 2
+    assert set(pghalib.secrets.pki.of_host(store, "dc", "dcs3", "dcs")) == {"ca", "consul"}
+    assert pghalib.secrets.pki.of_host(store, "plain", "old-db1", "db") is None
+    assert pghalib.secrets.pki.of_host(store, "dc", "somebody", "db") is None
+    assert pghalib.secrets.pki.authorities(store, "plain") is None
 
 
 def test_a_damaged_store_is_never_replaced(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     (store / "tls-dc.json").write_text('{"authorities": {')
     with pytest.raises(CommandExecutionError, match="restore the store from its backup"):
-        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     assert (store / "tls-dc.json").read_text() == '{"authorities": {'
 
 
 def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
-    trusted, certificates = [pgha_pki.authorities(store, "dc")], [stored(store)["hosts"]["db1"]["certificate"]]
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    trusted, certificates = (
+        [pghalib.secrets.pki.authorities(store, "dc")],
+        [stored(store)["hosts"]["db1"]["certificate"]],
+    )
     for step in ("add", "use", "drop"):
         for wrong in {"add", "use", "drop"} - {step}:
             with pytest.raises(CommandExecutionError, match=f"is {step}, not {wrong}"):
-                pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", wrong)
-        pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
-        assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
+                pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", wrong)
+        pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+        assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
         own = stored(store)["hosts"]["db1"]
-        trusted.append(pgha_pki.authorities(store, "dc"))
+        trusted.append(pghalib.secrets.pki.authorities(store, "dc"))
         certificates.append(own["certificate"])
         # Host by host: who has what the step before gave and who has what this one gives trust each other.
         for certificate in certificates[-2:]:
             for known in trusted[-2:]:
-                wrong = pgha_x509.faults_of("db1", known, certificate, own["key"], set())
+                wrong = pghalib.secrets.x509.faults_of("db1", known, certificate, own["key"], set())
                 assert not [line for line in wrong if "lead to" in line], step
     assert [text.count(BEGIN) for text in trusted] == [1, 2, 2, 1]
     assert trusted[0] != trusted[3]
     assert len(set(certificates)) == 4
     with pytest.raises(CommandExecutionError, match="plain has no authority: its traffic is not encrypted"):
-        pgha_pki.rotate(store, inventory(), DEFAULTS, "plain", "add")
+        pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "plain", "add")
 
 
 def test_a_step_is_taken_back_and_nobody_meets_a_stranger(store):
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
-    before, seen = pgha_pki.authorities(store, "dc"), [snapshot(store)]
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    before, seen = pghalib.secrets.pki.authorities(store, "dc"), [snapshot(store)]
     for step in ("add", "use", "back", "back"):
-        pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+        pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", step)
         seen.append(snapshot(store))
-    assert pgha_pki.authorities(store, "dc") == before
+    assert pghalib.secrets.pki.authorities(store, "dc") == before
     assert_neighbours_trust_each_other(seen)
     with pytest.raises(CommandExecutionError, match="is add, not back"):
-        pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "back")
+        pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "back")
 
 
 def test_where_a_change_stands_is_told_by_who_signs_who_will_and_who_did(store):
     def told():
-        found = pgha_pki.standing(store, inventory(), DEFAULTS, "dc")
+        found = pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc")
         return found["steps"], *(len(found[use]) for use in ("signs", "next", "former"))
 
-    pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     assert told() == (["add"], 1, 0, 0)
-    pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
+    pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
     assert told() == (["use", "back"], 1, 1, 0)
-    pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "use")
+    pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "use")
     assert told() == (["drop", "back"], 1, 0, 1)
     before = stored(store)
     with pytest.raises(CommandExecutionError, match="is drop, not add; back takes the last one back"):
-        pgha_pki.standing(store, inventory(), DEFAULTS, "dc", "add")
+        pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc", "add")
     assert stored(store) == before
 
 
 def snapshot(path):
     """What a host is served: whom it trusts, and what it shows."""
     own = stored(path)["hosts"]["db1"]
-    return pgha_pki.authorities(path, "dc"), own["certificate"], own["key"]
+    return pghalib.secrets.pki.authorities(path, "dc"), own["certificate"], own["key"]
 
 
 def assert_neighbours_trust_each_other(seen):
@@ -247,21 +250,21 @@ def assert_neighbours_trust_each_other(seen):
     for before, after in zip(seen, seen[1:], strict=False):
         for known, _, _ in (before, after):
             for _, certificate, key in (before, after):
-                wrong = pgha_x509.faults_of("db1", known, certificate, key, set())
+                wrong = pghalib.secrets.x509.faults_of("db1", known, certificate, key, set())
                 assert not [line for line in wrong if "lead to" in line]
 
 
 @pytest.mark.parametrize("minutes", [-59, 0])
 def test_what_was_made_just_now_is_valid_on_a_host_whose_clock_is_behind(now, minutes):
-    signer = pgha_x509.authority("dc", 10)
-    own = pgha_x509.issue("db1", {"db1"}, signer, 5)
+    signer = pghalib.secrets.x509.authority("dc", 10)
+    own = pghalib.secrets.x509.issue("db1", {"db1"}, signer, 5)
     now(days=minutes / 1440)
-    assert pgha_x509.faults_of("db1", signer["certificate"], own["certificate"], own["key"], {"db1"}) == []
+    assert pghalib.secrets.x509.faults_of("db1", signer["certificate"], own["certificate"], own["key"], {"db1"}) == []
 
 
 def test_openssl_takes_what_is_made_for_server_and_client(tmp_path):
-    signer = pgha_x509.authority("dc", 10)
-    own = pgha_x509.issue("db1", {"db1", "192.0.2.11"}, signer, 5)
+    signer = pghalib.secrets.x509.authority("dc", 10)
+    own = pghalib.secrets.x509.issue("db1", {"db1", "192.0.2.11"}, signer, 5)
     (tmp_path / "ca.pem").write_text(signer["certificate"])
     # As a service reads it: key and certificate in one file.
     (tmp_path / "own.pem").write_text(own["key"] + own["certificate"])
@@ -281,7 +284,7 @@ class TestBrought:
 
     @pytest.fixture
     def signer(self, now):
-        return pgha_x509.authority("a company", 3650)
+        return pghalib.secrets.x509.authority("a company", 3650)
 
     @pytest.fixture
     def files(self, tmp_path, signer):
@@ -294,8 +297,8 @@ class TestBrought:
             pgha = inventory(tls={**tls, "key": f"{place}/{{id}}.key"})
             (place / "ca.pem").write_text(ca or signer["certificate"])
             ids = {"dcs3": "dcs3.example.org"}
-            for name, services in pgha_pki.wanted_names(pgha, DEFAULTS, "dc").items():
-                pair = own.get(name) or pgha_x509.issue(name, set().union(*services.values()), signer, 365)
+            for name, services in pghalib.secrets.pki.wanted_names(pgha, DEFAULTS, "dc").items():
+                pair = own.get(name) or pghalib.secrets.x509.issue(name, set().union(*services.values()), signer, 365)
                 (place / f"{name}.pem").write_text(pair["certificate"])
                 (place / f"{ids.get(name, name)}.key").write_text(pair["key"])
             return pgha
@@ -304,9 +307,9 @@ class TestBrought:
 
     def test_they_are_taken_over_and_need_not_stay(self, store, files, tmp_path, signer):
         pgha = files()
-        assert len(pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 7
-        assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
-        own = pgha_pki.of_host(store, "dc", "dcs3", "dcs")
+        assert len(pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 7
+        assert pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
+        own = pghalib.secrets.pki.of_host(store, "dc", "dcs3", "dcs")
         assert own["ca"] == signer["certificate"]
         assert (tmp_path / "brought/dcs3.example.org.key").read_text() in own["consul"]
         assert "authorities" not in stored(store)
@@ -314,136 +317,142 @@ class TestBrought:
     def test_there_may_be_one_for_each_service(self, store, files, tmp_path, signer):
         pgha, place = files(), tmp_path / "brought"
         pgha["tls"].update(certificate=f"{place}/{{service}}/{{name}}.pem", key=f"{place}/{{service}}/{{name}}.key")
-        for name, services in pgha_pki.wanted_names(pgha, DEFAULTS, "dc").items():
+        for name, services in pghalib.secrets.pki.wanted_names(pgha, DEFAULTS, "dc").items():
             for service, names in services.items():
-                pair = pgha_x509.issue(name, names, signer, 365)
+                pair = pghalib.secrets.x509.issue(name, names, signer, 365)
                 (place / service).mkdir(exist_ok=True)
                 (place / service / f"{name}.pem").write_text(pair["certificate"])
                 (place / service / f"{name}.key").write_text(pair["key"])
-        assert len(pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 7
-        own = pgha_pki.of_host(store, "dc", "db1", "db")
+        assert len(pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)) == 7
+        own = pghalib.secrets.pki.of_host(store, "dc", "db1", "db")
         for service in ("consul", "postgres"):
             assert (place / service / "db1.key").read_text() in own[service]
         assert own["consul"] != own["postgres"]
 
     def test_the_users_authority_is_added_first_and_those_before_stay_until_dropped(self, store, files, signer):
-        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
         seen = [snapshot(store)]
         own = stored(store)["authorities"]["current"]["certificate"]
         pgha = files()
         # The main job has everyone trust it, and has nobody show a certificate of it.
-        assert "dc/tls/ca" in pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        assert "dc/tls/ca" in pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         seen.append(snapshot(store))
-        assert pgha_pki.authorities(store, "dc") == own + signer["certificate"]
-        assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
+        assert pghalib.secrets.pki.authorities(store, "dc") == own + signer["certificate"]
+        assert pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
         for step in ("use", "drop"):
-            pgha_pki.rotate(store, pgha, DEFAULTS, "dc", step)
+            pghalib.secrets.pki.rotate(store, pgha, DEFAULTS, "dc", step)
             seen.append(snapshot(store))
-            assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
-        assert pgha_pki.authorities(store, "dc") == signer["certificate"]
+            assert pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == []
+        assert pghalib.secrets.pki.authorities(store, "dc") == signer["certificate"]
         assert_neighbours_trust_each_other(seen)
         with pytest.raises(CommandExecutionError, match="set tls:ca to the next one first"):
-            pgha_pki.rotate(store, pgha, DEFAULTS, "dc", "add")
+            pghalib.secrets.pki.rotate(store, pgha, DEFAULTS, "dc", "add")
 
     def test_the_users_next_authority_is_added_first(self, store, files, signer):
-        pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
-        seen, following = [snapshot(store)], pgha_x509.authority("next year", 3650)
+        pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        seen, following = [snapshot(store)], pghalib.secrets.x509.authority("next year", 3650)
         pgha = files(ca=following["certificate"], **self.pairs(following))
         # As if nothing but its authority had come: his old certificates serve on.
-        assert pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == ["dc/tls/ca"]
+        assert pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED) == ["dc/tls/ca"]
         seen.append(snapshot(store))
         assert seen[1][1] == seen[0][1]
         for step in ("use", "drop"):
-            pgha_pki.rotate(store, pgha, DEFAULTS, "dc", step)
+            pghalib.secrets.pki.rotate(store, pgha, DEFAULTS, "dc", step)
             seen.append(snapshot(store))
-        assert pgha_pki.authorities(store, "dc") == following["certificate"]
+        assert pghalib.secrets.pki.authorities(store, "dc") == following["certificate"]
         assert_neighbours_trust_each_other(seen)
 
     def pairs(self, signer):
-        wanted = pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")
+        wanted = pghalib.secrets.pki.wanted_names(inventory(), DEFAULTS, "dc")
         return {
-            name: pgha_x509.issue(name, set().union(*names.values()), signer, 365) for name, names in wanted.items()
+            name: pghalib.secrets.x509.issue(name, set().union(*names.values()), signer, 365)
+            for name, names in wanted.items()
         }
 
     def test_the_formulas_own_take_their_place_in_the_same_steps(self, store, files, signer):
-        pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
         seen = [snapshot(store)]
         with pytest.raises(CommandExecutionError, match="is add, not use"):
-            pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", "use")
-        assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == ["dc/tls/authority", "dc/tls/ca"]
+            pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "use")
+        assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == ["dc/tls/authority", "dc/tls/ca"]
         seen.append(snapshot(store))
         for step in ("use", "drop"):
-            pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+            pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", step)
             seen.append(snapshot(store))
-            assert pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
-        assert signer["certificate"] not in pgha_pki.of_host(store, "dc", "db1", "db")["ca"]
+            assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
+        assert signer["certificate"] not in pghalib.secrets.pki.of_host(store, "dc", "db1", "db")["ca"]
         assert_neighbours_trust_each_other(seen)
-        assert pgha_pki.standing(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
+        assert pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
 
     def test_a_change_of_mind_is_the_pillar_as_it_was(self, store, files, signer):
-        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
-        before, pgha = pgha_pki.authorities(store, "dc"), files()
+        pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        before, pgha = pghalib.secrets.pki.authorities(store, "dc"), files()
         # Before it signs: it is forgotten.
-        pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
-        assert "dc/tls/ca" in pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
-        assert pgha_pki.authorities(store, "dc") == before
+        pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        assert "dc/tls/ca" in pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        assert pghalib.secrets.pki.authorities(store, "dc") == before
         # After: those before are trusted still, so they may sign at once.
-        pgha_pki.rotate(store, pgha, DEFAULTS, "dc", "add")
-        pgha_pki.rotate(store, pgha, DEFAULTS, "dc", "use")
+        pghalib.secrets.pki.rotate(store, pgha, DEFAULTS, "dc", "add")
+        pghalib.secrets.pki.rotate(store, pgha, DEFAULTS, "dc", "use")
         seen = [snapshot(store)]
-        pgha_pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
         seen.append(snapshot(store))
         for step in ("use", "drop"):
-            pgha_pki.rotate(store, inventory(), DEFAULTS, "dc", step)
+            pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", step)
             seen.append(snapshot(store))
-        assert pgha_pki.authorities(store, "dc") == before
+        assert pghalib.secrets.pki.authorities(store, "dc") == before
         assert_neighbours_trust_each_other(seen)
 
     def test_a_host_that_comes_in_the_middle_needs_a_certificate_that_the_others_know(self, store, files):
-        pgha_pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
         pgha = inventory()
         pgha["clusters"]["one"]["hosts"]["db3"] = "192.0.2.14"
         with pytest.raises(CommandExecutionError, match="db3: has no certificate of the authority that signs now"):
-            pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+            pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
 
     @pytest.mark.parametrize(
         ("make", "fault"),
         [
-            (lambda names, signer: pgha_x509.issue("db1", {"db1"}, signer, 9), "lacks the names 127.0.0.1, client.dc"),
             (
-                lambda names, signer: pgha_x509.issue("db1", names, pgha_x509.authority("other", 9), 9),
+                lambda names, signer: pghalib.secrets.x509.issue("db1", {"db1"}, signer, 9),
+                "lacks the names 127.0.0.1, client.dc",
+            ),
+            (
+                lambda names, signer: pghalib.secrets.x509.issue(
+                    "db1", names, pghalib.secrets.x509.authority("other", 9), 9
+                ),
                 "does not lead to the CA",
             ),
             (
                 lambda names, signer: {
-                    **pgha_x509.issue("db1", names, signer, 9),
-                    "key": pgha_x509.issue("db1", names, signer, 9)["key"],
+                    **pghalib.secrets.x509.issue("db1", names, signer, 9),
+                    "key": pghalib.secrets.x509.issue("db1", names, signer, 9)["key"],
                 },
                 "the key is not that of the certificate",
             ),
-            (lambda names, signer: pgha_x509.issue("db1", names, signer, -0.02), "and not today"),
+            (lambda names, signer: pghalib.secrets.x509.issue("db1", names, signer, -0.02), "and not today"),
             (lambda names, signer: {"certificate": "no", "key": "no"}, "cannot be read as PEM"),
         ],
         ids=["names", "chain", "key", "dates", "text"],
     )
     def test_what_is_wrong_is_refused_and_nothing_is_stored(self, store, files, signer, make, fault):
-        names = set().union(*pgha_pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values())
+        names = set().union(*pghalib.secrets.pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values())
         pgha = files(db1=make(names, signer))
         with pytest.raises(CommandExecutionError, match=f"db1: .*{fault}"):
-            pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+            pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         assert not (store / "tls-dc.json").exists()
 
     def test_all_faults_are_named_at_once(self, store, files, tmp_path):
         pgha = files(db1={"certificate": "no", "key": "no"})
         (tmp_path / "brought/dcs2.key").unlink()
         with pytest.raises(CommandExecutionError) as raised:
-            pgha_pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+            pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         assert "db1: " in str(raised.value)
         assert "dcs2: " in str(raised.value)
         assert "dcs2.key" in str(raised.value)
 
     def test_an_authority_in_between_comes_with_the_certificate(self, signer):
         # An authority of the formula signs hosts only; so this one is the trusted one, and the chain repeats it.
-        own = pgha_x509.issue("db1", {"db1"}, signer, 9)
+        own = pghalib.secrets.x509.issue("db1", {"db1"}, signer, 9)
         chain = own["certificate"] + signer["certificate"]
-        assert pgha_x509.faults_of("db1", signer["certificate"], chain, own["key"], {"db1"}) == []
+        assert pghalib.secrets.x509.faults_of("db1", signer["certificate"], chain, own["key"], {"db1"}) == []

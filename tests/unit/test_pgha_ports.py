@@ -19,13 +19,13 @@ PGHA = {
 
 @pytest.fixture
 def faults(loader_module):
-    validate = loader_module("_utils/pgha_validate.py")
+    validate = loader_module("_utils/pghalib/pillar/validate.py")
     return lambda **over: validate.faults({**copy.deepcopy(PGHA), **over}, DEFAULTS)
 
 
 @pytest.fixture
 def ports(loader_module):
-    return loader_module("_utils/pgha_ports.py")
+    return loader_module("_utils/pghalib/pillar/ports.py")
 
 
 def opened(ports, server=False, encrypted=False, **over):
@@ -46,9 +46,9 @@ def test_an_agent_opens_what_its_configuration_leaves_open(ports):
 @pytest.mark.parametrize("encrypted", [True, False])
 @pytest.mark.parametrize("role", ["dcs", "db"])
 def test_the_ports_are_those_of_the_configuration(ports, loader_module, role, encrypted):
-    inventory = loader_module("_utils/pgha_inventory.py")
+    inventory = loader_module("_utils/pghalib/inventory.py")
     settings = inventory.settings({**PGHA, "tls": encrypted}, DEFAULTS, "dcs1" if role == "dcs" else "db1")
-    configured = loader_module("_utils/pgha_consul_config.py").config(settings, SECRETS).get("ports", {})
+    configured = loader_module("_utils/pghalib/consul/config.py").config(settings, SECRETS).get("ports", {})
     found = {name: port for name, port, _ in opened(ports, role == "dcs", encrypted)}
     for name, port in configured.items():
         assert found.get(name, -1) == port, name

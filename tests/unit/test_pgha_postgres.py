@@ -71,7 +71,7 @@ SETTINGS = {
 
 @pytest.fixture
 def utils(loader_module):
-    return loader_module("_utils/pgha_postgres.py")
+    return loader_module("_utils/pghalib/postgres/settings.py")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pghalib.preflight.verdicts
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -29,7 +30,7 @@ ALL = [*SERVERS, *HOSTS, "other-db1"]
 
 @pytest.fixture
 def settings_of(loader_module):
-    inventory = loader_module("_utils/pgha_inventory.py")
+    inventory = loader_module("_utils/pghalib/inventory.py")
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 
     def make(minion_id="test-db1", **sections):
@@ -40,12 +41,12 @@ def settings_of(loader_module):
 
 @pytest.fixture
 def verdict(loader_module):
-    return loader_module("_utils/pgha_preflight.py")
+    return loader_module("_utils/pghalib/preflight/verdicts.py")
 
 
 @pytest.fixture
 def foreign(loader_module):
-    return loader_module("_utils/pgha_foreign.py")
+    return loader_module("_utils/pghalib/preflight/foreign.py")
 
 
 def facts(**over):
@@ -155,7 +156,7 @@ class TestAstra:
 
     @pytest.fixture
     def astra(self, loader_module):
-        return loader_module("_utils/pgha_astra.py")
+        return loader_module("_utils/pghalib/host/astra.py")
 
     @pytest.mark.parametrize(
         ("texts", "said"),
@@ -180,15 +181,15 @@ class TestAstra:
         assert all(part in fault for part, fault in zip(said, faults, strict=True))
         assert astra.faults(texts, True) == ([], faults)
 
-    def test_the_preflight_reads_them_whatever_they_hold(self, execution, tmp_path):
+    def test_the_preflight_reads_them_whatever_they_hold(self, execution, monkeypatch, tmp_path):
         paths = [str(tmp_path / name) for name in ("digsig", "nochmodx", "none")]
         Path(paths[0]).write_bytes(b"# \xff\xfe\nDIGSIG_ELF_MODE=1\n")
         Path(paths[1]).write_text("1\n")
         module = execution()
-        module.__utils__["pgha_astra.files"] = lambda: paths
+        monkeypatch.setattr("pghalib.host.astra.files", lambda: paths)
         assert module.locks() == {paths[0]: "# \ufffd\ufffd\nDIGSIG_ELF_MODE=1\n", paths[1]: "1\n", paths[2]: None}
-        module.__utils__["pgha_astra.files"] = lambda: [self.NOW]
-        module.__utils__["pgha_files.read_foreign"] = lambda path, *_: "1" if path == self.NOW else None
+        monkeypatch.setattr("pghalib.host.astra.files", lambda: [self.NOW])
+        monkeypatch.setattr("pghalib.host.files.read_foreign", lambda path, *_: "1" if path == self.NOW else None)
         assert any("nochmodx" in fault for fault in module.check()["faults"])
 
 
@@ -313,7 +314,7 @@ class TestRoutes:
 
     @pytest.fixture
     def routes(self, loader_module):
-        return loader_module("_utils/pgha_routes.py")
+        return loader_module("_utils/pghalib/host/routes.py")
 
     @pytest.fixture
     def two_addresses(self):
@@ -333,7 +334,7 @@ class TestRoutes:
     @pytest.mark.root
     def test_the_source_is_the_kernel_s(self, routes, two_addresses):
         script = (
-            f"import runpy; m = runpy.run_path({str(ROOT / '_utils/pgha_routes.py')!r});"
+            f"import runpy; m = runpy.run_path({str(ROOT / '_utils/pghalib/host/routes.py')!r});"
             " print(m['sources'](['198.51.100.22', '203.0.113.1', '2001:db8::1']))"
         )
         command = ["ip", "netns", "exec", two_addresses, sys.executable, "-c", script]
@@ -375,7 +376,7 @@ class TestRoutes:
 
     def test_the_preflight_tells_it(self, execution, monkeypatch):
         module = execution()
-        module.__utils__["pgha_routes.sources"] = lambda addresses: dict.fromkeys(addresses, self.OTHER)
+        monkeypatch.setattr("pghalib.host.routes.sources", lambda addresses: dict.fromkeys(addresses, self.OTHER))
         assert any(f"from {self.OTHER}" in fault for fault in module.check()["faults"])
 
 
@@ -792,7 +793,9 @@ class TestExecution:
             ({"consul.service": "activating"}, [], {5432, 8008, 8301}, {8300: 2, 8301: 2}, set()),
         ],
     )
-    def test_ports_of_services_that_start_are_left_to_them(self, execution, units, listening, listen, later, hold):
+    def test_ports_of_services_that_start_are_left_to_them(
+        self, execution, monkeypatch, units, listening, listen, later, hold
+    ):
         module = execution(units=units)
         called = SimpleNamespace()
 
@@ -800,8 +803,8 @@ class TestExecution:
             called.listen, called.kwargs = ports, kwargs
             return {}
 
-        module.__utils__["pgha_rendezvous.meet"] = meet
-        plan = module.__utils__["pgha_preflight.plan"](module.settings, ALL)
+        monkeypatch.setattr("pghalib.preflight.rendezvous.meet", meet)
+        plan = pghalib.preflight.verdicts.plan(module.settings, ALL)
         module._meet(module.settings, plan, [listener(port, "x") for port in listening])
         assert (called.listen, called.kwargs["later"], called.kwargs["hold"]) == (listen, later, hold)
         assert (called.kwargs["udp"], called.kwargs["http"], called.kwargs["excuse"]) == (8301, 8008, {5432: 8008})

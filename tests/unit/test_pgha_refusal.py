@@ -2,12 +2,12 @@
 
 import inspect
 
-import pgha_refusal
+import pghalib.master.refusal
 import pytest
 from salt.exceptions import CommandExecutionError
 
 
-@pgha_refusal.told
+@pghalib.master.refusal.told
 def refuses(datacenter, step=None):
     """Says no, or whom to."""
     if step:
@@ -28,7 +28,7 @@ def test_everything_else_is_as_it_was():
 
 
 def test_a_fault_of_the_program_keeps_its_traceback():
-    @pgha_refusal.told
+    @pghalib.master.refusal.told
     def broken():
         raise KeyError("what")
 

@@ -35,7 +35,7 @@ def meet(loader_module):
         results = {}
 
         def one(address, delay=0, **kwargs):
-            module = loader_module("_utils/pgha_rendezvous.py")
+            module = loader_module("_utils/pghalib/preflight/rendezvous.py")
             time.sleep(delay)
             begin = time.monotonic()
             found = module.meet(IDS[address], address, timeout=timeout, **kwargs)
@@ -211,7 +211,7 @@ WRONG = [None, True, "7", "\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"]
 
 @pytest.fixture
 def said(loader_module):
-    return loader_module("_utils/pgha_rendezvous.py").said
+    return loader_module("_utils/pghalib/preflight/rendezvous.py").said
 
 
 def test_what_a_peer_says(said):

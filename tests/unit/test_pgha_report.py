@@ -15,7 +15,7 @@ EVIL = {"name": "db2", "address": "192.0.2.12", "raft_address": "192.0.2.12:8300
 
 @pytest.fixture
 def report(loader_module):
-    return loader_module("_utils/pgha_report.py")
+    return loader_module("_utils/pghalib/master/report.py")
 
 
 def server(name, leader="dcs1", tokens=None, **over):

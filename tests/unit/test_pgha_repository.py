@@ -24,7 +24,7 @@ KEYRING = "/etc/apt/keyrings/pgha-postgres"
 
 @pytest.fixture
 def utils(loader_module):
-    return loader_module("_utils/pgha_repository.py")
+    return loader_module("_utils/pghalib/postgres/repository.py")
 
 
 def test_os_release_is_read_with_and_without_quotes(utils):

@@ -20,7 +20,7 @@ MAX_CONNECTIONS = {"max_connections": {"old_value": "100", "new_value": "150"}}
 class TestOrder:
     @pytest.fixture
     def util(self, loader_module):
-        return loader_module("_utils/pgha_restart.py")
+        return loader_module("_utils/pghalib/master/turns.py")
 
     @pytest.fixture
     def told(self):
@@ -106,7 +106,7 @@ def host(loader_module, tmp_path):
             asked.append((method, path))
             return {"status": 200 if path in consul else 404, "body": consul.get(path)}
 
-        module = loader_module("_modules/pgha_restart.py", salt=salt, utils={"pgha_consul.ask": ask})
+        module = loader_module("_modules/pgha_restart.py", salt=salt, utils={"pghalib.consul.client.ask": ask})
         module.UNIT, module.STARTED_WITH = str(tmp_path / "unit"), str(tmp_path / "started")
         module.salt, module.members, module.health, module.consul, module.asked = salt, members, health, consul, asked
         module.place = tmp_path

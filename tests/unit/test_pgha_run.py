@@ -8,7 +8,7 @@ CLUSTERS = {"one": ["db1", "db2"], "two": ["db3"]}
 
 @pytest.fixture
 def run(loader_module):
-    return loader_module("_utils/pgha_run.py")
+    return loader_module("_utils/pghalib/run.py")
 
 
 def test_what_came_with_the_run_is_over_the_inventory_and_nothing_else_is(run):

@@ -4,7 +4,7 @@ import contextlib
 import copy
 from pathlib import Path
 
-import pgha_secrets
+import pghalib.secrets.minted
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -35,11 +35,11 @@ def runner(loader_module, monkeypatch):
             "_runners/pgha.py",
             salt={"salt.cmd": lambda _function: DEFAULTS},
             utils={
-                "pgha_validate.faults": lambda *_: [],
-                "pgha_secrets.missing": lambda *_: lacking(),
-                "pgha_inventory.plan": lambda _pgha: PLAN,
-                "pgha_report.summary": lambda _plan, told: {"told": told, "faults": list(faults)},
-                "pgha_report.text": lambda state: f"tables of {len(state['told'])}",
+                "pghalib.pillar.validate.faults": lambda *_: [],
+                "pghalib.secrets.minted.missing": lambda *_: lacking(),
+                "pghalib.inventory.plan": lambda _pgha: PLAN,
+                "pghalib.master.report.summary": lambda _plan, told: {"told": told, "faults": list(faults)},
+                "pghalib.master.report.text": lambda state: f"tables of {len(state['told'])}",
             },
         )
         monkeypatch.setattr(loaded, "_pillar", dict)
@@ -141,7 +141,7 @@ class Deployed:
         monkeypatch.setattr(self.runner, "_pillar", lambda: {"pgha": self.pgha})
         client = contextlib.nullcontext(self)
         monkeypatch.setattr(self.runner.salt.client, "get_local_client", lambda **_: client, raising=False)
-        pgha_secrets.mint(self.store, self.pgha, DEFAULTS)
+        pghalib.secrets.minted.mint(self.store, self.pgha, DEFAULTS)
 
     def orchestrate(self, sls):
         self.jobs.append(sls)

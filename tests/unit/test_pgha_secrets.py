@@ -22,7 +22,7 @@ PGHA = {
 
 @pytest.fixture
 def secrets(loader_module):
-    return loader_module("_utils/pgha_secrets.py")
+    return loader_module("_utils/pghalib/secrets/minted.py")
 
 
 def changed(path, value):
@@ -128,9 +128,9 @@ def test_a_store_without_an_index_is_taken_over(secrets, tmp_path):
 
 
 def test_a_run_that_is_interrupted_after_each_write_is_completed_by_the_next(secrets, tmp_path):
-    import pgha_store
+    import pghalib.secrets.store
 
-    written = pgha_store.write
+    written = pghalib.secrets.store.write
     with_tls = {**PGHA, "tls": True}
     for last in range(5):
         path, left = tmp_path / str(last), [last]
@@ -141,12 +141,12 @@ def test_a_run_that_is_interrupted_after_each_write_is_completed_by_the_next(sec
             left[0] -= 1
             written(where, content)
 
-        pgha_store.write = write
+        pghalib.secrets.store.write = write
         try:
             with pytest.raises(KeyboardInterrupt):
                 secrets.mint(path, with_tls, DEFAULTS)
         finally:
-            pgha_store.write = written
+            pghalib.secrets.store.write = written
         secrets.mint(path, with_tls, DEFAULTS)
         assert secrets.mint(path, with_tls, DEFAULTS) == []
         assert set(stored(path, "index")["made"]) >= {

@@ -3,7 +3,7 @@
 import copy
 import json
 
-import pgha_served
+import pghalib.secrets.served
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -22,33 +22,33 @@ OF_DCS = {"gossip_key": "g", "agent": TOKEN, "management": TOKEN, "tokens": {"ag
     ],
 )
 def test_the_note_has_the_names_of_the_store_and_no_secret(settings, secrets, names):
-    text = pgha_served.note(settings, secrets)
+    text = pghalib.secrets.served.note(settings, secrets)
     assert set(json.loads(text)) == names
     secret = json.dumps(OF_DB)
     assert not [value for value in json.loads(text).values() if value in secret or len(value) != 16]
 
 
 def test_another_store_is_found_and_what_is_to_be_new_is_not_held_against_it():
-    note = pgha_served.note(DB, OF_DB)
+    note = pghalib.secrets.served.note(DB, OF_DB)
     other = {**copy.deepcopy(OF_DB), "superuser": "q", "tls": {"ca": "renewed", "host": "h"}}
-    assert pgha_served.faults(note, DB, OF_DB, []) == []
-    assert pgha_served.faults(None, DB, other, []) == []
-    (fault,) = pgha_served.faults(note, DB, other, [])
+    assert pghalib.secrets.served.faults(note, DB, OF_DB, []) == []
+    assert pghalib.secrets.served.faults(None, DB, other, []) == []
+    (fault,) = pghalib.secrets.served.faults(note, DB, other, [])
     assert "(one/superuser)" in fault
     assert "restore the store" in fault
-    assert pgha_served.faults(note, DB, other, ["one"]) == []
-    assert pgha_served.faults(note, DB, other, ["one/superuser"]) == []
-    assert pgha_served.faults(note, DB, other, ["on", "one/super"]) == [fault]
+    assert pghalib.secrets.served.faults(note, DB, other, ["one"]) == []
+    assert pghalib.secrets.served.faults(note, DB, other, ["one/superuser"]) == []
+    assert pghalib.secrets.served.faults(note, DB, other, ["on", "one/super"]) == [fault]
     # A new kind of secret was never used here.
-    assert pgha_served.faults(note, DB, {**OF_DB, "vip": TOKEN}, []) == []
+    assert pghalib.secrets.served.faults(note, DB, {**OF_DB, "vip": TOKEN}, []) == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', "null"])
 def test_a_damaged_note_is_named(text):
-    assert "is damaged" in pgha_served.faults(text, DB, OF_DB, [])[0]
+    assert "is damaged" in pghalib.secrets.served.faults(text, DB, OF_DB, [])[0]
 
 
 def test_without_secrets_the_remedy_is_said():
     with pytest.raises(CommandExecutionError, match="db1: add 'pgha: true' to ext_pillar"):
-        pgha_served.own({}, {"id": "db1"})
-    assert pgha_served.own({"pgha_secrets": OF_DB}, {"id": "db1"}) is OF_DB
+        pghalib.secrets.served.own({}, {"id": "db1"})
+    assert pghalib.secrets.served.own({"pgha_secrets": OF_DB}, {"id": "db1"}) is OF_DB

@@ -8,7 +8,7 @@ from salt.exceptions import CommandExecutionError
 
 @pytest.fixture
 def store(loader_module):
-    return loader_module("_utils/pgha_store.py")
+    return loader_module("_utils/pghalib/secrets/store.py")
 
 
 TOKEN = {"accessor": "5a6f0d5e-3c0c-4d7a-9f57-111111111111", "secret": "5a6f0d5e-3c0c-4d7a-9f57-222222222222"}

@@ -57,7 +57,7 @@ def test_where_the_pillar_is_silent_a_host_does_what_the_master_serves(loader_mo
     found = {"tls": {"enabled": said}}
     module = loader_module(
         "_modules/pgha.py",
-        utils={"pgha_inventory.settings": lambda *_: found},
+        utils={"pghalib.inventory.settings": lambda *_: found},
         pillar={"pgha": {}, **({"pgha_secrets": secrets} if secrets else {})},
         opts={"id": "db1"},
         context={"pgha.defaults": {}},
@@ -80,7 +80,7 @@ def test_where_the_pillar_is_silent_a_host_does_what_the_master_serves(loader_mo
     ],
 )
 def test_what_is_trusted_is_warned_of(loader_module, enabled, version, said):
-    trust = loader_module("_utils/pgha_preflight.py").trust
+    trust = loader_module("_utils/pghalib/preflight/verdicts.py").trust
     warnings = trust({"tls": {"enabled": enabled}, "consul": {"version": version}})
     assert len(warnings) == (1 if said else 0)
     assert not said or said in warnings[0]
@@ -92,8 +92,8 @@ def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_mo
         "_modules/pgha_tls.py",
         salt={"pgha.settings": lambda: {"role": "db"}, "pgha_vip.restart_pending": lambda: pending},
         utils={
-            "pgha_tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
-            "pgha_tls.unread": lambda service: str(tmp_path / f"{service}.unread"),
+            "pghalib.tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
+            "pghalib.tls.unread": lambda service: str(tmp_path / f"{service}.unread"),
         },
     )
     assert module.behind("PEM") == ["it has other authorities than the master: salt-run state.orchestrate pgha"]

@@ -6,7 +6,7 @@ import pytest
 
 
 def written(path, content, test):
-    """In place of pgha_files.manage, which gives files to users of a host."""
+    """In place of pghalib.host.files.manage, which gives files to users of a host."""
     same = Path(path).exists() and Path(path).read_text() == content
     if not (same or test):
         Path(path).write_text(content)
@@ -39,16 +39,16 @@ def state(loader_module, monkeypatch, tmp_path, served):
         )
         salt["service.reload"] = lambda unit: done.append(unit) or True
         utils = {
-            "pgha_tls.unread": lambda service: str(tmp_path / f"run/{service}.unread"),
-            "pgha_tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
-            "pgha_tls.files": lambda _settings, own, service: {
+            "pghalib.tls.unread": lambda service: str(tmp_path / f"run/{service}.unread"),
+            "pghalib.tls.authorities": lambda _settings: str(tmp_path / "ca.pem"),
+            "pghalib.tls.files": lambda _settings, own, service: {
                 str(tmp_path / "ca.pem"): {"content": own["ca"]},
                 str(tmp_path / f"{service}.pem"): {"content": own[service]},
             },
-            "pgha_files.manage": written,
+            "pghalib.host.files.manage": written,
         }
         module = loader_module("_states/pgha_tls.py", salt=salt, utils=utils, opts={"test": test})
-        monkeypatch.setattr(module.pgha_served, "own", lambda *_: {"tls": served})
+        monkeypatch.setattr(module.pghalib.secrets.served, "own", lambda *_: {"tls": served})
         module.AGAIN = 0
         return module, done
 

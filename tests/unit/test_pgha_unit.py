@@ -2,7 +2,7 @@
 
 import hashlib
 
-import pgha_started
+import pghalib.services.started
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -14,7 +14,7 @@ ABSENT = {"LoadState": "not-found", "NeedDaemonReload": "no"}
 @pytest.fixture
 def unit(loader_module, tmp_path, monkeypatch):
     """A function (answers of systemd, test, there) -> (the state's return, how often systemd was told to read)."""
-    monkeypatch.setattr(pgha_started, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(pghalib.services.started, "DIRECTORY", str(tmp_path))
 
     def read(*answers, test=False, there=True, reload=None):
         left, told = list(answers), []
@@ -76,7 +76,7 @@ def test_a_start_between_the_change_and_the_reading_counts_as_one_by_the_older_u
     other.write_text("[Unit]\n")
     note = tmp_path / "consul.started-with"
     note.write_text(f"{digest}  {path}\n{digest}  {other}\n")
-    files = loader_module("_utils/pgha_files.py")
+    files = loader_module("_utils/pghalib/host/files.py")
     unit(FRESH)
     assert files.changed_since(str(note), str(path), [str(other)]) == []
     unit(STALE, FRESH)

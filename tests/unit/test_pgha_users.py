@@ -26,7 +26,7 @@ print(os.getuid(), not os.isatty(0), os.getsid(0) != int(sys.argv[1]))
 
 @pytest.fixture
 def users(loader_module):
-    return loader_module("_utils/pgha_users.py")
+    return loader_module("_utils/pghalib/host/users.py")
 
 
 @pytest.fixture

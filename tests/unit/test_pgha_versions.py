@@ -20,7 +20,7 @@ ALIASES = {"wait_for": "asyncio.TimeoutError"}
 
 @pytest.fixture
 def versions(loader_module):
-    return loader_module("_utils/pgha_versions.py")
+    return loader_module("_utils/pghalib/versions.py")
 
 
 @pytest.mark.parametrize(

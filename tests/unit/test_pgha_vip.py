@@ -32,7 +32,7 @@ PILLAR = {
 
 @pytest.fixture
 def settings_of(loader_module):
-    inventory = loader_module("_utils/pgha_inventory.py")
+    inventory = loader_module("_utils/pghalib/inventory.py")
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 
     def make(minion_id="test-db1", **sections):
@@ -68,18 +68,18 @@ class TestConfiguration:
         ],
     )
     def test_where_the_leader_is_looked_for(self, loader_module, version, chosen, wanted):
-        assert loader_module("_utils/pgha_vip.py").dcs_type(version, chosen) == wanted
+        assert loader_module("_utils/pghalib/vip/config.py").dcs_type(version, chosen) == wanted
 
     @pytest.mark.parametrize(
         ("namespace", "key"), [("/db/", "db/test/leader"), ("db", "db/test/leader"), ("/", "test/leader")]
     )
     def test_key_has_no_leading_slash(self, loader_module, settings_of, namespace, key):
         settings = settings_of(patroni={"namespace": namespace})
-        assert loader_module("_utils/pgha_vip.py").config(settings, "eth0", TOKEN)["trigger-key"] == key
+        assert loader_module("_utils/pghalib/vip/config.py").config(settings, "eth0", TOKEN)["trigger-key"] == key
 
     def test_consul_is_asked_with_the_token(self, loader_module, settings_of):
         settings = settings_of("test-db2.example.org", vip={"interval": 500})
-        config = loader_module("_utils/pgha_vip.py").config(settings, "eth1", TOKEN)
+        config = loader_module("_utils/pghalib/vip/config.py").config(settings, "eth1", TOKEN)
         assert config == {
             "ip": "198.51.100.40",
             "netmask": 24,
@@ -96,7 +96,7 @@ class TestConfiguration:
         }
 
     def test_patroni_is_asked_at_the_hosts_own_address_without_a_token(self, loader_module, settings_of):
-        module = loader_module("_utils/pgha_vip.py")
+        module = loader_module("_utils/pghalib/vip/config.py")
         text = module.text(module.config(settings_of(vip={"version": "5.0.0"}), "eth0", TOKEN))
         config = yaml.safe_load(text)
         assert config["dcs-endpoints"] == ["http://198.51.100.21:8008"]
@@ -105,13 +105,13 @@ class TestConfiguration:
 
     def test_own_keys_go_over_it_and_null_takes_one_away(self, loader_module, settings_of):
         settings = settings_of(vip={"config": {"verbose": True, "retry-num": None, "interval": 100}})
-        config = loader_module("_utils/pgha_vip.py").config(settings, "eth0", TOKEN)
+        config = loader_module("_utils/pghalib/vip/config.py").config(settings, "eth0", TOKEN)
         assert (config["verbose"], config["interval"]) == (True, 100)
         assert "retry-num" not in config
 
     def test_api_with_a_certificate_or_ipv6(self, loader_module, settings_of):
         settings = settings_of(patroni={"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009})
-        module = loader_module("_utils/pgha_vip.py")
+        module = loader_module("_utils/pghalib/vip/config.py")
         assert module.api(settings) == "https://198.51.100.21:8009"
         assert module.api(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
 

@@ -105,8 +105,8 @@ def missing(fault):
 
 @pytest.mark.parametrize("number", range(len(VALUES)), ids=lambda number: repr(VALUES[number])[:20])
 def test_no_value_at_any_place_makes_the_check_fail_or_hides_another_fault(loader_module, number):
-    validate = loader_module("_utils/pgha_validate.py")
-    inventory = loader_module("_utils/pgha_inventory.py")
+    validate = loader_module("_utils/pghalib/pillar/validate.py")
+    inventory = loader_module("_utils/pghalib/inventory.py")
     value = VALUES[number]
     for place in places():
         pgha = planted(copy.deepcopy(PGHA), place, value)

@@ -55,7 +55,7 @@ include:
       - sls: pgha.postgres.install
 
 {# What a person needs who works as this user: patronictl, psql, and whom they ask. Nothing of it is in the user's home,
-   where root does not write. In none of these words is a character that means something to a shell: pgha_validate lets
+   where root does not write. In none of these words is a character that means something to a shell: pghalib.pillar lets
    no other pass. #}
 {% set environment = [
   "# Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find the cluster.",

@@ -1,0 +1,1 @@
+"""Consul: its API, its configuration by version, policies and tokens."""

@@ -1,0 +1,146 @@
+"""
+A client of Consul's HTTP API, as small as the formula needs it, over ``pghalib.http``.
+
+Why not python-consul2: its last release is of 2020 and does not know the ``BootstrapSecret``; it would have to be
+installed into Salt's own Python on every host; and it installs a module of the same name as py-consul, the client of
+Patroni.
+
+A token travels in the header ``X-Consul-Token`` only: never in a URL, a log line or the text of an exception. It goes
+to the agent of this host alone, and only to a process of Consul's user.
+"""
+
+import re
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.host.diff
+import pghalib.http
+import pghalib.tls
+
+TIMEOUT = 10
+BODY_SHOWN = 300
+
+# From 1.15 on the answer to an unknown token is 404 in places.
+UNKNOWN = "acl not found"
+FORBIDDEN = (
+    "the token lacks the right or is not known to this server: salt-run state.orchestrate pgha registers it again"
+)
+REMEDIES = {
+    403: FORBIDDEN,
+    429: "Consul limits the rate of requests: wait, or raise limits in consul:config",
+}
+NO_LEADER = "the servers have no leader: start as many of them as are a majority"
+OTHERWISE = "see journalctl -u consul on this host"
+
+
+def at_least(version, minimum):
+    """Return whether ``version`` (``1.8.7``, ``1.22.3+ent``, ``1.8.7+dfsg1``) is ``minimum`` or newer, part by part."""
+    return version_tuple(version) >= version_tuple(minimum)
+
+
+def version_tuple(version):
+    """Return ``(1, 8, 7)`` for a version of Consul; the parts that are missing are 0. Raises CommandExecutionError."""
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", str(version))
+    if not found:
+        raise CommandExecutionError(f"{version!r} is not a version of Consul such as 1.22.3")
+    return tuple(int(part or 0) for part in found.groups())
+
+
+def address(consul, tls=False):
+    """
+    Return the URL of this host's own HTTP API.
+
+    consul
+        The section ``consul`` of the settings. A loopback address, unless ``client_addr`` has none; the port is 8500,
+        with TLS 8501, unless ``config:ports`` says another.
+    tls
+        Whether it speaks HTTPS.
+    """
+    config = consul.get("config") or {}
+    listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
+    own = [one for one in listed if one.startswith("127.") or one == "::1"]
+    host = own[0] if own else ("127.0.0.1" if {"0.0.0.0", "::"} & set(listed) else listed[0])  # noqa: S104
+    scheme, port = ("https", 8501) if tls else ("http", 8500)
+    port = (config.get("ports") or {}).get(scheme, port)
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def api(settings):
+    """Return where this host's own HTTP API is and how it is known for Consul's, as :py:func:`call` takes it."""
+    consul = settings["consul"]
+    return {
+        "address": address(consul, pghalib.tls.enabled(settings)),
+        "user": consul["user"],
+        "verify": pghalib.tls.verify(settings),
+    }
+
+
+def ask(settings, secrets, method, path, *, token=None, **kwargs):
+    """
+    Ask the agent of this host, with the strongest token that the host has: management on a server, else its agent's.
+
+    settings
+        What ``pgha.settings`` returns.
+    secrets
+        A function that returns the secrets of this host; it is called only when no token is given.
+    token
+        Another secret to ask with, ``""`` to ask as anybody.
+
+    The rest and the result are those of :py:func:`call`.
+    """
+    if token is None:
+        token = secrets()["management" if settings["role"] == "dcs" else "agent"]["secret"]
+    return call(method, path, token=token, **api(settings), **kwargs)
+
+
+def call(method, path, *, address, user, verify=True, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
+    """
+    Make one request and return what ``pghalib.http.request`` returns: ``status``, ``body`` and ``text``.
+
+    method, path
+        ``GET`` and ``/v1/…``.
+    address
+        URL of this host's agent, see :py:func:`address`.
+    user
+        The user that Consul runs as. While somebody else listens there, nothing is sent.
+    verify
+        File with the authorities that may have signed the agent's certificate; True for those of the system.
+    token
+        Secret that goes into the header; None asks as anybody.
+    params, payload
+        Query parameters (never a secret), and what is sent as JSON.
+    allow
+        Status codes beside 2xx that are an answer and not an error.
+    timeout
+        Seconds to connect, and between two bytes of the answer.
+
+    Raises CommandExecutionError that names the address, the code, the answer and a remedy, and no secret.
+    """
+    answer = pghalib.http.request(
+        method,
+        address + path,
+        user=user,
+        verify=verify,
+        headers={"X-Consul-Token": token} if token else None,
+        params=params,
+        payload=payload,
+        timeout=timeout,
+        remedy="is Consul running? systemctl status consul",
+    )
+    status = answer["status"]
+    if 200 <= status < 300 or status in allow:
+        return answer
+    shown = _without_secrets(answer["text"].strip(), token, payload)[:BODY_SHOWN]
+    remedy = REMEDIES.get(status, OTHERWISE)
+    if "leader" in shown.lower():
+        remedy = NO_LEADER
+    elif UNKNOWN in shown.lower():
+        remedy = FORBIDDEN
+    raise CommandExecutionError(f"Consul at {address} answered {status} to {method} {path}: {shown} ({remedy})")
+
+
+def _without_secrets(text, token, payload):
+    """Consul may quote what it was sent; hide what was secret in it."""
+    sent = payload if isinstance(payload, dict) else {}
+    secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]
+    return pghalib.host.diff.mask(text, secrets)

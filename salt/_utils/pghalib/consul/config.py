@@ -1,0 +1,252 @@
+"""
+The configuration of Consul, and what it must know of policies and tokens, from the settings of a host: pure functions.
+
+What differs between Consul 1.8 and 1.22 is decided here. Consul refuses to start on a key that it does not know.
+
+Where the configuration is not that of the by-hand procedure, and why: docs/procedure.md, 5 to 16, 20 and 21.
+"""
+
+import json
+import re
+
+import pghalib.consul.client
+import pghalib.inventory
+import pghalib.tls
+import pghalib.vip_manager
+
+# What `consul reload` applies, or what no restart would; every other key needs one. From "Reloadable configuration" of
+# the documentation, the part that is the same from 1.8 to 1.22.
+RELOADED = (
+    ("acl", "tokens"),
+    # Read once, when a datacenter is new; from then on it is set by the API (pgha_consul_registrar).
+    ("autopilot",),
+    ("checks",),
+    ("config_entries",),
+    ("discard_check_output",),
+    # For the first start alone: from then on the key is in the keyring, which is changed without a restart.
+    ("encrypt",),
+    ("limits", "http_max_conns_per_client"),
+    ("limits", "rpc_max_burst"),
+    ("limits", "rpc_rate"),
+    ("log_level",),
+    ("node_meta",),
+    ("services",),
+    ("watches",),
+)
+
+
+def config(settings, secrets):
+    """
+    Return the configuration of this host's agent.
+
+    settings, secrets
+        What ``pgha.settings`` and ``pghalib.secrets.served.own`` return. ``consul:config`` is merged over the result.
+
+    The agent token of a database host is in it, so the token and the agent come up together; a server gets its own over
+    the API once there are ACLs, and keeps it in its data directory.
+    """
+    consul = settings["consul"]
+    servers = settings["datacenter"]["servers"]
+    server = settings["role"] == "dcs"
+    result = {
+        "acl": {"enabled": True, "default_policy": "deny", "down_policy": "extend-cache"},
+        "advertise_addr": settings["address"],
+        "bind_addr": settings["address"],
+        "client_addr": consul["client_addr"],
+        "data_dir": consul["data_dir"],
+        "datacenter": settings["datacenter"]["name"],
+        "disable_update_check": True,
+        "dns_config": {"enable_truncate": True, "only_passing": True},
+        "domain": consul["domain"],
+        "enable_local_script_checks": True,
+        "enable_syslog": False,
+        "encrypt": secrets["gossip_key"],
+        "leave_on_terminate": False,
+        "log_file": consul["log_dir"].rstrip("/") + "/",
+        "log_level": consul["log_level"] or ("INFO" if server else "WARN"),
+        "log_rotate_duration": "24h",
+        "log_rotate_max_files": consul["log_rotate_max_files"],
+        "node_name": settings["name"],
+        "rejoin_after_leave": True,
+        "retry_join": [one["address"] for one in servers],
+        "server": server,
+        "skip_leave_on_interrupt": True,
+    }
+    if server:
+        result["acl"]["enable_token_persistence"] = True
+        result["autopilot"] = {"min_quorum": len(servers)}
+        result["bootstrap_expect"] = len(servers)
+        result["performance"] = {"raft_multiplier": consul["raft_multiplier"]}
+        result["ports"] = _closed(consul)
+        result["primary_datacenter"] = settings["datacenter"]["name"]
+        result.update(_ui(consul))
+    else:
+        result["acl"]["tokens"] = {"agent": secrets["agent"]["secret"]}
+    if pghalib.tls.enabled(settings):
+        result = pghalib.inventory.merge(result, _tls(consul))
+    return pghalib.inventory.merge(result, consul.get("config"))
+
+
+def render(mapping):
+    """Return a configuration as the text of its file: the same mapping gives the same text."""
+    return json.dumps(mapping, indent=2, sort_keys=True) + "\n"
+
+
+def preset(settings, secrets):
+    """
+    Return the configuration that presets the management token, None for a host that is no server.
+
+    A server that becomes the leader installs it, and with that the ACLs are bootstrapped: nobody else can be the first
+    to call for it, which needs no token. It is a file of its own, so that it can be removed as soon as the token works:
+    what was installed stays, and the running process needs no restart for it. Whether the file is wanted is decided in
+    ``pgha_consul_acl.preset_wanted``.
+    """
+    if settings["role"] != "dcs":
+        return None
+    key = "initial_management" if _at_least(settings["consul"]["version"], "1.11") else "master"
+    return {"acl": {"tokens": {key: secrets["management"]["secret"]}}}
+
+
+def restart_keys(old, new):
+    """
+    Return the dotted names of what differs between two configurations and takes effect by a restart alone, sorted.
+
+    old
+        A configuration or None (nothing was there, so nothing is pending).
+    """
+    return sorted(".".join(path) for path in _differing(old or new, new, ()) if not _reloaded(path))
+
+
+def policies(settings):
+    """
+    Return the policies of a datacenter: ``{name: {"description", "rules"}}``, each with the least rights that do.
+
+    For every database cluster ``patroni-CLUSTER`` (its keys, sessions on its nodes, its service) and ``vip-CLUSTER``
+    (reads the leader key); ``agent-NODE`` for each node where Consul has no node identities yet (before 1.8.1).
+    """
+    result = {}
+    for cluster in settings["clusters"]:
+        name = cluster["name"]
+        prefix = key_prefix(cluster)
+        nodes = [host["name"] for host in cluster["hosts"]]
+        result[f"patroni-{name}"] = {
+            "description": f"Patroni of the database cluster {name}",
+            "rules": _rules(
+                [("key_prefix", prefix, "write"), ("service", service_name(name), "write")]
+                + [("session", node, "write") for node in nodes]
+                + [("agent", node, "read") for node in nodes]
+            ),
+        }
+        if pghalib.vip_manager.asks_consul(cluster["vip_settings"]):
+            result[f"vip-{name}"] = {
+                "description": f"Reads who leads the database cluster {name}",
+                "rules": _rules([("key", f"{prefix}leader", "read")]),
+            }
+    if not _node_identities(settings):
+        for node in _nodes(settings):
+            result[f"agent-{node}"] = {
+                "description": f"Consul agent on {node}",
+                "rules": _rules([("node", node, "write"), ("service_prefix", "", "read")]),
+            }
+    return result
+
+
+def tokens(settings):
+    """
+    Return what each token of a datacenter is linked to: ``{name: {"description", "policies", "node_identities"}}``.
+
+    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, and where vip-manager asks Consul
+    ``vip-CLUSTER``. No others are wanted: this is the list of what is registered, and waited for.
+    """
+    result = {}
+    for node in _nodes(settings):
+        identity = [{"NodeName": node, "Datacenter": settings["datacenter"]["name"]}]
+        by_identity = _node_identities(settings)
+        result[f"agent-{node}"] = {
+            "description": f"Consul agent on {node}",
+            "policies": [] if by_identity else [f"agent-{node}"],
+            "node_identities": identity if by_identity else [],
+        }
+    for cluster in settings["clusters"]:
+        uses = {"patroni": "Patroni"}
+        if pghalib.vip_manager.asks_consul(cluster["vip_settings"]):
+            uses["vip"] = "Virtual IP"
+        for use, text in uses.items():
+            name = f"{use}-{cluster['name']}"
+            result[name] = {
+                "description": f"{text} of the database cluster {cluster['name']}",
+                "policies": [name],
+                "node_identities": [],
+            }
+    return result
+
+
+def key_prefix(cluster):
+    """Return where Patroni keeps the state of a cluster, ``NAMESPACE/SCOPE/``: keys of Consul have no leading slash."""
+    return "/".join(filter(None, (cluster["namespace"].strip("/"), cluster["name"]))) + "/"
+
+
+def service_name(scope):
+    """
+    Return the name under which Patroni registers a scope, after ``service_name_from_scope_name`` of its Consul client:
+    lower case, ``.``, ``_`` and blanks become ``-``, other characters ``uNNNN``, 63 characters at most.
+    """
+    return re.sub(r"[^a-z0-9-]", _plain, scope.lower())[:63]
+
+
+def _plain(match):
+    return "-" if match.group() in "._ " else f"u{ord(match.group()):04d}"
+
+
+def _ui(consul):
+    if _at_least(consul["version"], "1.9"):
+        return {"ui_config": {"enabled": bool(consul["ui"])}}
+    return {"ui": bool(consul["ui"])}
+
+
+def _closed(consul):
+    """Ports that a server opens by itself and nothing here uses: other datacenters, and the proxies of a mesh."""
+    return {"serf_wan": -1, **({"grpc_tls": -1} if _at_least(consul["version"], "1.14") else {})}
+
+
+def _tls(consul):
+    """
+    The API speaks HTTPS and nothing else; who asks it shows a token and needs no certificate. Between the agents both
+    sides show one, and only a server's has the name of a server. The checks of Patroni's REST API verify it as well.
+    """
+    own = pghalib.tls.pem("consul")
+    files = {"ca_file": pghalib.tls.CA, "cert_file": own, "key_file": own, "verify_outgoing": True}
+    result = {"enable_agent_tls_for_checks": True, "ports": {"http": -1, "https": 8501}}
+    if _at_least(consul["version"], "1.12"):
+        rpc = {"verify_incoming": True, "verify_server_hostname": True}
+        return {**result, "tls": {"defaults": files, "internal_rpc": rpc}}
+    return {**result, **files, "verify_incoming_rpc": True, "verify_server_hostname": True}
+
+
+def _rules(entries):
+    return "".join(f'{kind} "{name}" {{\n  policy = "{policy}"\n}}\n' for kind, name, policy in entries)
+
+
+def _nodes(settings):
+    servers = [one["name"] for one in settings["datacenter"]["servers"]]
+    return servers + [host["name"] for cluster in settings["clusters"] for host in cluster["hosts"]]
+
+
+def _node_identities(settings):
+    return _at_least(settings["consul"]["version"], "1.8.1")
+
+
+def _at_least(version, minimum):
+    return pghalib.consul.client.at_least(version, minimum)
+
+
+def _reloaded(path):
+    return any(path[: len(known)] == known for known in RELOADED)
+
+
+def _differing(old, new, path):
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from _differing(old.get(key), new.get(key), (*path, key))
+    elif old != new:
+        yield path

@@ -1,0 +1,97 @@
+"""
+What is in Consul and in no inventory: servers in raft, and tokens that give rights. Pure functions.
+
+Nothing of it is taken away by the formula, since a person may have made it; it is named, with what takes it away. Names
+and descriptions were written by whoever made these things, so no more of them is shown than fits a line, and nothing of
+them is more than one word of a command that a person may copy.
+"""
+
+import re
+import shlex
+
+GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
+# What a token may have beside its description: who has a token of these has rights.
+RIGHTS = ("Policies", "Roles", "ServiceIdentities", "NodeIdentities", "TemplatedPolicies")
+MANAGEMENT_DESCRIPTION = "Management token of the formula"
+# How the descriptions of our tokens begin (pghalib.consul.config.tokens).
+OURS = ("Patroni of the database cluster ", "Consul agent on ", "Virtual IP of ", MANAGEMENT_DESCRIPTION)
+# Who may write ACLs gives himself every other right. Rules are HCL or JSON.
+_WRITES_ACL = re.compile(r"""\bacl["']?\s*[=:]\s*["']write["']""")
+
+
+def rights(token):
+    """Return the rights of a token as Consul describes it, without what is empty: ``{}`` when it has none."""
+    return {key: token[key] for key in RIGHTS if token.get(key)}
+
+
+def writes_acl(rules):
+    """Return whether the rules of a policy give the right to write ACLs, which is as good as all rights."""
+    return bool(_WRITES_ACL.search(rules or ""))
+
+
+def foreign_tokens(listed, roles, powerful, own):
+    """
+    Return the tokens that are none of ours and that somebody should know: those that may do everything, and those with
+    a description like ours.
+
+    listed, roles
+        The answers of ``/v1/acl/tokens`` and ``/v1/acl/roles``.
+    powerful
+        Ids of the policies that give all rights.
+    own
+        Accessor ids of the tokens in the master's store.
+
+    Returns ``[{"accessor", "description", "management"}]`` by accessor.
+    """
+    strong_roles = {role["ID"] for role in roles if _linked(role, "Policies", powerful)}
+    result = []
+    for token in listed:
+        management = _linked(token, "Policies", powerful) or _linked(token, "Roles", strong_roles)
+        description = token.get("Description") or ""
+        if token["AccessorID"] not in own and (management or description.startswith(OURS)):
+            found = {"accessor": token["AccessorID"], "description": description, "management": management}
+            result.append(found)
+    return sorted(result, key=lambda token: token["accessor"])
+
+
+def foreign_servers(peers, servers):
+    """
+    Return the servers in raft (``pgha_consul.raft_peers``) that have the address of none in the inventory.
+
+    A new machine in the place of a lost server has another node id but its address, so it is none of these. One that
+    does not vote counts too: it gets everything that is in Consul, all tokens included.
+    """
+    known = {one["address"] for one in servers}
+    return [peer for peer in peers if peer["address"] not in known]
+
+
+def token_sentence(token):
+    """Return what is to be said of one of :py:func:`foreign_tokens`, with the way out."""
+    accessor = _word(token.get("accessor"))
+    power = ", which may do everything," if token.get("management") else ""
+    return (
+        f"the token {accessor} \"{_word(token.get('description'))}\"{power} is none of the inventory's in the master's"
+        f" store; unless you know whose it is, on a server: consul acl token delete -id {shlex.quote(accessor)}"
+    )
+
+
+def server_sentence(peer):
+    """Return what is to be said of one of :py:func:`foreign_servers`, with the way out."""
+    name, address = _word(peer.get("name") or "a server"), _word(peer.get("address"))
+    raft_address = shlex.quote(_word(peer.get("raft_address") or peer.get("address")))
+    return (
+        f"{name} ({address}) is a server in raft and not in the inventory: it has all tokens. A new server belongs into"
+        " the pillar; for one that was taken out, or that nobody knows, stop Consul there, then on a server: consul"
+        f" operator raft remove-peer -address={raft_address}"
+        + (f" and consul force-leave -prune {shlex.quote(name)}" if peer.get("name") else "")
+    )
+
+
+def _linked(entry, key, ids):
+    return any(link.get("ID") in ids for link in entry.get(key) or [])
+
+
+def _word(text):
+    """Text of somebody else's for a line on a terminal."""
+    shown = "".join(one if one.isprintable() and one not in '"\\' else "?" for one in str(text))
+    return shown if len(shown) <= 80 else shown[:77] + "..."

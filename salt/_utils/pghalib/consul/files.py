@@ -1,0 +1,207 @@
+"""
+What an agent of Consul would read beside our configuration, and what a package of Consul has left on a host. Nothing is
+ever removed, a person decides.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pghalib.consul.config
+import pghalib.host.users
+
+OURS = ("config.json", "acl-bootstrap.json")
+HOME = "/opt/consul"
+PACKAGE = "/var/lib/dpkg/info/consul.list"
+# Where every key counts that ours does not say: it changes where the agent listens, whom it trusts, and who has rights.
+WHOLE = ("acl", "addresses", "ports", "tls")
+# What says otherwise in other words than ours.
+# fmt: off
+OTHER_WORDS = frozenset(
+    (
+        "acl_agent_token", "acl_datacenter", "acl_default_policy", "acl_down_policy", "acl_master_token", "acl_token",
+        "auto_config", "auto_encrypt", "bootstrap", "bootstrap_expect", "ca_file", "ca_path", "cert_file", "key_file",
+        "start_join", "verify_incoming", "verify_incoming_https", "verify_incoming_rpc", "verify_outgoing",
+        "verify_server_hostname",
+    )
+)
+# fmt: on
+_SPACE = re.compile(r"(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_TOKEN = re.compile(
+    r'<<-?(?P<mark>\w+)\n.*?\n\s*(?P=mark)\b|"(?:\\.|[^"\\\n])*"|[{}\[\],=:]|[\w.+-]+', re.DOTALL | re.ASCII
+)
+
+
+def is_ours(name):
+    """Return whether a file in Consul's directory is one of ours, or what an interrupted write of one has left."""
+    return name in OURS or name.startswith(tuple(f".{one}." for one in OURS))
+
+
+def understood(text):
+    """
+    Return what a configuration file of Consul says, as nested mappings, None when it is neither JSON nor plain HCL.
+
+    text
+        Its content. Several blocks of one name become one mapping; a here-document is None.
+    """
+    try:
+        try:
+            found = json.loads(text)
+        except ValueError:
+            tokens = _tokens(text)
+            found = _mapping(tokens, None)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def contradictions(found, settings):
+    """
+    Return the keys of another file that say otherwise than our configuration, as a sorted list such as
+    ``["data_dir", "ports.http"]``. Consul reads all files of its directory, and the last one wins.
+
+    found
+        What :py:func:`understood` returns.
+    settings
+        What ``pgha.settings`` returns.
+    """
+    ours = pghalib.consul.config.config(settings, {"gossip_key": None, "agent": {"secret": None}})
+    return sorted(set(_differing(found, ours, ())))
+
+
+def verdict(files, settings):
+    """
+    Return (faults, warnings) on the configuration files that an agent would read with ours.
+
+    files
+        What ``pgha_preflight.consul_files`` returns.
+    """
+    ours = (settings["consul"]["config"] or {}).get("datacenter") or settings["datacenter"]["name"]
+    faults, warnings = [], []
+    for path, said in sorted(files.items()):
+        if said["datacenter"] not in (None, ours):
+            faults.append(
+                f"{path} is of the datacenter {said['datacenter']}, the pillar says {ours}: move it away or set"
+                " consul:config_dir"
+            )
+        elif said["contradicts"]:
+            faults.append(
+                f"{path} says otherwise than the formula's configuration ({', '.join(said['contradicts'])}), and Consul"
+                " reads both: move it away, or take these keys out of it and set them under consul:config"
+            )
+        elif not said["understood"]:
+            warnings.append(f"{path} cannot be understood here, but Consul reads it: look whether it belongs there")
+    return faults, warnings
+
+
+def package():
+    """
+    Return (faults, warnings) on what a package of Consul has on this host: the program, and the data directory of
+    HashiCorp's, which lies where the formula unpacks its own programs.
+    """
+    faults, warnings = [], []
+    exposed = pghalib.host.users.exposed(HOME) if os.path.lexists(HOME) and os.path.exists(HOME) else None
+    if exposed:
+        faults.append(
+            f"others than root may change {exposed}, which HashiCorp's package has for data and the formula for the"
+            f" programs that root runs: move it away (mv {HOME} {HOME}.old), or if nobody needs what is in it: chown"
+            f" root: {exposed}; chmod go-w {exposed}"
+        )
+    try:
+        owns = "/usr/bin/consul" in Path(PACKAGE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        owns = False
+    if owns:
+        warnings.append(
+            "a package of Consul is installed, and its update or removal takes /usr/bin/consul away from the formula:"
+            " apt-get remove consul before this run, or afterwards apt-mark hold consul"
+        )
+    return faults, warnings
+
+
+def _differing(found, ours, path):
+    for key, value in found.items():
+        at = (*path, key)
+        known = ours.get(key) if isinstance(ours, dict) else None
+        here = isinstance(ours, dict) and key in ours
+        value = _merged(value)
+        if isinstance(value, dict) and (isinstance(known, dict) or at[0] in WHOLE):
+            yield from _differing(value, known if isinstance(known, dict) else {}, at)
+        elif (here and value != known) or (not here and (at[0] in WHOLE or key in OTHER_WORDS and not path)):
+            yield ".".join(at)
+
+
+def _merged(value):
+    """A list of mappings is one mapping to Consul where it wants one."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        return {key: item for one in value for key, item in one.items()}
+    return value
+
+
+def _tokens(text):
+    found, at = [], _SPACE.match(text).end()
+    while at < len(text):
+        word = _TOKEN.match(text, at)
+        if not word:
+            raise ValueError(text[at : at + 20])
+        found.append(word.group())
+        at = _SPACE.match(text, word.end()).end()
+    # The last one is taken first.
+    return found[::-1]
+
+
+def _mapping(tokens, end):
+    found = {}
+    while tokens and tokens[-1] != end:
+        key = _plain(tokens.pop())
+        labels = []
+        while tokens and tokens[-1][0] == '"':
+            labels.append(_plain(tokens.pop()))
+        if tokens and tokens[-1] in "=:":
+            tokens.pop()
+        elif not tokens or tokens[-1] != "{":
+            raise ValueError(key)
+        value = _value(tokens)
+        for label in reversed(labels):
+            value = {label: value}
+        old = found.get(key)
+        found[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        if tokens and tokens[-1] == ",":
+            tokens.pop()
+    if end and not tokens:
+        raise ValueError(f"no {end}")
+    if end:
+        tokens.pop()
+    return found
+
+
+def _value(tokens):
+    if not tokens:
+        raise ValueError("no value")
+    word = tokens.pop()
+    if word == "{":
+        return _mapping(tokens, "}")
+    if word == "[":
+        items = []
+        while tokens and tokens[-1] != "]":
+            items.append(_value(tokens))
+            if tokens and tokens[-1] == ",":
+                tokens.pop()
+        if not tokens:
+            raise ValueError("no ]")
+        tokens.pop()
+        return items
+    if word in "}],=:":
+        raise ValueError(word)
+    if word.startswith("<<"):
+        return None
+    return _plain(word) if word[0] == '"' else json.loads(word)
+
+
+def _plain(word):
+    if word[0] == '"':
+        return json.loads(word)
+    if not re.fullmatch(r"[A-Za-z_][\w.-]*", word, re.ASCII):
+        raise ValueError(word)
+    return word

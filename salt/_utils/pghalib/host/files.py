@@ -1,0 +1,306 @@
+"""
+Files that the formula writes: compared, checked before anything is replaced, replaced at once, secrets masked.
+
+Root works by descriptors here, in directories that only root can change: a file has its owner and mode before its
+content, and no name is looked up twice. Files in the directories of another user are read as data, and nothing else.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import stat
+import time
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.errors
+import pghalib.host.descriptors
+from pghalib.host.diff import diff, mask
+
+# Bytes that are read of a file: more than any of ours has, and nothing that hurts the memory of a host.
+LIMIT = 16 * 1024 * 1024
+
+
+def manage(path, content, *, user, group, mode, test, check=None, secrets=(), sticky=False):
+    """
+    Bring a file to the given content, owner and mode, and say what that changes.
+
+    path
+        Absolute path. Its directory must exist (in test mode it need not: the run would have made it).
+    content
+        The whole text.
+    user, group
+        Names of the owner. In test mode they need not exist yet.
+    mode
+        Permission bits as an octal string, e.g. ``"0600"``.
+    test
+        True: nothing is touched.
+    check
+        A function that gets the path of a draft with the new content, in the same directory and with the same owner and
+        mode but with another suffix, and returns None when it is good, else the text of what is wrong. Not called in
+        test mode or when the content is there already.
+    secrets
+        Strings that must not be seen in the changes.
+    sticky
+        True: the directory may be a sticky one of root's that others may write in.
+
+    Returns the keys ``result``, ``changes`` and ``comment`` of a state. The file is replaced by a rename, so that a
+    reader sees the old or the new one and never a part. What is no regular file, such as a link, is replaced itself.
+    What an interrupted write of this file has left is removed.
+
+    Raises CommandExecutionError when another user can change the directory, and when the file cannot be written.
+    """
+    target = Path(path)
+    with _reported(path), contextlib.ExitStack() as stack:
+        directory = _directory(stack, target.parent, test, sticky)
+        leftovers = _leftovers(directory, target.name)
+        left = {"leftovers": {"old": leftovers, "new": None}} if leftovers else {}
+        kind, handle = _existing(stack, directory, target.name)
+        old = None if handle is None else pghalib.host.descriptors.content(handle, LIMIT).decode(errors="replace")
+        changes = {"kind": {"old": kind, "new": "a regular file"}} if kind else {}
+        if old != content:
+            changes["diff"] = diff(old, content, secrets)
+        if handle is not None:
+            changes.update(pghalib.host.descriptors.ownership(os.fstat(handle), user, group, mode))
+        if not changes and not left:
+            return {"result": True, "changes": {}, "comment": f"{path} is as it should be."}
+        if test:
+            return {"result": None, "changes": {**left, **changes}, "comment": f"{path} would be written."}
+        for name in leftovers:
+            os.unlink(name, dir_fd=directory)
+        if not changes:
+            comment = f"What an interrupted run had left of {path} was removed."
+            return {"result": True, "changes": left, "comment": comment}
+        uid, gid = pghalib.host.descriptors.ids(user, group)
+        # A file with another name may lie elsewhere too, where this owner and mode would be wrong.
+        if "diff" not in changes and os.fstat(handle).st_nlink == 1:
+            os.fchown(handle, uid, gid)
+            os.fchmod(handle, int(mode, 8))
+            return {"result": True, "changes": {**left, **changes}, "comment": f"Owner and mode of {path} were set."}
+        error = _replace(directory, target, content, uid, gid, int(mode, 8), check)
+    if error:
+        comment = f"{path} was left as it is, because its new content is refused: {mask(error, secrets)}"
+        return {"result": False, "changes": left, "comment": comment}
+    return {"result": True, "changes": {**left, **changes}, "comment": f"{path} was written."}
+
+
+def remove(path, *, test):
+    """
+    Remove a file, and what interrupted writes of it have left. A link is removed itself.
+
+    path
+        Absolute path.
+    test
+        True: nothing is touched.
+
+    Returns the names of what is, or would be, removed, as a list. Raises CommandExecutionError as :py:func:`manage`.
+    """
+    target = Path(path)
+    with _reported(path), contextlib.ExitStack() as stack:
+        if not os.path.lexists(target.parent):
+            return []
+        directory = _directory(stack, target.parent, test, False)
+        names = _leftovers(directory, target.name)
+        if target.name in _names(directory):
+            names.append(target.name)
+        for name in () if test else names:
+            os.unlink(name, dir_fd=directory)
+    return names
+
+
+def read_foreign(path, limit=LIMIT, tail=False):
+    """
+    Return the text of a file in a directory that another user can write in, or None when it is not there. What is no
+    UTF-8 in it is replaced.
+
+    path
+        Absolute path. No link is followed that another user can have put there.
+    limit
+        Bytes that are read at most.
+    tail
+        True: of a larger file the last ``limit`` bytes.
+
+    Raises CommandExecutionError for what is no regular file, lies behind a link, or is larger.
+    """
+    content = _foreign(path, limit, tail)
+    return None if content is None else content.decode(errors="replace")
+
+
+def changed_since(note, unit, others=()):
+    """
+    Return what is not as it was when a service was started, as a list of paths.
+
+    note
+        File of root's that the unit's ExecStartPre wrote: ``sha256sum PATH…``. Without it the service was started by
+        an older unit; that is named alone, as a restart for it takes up all.
+    unit
+        Path of the unit.
+    others
+        Paths of what else the service was started with.
+    """
+    with contextlib.suppress(CommandExecutionError):
+        text = read_foreign(note, 65536)
+        if text is not None:
+            lines = (line.split(None, 1) for line in text.splitlines())
+            started = {words[1]: words[0] for words in lines if len(words) == 2}
+            return [path for path in (unit, *others) if started.get(path) != _digest(path)]
+    return [unit]
+
+
+@contextlib.contextmanager
+def locked(path, seconds):
+    """
+    Context manager: a lock between processes, which the kernel takes away with its holder. Gives its descriptor.
+
+    path
+        File in a directory of root's, made for it: 0600, so nobody else can hold it.
+    seconds
+        How long the lock is waited for.
+
+    Raises CommandExecutionError when somebody else has it for longer, or when the file cannot be made.
+    """
+    handle = lock(path, seconds)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def lock(path, seconds):
+    """
+    Take a lock as :py:func:`locked` does, and keep it until the descriptor that is returned is closed, or the process
+    and all that inherited it have ended.
+    """
+    target = Path(path)
+    with _reported(path), pghalib.host.descriptors.trusted(target.parent) as directory:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(target.name, flags, 0o600, dir_fd=directory)
+    try:
+        # One that was made by an older version may be open to all.
+        os.fchmod(handle, 0o600)
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return handle
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise CommandExecutionError(
+                        f"Another process has had the lock {path} for {seconds} s (fuser {path} names it)"
+                    )
+                time.sleep(0.05)
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def write_private(path, content):
+    """
+    Write a file that only its owner may read (0600) in place of an old one, and see it safely on the disk, so that it
+    survives a crash of the host. What an interrupted write of this file has left is removed.
+
+    Returns nothing; raises CommandExecutionError as :py:func:`manage`.
+    """
+    target = Path(path)
+    with _reported(path), pghalib.host.descriptors.trusted(target.parent) as directory:
+        for name in _leftovers(directory, target.name):
+            os.unlink(name, dir_fd=directory)
+        _replace(directory, target, content, os.geteuid(), os.getegid(), 0o600, None)
+
+
+@contextlib.contextmanager
+def _reported(path):
+    """An error of the system becomes one line."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            # Of several files that a write touches the one that was meant is named.
+            error.filename = error.filename2 = None
+        raise CommandExecutionError(pghalib.errors.sentence(error, path))
+
+
+def _directory(stack, path, test, sticky):
+    """The descriptor of a file's directory, None for one that a run would make; a dry run looks at any."""
+    if not test:
+        return stack.enter_context(pghalib.host.descriptors.trusted(path, sticky))
+    try:
+        return stack.enter_context(pghalib.host.descriptors.opened(path))[0]
+    except FileNotFoundError:
+        return None
+
+
+def _existing(stack, directory, name):
+    """What lies in the place of a file: (what it is when that is no regular file, descriptor when it is one)."""
+    try:
+        handle = None if directory is None else pghalib.host.descriptors.regular(directory, name)
+    except FileNotFoundError:
+        return None, None
+    except ValueError as error:
+        return str(error), None
+    if handle is not None:
+        stack.callback(os.close, handle)
+    return None, handle
+
+
+def _foreign(path, limit, tail=False):
+    target = Path(path)
+    try:
+        with contextlib.ExitStack() as stack:
+            directory, _ = stack.enter_context(pghalib.host.descriptors.opened(target.parent))
+            handle = pghalib.host.descriptors.regular(directory, target.name)
+            stack.callback(os.close, handle)
+            return pghalib.host.descriptors.content(handle, limit, tail)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CommandExecutionError(f"{path} is not read: it is {error}")
+    except OSError as error:
+        raise CommandExecutionError(f"{path} is not read: {error.strerror}")
+
+
+def _names(directory):
+    return [] if directory is None else os.listdir(directory)
+
+
+def _leftovers(directory, name):
+    """Names of drafts of a file that were never put in its place, as they are called now and as they once were."""
+    once = rf"[a-z0-9_]{{8}}{re.escape(Path(name).suffix)}"
+    draft = re.compile(rf"\.{re.escape(name)}\.(pgha-[0-9a-f]{{16}}|{once})")
+    return sorted(one for one in _names(directory) if draft.fullmatch(one) and _is_file(directory, one))
+
+
+def _is_file(directory, name):
+    return not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+
+
+def _digest(path):
+    try:
+        content = _foreign(path, LIMIT)
+    except CommandExecutionError:
+        return "unreadable"
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _replace(directory, target, content, uid, gid, mode, check):
+    # Without the suffix that a daemon reads its whole directory by.
+    name = f".{target.name}.pgha-{os.urandom(8).hex()}"
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            os.fchown(stream.fileno(), uid, gid)
+            os.fchmod(stream.fileno(), mode)
+            stream.write(content.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        error = check(str(target.parent / name)) if check else None
+        if not error:
+            os.rename(name, target.name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        return error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)

@@ -1,0 +1,262 @@
+"""
+The inventory: what the pillar ``pgha`` says, resolved for one host or for the whole orchestration.
+
+    pgha:
+      datacenters: {NAME: {servers: {MINION_ID: ADDRESS, …}}}
+      clusters: {NAME: {datacenter: NAME, vip: ADDRESS/PREFIX, hosts: {MINION_ID: ADDRESS, …}}}
+
+Pure functions: they get the pillar and the defaults (``salt/pgha/defaults.yaml``) and touch nothing. Whether the pillar
+makes sense is asked in ``pghalib.pillar.validate``; here it is taken to.
+"""
+
+import copy
+
+import pghalib.run
+import pghalib.words
+from pghalib.text import at
+
+# Settings that have "off" or "on" among their words.
+ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
+
+
+def merge(*layers):
+    """Return mappings merged from left to right: mappings inside them are merged too, everything else is replaced."""
+    result = {}
+    for layer in layers:
+        for key, value in (layer or {}).items():
+            if isinstance(value, dict) and isinstance(result.get(key), dict):
+                result[key] = merge(result[key], value)
+            else:
+                result[key] = copy.deepcopy(value)
+    return result
+
+
+def place(pgha, minion_id):
+    """
+    Return where an inventory puts a minion id: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
+    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or
+    what stands there is no inventory.
+    """
+    for name, entry in _mapping(pgha.get("datacenters")).items():
+        for server in hosts(_mapping(entry).get("servers")):
+            if server["id"] == minion_id:
+                return {"role": "dcs", **server, "datacenter": name, "cluster": None}
+    for name, entry in _mapping(pgha.get("clusters")).items():
+        for host in hosts(_mapping(entry).get("hosts")):
+            if host["id"] == minion_id:
+                return {"role": "db", **host, "datacenter": datacenter_of(pgha, name), "cluster": name}
+    return None
+
+
+def settings(pgha, defaults, minion_id):
+    """
+    Return what one host needs to know, or None when the inventory does not name it.
+
+    pgha
+        The pillar of that name.
+    defaults
+        The content of defaults.yaml.
+    minion_id
+        The host.
+
+    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (as
+    :py:func:`clusters_of` has it, and ``founder``, the host that founds it; None on a server of Consul), ``clusters``
+    (those of the datacenter), the sections of the defaults with everything merged and filled in, and ``without`` (ids
+    of hosts that this run leaves out).
+    """
+    found = place(pgha, minion_id)
+    if found is None:
+        return None
+    datacenter, cluster = found["datacenter"], found["cluster"]
+    clusters = clusters_of(pgha, defaults, datacenter)
+    found["datacenter"] = {"name": datacenter, "servers": hosts(pgha["datacenters"][datacenter]["servers"])}
+    found["cluster"] = next((known for known in clusters if known["name"] == cluster), None)
+    found["without"] = _as_list(pgha.get("without"))
+    if found["cluster"]:
+        found["cluster"]["founder"] = pghalib.run.present(found["cluster"]["hosts"], found["without"])[0]
+    found["clusters"] = clusters
+    for name in defaults.keys() - {"distributions"}:
+        found[name] = section(name, pgha, defaults, datacenter, cluster)
+    for name, key in ON_OFF:
+        found[name][key] = on_off(found[name][key])
+    return found
+
+
+def hosts(entries):
+    """Return hosts in the order of the pillar: id, name (the id up to its first dot) and address of each."""
+    result = []
+    for minion_id, entry in _mapping(entries).items():
+        entry = entry if isinstance(entry, dict) else {"address": entry}
+        name = entry.get("name") or str(minion_id).split(".")[0]
+        result.append({"id": str(minion_id), "name": name, "address": str(entry.get("address"))})
+    return result
+
+
+def vip(cluster_name, entry):
+    """Return ``address``, ``prefix`` and ``name`` of a virtual IP given as ``ADDRESS/PREFIX`` or as a mapping."""
+    entry = entry if isinstance(entry, dict) else {"address": entry}
+    if not entry.get("address"):
+        return None
+    address, _, prefix = str(entry["address"]).partition("/")
+    return {"address": address, "prefix": int(prefix or 32), "name": entry.get("name") or f"{cluster_name}-db-cl"}
+
+
+def datacenter_of(pgha, cluster_name):
+    """Return the name of a cluster's datacenter: the one it says, else the only one there is, else None."""
+    named = _mapping(pgha["clusters"][cluster_name]).get("datacenter")
+    if named:
+        return named
+    names = list(_mapping(pgha.get("datacenters")))
+    return names[0] if len(names) == 1 else None
+
+
+def clusters_of(pgha, defaults, datacenter):
+    """
+    Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace and vip_settings
+    (what decides how the virtual IP is moved) of each.
+    """
+    result = []
+    for name, cluster in _mapping(pgha.get("clusters")).items():
+        if datacenter_of(pgha, name) == datacenter:
+            patroni, moved = (section(one, pgha, defaults, datacenter, name) for one in ("patroni", "vip"))
+            result.append(
+                {
+                    "name": name,
+                    "hosts": hosts(cluster.get("hosts")),
+                    "vip": vip(name, cluster.get("vip")),
+                    "namespace": "/" + str(patroni["namespace"]).strip("/") + "/",
+                    "vip_settings": {key: moved[key] for key in ("manager", "version", "dcs_type")},
+                }
+            )
+    return result
+
+
+def section(name, pgha, defaults, datacenter, cluster):
+    """
+    Return one section of settings, from the least to the most specific: defaults, the preset of the distribution
+    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in, paths are written
+    in one way, and a list that is null is empty. ``true`` or ``false`` in place of a section is its setting
+    ``enabled``.
+    """
+    of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
+    of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
+    given = (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
+    layers = [layer_of(layer) for layer in given]
+    preset = {}
+    if name == "postgres":
+        presets = merge(defaults["distributions"], pgha.get("distributions"))
+        preset = presets.get(merge(defaults[name], *layers)["distribution"]) or {}
+    merged = merge(defaults[name], preset, *layers)
+    lists = [key for key, value in {**defaults[name], **preset}.items() if isinstance(value, list)]
+    merged.update({key: [] for key in lists if merged[key] is None})
+    words = {"version": str(merged.get("version", "")), "cluster": str(cluster or "")}
+    return pghalib.words.normal(name, _fill(merged, words))
+
+
+def origin(pgha, keys, datacenter, cluster):
+    """
+    Return the path in the pillar of what a setting comes from, the most specific place that has it, or None when it
+    has its default.
+
+    keys
+        Section, key, and the keys below it, if any.
+    datacenter, cluster
+        For what it is wanted; None for none.
+    """
+    section = keys[0]
+    places = [
+        (at("pgha:clusters", cluster), _mapping(_mapping(pgha.get("clusters")).get(cluster))),
+        (at("pgha:datacenters", datacenter), _mapping(_mapping(pgha.get("datacenters")).get(datacenter))),
+        ("pgha", pgha),
+    ]
+    # In a cluster these words mean something else, or nothing.
+    for path, holder in places[section in ("hosts", "tls") :]:
+        value = {section: layer_of(holder.get(section))}
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                break
+            value = value[key]
+        else:
+            return at(path, *keys)
+    return None
+
+
+def layer_of(given):
+    """Return what stands in the place of a section as a mapping of its settings."""
+    return {"enabled": given} if isinstance(given, bool) else _mapping(given)
+
+
+def _cluster_section(name, cluster):
+    entry = cluster.get(name)
+    if name in ("hosts", "tls"):
+        # A cluster's `hosts` is its inventory; these sections belong to the datacenter or to everything: a cluster
+        # speaks to its Consul as that one speaks.
+        return {}
+    if name == "vip":
+        return {key: value for key, value in _mapping(entry).items() if key not in ("address", "name")}
+    return entry
+
+
+def plan(pgha, narrowed=True):
+    """
+    Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
+    name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (what is given for this run, as lists).
+    ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
+
+    narrowed
+        False does neither, for what concerns a whole datacenter.
+    """
+    run = {key: _as_list(pgha.get(key)) if narrowed else [] for key in pghalib.run.KEYS}
+    only = run["only"] or list(_mapping(pgha.get("clusters")))
+    datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
+    clusters = {name: _of_run(pgha["clusters"][name]["hosts"], run) for name in only}
+    datacenters = {name: _of_run(pgha["datacenters"][name]["servers"], run) for name in datacenter_by_cluster.values()}
+    everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
+
+    def ids(groups):
+        return {name: [host["id"] for host in group] for name, group in groups.items()}
+
+    return {
+        "hosts": [host["id"] for host in everyone],
+        "datacenters": ids(datacenters),
+        "clusters": ids(clusters),
+        "datacenter_of": datacenter_by_cluster,
+        "run": run,
+        "names": {host["id"]: host["name"] for host in everyone},
+    }
+
+
+def _of_run(entries, run):
+    return pghalib.run.present(hosts(entries), run["without"])
+
+
+def hosts_of(plan, datacenter):
+    """Return the minion ids of a datacenter in a plan: its servers, and the hosts of its clusters."""
+    clusters = [name for name, its in plan["datacenter_of"].items() if its == datacenter]
+    return [*plan["datacenters"].get(datacenter, []), *(host for name in clusters for host in plan["clusters"][name])]
+
+
+def _as_list(value):
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def on_off(value):
+    """Return ``off``, ``on`` or ``quorum`` for what a person wrote; YAML reads a bare off and on as booleans."""
+    return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
+
+
+def _fill(value, words):
+    """Fill ``{version}`` and ``{cluster}`` in every string; other braces are left alone (Go templates of Consul)."""
+    if isinstance(value, dict):
+        return {key: item if key in ("config", "parameters") else _fill(item, words) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, words) for item in value]
+    if isinstance(value, str):
+        for word, text in words.items():
+            value = value.replace("{" + word + "}", text)
+    return value
+
+
+def _mapping(value):
+    """A person's pillar may hold anything; what is no mapping counts as none, and validate says so."""
+    return value if isinstance(value, dict) else {}

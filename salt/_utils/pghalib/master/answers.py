@@ -1,0 +1,303 @@
+"""
+What a host answers, taken apart on the master: somebody may have taken that host, so its answer is data and no more.
+What is known is taken out of an answer and its kind is checked; a key that is not known is left behind.
+
+Each kind of answer has a function that returns it checked, or raises CommandExecutionError that says which part of it
+is not what it should be; ``sort`` does that for the answers of many hosts. Pure functions.
+"""
+
+import ipaddress
+import math
+import re
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.master.turns
+import pghalib.text
+
+# How many of anything an answer may hold: hosts, sentences, jobs.
+MOST = 500
+# Faults of one host that are shown: more hide those of the others.
+SHOWN = 20
+NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+ADDRESS = re.compile(r"[A-Za-z0-9._:%\[\]-]{1,255}")
+WORDS = re.compile(r"[A-Za-z0-9 _.+~-]{0,60}")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[0-9T:.+Z-]{0,30}")
+ORCHESTRATIONS = {"pgha", "pgha.restart"}
+# One function of Salt's by three names.
+RUNNERS = ("runner.state.orchestrate", "runner.state.orch", "runner.state.sls")
+
+
+def sort(hosts, answers, check):
+    """
+    Return what hosts answered, as ``({host: checked answer}, {host: sentence that says why there is none})``.
+
+    hosts
+        Those of the inventory; what is said in another's name is not looked at.
+    answers
+        Mapping of minion ids to what came from them. A text is what Salt says in place of an answer.
+    check
+        The function for this kind of answer.
+    """
+    told, refused = {}, {}
+    for host in hosts:
+        answer = answers.get(host)
+        if isinstance(answer, str) and answer:
+            refused[host] = f"did not answer as it should: {pghalib.text.line(answer)}"
+        # No kind of answer is a truth value: Salt has False for silence, and others True for "it was asked".
+        elif answer in (None, "") or isinstance(answer, bool):
+            refused[host] = "did not answer; is its salt-minion running?"
+        else:
+            try:
+                told[host] = check(answer)
+            except CommandExecutionError as error:
+                refused[host] = str(error)
+    return told, refused
+
+
+def status(answer):
+    """Return what ``pgha.status`` told."""
+    return _mapping(
+        answer,
+        "",
+        role=_one_of("dcs", "db"),
+        name=_like(NODE),
+        pending=_optional(_pending),
+        tls=_optional(_tls),
+        consul=_optional(_consul),
+        members=_optional(_list(_member)),
+        paused=_optional(_truth),
+        undeclared=_optional(_list(_sentence)),
+        vip=_optional(_ip),
+        holds_vip=_optional(_truth),
+        foreign_tokens=_optional(_list(_token)),
+        faults=_optional(_faults),
+    )
+
+
+def standing(answer):
+    """Return what ``pgha_restart.standing`` told."""
+    return _mapping(answer, "", pending=_pending, leads=_truth, synchronous=_truth, lowered=_lowered)
+
+
+def behind(answer):
+    """Return the sentences of ``pgha_tls.behind``."""
+    return _list(_sentence)(answer, "")
+
+
+def jobs(answer):
+    """Return the names of the functions of ``saltutil.is_running``."""
+    return [job["fun"] for job in _list(_job)(answer, "")]
+
+
+def event(tag, data):
+    """
+    Return what an event of the master's bus says of an orchestration of the formula, None when it says nothing of one
+    or is no event of Salt's: ``what`` (``new``, ``ret`` or ``end``), with ``jid``, ``sls`` and ``hosts`` of a new job,
+    ``jid``, ``host`` and ``done`` of what a host returns, and ``done`` of the end of an orchestration.
+    """
+    # An event that a minion made has that in it, whatever its tag.
+    if not isinstance(tag, str) or not isinstance(data, dict) or data.get("cmd") == "_minion_event":
+        return None
+    parts = tag.split("/")
+    done = data.get("retcode") == 0
+    if parts[:2] == ["salt", "job"] and parts[3:] == ["new"] and data.get("fun") == "state.sls":
+        sls = _sls(data.get("arg"))
+        hosts = [pghalib.text.line(host, 100) for host in _as_list(data.get("minions"))[:MOST]]
+        ours = sls and all(re.fullmatch(r"pgha(\.[a-z_]+)*", name) for name in sls)
+        return {"what": "new", "jid": parts[2], "sls": sls, "hosts": hosts} if ours else None
+    if parts[:2] == ["salt", "job"] and parts[3:4] == ["ret"] and len(parts) > 4:
+        return {"what": "ret", "jid": parts[2], "host": pghalib.text.line(parts[4], 100), "done": done}
+    ended = parts[:2] == ["salt", "run"] and parts[3:] == ["ret"] and data.get("fun") in RUNNERS
+    if ended and set(_sls(data.get("fun_args"))) & ORCHESTRATIONS:
+        returned = data.get("return") if isinstance(data.get("return"), dict) else {}
+        return {"what": "end", "done": data.get("success") is True and returned.get("retcode", 0) == 0}
+    return None
+
+
+def _sls(arguments):
+    """The names of states in the arguments of ``state.sls`` and its like; [] without any."""
+    arguments = _as_list(arguments)
+    if not arguments:
+        return []
+    first = arguments[0]
+    if isinstance(first, dict):
+        first = first.get("mods")
+    names = first.split(",") if isinstance(first, str) else _as_list(first)
+    return [pghalib.text.line(name, 100) for name in names[:MOST] if isinstance(name, str)]
+
+
+def _as_list(value):
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _wrong(where):
+    raise CommandExecutionError(f"answered nonsense ({where or 'all of it'})")
+
+
+def _mapping(value, where, **known):
+    """The known keys of a mapping, each through its check; one that is missing is checked as None."""
+    if not isinstance(value, dict):
+        _wrong(where)
+    return {key: check(value.get(key), f"{where}:{key}" if where else key) for key, check in known.items()}
+
+
+def _optional(check):
+    return lambda value, where: None if value is None else check(value, where)
+
+
+def _list(check):
+    def checked(value, where):
+        if not isinstance(value, (list, tuple)) or len(value) > MOST:
+            _wrong(where)
+        return [check(one, f"{where}:{number}" if where else str(number)) for number, one in enumerate(value)]
+
+    return checked
+
+
+def _one_of(*choices):
+    def checked(value, where):
+        if not isinstance(value, str) or value not in choices:
+            _wrong(where)
+        return value
+
+    return checked
+
+
+def _like(pattern):
+    def checked(value, where):
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            _wrong(where)
+        return value
+
+    return checked
+
+
+def _truth(value, where):
+    if not isinstance(value, bool):
+        _wrong(where)
+    return value
+
+
+def _number(value, where):
+    # Numbers that no clock, log or timeline comes to; NaN is not less than anything.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**63:
+        _wrong(where)
+    return value
+
+
+def _sentence(value, where):
+    if not isinstance(value, str):
+        _wrong(where)
+    return pghalib.text.line(value)
+
+
+def _faults(value, where):
+    told = [sentence for sentence in _list(_sentence)(value, where) if sentence]
+    more = [f"and {len(told) - SHOWN} more faults; see salt HOST pgha.status"] if len(told) > SHOWN else []
+    return told[:SHOWN] + more
+
+
+def _ip(value, where):
+    try:
+        return str(ipaddress.ip_address(_like(ADDRESS)(value, where)))
+    except ValueError:
+        return _wrong(where)
+
+
+def _pending(value, where):
+    if not isinstance(value, dict) or not set(value) <= set(pghalib.master.turns.SERVICES):
+        _wrong(where)
+    return {
+        service: _list(_sentence)(value[service], f"{where}:{service}")
+        for service in pghalib.master.turns.SERVICES
+        if service in value
+    }
+
+
+def _lowered(value, where):
+    if not isinstance(value, dict) or not set(value) <= set(pghalib.master.turns.AT_LEAST_THE_PRIMARYS):
+        _wrong(where)
+    return sorted(value)
+
+
+def _tls(value, where):
+    told = _mapping(
+        value,
+        where,
+        until=_optional(_like(MOMENT)),
+        days=_optional(_number),
+        due=_truth,
+        authority=_optional(_authority),
+        outdated=_list(_one_of("Consul's API", "Patroni's REST API", "PostgreSQL")),
+    )
+    if told["until"] and (told["days"] is None or not math.isfinite(told["days"])):
+        _wrong(f"{where}:days")
+    return told
+
+
+def _authority(value, where):
+    return _mapping(value, where, until=_like(MOMENT), days=_number, due=_truth, own=_truth)
+
+
+def _consul(value, where):
+    return _mapping(
+        value,
+        where,
+        leader=_optional(_like(ADDRESS)),
+        members=_optional(_list(_node)),
+        # Raft has addresses alone of a server that Consul does not know yet.
+        voters=_optional(_list(_optional(_sentence))),
+        foreign_servers=_optional(_list(_server)),
+    )
+
+
+def _server(value, where):
+    return _mapping(
+        value,
+        where,
+        name=_optional(_sentence),
+        address=_like(ADDRESS),
+        raft_address=_optional(_like(ADDRESS)),
+        voter=_optional(_truth),
+    )
+
+
+def _token(value, where):
+    return _mapping(value, where, accessor=_sentence, description=_sentence, management=_truth)
+
+
+def _node(value, where):
+    words = _like(WORDS)
+    return _mapping(
+        value,
+        where,
+        name=_like(NODE),
+        address=_like(ADDRESS),
+        type=_optional(words),
+        status=words,
+        build=_optional(words),
+    )
+
+
+def _member(value, where):
+    words = _like(WORDS)
+    return _mapping(
+        value,
+        where,
+        name=_like(NODE),
+        host=_optional(_like(ADDRESS)),
+        role=words,
+        state=words,
+        timeline=_optional(_count),
+        lag=_optional(_count),
+    )
+
+
+def _count(value, where):
+    """A number, or the word for one that is not known."""
+    return value if value == "unknown" and isinstance(value, str) else _number(value, where)
+
+
+def _job(value, where):
+    return _mapping(value, where, fun=_like(ADDRESS))

@@ -1,0 +1,30 @@
+"""
+The pillar of the master's own id, compiled anew.
+"""
+
+import salt.pillar
+from salt.exceptions import CommandExecutionError
+
+import pghalib.text
+
+
+def pillar(opts, fresh=False):
+    """
+    Return the whole pillar of the master's own id, as a run of the orchestration begins with it.
+
+    opts
+        The options of a loader on the master.
+    fresh
+        True asks past the pillars that the master keeps (``pillar_cache``), and keeps this one instead.
+
+    Raises CommandExecutionError when it does not render.
+    """
+    minion_id, grains = opts["id"], {**(opts.get("grains") or {}), "id": opts["id"]}
+    # Without the command line's part, which the options of a run may have.
+    given = {key: value for key, value in opts.items() if key != "pillar"}
+    how = {"clean_cache": True} if fresh and opts.get("pillar_cache") else {}
+    compiled = salt.pillar.get_pillar(given, grains, minion_id, opts.get("saltenv") or "base", **how).compile_pillar()
+    if compiled.get("_errors"):
+        why = "; ".join(pghalib.text.line(error) for error in compiled["_errors"])
+        raise CommandExecutionError(f"The pillar of the master's own id ({minion_id}) does not render: {why}")
+    return compiled

@@ -1,0 +1,79 @@
+"""
+What has failed in an orchestration, out of Salt's own account of it: hosts, states, reasons, and where to look. What
+came from a host is text that another wrote. Pure functions.
+"""
+
+import pghalib.text
+
+# Lines of one reason, and characters of one line: the whole account stands above it.
+LINES, WIDTH = 20, 400
+# What Salt says of a state that was not tried, as another one failed.
+NOT_TRIED = "One or more requisite failed"
+# Where the reason of a failure is written on a host, by the module of the state.
+LOOK = {
+    "pgha_consul": "journalctl -u consul",
+    "pgha_patroni": "journalctl -u patroni, and Patroni's log in patroni:log_dir",
+    "pgha_restart": "journalctl -u patroni -u consul, and Patroni's log in patroni:log_dir",
+    "pgha_vip": "journalctl -u vip-manager -u patroni -t pgha-vip",
+    "pkg": "/var/log/apt/term.log",
+}
+
+
+def failures(running):
+    """
+    Return the lines that tell what failed, none when nothing did.
+
+    running
+        The results of the states of the orchestration by their tags, as a state sees them in ``__running__``.
+    """
+    reasons = {}
+    for tag, state in running.items():
+        # Salt hands over a frozen copy, whose mappings are no dict.
+        if not hasattr(state, "get") or state.get("result") is not False:
+            continue
+        told = _of_hosts(state)
+        if not told and not _text(state.get("comment")).startswith(NOT_TRIED):
+            told = [("the master", _title(tag, state), _reason(state.get("comment")), None)]
+        for host, title, reason, look in told:
+            reasons.setdefault((title, reason, look), []).append(host)
+    lines = []
+    for (title, reason, look), hosts in reasons.items():
+        lines += [f"{', '.join(sorted(hosts))}: {title}", *(f"    {line}" for line in reason)]
+        lines += [f"    Look there: {look}"] if look else []
+    return lines
+
+
+def _of_hosts(stage):
+    """(host, title, reason, where to look) of each failed state on each host of a stage."""
+    answers, found = (stage.get("changes") or {}).get("ret"), []
+    for host, states in answers.items() if hasattr(answers, "items") else ():
+        if not hasattr(states, "items"):
+            # What cannot be rendered, and other errors of the minion's.
+            lines = [states] if isinstance(states, str) or not hasattr(states, "__iter__") else states
+            if states is not True:
+                found.append((_word(host), "its states did not run", _reason("\n".join(map(_text, lines))), None))
+            continue
+        for tag, state in states.items():
+            failed = hasattr(state, "get") and state.get("result") is False
+            if failed and not _text(state.get("comment")).startswith(NOT_TRIED):
+                look = LOOK.get(_text(tag).split("_|-")[0])
+                found.append((_word(host), _title(tag, state), _reason(state.get("comment")), look))
+    return found
+
+
+def _title(tag, state):
+    return _word(state.get("__id__") or (_text(tag).split("_|-") + [""])[1])
+
+
+def _reason(comment):
+    lines = [line for line in map(pghalib.text.line, _text(comment).splitlines()) if line]
+    more = [f"… {len(lines) - LINES} lines more above"] if len(lines) > LINES else []
+    return tuple([pghalib.text.printable(line, WIDTH) for line in lines[:LINES]] + more)
+
+
+def _word(value):
+    return pghalib.text.line(value, pghalib.text.WORD)
+
+
+def _text(value):
+    return value if isinstance(value, str) else str(value)

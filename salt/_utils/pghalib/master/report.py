@@ -1,0 +1,212 @@
+"""
+What the clusters are doing, put together from what the hosts told, and as tables that a person reads.
+
+Pure functions: the runner ``pgha.status`` asks the hosts.
+"""
+
+import pghalib.consul.drift
+import pghalib.master.answers
+
+LEADERS = ("leader", "standby_leader")
+
+
+def summary(plan, told):
+    """
+    Return the state of everything in an inventory, with what is wrong with it.
+
+    plan
+        The result of ``pghalib.inventory.plan``.
+    told
+        For each minion id that answered what came as the result of ``pgha.status`` from it; anything may be in that.
+
+    The keys: ``datacenters``, ``clusters`` (a mapping by name each), ``faults`` (a list of lines, empty when all is
+    well).
+    """
+    told, refused = pghalib.master.answers.sort(plan["hosts"], told, pghalib.master.answers.status)
+    for host in [host for host, answer in told.items() if answer["name"] != plan["names"][host]]:
+        refused[host] = f"calls itself {told.pop(host)['name']}, the pillar {plan['names'][host]}"
+    faults = [f"{host}: {refused[host]}" for host in plan["hosts"] if host in refused]
+    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in _tls(answer["tls"])]
+    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in answer["faults"] or []]
+    datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
+    clusters = {
+        name: _cluster(name, {host: plan["names"][host] for host in hosts}, told, faults)
+        for name, hosts in plan["clusters"].items()
+    }
+    faults += [
+        f"{host}: {service} waits for a restart: {'; '.join(why)}"
+        for host, answer in told.items()
+        for service, why in (answer["pending"] or {}).items()
+    ]
+    return {"datacenters": datacenters, "clusters": clusters, "faults": faults}
+
+
+def _tls(tls):
+    if not tls:
+        return []
+    found = [f"{port} shows another certificate than the one on the disk; restart it" for port in tls["outdated"]]
+    if not tls["until"]:
+        found.append("there is no certificate; run the main job")
+    elif tls["due"]:
+        found.append(f"the certificate ends in {tls['days']:.0f} days ({tls['until'][:10]}); the main job renews it")
+    return found
+
+
+def _authority(name, hosts, told):
+    """The fault of an authority that ends: once for a datacenter, as all of its hosts have the same."""
+    tls = [told[host]["tls"] for host in hosts if host in told]
+    ending = [one["authority"] for one in tls if one and one["authority"] and one["authority"]["due"]]
+    if not ending:
+        return []
+    first = min(ending, key=lambda one: one["until"])
+    remedy = f"salt-run pgha.authority {name} step=add begins to replace it"
+    if not first["own"]:
+        remedy = "set tls:ca, tls:certificate and tls:key to the next ones, and run the main job"
+    return [
+        f"Consul {name}: the authority of all certificates ends in {first['days']:.0f} days ({first['until'][:10]}),"
+        f" and none is valid for longer; {remedy} (docs/tls.md)"
+    ]
+
+
+def _datacenter(name, hosts, told, faults):
+    faults += _authority(name, hosts, told)
+    seen = [told[host]["consul"] for host in hosts if host in told and told[host]["consul"]]
+    seen = [health for health in seen if health["leader"]]
+    if not seen:
+        faults.append(f"Consul {name}: no server knows a leader")
+        return {"leader": None, "members": []}
+    # One that is refused by Consul knows a leader and no members.
+    health = next((health for health in seen if health["members"]), seen[0])
+    leaders = sorted({other["leader"] for other in seen})
+    if len(leaders) > 1:
+        faults.append(f"Consul {name}: the servers disagree about the leader: {', '.join(leaders)}")
+    if not health["members"]:
+        faults.append(f"Consul {name}: no server tells the members; see salt HOST pgha_consul.health")
+    for member in health["members"] or []:
+        if member["status"] != "alive":
+            faults.append(f"Consul {name}: {member['name']} is {member['status']}")
+    foreign = health["foreign_servers"] or []
+    faults += [f"Consul {name}: {pghalib.consul.drift.server_sentence(peer)}" for peer in foreign]
+    own = len(health["voters"] or ()) - sum(bool(peer["voter"]) for peer in foreign)
+    if health["voters"] is not None and own != len(hosts):
+        faults.append(f"Consul {name}: {own} voters instead of {len(hosts)}")
+    tokens = [told[host]["foreign_tokens"] for host in hosts if host in told]
+    for token in next((found for found in tokens if found is not None), []):
+        faults.append(f"Consul {name}: {pghalib.consul.drift.token_sentence(token)}")
+    return {"leader": health["leader"], "members": health["members"] or [], "voters": health["voters"]}
+
+
+def _cluster(name, names, told, faults):
+    answers = {host: told[host] for host in names if host in told}
+    members, strangers = {}, {}
+    for host, answer in answers.items():
+        for member in answer["members"] or []:
+            if member["name"] == names[host]:
+                # Nobody knows better how a host is than itself; the others tell of one that is silent.
+                members[names[host]] = member
+            elif member["name"] in names.values():
+                members.setdefault(member["name"], member)
+            else:
+                strangers.setdefault(member["name"], host)
+    for stranger, host in strangers.items():
+        faults.append(f"{name}: {stranger} is a member by what {host} says, and is not in the inventory")
+    holders = sorted(answer["name"] for answer in answers.values() if answer["holds_vip"])
+    leaders = sorted(member["name"] for member in members.values() if member["role"] in LEADERS)
+    if not leaders:
+        faults.append(f"{name}: no leader")
+    if any(answer["paused"] for answer in answers.values()):
+        faults.append(f"{name}: Patroni is paused, so nobody takes over from a dead leader; patronictl resume ends it")
+    for lost in sorted({answer["name"] for answer in answers.values()} - set(members)):
+        faults.append(f"{name}: {lost} is no member; see journalctl -u patroni there")
+    for member in members.values():
+        if member["state"] != ("running" if member["role"] in LEADERS else "streaming"):
+            faults.append(f"{name}: {member['name']} ({member['role']}) is {member['state']}")
+    vip = next((answer["vip"] for answer in answers.values() if answer["vip"]), None)
+    if vip and holders != leaders:
+        faults.append(
+            f"{name}: {vip} is on {', '.join(holders) or 'no host'}, the leader is {', '.join(leaders) or 'nobody'}"
+        )
+    return {
+        "members": sorted(members.values(), key=lambda member: member["name"]),
+        "vip": vip,
+        "vip_holders": holders,
+        "undeclared": next((answer["undeclared"] for answer in answers.values() if answer["undeclared"]), []),
+    }
+
+
+def text(state):
+    """Return a summary as tables: the clusters first, then Consul, then what is wrong."""
+    parts = []
+    for name, cluster in state["clusters"].items():
+        head = f"cluster {name}"
+        if cluster["vip"]:
+            head += f", virtual IP {cluster['vip']} on {', '.join(cluster['vip_holders']) or 'NO HOST'}"
+        rows = [
+            (
+                member["name"],
+                _plain(member["host"]),
+                "sync standby" if member["role"] == "sync_standby" else member["role"],
+                member["state"],
+                _plain(member["timeline"]),
+                "" if member["role"] == "leader" else _plain(member["lag"]),
+                "yes" if member["name"] in cluster["vip_holders"] else "",
+            )
+            for member in cluster["members"]
+        ]
+        table = _table(("member", "address", "role", "state", "timeline", "lag", "VIP"), rows)
+        # No fault: a person decided it.
+        beside = f"\n  only in the DCS, not in the pillar: {', '.join(cluster['undeclared'])}"
+        parts.append(f"{head}\n{table}" + (beside if cluster["undeclared"] else ""))
+    for name, datacenter in state["datacenters"].items():
+        rows = [
+            (
+                member["name"],
+                member["address"],
+                _plain(member["type"]),
+                member["status"],
+                _plain(member["build"]),
+                "leader" if member["name"] == datacenter["leader"] else "",
+            )
+            for member in sorted(datacenter["members"], key=lambda member: (member["type"] != "server", member["name"]))
+        ]
+        parts.append(f"Consul {name}\n" + _table(("node", "address", "type", "status", "version", "raft"), rows))
+    faults = state["faults"]
+    parts.append(
+        "\n".join(["WRONG:", *(f"  - {fault}" for fault in faults)]) if faults else "Everything is as it should be."
+    )
+    return "\n\n".join(parts)
+
+
+def progress(event, jobs):
+    """
+    Return what one event of the master's bus says about a running orchestration of the formula: a line or None, and how
+    it ended.
+
+    event
+        Mapping with ``tag`` and ``data``; anything may be in it.
+    jobs
+        The jobs seen so far, by jid; changed by this.
+
+    The second value is None while it goes on, True or False at its end.
+    """
+    said = pghalib.master.answers.event(event.get("tag"), event.get("data"))
+    if said and said["what"] == "new":
+        jobs[said["jid"]] = " ".join(said["sls"])
+        return f"{jobs[said['jid']]}: started on {', '.join(said['hosts'])}", None
+    if said and said["what"] == "ret" and said["jid"] in jobs:
+        return f"{jobs[said['jid']]}: {said['host']} {'done' if said['done'] else 'FAILED'}", None
+    if said and said["what"] == "end":
+        return None, said["done"]
+    return None, None
+
+
+def _plain(value):
+    return "" if value is None else str(value)
+
+
+def _table(head, rows):
+    rows = [tuple(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join("  " + line for line in lines)

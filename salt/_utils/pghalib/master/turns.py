@@ -1,0 +1,63 @@
+"""
+In which order hosts take their turn in a rolling restart. Pure functions.
+"""
+
+SERVER = ["pgha.consul.restart"]
+# Patroni first: its leader has become a replica when the agent and vip-manager of the same host are restarted.
+DATABASE = ["pgha.patroni.restart", "pgha.consul.restart", "pgha.vip.restart"]
+LOWERED = ["pgha.patroni.lower"]
+# What may wait for a restart on a host.
+SERVICES = ("Consul", "Patroni", "PostgreSQL", "vip-manager")
+
+# A standby refuses to run with less of these than its primary has.
+AT_LEAST_THE_PRIMARYS = (
+    "max_connections",
+    "max_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_wal_senders",
+    "max_worker_processes",
+)
+
+
+def order(plan, told):
+    """
+    Return the turns of a rolling restart, one host after another: a list of ``{"host", "sls", "what"}``, [] when
+    nothing is pending.
+
+    plan
+        The result of ``pgha.plan``.
+    told
+        For each of its hosts the result of ``pgha_restart.standing``, as ``pghalib.master.answers`` returns it.
+
+    Consul's servers come first, their leader last; then the database hosts of each cluster: replicas, the synchronous
+    ones after the others, and the leader last. Exception: parameters that a standby needs as high as its primary
+    (``max_connections`` and others) were lowered. Then the leader is restarted first, without a switchover.
+    """
+    turns = []
+    for servers in plan["datacenters"].values():
+        turns += [_turn(host, SERVER, told) for host in sorted(servers, key=lambda host: told[host]["leads"])]
+    for hosts in plan["clusters"].values():
+        waiting = sorted(hosts, key=lambda host: (told[host]["leads"], told[host]["synchronous"]))
+        turns += [_turn(host, LOWERED, told) for host in hosts if told[host]["leads"] and told[host]["lowered"]]
+        turns += [_turn(host, DATABASE, told) for host in waiting]
+    return [turn for turn in turns if turn["what"]]
+
+
+def lowered(reasons):
+    """
+    Return the parameters that are to be lower than they are and that a standby needs as high as its primary, as
+    ``{name: {"old", "new"}}``.
+
+    reasons
+        What Patroni says under ``pending_restart_reason``: ``{name: {"old_value", "new_value"}}``.
+    """
+    return {
+        name: {"old": values["old_value"], "new": values["new_value"]}
+        for name, values in reasons.items()
+        if name in AT_LEAST_THE_PRIMARYS and int(values["new_value"]) < int(values["old_value"])
+    }
+
+
+def _turn(host, sls, told):
+    # Never a word of the host's own: the orchestration is made of it.
+    return {"host": host, "sls": sls, "what": ", ".join(name for name in SERVICES if told[host]["pending"].get(name))}

@@ -1,0 +1,1 @@
+"""Patroni: its configuration, its environment, the dynamic configuration."""

@@ -1,0 +1,246 @@
+"""
+Patroni's configuration, worked out from settings, secrets and tuned parameters. Nothing is run or read here.
+
+Where it differs from the by-hand procedure, and why: docs/procedure.md, 28 to 41.
+"""
+
+import copy
+import json
+
+import yaml
+
+import pghalib.consul.client
+import pghalib.inventory
+import pghalib.patroni.dynamic
+import pghalib.tls
+
+ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
+
+_SYNCHRONOUS = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
+
+DYNAMIC = (
+    "ttl",
+    "loop_wait",
+    "retry_timeout",
+    "maximum_lag_on_failover",
+    "primary_start_timeout",
+    "synchronous_mode_strict",
+    "synchronous_node_count",
+    "failsafe_mode",
+)
+
+
+def pg_hba(settings):
+    """
+    Return the lines of pg_hba.conf: the user's first, then the local superuser, replication and rewind from the members
+    of the cluster alone, everybody else from the clients' networks; all with scram-sha-256.
+
+    The superuser comes through the network only from networks that are named for him. Not from loopback either: neither
+    the formula nor Patroni needs it, who is postgres on the host has the socket, and anybody there can try passwords.
+
+    settings
+        The resolved settings. The virtual IP counts as a member's address for the rewind role: it is the source address
+        when its own holder connects to it, as the check of the virtual IP does.
+    """
+    postgres, cluster = settings["postgres"], settings["cluster"]
+    members = [host["address"] for host in cluster["hosts"]]
+    lines = list(postgres.get("pg_hba") or [])
+    lines.append(f"local all {ROLES['superuser']} peer")
+    lines.append("local all all scram-sha-256")
+    lines.append(f"local replication {ROLES['replication']} scram-sha-256")
+    # With TLS members need hostssl. 'reject' lines stay 'host': they refuse both kinds.
+    host = "hostssl" if pghalib.tls.enabled(settings) else "host"
+    client = pghalib.tls.clients(settings)
+    lines += [f"{host} replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
+    if cluster.get("vip"):
+        members.append(cluster["vip"]["address"])
+    lines += [f"{host} postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
+    superuser = ROLES["superuser"]
+    lines += [f"{host} all {superuser} {network} scram-sha-256" for network in postgres["superuser_networks"]]
+    lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"], superuser)]
+    lines.append("host all all 127.0.0.1/32 scram-sha-256")
+    lines += [f"{client} all all {network} scram-sha-256" for network in postgres["client_networks"]]
+    return lines
+
+
+def dynamic(settings, shared):
+    """
+    Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is
+    what a new cluster starts with and what a living one is brought to by ``PATCH /config``, with a note of its names.
+
+    settings
+        The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
+    shared
+        The PostgreSQL parameters of all members. A null in it takes a parameter away from a living cluster.
+    """
+    patroni = settings["patroni"]
+    result = {key: patroni[key] for key in DYNAMIC}
+    result["synchronous_mode"] = _SYNCHRONOUS.get(patroni["synchronous_mode"], patroni["synchronous_mode"])
+    result["postgresql"] = {
+        "use_pg_rewind": True,
+        "use_slots": True,
+        "parameters": dict(shared),
+        "pg_hba": pg_hba(settings),
+    }
+    given = ((patroni.get("config") or {}).get("bootstrap") or {}).get("dcs") or {}
+    return pghalib.patroni.dynamic.with_note(_plain(pghalib.inventory.merge(result, given)))
+
+
+def document(settings, secrets, shared, host):
+    """
+    Return the whole patroni.yml of a host as a mapping.
+
+    settings
+        The resolved settings; ``patroni.config`` is merged over the result.
+    secrets
+        This host's secrets.
+    shared, host
+        PostgreSQL parameters of all members, and those of this host alone.
+    """
+    postgres, patroni, cluster = settings["postgres"], settings["patroni"], settings["cluster"]
+    address = settings["address"]
+    passwords = {key: secrets[key] for key in ROLES}
+    result = {
+        "scope": cluster["name"],
+        "namespace": patroni["namespace"],
+        "name": settings["name"],
+        "watchdog": {"mode": "off"},
+        "log": {
+            "level": patroni["log_level"],
+            "format": "%(asctime)s %(levelname)s: %(message)s",
+            "max_queue_size": 1000,
+            "dir": patroni["log_dir"],
+            "mode": 0o640,
+            "file_num": 4,
+            "file_size": 25000000,
+            "loggers": {"postgres.postmaster": "INFO"},
+        },
+        "restapi": {
+            "listen": f"{address}:{patroni['restapi_port']}",
+            "connect_address": f"{address}:{patroni['restapi_port']}",
+            "authentication": {"username": "patroni", "password": secrets["restapi"]},
+        },
+        "consul": {
+            "host": pghalib.consul.client.api(settings)["address"].partition("://")[2],
+            "register_service": True,
+            "token": secrets["patroni"]["secret"],
+        },
+        "bootstrap": {
+            "dcs": _without_null(dynamic(settings, shared)),
+            "initdb": [
+                {"encoding": "UTF8"},
+                "data-checksums",
+                {"locale": postgres["locale"]},
+                *([] if postgres["tune"] else postgres.get("untuned_initdb") or []),
+            ],
+        },
+        "postgresql": {
+            # All addresses, because the virtual IP comes and goes.
+            "listen": f"0.0.0.0:{postgres['port']}",
+            "connect_address": f"{address}:{postgres['port']}",
+            "use_unix_socket": True,
+            "use_unix_socket_repl": True,
+            "data_dir": postgres["data_dir"],
+            "bin_dir": postgres["bin_dir"],
+            # Where Patroni may make files, which it asks for; it writes this one whenever it follows another leader.
+            "pgpass": "/run/patroni/pgpass",
+            "authentication": {key: {"username": name, "password": passwords[key]} for key, name in ROLES.items()},
+            # A new replica does not wait for the next spread checkpoint, which may take five minutes.
+            "basebackup": [{"checkpoint": "fast"}],
+            "parameters": {"unix_socket_directories": postgres["socket_dir"], **host},
+        },
+        "tags": {
+            "nofailover": False,
+            "noloadbalance": False,
+            "clonefrom": False,
+            "nosync": False,
+            **(patroni["tags"] or {}),
+        },
+    }
+    if settings["vip"]["manager"] == "callback":
+        script = "/usr/local/sbin/pgha-vip-callback"
+        actions = ("on_start", "on_stop", "on_restart", "on_role_change")
+        result["postgresql"]["callbacks"] = dict.fromkeys(actions, script)
+        # on_stop comes when PostgreSQL has stopped, which takes as long as it waits for replicas that are out of reach.
+        result["postgresql"]["before_stop"] = f"{script} before_stop"
+    if pghalib.tls.enabled(settings):
+        result = pghalib.inventory.merge(result, pghalib.tls.patroni(settings, ROLES))
+    given = copy.deepcopy(patroni.get("config") or {})
+    # Already in `dynamic`, where a null takes a key away.
+    (given.get("bootstrap") or {}).pop("dcs", None)
+    return _plain(pghalib.inventory.merge(result, given))
+
+
+def render(config):
+    """Return a configuration as YAML, in the order of its keys."""
+    head = "# Written by Salt (pgha.patroni.config); changes made here are lost.\n"
+    return head + yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=200)
+
+
+def secret_values(secrets):
+    """
+    Return those of a database host's secrets that its files have in them, for masking: as they are, and as YAML and a
+    password file write them.
+    """
+    values = [*(secrets[key] for key in (*ROLES, "restapi")), secrets["patroni"]["secret"]]
+    quoted = [yaml.safe_dump([value], default_flow_style=False).strip()[2:].strip("'\"") for value in values]
+    return [*values, *quoted, *map(_escape, values)]
+
+
+def leads(member):
+    """Return whether a member runs as the leader, by what it says of itself (``GET /patroni``) or Patroni lists."""
+    return member.get("role") in ("primary", "master", "leader", "standby_leader")
+
+
+def serves(member):
+    """Return whether a member runs as the leader, or as a replica that streams, by what it says of itself."""
+    return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
+
+
+def api(settings, address=None):
+    """
+    Return where a member's REST API is and how it is asked, for ``pghalib.http.request``: ``url``; ``verify``; which
+    ``cert`` changes something (None where it asks for none); and ``user``, who has to listen there on this host.
+
+    Who listens on another host cannot be told from here, so ``user`` is None for another member. In the clear that
+    host is believed to be the member; with TLS its certificate is verified.
+
+    address
+        Default: this host's own. A certificate that the user gives Patroni himself has his own authority.
+    """
+    own = (settings["patroni"]["config"] or {}).get("restapi") or {}
+    tls = pghalib.tls.enabled(settings)
+    scheme = "https" if tls or own.get("certfile") else "http"
+    host = address or settings["address"]
+    user = settings["postgres"]["user"] if host == settings["address"] else None
+    host = f"[{host}]" if ":" in host else host
+    return {
+        "url": f"{scheme}://{host}:{settings['patroni']['restapi_port']}",
+        "verify": own.get("cafile") or pghalib.tls.verify(settings),
+        "cert": pghalib.tls.pem("postgres") if tls else None,
+        "user": user,
+    }
+
+
+def pgpass(settings, secrets):
+    """Return the password file with which the formula checks that a server at some address takes a write."""
+    return f"*:{settings['postgres']['port']}:*:{ROLES['rewind']}:{_escape(secrets['rewind'])}\n"
+
+
+def _escape(password):
+    return password.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _network(address):
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _without_null(value):
+    if isinstance(value, dict):
+        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
+def _plain(value):
+    """Only types that YAML and JSON know: the pillar's may be subclasses of them."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,144 @@
+"""
+The dynamic configuration of a cluster: what is declared, what is in the DCS, and what of it the formula put there.
+
+The last is noted in the configuration itself, under a key that Patroni keeps and passes over: the note changes in the
+same write as what it is about, every member sees it, and it comes back with a snapshot of Consul. Names are noted and
+no values. Pure functions.
+"""
+
+import pghalib.host.diff
+import pghalib.text
+
+#: The key of the note, and the one in it: a list of names as ``postgresql/parameters/work_mem``.
+NOTE, NAMES = "pgha", "declared"
+
+
+def with_note(declared):
+    """Return a dynamic configuration together with the note of what it sets (a null sets nothing)."""
+    values = {key: value for key, value in declared.items() if key != NOTE}
+    return {**values, NOTE: {NAMES: sorted(_name(path) for path, value in _leaves(values) if value is not None)}}
+
+
+def differences(declared, live):
+    """
+    Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with
+    only what differs, {} when there is nothing. What is not declared is left alone; null takes a key away.
+
+    A boolean is compared as PostgreSQL reads it (true, on and "on" are one), and 100 is "100". A text is what it is, to
+    the last blank.
+    """
+    patch = {}
+    for key, value in declared.items():
+        now = live.get(key) if isinstance(live, dict) else None
+        if isinstance(value, dict):
+            inner = differences(value, now if isinstance(now, dict) else {})
+            if inner:
+                patch[key] = inner
+        elif not _same(value, now):
+            patch[key] = value
+    return patch
+
+
+def patch(declared, live):
+    """
+    Return what to send to ``PATCH /config``: :py:func:`differences`, and null for what the formula once put there and
+    declares no more. What others put there is left alone.
+
+    declared
+        As :py:func:`with_note` returns it.
+    live
+        The living configuration.
+    """
+    return _merged(differences(declared, live), _gone(live, declared, _noted(live)))
+
+
+def undeclared(declared, live):
+    """
+    Return the names (dotted) of what is in the living configuration by another hand than the formula's, as a sorted
+    list. ``pause`` is none of it: the status has words of its own for that.
+    """
+    live = live if isinstance(live, dict) else {}
+    known, noted = {path for path, _ in _leaves(declared)}, _noted(live)
+    others = [path for path, _ in _leaves({key: live[key] for key in live.keys() - {NOTE, "pause"}})]
+    return sorted(pghalib.text.printable(".".join(path)) for path in others if path not in known | noted)
+
+
+def changes(patch, live, prefix=""):
+    """
+    Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``. Of the note the names that come and
+    go.
+    """
+    result = {}
+    for key, value in patch.items():
+        now = live.get(key) if isinstance(live, dict) else None
+        if isinstance(value, dict) and not prefix and key == NOTE:
+            before, after = {_name(path) for path in _noted(live)}, set(value.get(NAMES) or ())
+            result[f"{NOTE}.{NAMES}"] = {"old": sorted(before - after), "new": sorted(after - before)}
+        elif isinstance(value, dict):
+            result.update(changes(value, now or {}, f"{prefix}{key}."))
+        else:
+            result[f"{prefix}{key}"] = pghalib.host.diff.changes(f"{prefix}{key}", now, value)
+    return result
+
+
+def _noted(live):
+    """The paths in the note; whoever writes to the DCS may have put anything there."""
+    note = live.get(NOTE) if isinstance(live, dict) else None
+    names = note.get(NAMES) if isinstance(note, dict) else None
+    paths = [_path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return {path for path in paths if path[0] != NOTE}
+
+
+def _gone(live, declared, noted, above=()):
+    """What takes away all that is noted and not declared; a mapping of which nothing is left goes with it."""
+    taken = {}
+    for key, value in live.items() if isinstance(live, dict) else ():
+        path = (*above, key)
+        if isinstance(value, dict):
+            wanted = declared.get(key, {})
+            inner = _gone(value, wanted, noted, path) if isinstance(wanted, dict) else {}
+            empties = key not in declared and inner and all(inner.get(name, 0) is None for name in value)
+            if inner:
+                taken[key] = None if empties else inner
+        elif path in noted and key not in declared:
+            taken[key] = None
+    return taken
+
+
+def _leaves(tree, above=()):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, str(key)))
+        else:
+            yield (*above, str(key)), value
+
+
+def _merged(patch, other):
+    result = dict(patch)
+    for key, value in other.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _name(path):
+    return "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _path(name):
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in name.split("/"))
+
+
+def _same(value, other):
+    if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(value) == len(other) and all(map(_same, value, other))
+    if value is None or other is None:
+        return value is other
+    if isinstance(value, bool) or isinstance(other, bool):
+        return _switch(value) == _switch(other)
+    return str(value) == str(other)
+
+
+def _switch(value):
+    text = str(value).lower()
+    return {"true": "on", "false": "off"}.get(text, text)

@@ -1,0 +1,58 @@
+"""
+Whether a host is given the inventory at all, and the clusters that a run is about: what its pillar lacks is told as its
+pillar's fault. Pure functions.
+"""
+
+import pghalib.text
+
+
+def unknown(pillar, options):
+    """
+    Return the sentence for a host that the inventory in its pillar does not name: why that is, and the remedy.
+
+    pillar, options
+        ``__pillar__`` and ``__opts__`` of the loader.
+    """
+    minion_id, errors = options["id"], pillar.get("_errors")
+    pgha = pillar.get("pgha")
+    known = isinstance(pgha, dict) and (pgha.get("datacenters") or pgha.get("clusters"))
+    fresh = f"; then salt '{minion_id}' saltutil.refresh_pillar"
+    if known:
+        return (
+            f"{minion_id} is neither among the servers of a datacenter nor among the hosts of a cluster in the pillar"
+            " pgha; correct the inventory, or the minion id"
+        )
+    if errors:
+        said = "; ".join(map(str, errors)) if isinstance(errors, (list, tuple)) else errors
+        return f"{minion_id} is given no inventory, as its pillar does not render: {pghalib.text.line(said)}"
+    if pgha and options.get("pillar_source_merging_strategy") in ("overwrite", "none"):
+        return (
+            f"{minion_id} is given no inventory, as what the run adds to the pillar pgha replaces it: take"
+            " pillar_source_merging_strategy out of the configuration of this minion, and restart salt-minion"
+        )
+    return (
+        f"{minion_id} is given no inventory: its pillar pgha has neither datacenters nor clusters; name the inventory"
+        f" for it in the pillar's top.sls{fresh}"
+    )
+
+
+def lacking(pgha, minion_id):
+    """
+    Return the sentence for a host whose pillar lacks a cluster that the run is about (``pgha:only``); None when it
+    lacks none.
+
+    pgha
+        The pillar of that name, as a minion has it. The orchestration names clusters that the master knows.
+    """
+    clusters = pgha.get("clusters")
+    known = [str(name) for name in clusters] if isinstance(clusters, dict) else []
+    only = pgha.get("only")
+    missing = [str(name) for name in (only if isinstance(only, list) else [only] if only else [])]
+    missing = [name for name in missing if name not in known]
+    if not missing:
+        return None
+    return (
+        f"the pillar of {minion_id} lacks the cluster {', '.join(missing)}, which this run is about (it has"
+        f" {', '.join(known) or 'none'}): a server of Consul registers the tokens of all clusters of its datacenter, so"
+        f" give it all of them in the pillar's top.sls; then salt '{minion_id}' saltutil.refresh_pillar"
+    )

@@ -1,0 +1,182 @@
+"""
+Names in an inventory: what each may look like, and that no two of them meet where they must not. Pure functions.
+"""
+
+import ipaddress
+import itertools
+import re
+from collections import defaultdict
+
+import pghalib.consul.config
+import pghalib.inventory
+from pghalib.text import at, shown
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# Consul: datacenter names are lower case letters, digits, - and _.
+_DATACENTER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+# Consul's service, which Patroni registers, has no longer name.
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def is_host(name):
+    """Return whether something can be the name of a host: one label of DNS."""
+    return isinstance(name, str) and bool(_HOST.fullmatch(name))
+
+
+def is_label(name):
+    """Return whether the name of a datacenter can be a part of a name in DNS, so that it can stand in a certificate."""
+    return is_host(name)
+
+
+def is_domain(name):
+    """Return whether a text can be a name in DNS; its first label may be ``*``, as in a certificate."""
+    first, *others = name.split(".")
+    return (is_host(first) or (first == "*" and bool(others))) and all(map(is_host, others))
+
+
+def is_datacenter(name):
+    """Return whether Consul takes this as the name of a datacenter."""
+    return bool(_DATACENTER.fullmatch(name))
+
+
+def is_cluster(name):
+    """Return whether this can be the name of a cluster, which is Patroni's scope."""
+    return bool(_CLUSTER.fullmatch(name))
+
+
+def twice(datacenters, clusters):
+    """Return the faults of ids, names and addresses that stand more than once in the whole inventory, as lines."""
+    seen = {"minion id": defaultdict(list), "host name": defaultdict(list), "address": defaultdict(list)}
+    groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
+    groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
+    for path, entry, key in groups:
+        entries = entry.get(key) if isinstance(entry, dict) else None
+        for host in pghalib.inventory.hosts(entries if isinstance(entries, dict) else {}):
+            place = f"{path}:{host['id']}"
+            seen["minion id"][host["id"]].append(place)
+            seen["host name"][str(host["name"]).lower()].append(place)
+            # What is no address was left empty, and is named elsewhere.
+            if host["address"]:
+                seen["address"][host["address"]].append(place)
+    for name, entry in clusters.items():
+        vip = _vip(name, entry)
+        if vip:
+            seen["host name"][str(vip["name"]).lower()].append(f"clusters:{name}:vip")
+            seen["address"][vip["address"]].append(f"clusters:{name}:vip")
+    return [
+        f"pgha: the {kind} {value} stands in {' and in '.join(places)}; each may stand only once"
+        for kind, values in seen.items()
+        for value, places in values.items()
+        if len(places) > 1
+    ]
+
+
+def capitals(pgha, datacenter):
+    """
+    Return the faults of names of hosts with capitals, as lines: Consul's node identities, by which an agent has its
+    token, have none.
+
+    pgha, datacenter
+        The pillar of that name, and the datacenter whose hosts are looked at.
+    """
+    groups = [(f"pgha:datacenters:{datacenter}:servers", pgha["datacenters"][datacenter]["servers"])]
+    groups += [
+        (f"pgha:clusters:{name}:hosts", entry["hosts"])
+        for name, entry in pgha["clusters"].items()
+        if pghalib.inventory.datacenter_of(pgha, name) == datacenter
+    ]
+    return [
+        f"{at(path, host['id'])}: Consul takes no capitals in the name of a host: set name, as in"
+        f" {host['id']}: {{address: {host['address'] or '…'}, name: {host['name'].lower()}}}"
+        for path, entries in groups
+        for host in pghalib.inventory.hosts(entries)
+        if host["name"] != host["name"].lower()
+    ]
+
+
+def meeting(pgha, defaults):
+    """
+    Return the faults of clusters that share a Consul and something in it, as lines: the name of their service, or keys
+    of one that lie among those of the other. The rights of Patroni's token are by these names.
+
+    pgha, defaults
+        The pillar of that name, and the content of defaults.yaml.
+    """
+    shared = defaultdict(list)
+    for name, entry in pgha["clusters"].items():
+        if isinstance(entry, dict):
+            datacenter = pghalib.inventory.datacenter_of(pgha, name)
+            patroni = pghalib.inventory.section("patroni", pgha, defaults, datacenter, name)
+            place = {"namespace": str(patroni["namespace"]), "name": str(name)}
+            found = (f"pgha:clusters:{name}", pghalib.consul.config.key_prefix(place))
+            shared[datacenter].append((*found, pghalib.consul.config.service_name(str(name))))
+    faults = []
+    for clusters in shared.values():
+        for (path, keys, service), (other, its_keys, its_service) in itertools.combinations(clusters, 2):
+            if service == its_service:
+                faults.append(
+                    f"{path}: {other} has the same service {service!r} in Consul (case, _ and - make no difference"
+                    " there); give one of them another name"
+                )
+            if keys.startswith(its_keys) or its_keys.startswith(keys):
+                faults.append(
+                    f"{path}: its keys in Consul ({keys}) and those of {other} ({its_keys}) lie within each other; give"
+                    " one of them another patroni:namespace"
+                )
+    return faults
+
+
+def posing(pgha, defaults):
+    """
+    Return the faults of names with which the certificate of a database host would be that of a server of Consul
+    (``server.DATACENTER.DOMAIN``), and of names for certificates that are none, as lines.
+    """
+    faults = []
+    for datacenter in pgha["datacenters"]:
+        of_consul, hosts, tls = (
+            pghalib.inventory.section(name, pgha, defaults, datacenter, None) for name in ("consul", "hosts", "tls")
+        )
+        server = f"server.{datacenter}.{of_consul['domain']}".lower()
+        # A certificate for *.DATACENTER.DOMAIN is one for the server as well.
+        servers = {server, "*" + server.removeprefix("server")}
+        place = pghalib.inventory.origin(pgha, ("tls", "names"), datacenter, None) or "pgha:tls:names"
+        for name in tls["names"]:
+            plain = name.rstrip(".").lower()
+            if plain in servers:
+                faults.append(
+                    f"{place}: {shown(name)} is the name by which Consul of {datacenter} knows its servers; a"
+                    " database host must not have it"
+                )
+            elif not (_is_address(name) or is_domain(plain)):
+                faults.append(f"{place}: {shown(name)} is neither a name in DNS nor an address")
+        for path, name in _names_of_databases(pgha, datacenter):
+            if f"{name}.{hosts['domain']}".rstrip(".").lower() in servers:
+                faults.append(
+                    f"{path}: with hosts:domain {hosts['domain']} its name is {name}.{hosts['domain']}, by which Consul"
+                    f" knows its servers; set name, or another hosts:domain"
+                )
+    return faults
+
+
+def _names_of_databases(pgha, datacenter):
+    for name, entry in pgha["clusters"].items():
+        if isinstance(entry, dict) and pghalib.inventory.datacenter_of(pgha, name) == datacenter:
+            for host in pghalib.inventory.hosts(entry.get("hosts")):
+                yield f"pgha:clusters:{name}:hosts:{host['id']}", host["name"]
+            vip = _vip(name, entry)
+            if vip:
+                yield f"pgha:clusters:{name}:vip:name", vip["name"]
+
+
+def _vip(name, entry):
+    try:
+        return pghalib.inventory.vip(name, entry.get("vip")) if isinstance(entry, dict) else None
+    except ValueError:
+        return None
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(str(text)))
+    except ValueError:
+        return False

@@ -1,0 +1,228 @@
+"""
+What is not a person's to pass through: keys below ``config`` and PostgreSQL parameters that the formula sets from other
+settings, that secrets stand in, or that Patroni does not look at. Each has the way that leads there. Pure functions.
+
+Everything else that Consul, Patroni, vip-manager and PostgreSQL accept may be passed through.
+"""
+
+import re
+
+import pghalib.patroni.config
+import pghalib.postgres.settings
+from pghalib.pillar.types import line_fault
+from pghalib.text import shown
+
+_MADE = "the master makes the passwords and tokens, and every host is given its own"
+_NAME = "set the name of the host in the inventory (MINION_ID: {address: …, name: …})"
+_ADDRESS = "set the address of the host in the inventory"
+_SERVERS = "name the servers under pgha:datacenters:NAME:servers"
+_DATACENTER = "the datacenter is the name under pgha:datacenters"
+_ACL = "without it nobody needs a token"
+_OWN_AGENT = "Patroni asks the agent of its own host; set consul:client_addr or consul:config:ports"
+_IN_CONSUL = "the state of the clusters is kept in Consul"
+_BY_VIP = "the address is that of pgha:clusters:NAME:vip"
+_LEADER = "vip-manager is told by vip:dcs_type where the leader is known"
+_PGHA_TLS = "set pgha:tls (ca, certificate and key for files of your own), or tls: false"
+_LISTENS = "set postgres:port; PostgreSQL listens on all addresses, as the virtual IP comes and goes"
+
+CONSUL = {
+    "acl.enabled": _ACL,
+    "acl.default_policy": _ACL,
+    "acl.enable_token_persistence": "a server keeps its token by it",
+    **dict.fromkeys((f"acl.tokens.{key}" for key in ("agent", "initial_management", "master")), _MADE),
+    **dict.fromkeys(("acl_agent_token", "acl_master_token"), _MADE),
+    **dict.fromkeys(("acl_datacenter", "acl_default_policy"), _ACL),
+    **dict.fromkeys(("advertise_addr", "bind_addr"), _ADDRESS),
+    **dict.fromkeys(("addresses.http", "addresses.https"), "set consul:client_addr"),
+    **dict.fromkeys(("bootstrap", "bootstrap_expect", "server"), _SERVERS),
+    "data_dir": "set consul:data_dir",
+    **dict.fromkeys(("datacenter", "primary_datacenter"), _DATACENTER),
+    "domain": "set consul:domain",
+    "encrypt": _MADE,
+    "node_name": _NAME,
+}
+CONSUL_TLS = ("tls", "ca_file", "ca_path", "cert_file", "key_file", "verify_incoming", "verify_incoming_rpc",
+              "verify_outgoing", "verify_server_hostname", "auto_encrypt")  # fmt: skip
+_DYNAMIC = (*pghalib.patroni.config.DYNAMIC, "synchronous_mode")
+PATRONI = {
+    "scope": "the scope is the name under pgha:clusters",
+    "namespace": "set patroni:namespace",
+    "name": _NAME,
+    **dict.fromkeys(_DYNAMIC, ""),
+    **dict.fromkeys((f"bootstrap.dcs.{key}" for key in _DYNAMIC), ""),
+    "bootstrap.dcs.postgresql.pg_hba": "set postgres:pg_hba",
+    **dict.fromkeys((f"consul.{key}" for key in ("host", "port", "url", "scheme", "cacert", "verify")), _OWN_AGENT),
+    "consul.token": _MADE,
+    **dict.fromkeys(("etcd", "etcd3", "exhibitor", "kubernetes", "raft", "zookeeper"), _IN_CONSUL),
+    "log.dir": "set patroni:log_dir",
+    "restapi.authentication": _MADE,
+    "restapi.connect_address": f"{_ADDRESS}, or patroni:restapi_port",
+    **{
+        f"postgresql.authentication.{role}.{key}": _MADE
+        for role in pghalib.patroni.config.ROLES
+        for key in ("username", "password")
+    },
+    "postgresql.bin_dir": "set postgres:bin_dir, or another postgres:distribution",
+    "postgresql.connect_address": f"{_ADDRESS}, or postgres:port",
+    "postgresql.data_dir": "set postgres:data_dir",
+    "postgresql.listen": _LISTENS,
+    "postgresql.pg_hba": "set postgres:pg_hba",
+    "postgresql.pgpass": "root and Patroni know where it is, and nobody else can read it there",
+}
+CALLBACKS = (
+    *(f"postgresql.callbacks.{key}" for key in ("on_start", "on_stop", "on_restart", "on_role_change")),
+    "postgresql.before_stop",
+)
+VIP = {
+    **dict.fromkeys(("ip", "netmask"), _BY_VIP),
+    "interface": "set vip:interface",
+    "dcs-type": "set vip:dcs_type",
+    **dict.fromkeys(("dcs-endpoints", "trigger-key", "trigger-value"), _LEADER),
+    "consul-token": _MADE,
+}
+# Mappings that the formula generates, or takes apart: something else in their place takes away what it needs.
+MAPPINGS = {
+    "consul": ("acl", "acl.tokens", "addresses", "dns_config", "ports", "tls"),
+    "patroni": (
+        "bootstrap", "bootstrap.dcs", "bootstrap.dcs.postgresql", "bootstrap.dcs.postgresql.parameters", "consul",
+        "ctl", "log", "postgresql", "postgresql.authentication", "postgresql.callbacks", "postgresql.parameters",
+        "restapi", "tags", "watchdog", *(f"postgresql.authentication.{role}" for role in pghalib.patroni.config.ROLES),
+    ),
+    "vip": (),
+}  # fmt: skip
+
+PARAMETERS = {
+    "port": "set postgres:port",
+    "listen_addresses": "PostgreSQL listens on all addresses, as the virtual IP comes and goes; set"
+    " postgres:client_networks, or a firewall",
+    "cluster_name": "it is the name under pgha:clusters",
+    "data_directory": "set postgres:data_dir",
+    **dict.fromkeys(("config_file", "hba_file", "ident_file"), "Patroni keeps these files; set postgres:pg_hba"),
+    "unix_socket_directories": "set postgres:socket_dir",
+    "lc_messages": "set postgres:lc_messages",
+    "synchronous_standby_names": "set patroni:synchronous_mode",
+    **dict.fromkeys(("primary_conninfo", "primary_slot_name"), "Patroni decides whom a replica follows"),
+}
+SSL = ("ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file")
+_PARAMETER = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)*", re.ASCII)
+# PostgreSQL itself writes these so.
+_CAPITALS = {"DateStyle", "IntervalStyle", "TimeZone"}
+
+
+def consul(place, config, tls):
+    """
+    Return the faults of ``consul:config``, as lines.
+
+    place
+        A function that returns the path of a key below ``config`` in the pillar, by the list of keys that lead there.
+    config
+        The merged mapping.
+    tls
+        What ``tls:enabled`` is: True, False, or None where the master decides.
+    """
+    owned = CONSUL if tls is False else {**CONSUL, **dict.fromkeys(CONSUL_TLS, _PGHA_TLS)}
+    found = _owned(place, "consul", config, owned)
+    ports = config.get("ports") if isinstance(config.get("ports"), dict) else {}
+    asked = {None: (), False: ("http",), True: ("https",)}[tls]
+    for key in ("server", "serf_lan", *asked):
+        if key in ports and not _is_port(ports[key]):
+            found.append(f"{place(['ports', key])}: {shown(ports[key])} should be a whole number from 1 to 65535")
+    return found
+
+
+def patroni(place, config, tls, manager, port):
+    """
+    Return the faults of ``patroni:config``, as lines.
+
+    place, config, tls
+        As for :py:func:`consul`.
+    manager, port
+        What ``vip:manager`` and ``patroni:restapi_port`` are.
+    """
+    owned = dict(PATRONI)
+    if tls:
+        owned.update((f"restapi.{key}", _PGHA_TLS) for key in ("certfile", "keyfile", "cafile"))
+    if manager == "callback":
+        owned.update((key, "vip:manager is callback, which needs it") for key in CALLBACKS)
+    found = _owned(place, "patroni", config, owned)
+    listen = _at(config, ["restapi", "listen"])
+    if listen is not _ABSENT and not str(listen).endswith(f":{port}"):
+        found.append(
+            f"{place(['restapi', 'listen'])}: {shown(listen)} has not the port {port}, at which the others ask;"
+            " set patroni:restapi_port"
+        )
+    for keys in (["postgresql", "parameters"], ["bootstrap", "dcs", "postgresql", "parameters"]):
+        values = _at(config, keys)
+        if isinstance(values, dict):
+            found += parameters(lambda one, keys=keys: place([*keys, *one]), values, tls, local=len(keys) == 2)
+    return found
+
+
+def vip(place, config):
+    """Return the faults of ``vip:config``, as lines; the arguments are as for :py:func:`consul`."""
+    return _owned(place, "vip", config, VIP)
+
+
+def parameters(place, given, tls, local=False):
+    """
+    Return the faults of PostgreSQL's parameters, as lines.
+
+    place, tls
+        As for :py:func:`consul`.
+    given
+        ``{name: value}``. The server's names know no case, those of Patroni's and this formula's mappings do.
+    local
+        Whether they are for one host's file, where Patroni leaves some out.
+    """
+    found, spellings = [], {}
+    for name, value in given.items():
+        where, plain = place([name]), name.lower()
+        if not _PARAMETER.fullmatch(name):
+            found.append(f"{where}: {shown(name)} is no name of a parameter")
+            continue
+        spellings.setdefault(plain, []).append(name)
+        remedy = PARAMETERS.get(plain) or (_PGHA_TLS if plain in SSL and tls is not False else None)
+        if remedy:
+            found.append(f"{where}: is set by other means: {remedy}")
+        elif plain == "hot_standby" and pghalib.postgres.settings.canonical(value) != "on":
+            found.append(f"{where}: Patroni has it always on; leave it out")
+        elif local and plain in pghalib.postgres.settings.CLUSTER_WIDE:
+            found.append(f"{where}: Patroni takes it for all members alone; set it in postgres:parameters")
+        elif name != plain and "." not in name and name not in _CAPITALS:
+            found.append(f"{where}: PostgreSQL's names have no capitals; write {plain}")
+        if isinstance(value, (dict, list, tuple)):
+            found.append(f"{where}: {shown(value)} should be text, a number, true, false or null")
+        elif isinstance(value, str) and value and line_fault(value):
+            found.append(f"{where}: {line_fault(value)}, not {shown(value)}")
+    for names in spellings.values():
+        if len(names) > 1:
+            found.append(f"{place([names[0]])}: is one parameter with {', '.join(names[1:])}; write it once")
+    return found
+
+
+def _owned(place, section, config, owned):
+    found = []
+    for name in MAPPINGS[section]:
+        value = _at(config, name.split("."))
+        if value is not _ABSENT and not isinstance(value, dict):
+            found.append(f"{place(name.split('.'))}: must be a mapping, not {shown(value)}")
+    for name, remedy in owned.items():
+        keys = name.split(".")
+        if _at(config, keys) is not _ABSENT:
+            found.append(f"{place(keys)}: is the formula's: {remedy or f'set {section}:{keys[-1]}'}")
+    return found
+
+
+_ABSENT = object()
+
+
+def _at(config, keys):
+    for key in keys:
+        if not isinstance(config, dict) or key not in config:
+            return _ABSENT
+        config = config[key]
+    return config
+
+
+def _is_port(value):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536

@@ -1,0 +1,92 @@
+"""
+The ports that the services of a host open, by its settings, and that no two of them are the same. Pure functions.
+"""
+
+import pghalib.inventory
+
+# What Consul opens where consul:config says nothing; -1 is closed. What else a server would open and nothing here uses
+# is closed by pghalib.consul.config.
+_CONSUL = {"dns": 8600, "http": 8500, "https": -1, "grpc": -1, "grpc_tls": -1, "serf_lan": 8301}
+_SERVER = {"server": 8300, "serf_wan": -1}
+# The agents speak by these; the others are for clients, at client_addr.
+_BETWEEN_AGENTS = ("server", "serf_lan", "serf_wan")
+_BY_UDP = ("dns", "serf_lan", "serf_wan")
+
+
+def of_consul(consul, server, encrypted):
+    """
+    Return what an agent of Consul opens: a list of ``{"name", "port", "protocol", "bind"}``; ``bind`` is a list of
+    addresses, or None for the host's own.
+
+    consul
+        The section of the settings.
+    server
+        Whether it is one.
+    encrypted
+        Whether it speaks TLS.
+    """
+    passed = consul.get("config") if isinstance(consul.get("config"), dict) else {}
+    numbers = {**_CONSUL, **(_SERVER if server else {})}
+    # As pghalib.consul.config has it.
+    if encrypted:
+        numbers.update(http=-1, https=8501)
+    given = passed.get("ports") if isinstance(passed.get("ports"), dict) else {}
+    numbers.update({name: number for name, number in given.items() if name in numbers})
+    addresses = passed.get("addresses") if isinstance(passed.get("addresses"), dict) else {}
+    clients = passed.get("client_addr") or consul.get("client_addr") or "127.0.0.1"
+    return [
+        {
+            "name": name,
+            "port": number,
+            "protocol": protocol,
+            "bind": None if name in _BETWEEN_AGENTS else str(addresses.get(name) or clients).split(),
+        }
+        for name, number in numbers.items()
+        if _is_port(number)
+        for protocol in (("tcp", "udp") if name in _BY_UDP else ("tcp",))
+    ]
+
+
+def meeting(pgha, defaults):
+    """
+    Return the faults of services of one host that are given the same port, as lines.
+
+    pgha, defaults
+        The pillar of that name, and the content of defaults.yaml.
+    """
+    faults = []
+    for datacenter in pgha["datacenters"]:
+        faults += _twice(f"pgha:datacenters:{datacenter}", _consul_of(pgha, defaults, datacenter, True))
+    for name, entry in pgha["clusters"].items():
+        if isinstance(entry, dict):
+            datacenter = pghalib.inventory.datacenter_of(pgha, name)
+            opened = _consul_of(pgha, defaults, datacenter, False)
+            postgres, patroni = (
+                pghalib.inventory.section(one, pgha, defaults, datacenter, name) for one in ("postgres", "patroni")
+            )
+            opened["PostgreSQL (postgres:port)"] = postgres["port"]
+            opened["Patroni's REST API (patroni:restapi_port)"] = patroni["restapi_port"]
+            faults += _twice(f"pgha:clusters:{name}", opened)
+    return faults
+
+
+def _consul_of(pgha, defaults, datacenter, server):
+    consul, tls = (pghalib.inventory.section(one, pgha, defaults, datacenter, None) for one in ("consul", "tls"))
+    opened = of_consul(consul, server, tls["enabled"] is not False)
+    return {f"Consul (consul:config:ports:{one['name']})": one["port"] for one in opened}
+
+
+def _twice(path, opened):
+    owners = {}
+    for name, port in opened.items():
+        if _is_port(port):
+            owners.setdefault(int(port), []).append(name)
+    return [
+        f"{path}: {' and '.join(names)} have the same port {port}; give each its own"
+        for port, names in owners.items()
+        if len(names) > 1
+    ]
+
+
+def _is_port(number):
+    return not isinstance(number, bool) and str(number).isascii() and str(number).isdigit() and int(number) > 0

@@ -1,0 +1,195 @@
+"""
+What of a pillar can be worked with: each value is looked at in its place, and one that is of a wrong kind is named and
+left out. What is left has the shape that the rest of the formula takes for granted, so that questions about how
+settings fit together are asked of that alone. Pure functions.
+"""
+
+import ipaddress
+import re
+
+import pghalib.pillar.names
+import pghalib.pillar.types
+import pghalib.run
+from pghalib.pillar.types import unknown
+from pghalib.text import at, shown
+
+# A minion id is part of a path of the master's.
+_ID = re.compile(r"[^\s/\x00]+")
+
+
+def sift(pgha, defaults):
+    """
+    Return the faults of kind in a whole pillar, as lines that begin with their path, and what is left of it.
+
+    pgha
+        The pillar of that name, a mapping.
+    defaults
+        The content of defaults.yaml.
+
+    What is left has ``datacenters`` and ``clusters``, mappings of mappings with ``servers`` or ``hosts``; what is given
+    for one run (``pghalib.run.KEYS``) are lists of texts. A host whose address is no address has the address
+    "", and a virtual IP that is none is left out.
+    """
+    names = sections(defaults)
+    found = unknown("pgha", pgha, {*names, "datacenters", "clusters", "distributions", *pghalib.run.KEYS})
+    wrong, sound = _sections("pgha", pgha, names, defaults)
+    found += wrong
+    for key, one, what in (
+        ("datacenters", _datacenter, "one Consul datacenter at least"),
+        ("clusters", _cluster, "one database cluster at least"),
+    ):
+        sound[key] = {}
+        for name, entry in _mapping(f"pgha:{key}", pgha.get(key), found, what).items():
+            wrong, left = one(at(f"pgha:{key}", name), name, entry, defaults)
+            found += wrong
+            if isinstance(name, str):
+                sound[key][name] = left
+    wrong, sound["distributions"] = _distributions(pgha.get("distributions"), defaults)
+    found += wrong
+    for key in pghalib.run.KEYS:
+        sound[key] = _texts(f"pgha:{key}", pgha.get(key), found)
+    return found, sound
+
+
+def sections(defaults):
+    """Return the names of the sections of settings."""
+    return [name for name in defaults if name != "distributions"]
+
+
+def _datacenter(path, name, entry, defaults):
+    found = []
+    if not (isinstance(name, str) and pghalib.pillar.names.is_datacenter(name)):
+        found.append(f"{path}: Consul takes lower case letters, digits, - and _ in the name of a datacenter")
+    if not isinstance(entry, dict):
+        return [*found, f"{path}: must be a mapping with servers"], {"servers": {}}
+    names = sections(defaults)
+    found += unknown(path, entry, {"servers", *names})
+    wrong, sound = _sections(path, entry, names, defaults)
+    servers = _mapping(f"{path}:servers", entry.get("servers"), found, "MINION_ID: ADDRESS of each server")
+    faults, sound["servers"] = _hosts(f"{path}:servers", servers)
+    return [*found, *wrong, *faults], sound
+
+
+def _cluster(path, name, entry, defaults):
+    found = []
+    if not (isinstance(name, str) and pghalib.pillar.names.is_cluster(name)):
+        found.append(f"{path}: the name of a cluster (Patroni's scope) is made of letters, digits, - and _, 63 at most")
+    if not isinstance(entry, dict):
+        return [*found, f"{path}: must be a mapping with vip and hosts"], {"hosts": {}}
+    if "tls" in entry:
+        found.append(f"{path}:tls: is set for everything or for a datacenter, as a cluster speaks to its Consul")
+    names = sections(defaults)
+    found += unknown(path, entry, {"datacenter", *names})
+    wrong, sound = _sections(path, entry, [one for one in names if one not in ("hosts", "vip", "tls")], defaults)
+    hosts = _mapping(f"{path}:hosts", entry.get("hosts"), found, "MINION_ID: ADDRESS of each database host")
+    faults, sound["hosts"] = _hosts(f"{path}:hosts", hosts)
+    of_vip, sound["vip"] = _vip(f"{path}:vip", entry.get("vip"), defaults)
+    datacenter = entry.get("datacenter")
+    if isinstance(datacenter, str):
+        sound["datacenter"] = datacenter
+    elif datacenter is not None:
+        found.append(f"{path}:datacenter: {shown(datacenter)} should be text, the name of a datacenter")
+    return [*found, *wrong, *faults, *of_vip], sound
+
+
+def _vip(path, entry, defaults):
+    found, sound = [], {}
+    address = entry
+    if isinstance(entry, dict):
+        address = entry.get("address")
+        others = {key: value for key, value in entry.items() if key not in ("address", "name")}
+        found, sound = pghalib.pillar.types.section(path, "vip", others, defaults)
+        name = entry.get("name")
+        if pghalib.pillar.names.is_host(name):
+            sound["name"] = name
+        elif name is not None:
+            found.append(f"{path}:name: {shown(name)} is no host name")
+    if address is None:
+        return found, sound
+    wrong = _vip_fault(address)
+    if wrong:
+        return [*found, f"{path}: {wrong}"], sound
+    return found, {**sound, "address": address}
+
+
+def _vip_fault(address):
+    try:
+        interface = ipaddress.IPv4Interface(address) if isinstance(address, str) and "/" in address else None
+    except ValueError:
+        interface = None
+    # 192.0.2.40/255.255.255.0 is an interface as well.
+    if interface is None or not address.rpartition("/")[2].isdigit():
+        return f"{shown(address)} is no virtual IP; write ADDRESS/PREFIX, such as 192.0.2.40/24"
+    network = interface.network
+    if network.prefixlen < 31 and interface.ip in (network.network_address, network.broadcast_address):
+        return f"{interface.ip} is the network's own or its broadcast address; give a free host address"
+    return None
+
+
+def _hosts(path, entries):
+    found, sound = [], {}
+    for minion_id, entry in entries.items():
+        where = at(path, minion_id)
+        if not isinstance(minion_id, str) or not _ID.fullmatch(minion_id) or not minion_id.isprintable():
+            quoted = "" if isinstance(minion_id, str) else f"; quote it: '{minion_id}'"
+            found.append(f"{where}: {shown(minion_id)} is no minion id{quoted}")
+            continue
+        given = entry if isinstance(entry, dict) else {"address": entry}
+        found += unknown(where, given, {"address", "name"})
+        address, name = given.get("address"), given.get("name")
+        if not _is_address(address):
+            found.append(f"{where}: {shown(address)} is no IPv4 address")
+            address = ""
+        name = minion_id.split(".")[0] if name in (None, "") else name
+        if not pghalib.pillar.names.is_host(name):
+            found.append(f"{where}: {shown(name)} is no host name (letters, digits, -); set name")
+            sound[minion_id] = {"address": address, "name": ""}
+        else:
+            sound[minion_id] = {"address": address, "name": name}
+    return found, sound
+
+
+def _is_address(value):
+    try:
+        return isinstance(value, str) and bool(ipaddress.IPv4Address(value))
+    except ValueError:
+        return False
+
+
+def _distributions(given, defaults):
+    if given is None:
+        return [], {}
+    if not isinstance(given, dict):
+        return ["pgha:distributions: must be a mapping of presets"], {}
+    found, sound = [], {}
+    for name, preset in given.items():
+        path = at("pgha:distributions", name)
+        if not isinstance(name, str):
+            found.append(f"{path}: the name of a distribution must be text; quote it: '{name}'")
+            continue
+        wrong, sound[name] = pghalib.pillar.types.section(path, "postgres", preset, defaults)
+        found += wrong
+    return found, sound
+
+
+def _sections(path, holder, names, defaults):
+    found, sound = [], {}
+    for name in names:
+        if name in holder:
+            wrong, sound[name] = pghalib.pillar.types.section(f"{path}:{name}", name, holder[name], defaults)
+            found += wrong
+    return found, sound
+
+
+def _mapping(path, value, found, wanted):
+    if isinstance(value, dict) and value:
+        return value
+    found.append(f"{path}: must be a mapping, {wanted}")
+    return {}
+
+
+def _texts(path, value, found):
+    """A text, or a list of texts, as a list."""
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    found += [f"{path}: {shown(one)} should be text, a name" for one in listed if not isinstance(one, str)]
+    return [one for one in listed if isinstance(one, str)]

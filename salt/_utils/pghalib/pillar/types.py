@@ -1,0 +1,208 @@
+"""
+What kind of value each setting takes: the kind of its default, or the one listed here where the default is null.
+
+Pure functions. Each looks at one value in one place of the pillar and nothing else, and takes whatever YAML can make.
+"""
+
+import math
+
+import pghalib.inventory
+import pghalib.words
+from pghalib.text import at, guess, shown
+
+CHOICES = {
+    ("patroni", "synchronous_mode"): ("off", "on", "quorum"),
+    ("vip", "manager"): ("vip-manager", "callback", "none"),
+    ("vip", "dcs_type"): (None, "consul", "patroni"),
+    ("tls", "enabled"): (None, True, False),
+    ("tls", "clients"): ("offered", "required", "off"),
+}
+# Kinds of settings that may be null, by an example.
+NULLABLE = {
+    ("hosts", "domain"): "example.org",
+    ("consul", "log_level"): "INFO",
+    ("patroni", "index_url"): "https://example.org/simple",
+    ("patroni", "find_links"): "https://example.org/wheels",
+    ("vip", "interface"): "eth0",
+    ("tls", "ca"): "/root/ca.pem",
+    ("tls", "certificate"): "/root/{id}.pem",
+    ("tls", "key"): "/root/{id}.key",
+    ("postgres", "repo"): {"name": "deb https://example.org/apt stable main"},
+    ("postgres", "createcluster"): "/etc/postgresql-common/createcluster.conf",
+    ("postgres", "package_data_dir"): "/var/lib/postgresql/18/main",
+    ("repo", "key_url"): "https://example.org/key.asc",
+    ("repo", "key_hash"): "0" * 64,
+}
+RANGES = {
+    ("postgres", "port"): (1, 65535),
+    ("patroni", "restapi_port"): (1, 65535),
+    ("patroni", "synchronous_node_count"): (1, None),
+    ("consul", "raft_multiplier"): (1, 10),
+    ("vip", "interval"): (1, None),
+    # A century: later years have no date.
+    ("tls", "authority_days"): (1, 36500),
+    ("tls", "days"): (1, 36500),
+}
+# Seconds of which a part makes sense although the default is whole.
+FRACTIONS = {("preflight", "max_clock_skew")}
+LARGEST = 2**63 - 1
+# Mappings below `config` that are deeper hang on themselves, or soon do.
+DEEPEST = 40
+REPO = {"name": "", "key_url": "", "key_hash": ""}
+
+
+def known(section, defaults):
+    """Return the settings of a section with an example of each, the preset of a distribution among them."""
+    result = dict(defaults[section])
+    if section == "postgres":
+        for preset in defaults["distributions"].values():
+            result.update({key: value for key, value in preset.items() if value is not None or key not in result})
+    return result
+
+
+def unknown(path, given, names):
+    """Return the faults of keys that are none of these names."""
+    return [f"{at(path, key)}: unknown setting{guess(key, names)}" for key in given if key not in names]
+
+
+def section(path, name, given, defaults):
+    """
+    Return the faults of one section of settings in one place, and what is left of it without them: names, kinds and
+    texts that mean something else to whom they are handed on.
+
+    path
+        Where it stands.
+    name
+        Its name among the defaults.
+    given
+        What stands there.
+    """
+    if isinstance(given, bool) and "enabled" in defaults[name]:
+        return [], given
+    if not isinstance(given, dict):
+        return [f"{path}: must be a mapping of settings, not {shown(given)}"], {}
+    examples = known(name, defaults)
+    found, sound = unknown(path, given, examples), {}
+    for key in [key for key in given if key in examples]:
+        faults = _setting(at(path, key), name, key, given[key], examples[key])
+        found += faults
+        if not faults:
+            sound[key] = given[key]
+        elif key == "hashes" and isinstance(given[key], dict):
+            # A hash that is wrong is listed all the same.
+            sound[key] = dict.fromkeys(map(str, given[key]), "")
+    return found, sound
+
+
+def _setting(path, name, key, value, example):
+    choices = CHOICES.get((name, key))
+    if choices:
+        word = pghalib.inventory.on_off(value) if (name, key) in pghalib.inventory.ON_OFF else value
+        if any(word is choice or (isinstance(word, str) and word == choice) for choice in choices):
+            return []
+        words = ", ".join("null" if choice is None else str(choice).lower() for choice in choices)
+        return [f"{path}: {shown(value)} is none of {words}"]
+    if (name, key) in NULLABLE:
+        if value is None:
+            return []
+        example = NULLABLE[name, key]
+    return KINDS[type(example)](path, name, key, value, example)
+
+
+def _bool(path, _name, _key, value, example):
+    if isinstance(value, bool):
+        return []
+    return [f"{path}: {shown(value)} should be true or false, such as {str(example).lower()}"]
+
+
+def _number(path, name, key, value, example):
+    whole = isinstance(example, int) and (name, key) not in FRACTIONS
+    least, most = RANGES.get((name, key), (0, None))
+    right = "a whole number" if whole else "a number"
+    bounds = f" from {least} to {most}" if most else f" from {least} on" if least else ""
+    sound = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if sound and math.isfinite(value) and least <= value <= (most or LARGEST):
+        return []
+    return [f"{path}: {shown(value)} should be {right}{bounds}, such as {example}"]
+
+
+def _text(path, name, key, value, example):
+    if not isinstance(value, str):
+        # YAML makes a number of 1.10, and it is 1.1 then.
+        quoted = "; put it in quotes" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+        return [f"{path}: {shown(value)} should be text, such as {example!r}{quoted}"]
+    wrong = pghalib.words.fault(name, key, value) or line_fault(value)
+    return [f"{path}: {wrong}, not {shown(value)}"] if wrong else []
+
+
+def _list(path, name, key, value, example):
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        return [f"{path}: {shown(value)} should be a list, such as {example or ['…']!r}"]
+    found = []
+    for one in value:
+        if isinstance(one, str):
+            wrong = pghalib.words.fault(name, key, one) or line_fault(one)
+        else:
+            wrong = "must be a list of texts"
+        found += [f"{path}: {wrong}, not {shown(one)}"] if wrong else []
+    return found
+
+
+def _mapping(path, name, key, value, example):
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        return [f"{path}: {shown(value)} should be a mapping{f', such as {example!r}' if example else ''}"]
+    if key == "hashes":
+        return _hashes(path, value)
+    if key == "repo":
+        found = unknown(path, value, REPO)
+        for one in [one for one in value if one in REPO]:
+            if one == "name" or value[one] is not None:
+                found += _text(at(path, one), "repo", one, value[one], NULLABLE.get(("repo", one), example["name"]))
+        return found
+    # `config`, `parameters` and `tags` are for others; what those take is asked in pghalib.pillar.owned.
+    return plain(path, value)
+
+
+def _hashes(path, value):
+    found = []
+    for version, one in value.items():
+        if not isinstance(version, str):
+            found.append(f"{at(path, version)}: a version is text; quote it: '{version}'")
+        elif not isinstance(one, str) or not pghalib.words.SHA256[1].fullmatch(one):
+            found.append(f"{at(path, version)}: a SHA-256 is {pghalib.words.SHA256[0]}, not {shown(one)}")
+    return found
+
+
+KINDS = {bool: _bool, int: _number, float: _number, str: _text, list: _list, dict: _mapping}
+
+
+def line_fault(text):
+    """Return what is wrong with a text that is to be one line, else None."""
+    if not text:
+        return "must not be empty (leave it out for the default)"
+    return None if text.replace("\t", " ").isprintable() else "must be one line of printable characters"
+
+
+def plain(path, value, depth=0):
+    """Return the faults of a value that is written as JSON or YAML for others: kinds and keys that those know."""
+    if depth > DEEPEST:
+        return [f"{path}: is nested too deep"]
+    if isinstance(value, dict):
+        found = []
+        for key, inner in value.items():
+            if isinstance(key, str):
+                found += plain(at(path, key), inner, depth + 1)
+            else:
+                found.append(f"{at(path, key)}: a key must be text; quote it: '{key}'")
+        return found
+    if isinstance(value, (list, tuple)):
+        return [fault for inner in value for fault in plain(path, inner, depth + 1)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{path}: {value} is no number that can be written; give another"]
+    if value is None or isinstance(value, (str, int, float)):
+        return []
+    return [f"{path}: {shown(value)} is neither text nor a number; quote it"]

@@ -1,0 +1,230 @@
+"""
+Is the pillar one that can work? Every fault is found at once, each with its path and what would be right.
+
+Pure functions over the pillar and the defaults: nothing is asked of a host, so this runs on the master before any is
+touched. First each value is looked at in its place (``pghalib.pillar.sound``); how settings fit together is asked of
+what is left of them, so that a faulty one counts as its default here.
+"""
+
+import ipaddress
+
+import pghalib.consul.client
+import pghalib.inventory
+import pghalib.pillar.names
+import pghalib.pillar.owned
+import pghalib.pillar.ports
+import pghalib.pillar.sound
+import pghalib.run
+import pghalib.tls
+from pghalib.text import at, guess, shown
+
+# Consul does not take a session TTL below 10 s and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
+SMALLEST_TTL = 20
+# From here on the token of an agent is by node identity, and those have no capitals.
+NODE_IDENTITIES = "1.8.1"
+
+
+def faults(pgha, defaults, who=None):
+    """
+    Return the faults of a whole inventory as a list of lines, empty when there is none.
+
+    pgha
+        The pillar of that name, as the master's own id sees it: all datacenters and clusters.
+    defaults
+        The content of defaults.yaml; what it does not know is an unknown setting.
+    who
+        The minion id whose pillar it is, for the message that there is none.
+    """
+    if not isinstance(pgha, dict) or not pgha:
+        of_whom = "the master's own id" if who is None else f"the id {str(who)!r}"
+        return [
+            f"pgha: there is no such pillar for {of_whom}; name the inventory for it in the pillar's top.sls"
+            if not pgha
+            else f"pgha: must be a mapping with datacenters and clusters, not {shown(pgha)}"
+        ]
+    wrong, sound = pghalib.pillar.sound.sift(pgha, defaults)
+    found = _fitting(pgha, sound, defaults)
+    # A hash that cannot be found, because what it stands in was left out, is not another fault.
+    left_out = {fault.partition(": ")[0] for fault in wrong}
+    for fault in found:
+        path = fault.partition(": ")[0]
+        if not (path.endswith(":hashes") and left_out & {path, path.removesuffix(":hashes")}):
+            wrong.append(fault)
+    return list(dict.fromkeys(wrong))
+
+
+def _ids(groups, key):
+    """Minion ids by the name of their datacenter or cluster."""
+    return {name: list(entry[key]) for name, entry in groups.items()}
+
+
+def refusal(faults):
+    """Return the faults of a pillar as the text with which it is refused."""
+    return "The pillar cannot work, so nothing was touched:\n" + "\n".join(f"  - {fault}" for fault in faults)
+
+
+def _fitting(pgha, sound, defaults):
+    """How settings, hosts and names fit together."""
+    datacenters, clusters = sound["datacenters"], sound["clusters"]
+    found = []
+    for name in datacenters:
+        found += _datacenter(name, sound, defaults)
+    for name in clusters:
+        found += _cluster(name, pgha["clusters"][name], sound, defaults)
+    found += pghalib.run.faults(sound, _ids(datacenters, "servers"), _ids(clusters, "hosts"))
+    found += pghalib.pillar.names.twice(datacenters, clusters)
+    found += pghalib.pillar.ports.meeting(sound, defaults)
+    return found + pghalib.pillar.names.meeting(sound, defaults) + pghalib.pillar.names.posing(sound, defaults)
+
+
+def _place(pgha, datacenter, cluster):
+    """A function that returns the path in the pillar of the first of some settings that is set: (section, key, …)."""
+
+    def place(*wanted):
+        paths = [pghalib.inventory.origin(pgha, keys, datacenter, cluster) for keys in wanted]
+        return next(filter(None, paths), at("pgha", *wanted[0]))
+
+    return place
+
+
+def _datacenter(name, pgha, defaults):
+    path = at("pgha:datacenters", name)
+    servers = pgha["datacenters"][name]["servers"]
+
+    place = _place(pgha, name, None)
+    consul, tls = (pghalib.inventory.section(one, pgha, defaults, name, None) for one in ("consul", "tls"))
+    found = []
+    if servers and (len(servers) < 3 or len(servers) % 2 == 0) and not consul["allow_weak_quorum"]:
+        found.append(
+            f"{path}:servers: {len(servers)} servers bear the loss of no more than {max(0, (len(servers) - 1) // 2)};"
+            " give 3, 5 or 7, or set consul:allow_weak_quorum to true"
+        )
+    if tls["enabled"] and not pghalib.pillar.names.is_label(name):
+        found.append(
+            f"{path}: with tls:enabled the name is part of the name in a certificate: letters, digits and - within, 63"
+            " at most; give another (a living datacenter keeps it and leaves tls:enabled out)"
+        )
+    found += pghalib.tls.faults(lambda *keys: place(*(("tls", key) for key in keys)), tls)
+    found += pghalib.pillar.owned.consul(
+        lambda keys: place(("consul", "config", *keys)), consul["config"] or {}, tls["enabled"]
+    )
+    if pghalib.consul.client.at_least(consul["version"], NODE_IDENTITIES):
+        found += pghalib.pillar.names.capitals(pgha, name)
+    return found + _pinned(place(("consul", "hashes")), "consul", consul)
+
+
+def _cluster(name, given, pgha, defaults):
+    path = at("pgha:clusters", name)
+    entry, datacenters = pgha["clusters"][name], pgha["datacenters"]
+    found = []
+    datacenter = pghalib.inventory.datacenter_of(pgha, name)
+    named = isinstance(given, dict) and given.get("datacenter") is not None
+    if datacenter is None and datacenters and not named:
+        found.append(f"{path}:datacenter: there are several datacenters, so name one of {', '.join(datacenters)}")
+    elif datacenter is not None and datacenter not in datacenters:
+        found.append(f"{path}:datacenter: there is no datacenter {shown(datacenter)}{guess(datacenter, datacenters)}")
+
+    place = _place(pgha, datacenter, name)
+    vip, patroni, postgres, tls = (
+        pghalib.inventory.section(one, pgha, defaults, datacenter, name)
+        for one in ("vip", "patroni", "postgres", "tls")
+    )
+    found += _vip(path, place, given, entry, vip)
+    found += _patroni(lambda *keys: place(*(("patroni", key) for key in keys)), patroni, len(entry["hosts"]))
+    found += _postgres(place, postgres, pgha, defaults)
+    found += pghalib.pillar.owned.patroni(
+        lambda keys: place(("patroni", "config", *keys)),
+        patroni["config"] or {},
+        tls["enabled"],
+        vip["manager"],
+        patroni["restapi_port"],
+    )
+    found += pghalib.pillar.owned.vip(lambda keys: place(("vip", "config", *keys)), vip["config"] or {})
+    given_parameters = postgres["parameters"] or {}
+    found += pghalib.pillar.owned.parameters(
+        lambda keys: place(("postgres", "parameters", *keys)), given_parameters, tls["enabled"]
+    )
+    return found
+
+
+def _vip(path, place, given, entry, settings):
+    found, wanted = [], given.get("vip") if isinstance(given, dict) else None
+    address = wanted.get("address") if isinstance(wanted, dict) else wanted
+    if settings["manager"] == "none" and address is None:
+        return found
+    if settings["manager"] == "vip-manager":
+        found += _pinned(place(("vip", "hashes")), "vip-manager", settings)
+    if address is None:
+        if isinstance(given, dict):
+            found.append(f"{path}:vip: None is no virtual IP; write ADDRESS/PREFIX, such as 192.0.2.40/24")
+        return found
+    if "address" in entry["vip"]:
+        interface = ipaddress.IPv4Interface(entry["vip"]["address"])
+        for host, one in entry["hosts"].items():
+            if one["address"] and ipaddress.IPv4Address(one["address"]) not in interface.network:
+                found.append(
+                    f"{path}:vip: {interface} is outside the subnet of {host} ({one['address']}); both must be in one"
+                    " network"
+                )
+    return found
+
+
+def _patroni(place, settings, members):
+    found = []
+    ttl, loop_wait, retry = (settings[key] for key in ("ttl", "loop_wait", "retry_timeout"))
+    least = loop_wait + 2 * retry
+    if ttl < least:
+        found.append(
+            f"{place('ttl', 'loop_wait', 'retry_timeout')}: a ttl of {ttl} is less than loop_wait + 2 * retry_timeout"
+            f" ({loop_wait} + 2 * {retry}); give {least} or more, or lower the others"
+        )
+    if ttl < SMALLEST_TTL:
+        found.append(
+            f"{place('ttl')}: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low"
+        )
+    mode, count = pghalib.inventory.on_off(settings["synchronous_mode"]), settings["synchronous_node_count"]
+    if mode != "off" and members and count > members - 1:
+        found.append(
+            f"{place('synchronous_node_count', 'synchronous_mode')}: {count} synchronous standbys cannot"
+            f" be had from {members} hosts; give {members - 1} at the most"
+        )
+    if settings["synchronous_mode_strict"] and mode == "off":
+        found.append(
+            f"{place('synchronous_mode_strict')}: means nothing while synchronous_mode is off; set both or none"
+        )
+    return found
+
+
+def _postgres(place, settings, pgha, defaults):
+    found = []
+    known = {*defaults["distributions"], *pgha["distributions"]}
+    if settings["distribution"] not in known:
+        found.append(
+            f"{place(('postgres', 'distribution'))}: {shown(settings['distribution'])} is none of"
+            f" {', '.join(sorted(known))}"
+        )
+    else:
+        name = settings["distribution"]
+        found += [
+            f"{place(('postgres', 'distribution'))}: {name} has no {key}; set it in distributions:{name}"
+            for key in ("bin_dir", "packages", "services")
+            if settings.get(key) is None
+        ]
+    if settings.get("repo") is not None and not settings["repo"].get("name"):
+        found.append(f"{place(('postgres', 'repo'))}: has no name, the line of the apt source; set it, or repo: null")
+    for key in ("client_networks", "superuser_networks"):
+        for network in settings[key]:
+            if network in ("samenet", "samehost"):
+                continue
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                found.append(f"{place(('postgres', key))}: {error}; write a network as 192.0.2.0/24, or samenet")
+    return found
+
+
+def _pinned(path, what, settings):
+    version = settings["version"]
+    if version in (settings["hashes"] or {}):
+        return []
+    return [f"{path}: no SHA-256 of {what} {version} is listed, so its download could not be checked; add it"]

@@ -1,0 +1,1 @@
+"""PostgreSQL: its parameters, where it comes from, where its data are."""

@@ -1,0 +1,109 @@
+"""
+Whether a server starts with its parameters: what it is asked on a host, and what its answers mean. Pure functions.
+"""
+
+import pghalib.postgres.settings
+import pghalib.text
+
+#: Libraries that a server loads later than at its start: a session, the archiver or a login fails without them.
+LATER = ("session_preload_libraries", "local_preload_libraries", "archive_library", "oauth_validator_libraries")
+
+#: Not asked about: where things are is Patroni's, and certificates are looked at by those who bring them.
+_PLACES = frozenset(
+    {
+        "config_file",
+        "data_directory",
+        "external_pid_file",
+        "hba_file",
+        "ident_file",
+        "unix_socket_directories",
+    }
+)
+
+_LIBRARY = ("could not access file", "could not load library", "incompatible library")
+
+
+def effective(settings, shared, host):
+    """
+    Return the parameters that the server of a host gets from Patroni, as ``{name: value}``: those of the DCS, and over
+    them the host's own, as far as Patroni lets a host decide.
+
+    settings
+        The resolved settings; what ``patroni.config`` has of parameters counts, too.
+    shared, host
+        As ``pgha_postgres.parameters`` returns them.
+    """
+    config = settings["patroni"].get("config") or {}
+    everywhere = {**shared, **_parameters((config.get("bootstrap") or {}).get("dcs"))}
+    own = _parameters(config)
+    of_host = {
+        name: value for name, value in {**host, **own}.items() if name not in pghalib.postgres.settings.CLUSTER_WIDE
+    }
+    return {
+        name: pghalib.postgres.settings.canonical(value)
+        for name, value in sorted({**everywhere, **of_host}.items())
+        if value is not None
+        and name not in pghalib.postgres.settings.PATRONI_OWN | _PLACES
+        and not name.startswith("ssl")
+    }
+
+
+def _parameters(section):
+    return ((section or {}).get("postgresql") or {}).get("parameters") or {}
+
+
+def options(parameters, **over):
+    """
+    Return parameters as options of the server. ``lc_messages`` comes last, so that what it says of the others is in
+    the language of its environment.
+
+    over
+        Parameters in place of these, which come after all others.
+    """
+    first = sorted(parameters.items(), key=lambda item: item[0] == "lc_messages")
+    return [word for name, value in (*first, *over.items()) for word in ("-c", f"{name}={value}")]
+
+
+def libraries(name, value):
+    """
+    Return the libraries that a parameter names, as the server is to look for them. From ``local_preload_libraries`` it
+    takes only those in a directory of their own.
+    """
+    names = [word.strip().strip('"') for word in str(value).split(",")]
+    local = name == "local_preload_libraries"
+    return [f"$libdir/plugins/{one}" if local and "/" not in one else one for one in names if one]
+
+
+def complaint(said):
+    """
+    Return why the server would not start, by what it wrote to its standard error: the first error with its detail, as
+    one text.
+    """
+    lines = [line for line in said.splitlines() if line.strip() and ":  skipping missing" not in line]
+    for index, line in enumerate(lines):
+        for mark in ("FATAL:  ", "PANIC:  ", "ERROR:  "):
+            if mark in line:
+                more = [other.split("DETAIL:  ", 1)[1] for other in lines[index + 1 :] if "DETAIL:  " in other][:1]
+                return " ".join([line.split(mark, 1)[1], *more])
+    return " ".join(lines)
+
+
+def last_words(text, most=3):
+    """
+    Return the last errors in a server's log, each with its detail, as a list of lines fit to be shown.
+
+    text
+        The end of the log; anybody may have written it.
+    """
+    found = []
+    for line in text.splitlines():
+        if any(mark in line for mark in ("FATAL: ", "PANIC: ", "ERROR: ")):
+            found.append(line)
+        elif found and ("DETAIL: " in line or "HINT: " in line):
+            found[-1] += " " + line[line.index("DETAIL: " if "DETAIL: " in line else "HINT: ") :]
+    return [pghalib.text.line(line) for line in dict.fromkeys(found)][-most:]
+
+
+def about_library(said):
+    """Return whether a complaint is about a library that cannot be loaded."""
+    return said.startswith(_LIBRARY)

@@ -1,0 +1,226 @@
+"""
+What is on a host already and is not ours: the verdict of the preflight on data, services and configurations that were
+there before. Pure functions; nothing is ever removed, a person decides.
+"""
+
+import functools
+
+import pghalib.pillar.ports
+import pghalib.text
+import pghalib.tls
+
+# Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
+# fmt: off
+PGDATA = frozenset(
+    (
+        "base", "global", "log", "pg_commit_ts", "pg_dynshmem", "pg_hba.conf", "pg_ident.conf", "pg_logical",
+        "pg_multixact", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat", "pg_stat_tmp",
+        "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_xact", "backup_label", "backup_manifest",
+        "current_logfiles", "patroni.dynamic.json", "postgresql.auto.conf", "postgresql.base.conf",
+        "postgresql.conf", "postmaster.opts", "postmaster.pid", "standby.signal", "recovery.signal",
+        "tablespace_map",
+    )
+)
+# fmt: on
+# Of names that others gave.
+SHOWN = 5
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
+
+
+def data_directory(data, settings):
+    """
+    Return (faults, warnings) on PostgreSQL's data directory.
+
+    data
+        ``{"path", "entries", "version", "link"}``: names in it, the content of its PG_VERSION (None without one), and
+        whether it is a link.
+    """
+    faults, warnings = _contents(data, settings)
+    if data["link"]:
+        # It removes the link, where it may, and makes the new copy in its place.
+        warnings.append(
+            f"{data['path']} is a link, which patronictl reinit cannot replace: name the directory that it leads to in"
+            " postgres:data_dir, or make a link of the directory above"
+        )
+    return faults, warnings
+
+
+def _contents(data, settings):
+    path, wanted = data["path"], str(settings["postgres"]["version"]).split(".")[0]
+    if data["version"]:
+        if data["version"].split(".")[0] != wanted:
+            return [
+                f"{path} holds data of PostgreSQL {data['version']}, the pillar says {wanted}: set postgres:version or"
+                " another postgres:data_dir (this formula upgrades no data)"
+            ], []
+        return [], []
+    strange = sorted(set(data["entries"]) - PGDATA)
+    if "lost+found" in strange:
+        return [f"{path} is the root of a file system (lost+found): set postgres:data_dir to a directory in it"], []
+    if strange:
+        some = _some(strange)
+        return [f"{path} holds files that are not PostgreSQL's ({some}): move them away or set postgres:data_dir"], []
+    if data["entries"]:
+        return [], [f"{path} has no PG_VERSION: it looks like an initdb or a copy that was interrupted"]
+    return [], []
+
+
+def locales(found, settings):
+    """
+    Return the faults of locales: those that are neither installed nor known to the system.
+
+    found
+        ``{"installed": names of `locale -a`, "supported": names of /usr/share/i18n/SUPPORTED or None}``; None where the
+        package locales is still to be installed.
+    """
+    postgres = settings["postgres"]
+    wanted = dict.fromkeys([postgres["locale"], *postgres["locales"], postgres["lc_messages"]])
+    installed = {_plain(name) for name in found["installed"]} | {"c", "posix", "c.utf8"}
+    missing = [name for name in wanted if name and _plain(name) not in installed]
+    if found["supported"] is None:
+        return []
+    known = {_plain(name) for name in found["supported"]}
+    return [
+        f"the locale {name} is not known here: see /usr/share/i18n/SUPPORTED, correct postgres:locale or :locales"
+        for name in missing
+        if _plain(name) not in known
+    ]
+
+
+def paths(settings):
+    """
+    Return the settings of a host that a running process is known by: absolute paths, a list. The kernel tells paths
+    without links, so these are compared by where they lead.
+    """
+    postgres = settings["postgres"]
+    found = [settings["consul"]["config_dir"], settings["patroni"]["config_dir"]]
+    return [path for path in [*found, postgres["data_dir"], postgres.get("package_data_dir")] if path]
+
+
+def named(one):
+    """Return the absolute paths in the command line of a listener that tell whether it is ours, as a list."""
+    words = _options(one["cmdline"], ("config-dir", "config-file"))
+    words += [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
+    return [word for word in words if word.startswith("/")]
+
+
+def listeners(found, settings, ports, places=None):
+    """
+    Return (faults, warnings) on processes that listen where our services will.
+
+    found
+        List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of
+        a Patroni. A process is what it says it is only when root or the service's own user runs it.
+    ports
+        What ``pgha_preflight.ports`` returns.
+    places
+        Where paths lead, by path: those of :py:func:`paths` and :py:func:`named`. One that is missing is no link.
+    """
+    places = places or {}
+    own, server = [settings["address"]], settings["role"] == "dcs"
+    opened = pghalib.pillar.ports.of_consul(settings["consul"], server, pghalib.tls.enabled(settings))
+    wanted = {(one["port"], one["protocol"]): (one["bind"] or own, "consul") for one in opened}
+    if not server:
+        wanted[(ports["postgres"], "tcp")] = (WILDCARDS, "postgres")
+        wanted[(ports["rest"], "tcp")] = (own, "patroni")
+    faults, warnings = {}, {}
+    for one in found:
+        bind, service = wanted.get((one["port"], one["protocol"]), ((), None))
+        if service and (set(bind) & set(WILDCARDS) or one["address"] in (*bind, *WILDCARDS)):
+            where = f"{one['address']}:{one['port']}" + ("/udp" if one["protocol"] == "udp" else "")
+            fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](
+                one, settings, functools.partial(_place, places)
+            )
+            faults.setdefault(fault, []).append(where)
+            warnings.setdefault(warning, []).append(where)
+    return [
+        [f"{text} (it listens at {', '.join(where)})" for text, where in rows.items() if text]
+        for rows in (faults, warnings)
+    ]
+
+
+def served(found, address):
+    """Return the TCP ports that something listens on, where the own address or all addresses are concerned."""
+    return {one["port"] for one in found if one["protocol"] == "tcp" and one["address"] in (address, *WILDCARDS)}
+
+
+def _consul(one, settings, place):
+    if one["name"] != "consul" or one["user"] not in ("root", settings["consul"]["user"]):
+        return _other(one, "Consul"), None
+    paths = _options(one["cmdline"], ("config-dir", "config-file"))
+    home = place(settings["consul"]["config_dir"])
+    strange = [path for path in paths if not _within(place(path), home)]
+    if strange or not paths:
+        what = _some(strange) or "no configuration directory"
+        who = f"a Consul that is not ours runs with {what}, process {one['pid']}"
+        return f"{who}: stop it or set consul:config_dir", None
+    return None, None
+
+
+def _postgres(one, settings, place):
+    if not one["name"].startswith("postgres") or one["user"] not in ("root", settings["postgres"]["user"]):
+        return _other(one, "PostgreSQL"), None
+    postgres = settings["postgres"]
+    homes = [place(path) for path in (postgres["data_dir"], postgres.get("package_data_dir")) if path]
+    if one["cwd"] and one["cwd"] not in homes:
+        return (
+            f"a PostgreSQL that is not ours runs on {one['cwd']}, process {one['pid']}: stop and disable it, or set"
+            " postgres:port"
+        ), None
+    return None, None
+
+
+def _patroni(one, settings, place):
+    named = any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"])
+    if not named or one["user"] not in ("root", settings["postgres"]["user"]):
+        return _other(one, "Patroni"), None
+    if one["scope"] and one["scope"] != settings["cluster"]["name"]:
+        return (
+            f"a Patroni of the cluster {one['scope']} runs, process {one['pid']}, the pillar says"
+            f" {settings['cluster']['name']}: stop it, or correct the pillar"
+        ), None
+    home = place(settings["patroni"]["config_dir"])
+    files = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
+    strange = [word for word in files if not _within(place(word), home)]
+    if strange:
+        now = settings["patroni"]["config_dir"].rstrip("/") + "/"
+        return None, f"Patroni runs with {_some(strange)}; it goes on with that until it is restarted with {now}"
+    return None, None
+
+
+def _place(places, path):
+    """Where a path leads; a trailing slash says nothing."""
+    return places.get(path, path).rstrip("/")
+
+
+def _within(path, home):
+    return path == home or path.startswith(home + "/")
+
+
+def _other(one, service):
+    who = f"{one['name']}, process {one['pid']} of {one['user']}," if one["pid"] else "a process that cannot be seen"
+    setting = {"Consul": "consul:config:ports", "PostgreSQL": "postgres:port", "Patroni": "patroni:restapi_port"}[
+        service
+    ]
+    return f"{who} has the port of {service}: stop it, or set another port ({setting})"
+
+
+def _options(cmdline, names):
+    """Return the values of options that are written -name=value, -name value, or with two dashes."""
+    values = []
+    for word, following in zip(cmdline, [*cmdline[1:], ""], strict=False):
+        name, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name in names:
+            values.append(value if equals else following)
+    return values
+
+
+def _some(names):
+    """The first of several names that others gave, fit to be shown."""
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(pghalib.text.printable(name) for name in names[:SHOWN]) + more
+
+
+def _plain(name):
+    """Return a locale's name as `locale -a` writes it: ru_RU.UTF-8 is ru_RU.utf8."""
+    return str(name).lower().replace("-", "")

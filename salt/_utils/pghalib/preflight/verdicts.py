@@ -1,0 +1,222 @@
+"""
+What a host must be before anything is installed: who connects to whom, and the verdict on what was found. Pure
+functions.
+"""
+
+import ipaddress
+
+import pghalib.consul.client
+import pghalib.tls
+
+# Where CVE-2021-37219 was fixed, by minor version; 1.11 and later never had it.
+RAFT_FIXED = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
+SUPPORTED = {("debian", "12"), ("astra", "1.8")}
+
+
+def ports(settings):
+    """Return the ports of the services of a cluster: ``rpc``, ``gossip``, ``http``, ``postgres``, ``rest``."""
+    given = (settings["consul"]["config"] or {}).get("ports") or {}
+    return {
+        "rpc": given.get("server", 8300),
+        "gossip": given.get("serf_lan", 8301),
+        "http": given.get("https", 8501) if pghalib.tls.enabled(settings) else given.get("http", 8500),
+        "postgres": settings["postgres"]["port"],
+        "rest": settings["patroni"]["restapi_port"],
+    }
+
+
+def plan(settings, ids):
+    """
+    Return who connects to whom, seen from one host.
+
+    settings
+        What ``pgha.settings`` returns.
+    ids
+        Minion ids that take part in this run.
+
+    The keys: ``links`` (list of (address, port) to reach), ``listen`` (ports of this host), ``expect`` (port: addresses
+    that connect to it), ``names`` (address: name). Everyone gossips with everyone, every agent calls the servers, and
+    the members of a database cluster talk to each other's PostgreSQL and Patroni.
+    """
+    known = ports(settings)
+    nodes = [{**server, "cluster": None, "server": True} for server in settings["datacenter"]["servers"]]
+    for cluster in settings["clusters"]:
+        nodes += [{**host, "cluster": cluster["name"], "server": False} for host in cluster["hosts"]]
+    me = next(node for node in nodes if node["id"] == settings["id"])
+    peers = [node for node in nodes if node["id"] in set(ids) - {me["id"]}]
+    expect = {}
+    for peer in peers:
+        for port in _needed(peer, me, known):
+            expect.setdefault(port, []).append(peer["address"])
+    return {
+        "links": [(peer["address"], port) for peer in peers for port in _needed(me, peer, known)],
+        "listen": sorted(expect),
+        "expect": expect,
+        "names": {node["address"]: node["name"] for node in nodes},
+        "ids": {node["address"]: node["id"] for node in nodes},
+    }
+
+
+def _needed(source, target, known):
+    needed = [known["gossip"]]
+    if target["server"]:
+        needed.append(known["rpc"])
+    if source["cluster"] and source["cluster"] == target["cluster"]:
+        needed += [known["postgres"], known["rest"]]
+    return needed
+
+
+def system(facts, settings):
+    """Return (faults, warnings) on operating system, architecture, name and memory."""
+    faults, warnings = [], []
+    release = facts["release"]
+    if (release.get("ID"), ".".join(release.get("VERSION_ID", "").split("_")[0].split(".")[:2])) not in SUPPORTED:
+        pretty = release.get("PRETTY_NAME") or release.get("ID") or "unknown"
+        warnings.append(f"the system is {pretty}; tried are Debian 12 and Astra Linux 1.8")
+    if facts["machine"] != "x86_64":
+        for name in ("consul", "vip") if settings["vip"]["manager"] == "vip-manager" else ("consul",):
+            if any(word in settings[name]["url"] for word in ("amd64", "x86_64")):
+                faults.append(
+                    f"this host is {facts['machine']}, {name}:url is for x86_64: set {name}:url and {name}:hashes"
+                )
+    if not facts["systemd"]:
+        faults.append("systemd does not run this host, and the services are units of systemd")
+    if facts["hostname"].split(".")[0] != settings["name"]:
+        warnings.append(f"the host calls itself {facts['hostname']}, the pillar {settings['name']}")
+    least = settings["preflight"]["min_memory_mb"]
+    if facts["memory_mb"] < least:
+        faults.append(f"{facts['memory_mb']} MB of memory, {least} are needed (preflight:min_memory_mb)")
+    for disk in facts["disks"]:
+        least = settings["preflight"]["min_disk_mb"]
+        if disk["free_mb"] < least:
+            text = f"{disk['free_mb']} MB are free for {disk['path']}, {least} are needed (preflight:min_disk_mb)"
+            # What is in use already is not stopped for that.
+            (warnings if disk["in_use"] else faults).append(text)
+    return faults, warnings
+
+
+def trust(settings):
+    """Return the warnings on what the network between the hosts, or a host with a certificate, is trusted with."""
+    if not pghalib.tls.enabled(settings):
+        return [
+            "the traffic between the hosts is not encrypted (pgha:tls): whoever reaches port 8300 or 8301 of a server"
+            " of Consul, or reads what passes by, can take all tokens and the databases; let nobody but the hosts of"
+            " the inventory reach them"
+        ]
+    version = settings["consul"]["version"]
+    fixed = RAFT_FIXED.get(pghalib.consul.client.version_tuple(version)[:2], "1.8.15")
+    if not pghalib.consul.client.at_least(version, "1.11") and not pghalib.consul.client.at_least(version, fixed):
+        return [
+            f"Consul {version} takes commands of raft from every host with a certificate, not from servers alone"
+            f" (CVE-2021-37219): set consul:version to {fixed} or newer"
+        ]
+    return []
+
+
+def network(facts, settings):
+    """Return (faults, warnings) on this host's address and the place of the virtual IP."""
+    rows, address = facts["addresses"], settings["address"]
+    own = next((row for row in rows if row["address"] == address), None)
+    if own is None:
+        here = ", ".join(f"{row['address']} on {row['interface']}" for row in rows) or "none"
+        return [f"the pillar says {address}, this host has {here}: correct the address or the minion id"], []
+    cluster, vip = settings["cluster"], settings["vip"]
+    if not cluster or not cluster["vip"] or vip["manager"] == "none":
+        return [], []
+    name = vip["interface"] or own["interface"]
+    if name not in facts["interfaces"]:
+        known = ", ".join(sorted(facts["interfaces"]))
+        return [f"vip:interface is {name}, this host has {known}"], []
+    if facts["interfaces"][name]["loopback"]:
+        return [f"the virtual IP cannot be on {name}, a loopback interface: set vip:interface"], []
+    wanted = ipaddress.ip_address(cluster["vip"]["address"])
+    networks = [
+        ipaddress.ip_interface(f"{row['address']}/{row['prefix']}").network
+        for row in rows
+        if row["interface"] == name and row["address"] != str(wanted)
+    ]
+    home = next((network for network in networks if wanted in network), None)
+    if home is None:
+        there = ", ".join(str(network) for network in networks) or "no network"
+        return [f"the virtual IP {wanted} is not in a network of {name} ({there}): its neighbours cannot find it"], []
+    if home.prefixlen != cluster["vip"]["prefix"]:
+        return [], [f"the virtual IP has the prefix /{cluster['vip']['prefix']}, its network on {name} is {home}"]
+    return [], []
+
+
+def virtual_ip(answering, members, attributable, patroni_runs, settings):
+    """
+    Return (faults, warnings) on who answers at the virtual IP.
+
+    answering
+        Hardware addresses that answer for it; this host's own is never among them.
+    members
+        Mapping of a member's address to the hardware addresses that answer for that.
+    attributable
+        Whether the virtual IP is on the interface with the hosts' own addresses, so that the two can be compared.
+    patroni_runs
+        Whether Patroni answers on any member. Where nothing can be compared, the address then counts as ours.
+    """
+    address = settings["cluster"]["vip"]["address"]
+    ours = {mac: member for member, macs in members.items() for mac in macs}
+    strangers = [mac for mac in answering if mac not in ours]
+    if strangers and (attributable or not patroni_runs):
+        whose = "which is none of the cluster's hosts" if attributable else "and no Patroni of the cluster runs"
+        return [
+            f"{address}, the virtual IP, is taken: {', '.join(strangers)} answers for it, {whose}; choose a free one"
+        ], []
+    holders = sorted({ours[mac] for mac in answering if mac in ours})
+    if len(holders) > 1:
+        return [], [f"the virtual IP {address} is on more than one host: {', '.join(holders)}"]
+    return [], []
+
+
+def reachability(found, names):
+    """
+    Return the faults of the network: one a peer and reason, with the ports that it concerns.
+
+    found
+        What ``pghalib.preflight.rendezvous.meet`` returns.
+    names
+        Mapping of an address to the name of its host.
+    """
+    missing = {}
+    for (peer, port, protocol), link in found.items():
+        if not link["ok"]:
+            missing.setdefault((peer, link["error"]), []).append(f"{port}/{protocol}")
+    hints = {
+        "timed out": "a firewall in between, or the host is off",
+        "answered nonsense": "another program has that port there",
+        "refused": "its preflight did not run at the same time, or a firewall rejects it",
+    }
+    return [
+        f"cannot reach {names.get(peer, peer)} ({peer}) at {', '.join(where)}: {reason}"
+        + (f" ({hints[reason]})" if reason in hints else "")
+        for (peer, reason), where in missing.items()
+    ]
+
+
+def identity(found, ids):
+    """Return the faults of hosts that answer at the address of another."""
+    wrong = {(peer, link["id"]) for (peer, _, _), link in found.items() if link["id"] and link["id"] != ids.get(peer)}
+    return [f"at {peer}, the address of {ids.get(peer)}, answers {answered}" for peer, answered in sorted(wrong)]
+
+
+def clocks(found, names, settings):
+    """Return (faults, warnings) on clocks: how far ahead each peer is, beyond what the measurement may be wrong."""
+    best = {}
+    for (peer, _, _), link in found.items():
+        known = link["offset"] is not None
+        if known and (peer not in best or link["margin"] < best[peer]["margin"]):
+            best[peer] = link
+    limits = settings["preflight"]
+    for limit, fatal in ((limits["max_clock_skew"], True), (limits["warn_clock_skew"], False)):
+        off = [
+            f"{names.get(peer, peer)} {link['offset']:+.1f} s"
+            for peer, link in sorted(best.items())
+            if abs(link["offset"]) - link["margin"] > limit
+        ]
+        if off:
+            text = f"clocks differ from this host's by more than {limit} s: {', '.join(off)}; synchronise them"
+            return ([text], []) if fatal else ([], [text])
+    return [], []

@@ -1,0 +1,94 @@
+"""
+What is given for one run, on its command line: ``salt-run state.orchestrate pgha pillar='{"pgha": {"only": "test"}}'``.
+
+The orchestration hands it to the hosts under a key of its own: with some settings of ``pillar_source_merging_strategy``
+a pillar that comes with a job takes the place of the minion's where both have a key. Pure functions.
+"""
+
+from pghalib.text import guess, shown
+
+# Names of clusters; minion ids that are left out; names of what may be made although the store had it; minion ids of
+# members that get new data although they had some.
+KEYS = ("only", "without", "new_secrets", "new_data")
+PILLAR = "pgha_run"
+
+
+def of_pillar(pillar):
+    """Return the inventory out of a whole pillar: the key ``pgha``, and over it what came with this run."""
+    pgha, run = pillar.get("pgha"), pillar.get(PILLAR)
+    pgha, run = (one if isinstance(one, dict) else {} for one in (pgha, run))
+    return {**pgha, **{key: run[key] for key in KEYS if key in run}}
+
+
+def listed(pillar, key):
+    """Return what a whole pillar says under one of :py:data:`KEYS`, as a list."""
+    return _as_list(of_pillar(pillar).get(key))
+
+
+def present(entries, without):
+    """Return those of a list of hosts (mappings with ``id``) that a run does not leave out; the first has the lead."""
+    return [one for one in entries if one["id"] not in without]
+
+
+def faults(pgha, datacenters, clusters):
+    """
+    Return the faults of what is given for a run.
+
+    pgha
+        The inventory.
+    datacenters, clusters
+        Mappings of a name to the minion ids of its hosts.
+    """
+    found = []
+    for name in _as_list(pgha.get("only")):
+        if name not in clusters:
+            found.append(f"pgha:only: there is no cluster {shown(name)}{guess(name, clusters)}")
+    for name in _as_list(pgha.get("new_secrets")):
+        owner = str(name).split("/")[0]
+        if owner not in datacenters and owner not in clusters:
+            known = [*datacenters, *clusters]
+            found.append(f"pgha:new_secrets: there is no cluster or datacenter {shown(owner)}{guess(owner, known)}")
+    members = [host for hosts in clusters.values() for host in hosts]
+    for name in _as_list(pgha.get("new_data")):
+        if name not in members:
+            found.append(f"pgha:new_data: there is no database host {shown(name)}{guess(name, members)}")
+    return found + _without(_as_list(pgha.get("without")), datacenters, clusters)
+
+
+def _without(without, datacenters, clusters):
+    known = [host for hosts in (*datacenters.values(), *clusters.values()) for host in hosts]
+    found = [
+        f"pgha:without: there is no minion {shown(name)}{guess(name, known)}" for name in without if name not in known
+    ]
+    for name, hosts in datacenters.items():
+        left = [host for host in hosts if host not in without]
+        if hosts and len(left) <= len(hosts) // 2:
+            found.append(
+                f"pgha:without: leaves {len(left)} of the {len(hosts)} servers of {name}, which have no quorum then;"
+                f" leave out {len(hosts) - len(hosts) // 2 - 1} at the most"
+            )
+    for name, hosts in clusters.items():
+        if hosts and not [host for host in hosts if host not in without]:
+            found.append(
+                f"pgha:without: leaves no host of the cluster {name}; to work on the others alone, name them in only"
+            )
+    return found
+
+
+def strangers(given, stored, path="pgha"):
+    """
+    Return the paths of what was given on the command line beside :py:data:`KEYS`: no host would see it.
+
+    given
+        The inventory with the command line in it.
+    stored
+        The inventory without.
+    """
+    if isinstance(given, dict) and isinstance(stored, dict):
+        rows = [(f"{path}:{key}", key, value) for key, value in given.items() if path != "pgha" or key not in KEYS]
+        return [one for where, key, value in rows for one in strangers(value, stored.get(key), where)]
+    return [] if given == stored else [path]
+
+
+def _as_list(value):
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,0 +1,54 @@
+"""
+Certificates that the user brings: read from his files on the master and checked.
+"""
+
+from pathlib import Path
+
+import pghalib.inventory
+import pghalib.secrets.x509
+
+
+def read(pgha, datacenter, tls, wanted, faults):
+    """
+    Return what the user brings for a datacenter: ``ca`` (PEM), and in ``pairs`` key and certificate by (host, service).
+    None when he brings nothing.
+
+    pgha, datacenter, tls
+        The pillar of that name, the datacenter, its section ``tls``.
+    wanted
+        ``{host: {service: names}}`` that certificates must have.
+    faults
+        A list; it gets a line for everything that is wrong with them.
+    """
+    if not tls["ca"]:
+        return None
+    ids = {host["name"]: host["id"] for host in pghalib.inventory.hosts(pgha["datacenters"][datacenter]["servers"])}
+    for name in pgha.get("clusters") or {}:
+        if pghalib.inventory.datacenter_of(pgha, name) == datacenter:
+            ids.update({host["name"]: host["id"] for host in pghalib.inventory.hosts(pgha["clusters"][name]["hosts"])})
+    try:
+        ca, pairs = Path(tls["ca"]).read_text(encoding="utf-8"), {}
+    except (OSError, ValueError) as error:
+        faults.append(f"{datacenter}: {error}")
+        return None
+    for name, services in wanted.items():
+        for service, names in services.items():
+            words = {"{id}": ids[name], "{name}": name, "{service}": service}
+            try:
+                pair = {
+                    kind: Path(_filled_in(tls[kind], words)).read_text(encoding="utf-8")
+                    for kind in ("certificate", "key")
+                }
+            except (OSError, ValueError) as error:
+                faults.append(f"{name}: {error}")
+                continue
+            wrong = pghalib.secrets.x509.faults_of(name, ca, pair["certificate"], pair["key"], names)
+            faults += [fault for fault in wrong if fault not in faults]
+            pairs[name, service] = pair
+    return {"ca": ca, "pairs": pairs}
+
+
+def _filled_in(path, words):
+    for word, text in words.items():
+        path = str(path).replace(word, text)
+    return path

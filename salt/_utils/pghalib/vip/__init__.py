@@ -1,0 +1,1 @@
+"""The virtual IP: what moves it, and whom that asks."""

@@ -1,0 +1,48 @@
+"""The library: rooms whose arrows go one way, and no loader in it."""
+
+import ast
+import graphlib
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[2] / "salt/_utils/pghalib"
+FILES = sorted(LIBRARY.rglob("*.py"))
+# Names that Salt's loader puts into a module.
+LOADED = {f"__{name}__" for name in ("salt", "opts", "pillar", "grains", "utils", "states", "context", "runner")}
+
+
+def imported(path):
+    """The names that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def room(name):
+    """The room of a module of the library: its folder, or the module itself where that lies above them."""
+    return name.split(".")[1]
+
+
+def test_no_two_rooms_of_the_library_need_each_other():
+    needs = {}
+    for path in FILES:
+        own = room(".".join(("pghalib", *path.relative_to(LIBRARY).with_suffix("").parts)))
+        others = {room(name) for name in imported(path) if name.startswith("pghalib.")}
+        needs.setdefault(own, set()).update(others - {own})
+    assert len(needs) > 15
+    # Raises CycleError, which names the rooms.
+    assert set(graphlib.TopologicalSorter(needs).static_order()) == set(needs)
+
+
+def test_the_library_knows_no_loader_and_nothing_above_it():
+    for path in FILES:
+        assert not [name for name in imported(path) if name.startswith("pgha_")], path
+        used = {node.id for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Name)}
+        assert not used & LOADED, path
+
+
+def test_every_room_says_what_it_is_for():
+    rooms = [path for path in FILES if path.name == "__init__.py"]
+    assert len(rooms) > 8
+    assert [path for path in rooms if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
