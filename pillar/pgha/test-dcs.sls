@@ -3,6 +3,6 @@ pgha:
   datacenters:
     test-dcs-cluster:
       servers:
-        test-dcs1: 192.0.2.181
-        test-dcs2: 192.0.2.182
-        test-dcs3: 192.0.2.183
+        test-dcs1: 192.168.1.181
+        test-dcs2: 192.168.1.182
+        test-dcs3: 192.168.1.183

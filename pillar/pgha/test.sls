@@ -2,11 +2,11 @@
 pgha:
   clusters:
     test:
-      vip: 192.0.2.140/24
+      vip: 192.168.1.140/24
       hosts:
-        test-db1: 192.0.2.141
-        test-db2: 192.0.2.142
-        test-db3: 192.0.2.143
+        test-db1: 192.168.1.141
+        test-db2: 192.168.1.142
+        test-db3: 192.168.1.143
   # vip-manager is installed once the SHA-256 of its release file is here; it has no default.
   # vip:
   #   hashes:
