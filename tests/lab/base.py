@@ -8,11 +8,12 @@ from .tools import run, say, write
 
 # PGHA_SALT: another version of Salt for the master and all minions.
 SALT = os.environ.get("PGHA_SALT", "3008.3")
-# pygit2: for a master that has the formula from a git repository (gitfs).
+# pygit2, and git above: for a master that has the formula from a git repository (gitfs).
 PROGRAMS = [f"salt=={SALT}", "pygit2==1.21.0"]
 PACKAGES = [
     "systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "iputils-arping", "python3", "python3-venv",
     "ca-certificates", "sudo", "locales", "procps", "unzip", "openssl",
+    "git",
 ]  # fmt: skip
 # What is mounted and started on the way is gone with the command, also when it is interrupted.
 APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]

@@ -206,7 +206,7 @@ class Lab:
         """A list of (name, address, role, state) for every host; state is off, running, degraded, starting, …"""
         return [(h.name, h.spec.address, h.spec.role, h.state()) for h in self.hosts.values()]
 
-    def wait_ready(self, timeout=90):
+    def wait_ready(self, timeout=150):
         """Wait until every host that is powered on has booted and its minion answers."""
         saltstack.wait_for_minions(self, timeout=timeout)
 
