@@ -9,19 +9,14 @@ ROOTS = "  base: [/srv/pgha/salt]\n"
 # What a person has who keeps the formula in git.
 GITFS = """\
 fileserver_backend: [gitfs]
-gitfs_provider: pygit2
+gitfs_provider: gitpython
 gitfs_remotes:
   - file:///srv/formula:
     - root: salt
 """
-COMMIT = """\
-import os, pygit2
-os.chdir("/srv/formula")
-repository = pygit2.init_repository("/srv/formula", initial_head="master")
-repository.index.add_all()
-repository.index.write()
-author = pygit2.Signature("a", "a@example.org")
-repository.create_commit("HEAD", author, author, "x", repository.index.write_tree(), [])
+REPOSITORY = """\
+mkdir /srv/formula && cp -a /srv/pgha/salt /srv/formula && cd /srv/formula
+git init -q -b master && git add . && git -c user.name=a -c user.email=a@example.org commit -qm x
 """
 
 
@@ -78,8 +73,7 @@ def test_without_the_ext_pillar_no_host_is_touched(cluster, configure):
 
 def test_a_formula_from_git_does_the_same(cluster, restart, configure):
     lab, before = cluster.lab, cluster.services()
-    lab.master.run(["sh", "-c", "mkdir /srv/formula && cp -a /srv/pgha/salt /srv/formula"])
-    lab.master.run(["/opt/salt/bin/python", "-c", COMMIT])
+    lab.master.run(["sh", "-ec", REPOSITORY])
     try:
         configure(f"file_roots:\n{ROOTS}", GITFS)
         lab.master.run(["rm", "-rf", EXTMODS])

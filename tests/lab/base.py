@@ -8,8 +8,7 @@ from .tools import run, say, write
 
 # PGHA_SALT: another version of Salt for the master and all minions.
 SALT = os.environ.get("PGHA_SALT", "3008.3")
-# pygit2, and git above: for a master that has the formula from a git repository (gitfs).
-PROGRAMS = [f"salt=={SALT}", "pygit2==1.21.0"]
+# git is for a master that has the formula from a repository (gitfs); Salt brings GitPython along.
 PACKAGES = [
     "systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "iputils-arping", "python3", "python3-venv",
     "ca-certificates", "sudo", "locales", "procps", "unzip", "openssl",
@@ -71,7 +70,7 @@ def wheelhouse(name, requirements):
 
 def base():
     """Directory of the cache with the shared root file system."""
-    wheels = wheelhouse("salt-wheels", PROGRAMS)
+    wheels = wheelhouse("salt-wheels", [f"salt=={SALT}"])
 
     def build(place):
         root, log = place / "root", place / "log"
@@ -87,7 +86,7 @@ def base():
         write(root / "etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
         install = (
             "set -e; mount -t proc proc /proc; python3 -m venv /opt/salt;"
-            f"/opt/salt/bin/pip install --no-index --find-links /srv/wheels --no-cache-dir {' '.join(PROGRAMS)}"
+            "/opt/salt/bin/pip install --no-index --find-links /srv/wheels --no-cache-dir salt==" + SALT
         )
         shutil.copytree(wheels, root / "srv/wheels")
         clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "PIP_CONFIG_FILE": os.devnull}
