@@ -1,5 +1,5 @@
 """
-What this host is in the cluster: its settings, the hosts that it has to do with, and how it is.
+The place of this host in the cluster: its settings, the hosts of a run, and its status.
 """
 
 import copy
@@ -13,15 +13,15 @@ import yaml
 from salt.exceptions import CommandExecutionError
 
 DEFAULTS = "salt://pgha/defaults.yaml"
-# What tells more of what is wrong with a host: functions without arguments that return a list of sentences. One that
-# this host does not have is passed over.
+# Further checks for the status: functions without arguments that return a list of sentences. A function that is not
+# installed on this host is skipped.
 _FAULTS = ("pgha_postgres.beside_patroni", "pgha_member.lost", "pgha_unit.faults", "pgha_vip.callback_faults")
 
 
 def settings():
     """
     Return the settings of this host: its role, its place in the inventory, and every section of defaults.yaml merged
-    with the pillar. No secret is among them. Each caller has a mapping of its own.
+    with the pillar. The settings hold no secret. Each caller gets its own copy.
 
     Raises CommandExecutionError when the pillar does not name this minion id.
 
@@ -38,7 +38,7 @@ def settings():
         if found["tls"]["enabled"] is None:
             found["tls"]["enabled"] = pghalib.secrets.served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
-    # Half a millisecond, so that what one caller does to it is not the next one's.
+    # A copy takes half a millisecond; a change by one caller does not reach the next caller.
     return copy.deepcopy(__context__["pgha.settings"])
 
 
@@ -63,11 +63,11 @@ def defaults():
 
 def plan():
     """
-    Return what a run works on: the inventory of this host's pillar, checked as a whole, as lists of minion ids.
+    Return the hosts of a run as lists of minion ids. The whole inventory in this host's pillar is checked first.
 
     The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts),
-    ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name), ``run`` (what is given for one run).
-    ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
+    ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name), ``run`` (options of this run only).
+    ``pgha:only`` limits the plan to the named clusters and their datacenters; ``pgha:without`` leaves hosts out.
 
     Raises CommandExecutionError that names every fault of the pillar at once; on a minion also when its pillar lacks a
     cluster of the run.
@@ -79,7 +79,7 @@ def plan():
         salt-call pgha.plan
     """
     pgha = _pillar()
-    # A name that the master does not know either never gets as far as a minion.
+    # The orchestration itself refuses a name that the master does not know; such a name never reaches a minion.
     lacking = pghalib.pillar.given.lacking(pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
     if lacking:
         raise CommandExecutionError(lacking)
@@ -91,14 +91,13 @@ def plan():
 
 def status():
     """
-    Tell what this host sees of its cluster; the runner ``pgha.status`` puts the answers of all hosts together.
+    Return the status of the cluster as this host sees it; the runner ``pgha.status`` combines the answers of all hosts.
 
-    Returns ``role``, ``name``, ``pending`` (what waits for a restart, by service), ``tls`` (its certificate; None
-    without TLS) and ``faults`` (sentences on what is wrong with this host, and on what it could not find out); on a
-    server of Consul ``consul`` (members, leader, voters) and ``foreign_tokens`` (None without a leader); on a database
-    host ``members`` (Patroni's list, None while Patroni does not answer), ``paused`` (Patroni was told to let the
-    cluster alone), ``undeclared`` (what is in the DCS by another hand than the formula's; None while Patroni does not
-    answer), ``vip`` (the address) and ``holds_vip``.
+    Returns ``role``, ``name``, ``pending`` (pending restarts, by service), ``tls`` (its certificate; None without TLS)
+    and ``faults`` (sentences: faults of this host, and checks that failed); on a server of Consul ``consul`` (members,
+    leader, voters) and ``foreign_tokens`` (None without a leader); on a database host ``members`` (Patroni's list, None
+    while Patroni does not answer), ``paused`` (Patroni is paused), ``undeclared`` (entries in the DCS that
+    the formula did not write; None while Patroni does not answer), ``vip`` (the address) and ``holds_vip``.
 
     CLI Example:
 
@@ -115,7 +114,7 @@ def status():
     told["tls"] = asked("pgha_tls.status")
     if host["role"] == "dcs":
         told["consul"] = asked("pgha_consul.health")
-        # Without a leader a server thinks for seconds about each question on tokens.
+        # Without a leader, a server needs seconds to answer each question about tokens.
         leads = bool(told["consul"] and told["consul"].get("leader"))
         told["foreign_tokens"] = asked("pgha_consul_acl.foreign_tokens") if leads else None
     else:
@@ -131,7 +130,7 @@ def status():
 
 
 def _told(function, faults):
-    """What a function tells, or None when it fails: the report then says why, and all else that this host knows."""
+    """The result of a function, or None when it fails. The error goes into ``faults``; the other checks go on."""
     try:
         return __salt__[function]()
     except CommandExecutionError as error:

@@ -1,8 +1,8 @@
 """
-Consul on this host: what it says of itself and of the cluster. Its ACLs are in ``pgha_consul_acl``.
+Consul on this host: its own state and its view of the cluster. The ACLs of Consul are in ``pgha_consul_acl``.
 
-Every function asks the agent of the same host. Tokens come from the secrets of the host inside the function: none is an
-argument of a job, and none is in a result.
+Every function asks the agent of the same host. Each function takes tokens from the host's secrets itself: no token is
+an argument of a job or part of a result.
 """
 
 import functools
@@ -17,7 +17,7 @@ import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
 
 BINARY = "/usr/bin/consul"
-# Notes of root's in a directory of root's. What waits for a restart; the unit removes it when the service starts.
+# Files of root in a directory of root. PENDING lists the pending changes; the unit removes it when the service starts.
 PENDING = "/run/pgha/consul.restart-pending"
 STARTED_WITH = "/run/pgha/consul.started-with"
 UNIT = "/etc/systemd/system/consul.service"
@@ -40,8 +40,8 @@ def version():
 
 def running_version():
     """
-    Return the version of the running agent, or None when it does not answer. It differs from :py:func:`version` between
-    an update and the restart.
+    Return the version of the running agent, or None when the agent does not answer. Between an update and the restart
+    it differs from :py:func:`version`.
 
     CLI Example:
 
@@ -61,9 +61,9 @@ def validate(*paths):
     Ask Consul whether configuration files are valid together.
 
     paths
-        Absolute paths of the files, in JSON whatever they are called.
+        Absolute paths of the files; they are read as JSON, whatever their names.
 
-    Returns None when they are, else the text of what is wrong.
+    Returns None when they are valid, else Consul's error message.
 
     CLI Example:
 
@@ -71,7 +71,7 @@ def validate(*paths):
 
         salt 'test-dcs1' pgha_consul.validate /etc/consul.d/config.json
     """
-    # A draft is called so that an agent does not read it.
+    # The name of a draft has no suffix that Consul knows (an agent must not read it), so the format is given.
     answer = _run("validate", "-config-format=json", *paths, fail=False)
     if answer["retcode"] == 0:
         return None
@@ -94,7 +94,7 @@ def leader():
 def members():
     """
     Return the members of the datacenter that this host may see: ``name``, ``address``, ``status``, ``type``, ``build``
-    of each, sorted by name. A server sees all; the token of a database host shows its own node alone.
+    of each, sorted by name. A server sees all members; a database host's token shows only its own node.
 
     CLI Example:
 
@@ -121,12 +121,12 @@ def members():
 
 def raft_peers():
     """
-    Return the servers in the raft configuration: ``address`` (of the host), ``raft_address`` (with its port), and with
-    the management token ``name`` (None until this server has heard of it), ``voter`` and ``leader`` of each. On a
-    server of Consul only.
+    Return the servers in the raft configuration: ``address`` (of the host) and ``raft_address`` (with its port). With
+    the management token also ``name`` (None while this server does not know it yet), ``voter`` and ``leader`` of each.
+    On a server of Consul only.
 
-    Before there are ACLs, and without a leader, the list comes from ``/v1/status/peers``, which needs no token, answers
-    at once (a server without a leader thinks for 7 s about a token) and tells addresses alone.
+    Before the ACLs exist, and without a leader, the list comes from ``/v1/status/peers``. That path needs no token and
+    answers at once (a server without a leader needs 7 s to check a token), but it returns addresses only.
 
     CLI Example:
 
@@ -146,9 +146,9 @@ def raft_peers():
 
 def autopilot():
     """
-    Return what autopilot says of the servers: ``healthy``, ``failure_tolerance`` and ``servers`` (``name``,
-    ``healthy``, ``voter``, ``index`` of the last entry in its raft log, of each). Needs the management token, so it is
-    for a server of Consul.
+    Return autopilot's report on the servers: ``healthy``, ``failure_tolerance`` and ``servers`` (``name``,
+    ``healthy``, ``voter``, and ``index`` of the last entry in the raft log, of each). Needs the management token, so it
+    works only on a server of Consul.
 
     CLI Example:
 
@@ -156,7 +156,7 @@ def autopilot():
 
         salt 'test-dcs1' pgha_consul.autopilot
     """
-    # 429 is the answer about an unhealthy cluster.
+    # HTTP 429 means that the cluster is unhealthy.
     body = _api("GET", "/v1/operator/autopilot/health", allow=(429,))["body"]
     servers = [
         {"name": one["Name"], "healthy": one["Healthy"], "voter": one["Voter"], "index": one["LastIndex"]}
@@ -167,7 +167,7 @@ def autopilot():
 
 def health():
     """
-    Return a summary of Consul as this host sees it, for a status report; what cannot be found out is in ``errors``.
+    Return a summary of Consul as this host sees it, for a status report; ``errors`` holds the questions that failed.
 
     The keys: ``version`` (installed), ``leader`` (name of the server), ``members``, ``restart_pending``, ``errors``,
     and on a server ``voters`` (names), ``foreign_servers`` (those in raft that are not in the inventory, as
@@ -204,8 +204,8 @@ def health():
 
 def registered():
     """
-    Return whether this host is a node of the cluster that can hold a session: the catalog has it, its gossip check
-    (``serfHealth``) passes, and there is a leader to say so.
+    Return whether this host is a node that can hold a session: the node is in the catalog, its gossip check
+    (``serfHealth``) passes, and Consul has a leader.
 
     CLI Example:
 
@@ -237,8 +237,8 @@ def pid():
 
 def restart_pending():
     """
-    Return what the running agent has not taken up and will at its next restart, as a list of sentences; ``[]`` when it
-    runs as it is configured, and also when it does not run.
+    Return the changes that the running agent applies only at its next restart, as a list of sentences; ``[]`` when
+    nothing is pending, and when the agent does not run.
 
     CLI Example:
 
@@ -265,7 +265,7 @@ def restart_pending():
 
 def noted():
     """
-    Return the settings that were changed under the running agent and wait for its restart, as a list of keys.
+    Return the keys of changed settings that the running agent applies only at its restart, as a list.
 
     CLI Example:
 
@@ -279,10 +279,10 @@ def noted():
 
 def note(*keys):
     """
-    Note that settings were changed under the running agent and wait for its restart. Returns all that are noted then.
+    Note changed settings that the running agent applies only at its restart. Returns all keys that are noted then.
 
     keys
-        What to add.
+        Keys to add.
 
     CLI Example:
 
@@ -308,7 +308,7 @@ def reload():
 
         salt 'test-db1' pgha_consul.reload
     """
-    # By signal: the API would want agent:write, which the token of an agent does not have and does not need.
+    # By a signal: the API requires agent:write, a right that the agent's token does not have and does not need.
     if not __salt__["service.reload"]("consul"):
         raise CommandExecutionError("systemctl reload consul failed: see journalctl -u consul")
     return True

@@ -1,8 +1,8 @@
 """
 The ACLs of Consul: bootstrap, policies, tokens, the token of this host's agent.
 
-The ids and secrets of all tokens were chosen on the master, so registering them twice is the same as once. They come
-from the secrets of the host inside a function: none is an argument of a job, and none is in a result.
+The master chose the ids and secrets of all tokens, so registering a token twice has no further effect. Each function
+takes them from the host's secrets itself: no secret is an argument of a job or part of a result.
 """
 
 import json
@@ -19,16 +19,18 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"
-# Seconds that a refused bootstrap gets to be our own one, not yet seen by this server; and that the preset token gets.
+# Seconds to wait after a refused bootstrap: the token may be ours, and this server may not know it yet. Then seconds to
+# wait for the preset token.
 REFUSED_PATIENCE = 15
 PRESET_PATIENCE = 20
-# Seconds that the others wait for the first server, which has called and knows what came of it long before.
+# Seconds that the other servers wait for the first server; its own call has ended long before.
 OTHERS_PATIENCE = 60
 
 
 def registrar():
     """
-    Return whether this host registers policies and tokens: the first server of the inventory that is not left out does.
+    Return whether this host registers policies and tokens: the first server of the inventory does, except servers that
+    this run leaves out.
 
     CLI Example:
 
@@ -46,12 +48,12 @@ def token_works(name="management", stale=True):
     Return whether the agent of this host knows one of the tokens in the host's secrets.
 
     name
-        ``management``, ``agent``, or on a server one of those it registers (``patroni-CLUSTER``, …), on a database host
-        ``patroni`` or ``vip``.
+        ``management`` or ``agent``; on a server also a token that the server registers (``patroni-CLUSTER``, …); on a
+        database host also ``patroni`` or ``vip``.
     stale
-        True: as this server has it, even without a leader. False: as the leader has it.
+        True: ask this server's own copy, even without a leader. False: ask the leader.
 
-    Do not ask an agent of a database host for a token that may not be there yet: it remembers the answer for 30 s.
+    Do not ask the agent of a database host for a token that may not exist yet: the agent caches the answer for 30 s.
 
     CLI Example:
 
@@ -64,20 +66,20 @@ def token_works(name="management", stale=True):
 
 def bootstrap(timeout=None):
     """
-    See to it that the management token of the master works on this server; on the registrar that bootstraps the ACLs.
+    Make the master's management token work on this server. The registrar bootstraps the ACLs; other servers wait.
 
     timeout
-        Seconds, ``consul:startup_timeout`` when None, and no more than OTHERS_PATIENCE on a server that only waits.
+        Seconds; ``consul:startup_timeout`` when None. A server that only waits: at most OTHERS_PATIENCE.
 
-    Returns True when it did not work before, False when there was nothing to do.
+    Returns True when the token did not work before, False when there was nothing to do.
 
-    The token is preset (see :py:func:`preset_wanted`), so as a rule a leader has installed it and this waits for that.
-    Servers that were started without the preset do not, so after some seconds the registrar calls for the bootstrap.
-    Consul 1.15 and newer take the chosen secret for it. Older ones answer with a secret of their own: that token
-    registers the chosen one and is deleted. A call that timed out may have done its work, so the token is tried first
-    each time, and again after a refusal.
+    The token is preset (see :py:func:`preset_wanted`), so usually the leader installs it and this function only waits.
+    When the servers were started without the preset, the registrar bootstraps the ACLs by the API after some seconds.
+    Consul 1.15 and newer accept the chosen secret. Older versions answer with their own secret: that token registers
+    the chosen token and is then deleted. A call that timed out may have succeeded, so the token is tried before each
+    call and after a refusal.
 
-    Raises CommandExecutionError when the ACLs were bootstrapped with another secret, or nothing worked in time.
+    Raises CommandExecutionError when the ACLs were bootstrapped with another secret, or the token did not work in time.
 
     CLI Example:
 
@@ -90,7 +92,7 @@ def bootstrap(timeout=None):
     if not registrar():
         timeout = min(timeout, OTHERS_PATIENCE)
     secret = _secret("management")
-    # A short time-out has to leave time for the call and what comes of it.
+    # A short timeout must leave time for the call and its effect.
     may_call = time.monotonic() + min(PRESET_PATIENCE, timeout / 2)
     refused = {}
 
@@ -128,9 +130,9 @@ def bootstrap(timeout=None):
 
 def differences():
     """
-    Return how the policies and tokens in Consul differ from what the inventory wants, without secrets:
-    ``{"policy NAME": {"old": …, "new": …}, "token NAME": {…}}``. What the inventory does not name is left alone, but
-    for the rights of ``anonymous token``: whoever asks without a token has them, so it has none.
+    Return how the policies and tokens in Consul differ from the inventory, without secrets:
+    ``{"policy NAME": {"old": …, "new": …}, "token NAME": {…}}``. Other policies and tokens are left alone. Exception:
+    ``anonymous token`` must have no rights, because every request without a token uses it.
 
     CLI Example:
 
@@ -143,9 +145,9 @@ def differences():
 
 def apply():
     """
-    Create the policies and tokens that are missing and update those that differ; nothing is created anew or deleted.
+    Create the policies and tokens that are missing and update those that differ; none is replaced or deleted.
 
-    Returns what :py:func:`differences` returned before.
+    Returns the differences as they were before (see :py:func:`differences`).
 
     CLI Example:
 
@@ -169,8 +171,8 @@ def apply():
 
 def foreign_tokens():
     """
-    Return the tokens that are not the inventory's in the master's store and yet may do everything, or are described as
-    ours: ``[{"accessor", "description", "management"}]``. They are for a person to judge and never deleted by us.
+    Return the tokens that do not belong to the inventory and that have all rights, or a description like the formula's
+    tokens: ``[{"accessor", "description", "management"}]``. The formula never deletes them; a person decides.
 
     CLI Example:
 
@@ -180,7 +182,7 @@ def foreign_tokens():
     """
     settings, stored = _settings(), _secrets()["tokens"]
     own = {stored[name]["accessor"] for name in pghalib.consul.config.tokens(settings) if name in stored}
-    # Consul chose the accessor id of the management token.
+    # Consul itself chose the accessor id of the management token.
     own.add((_self(_secret("management")) or {}).get("AccessorID"))
     ours, powerful = pghalib.consul.config.policies(settings), {pghalib.consul.drift.GLOBAL_MANAGEMENT}
     for policy in _api("GET", "/v1/acl/policies")["body"] or []:
@@ -193,7 +195,7 @@ def foreign_tokens():
 
 def agent_token_known():
     """
-    Return whether this server keeps its own agent token in its data directory, so that it has it after a restart.
+    Return whether this server has stored its agent token in its data directory, so that a restart keeps it.
 
     CLI Example:
 
@@ -206,9 +208,9 @@ def agent_token_known():
 
 def agent_token_set():
     """
-    Give this server its own agent token, which it keeps in its data directory (``enable_token_persistence``).
+    Give this server its agent token; the server stores it in its data directory (``enable_token_persistence``).
 
-    Returns True. The token must be known to this server: Consul does not check what it is given.
+    Returns True. The token must already be registered: Consul does not check it.
 
     CLI Example:
 
@@ -227,19 +229,20 @@ def agent_token_set():
 
 def preset_wanted():
     """
-    Return whether the file that presets the management token should be there: on a server until the token works.
+    Return whether the file that presets the management token must exist: on a server, until the token works.
 
-    Without it anybody who reaches the API could bootstrap the ACLs in the moment between the first leader and our call.
+    Without the file, anybody who reaches the API could bootstrap the ACLs after the first leader is elected and before
+    the formula's call.
 
-    The secret is the master's and is stored before it is used, so no moment of a crash can lose it:
+    The master stores the secret before it is used, so a crash at any moment does not lose it:
 
-    * the file is written, Consul never started: the next run finds it as it should be and starts Consul;
-    * Consul has a leader, the token is not installed yet, or a server is killed while it installs it: whichever server
-      leads next has the same file and installs the same secret; a leader that finds it in the state leaves it alone;
-    * the token works, the file is still there on some servers: each one's next run removes its own;
-    * the file is gone on all: the token is in the raft log and snapshots, where all tokens are.
+    * The file is written and Consul was never started: the next run finds the file correct and starts Consul.
+    * Consul has a leader and the token is not installed, or a server is killed while it installs the token: the next
+      leader has the same file and installs the same secret. A leader that finds the token in the state leaves it alone.
+    * The token works and some servers still have the file: the next run on each server removes it.
+    * All servers have removed the file: the token is in the raft log and the snapshots, like all tokens.
 
-    A server that keeps an agent token has been through all this, which also holds while it is stopped.
+    A server that has stored an agent token is past all these steps, also while it is stopped.
 
     CLI Example:
 
@@ -268,7 +271,7 @@ def _secret(name):
 
 
 def _api(method, path, **kwargs):
-    # Whoever answers in its place now is not Consul.
+    # When Consul does not run, another program may listen on its port.
     if __salt__["pgha_consul.pid"]() is None:
         raise CommandExecutionError(
             "Consul does not run on this host: systemctl start consul; journalctl -u consul tells why it ended"
@@ -278,14 +281,14 @@ def _api(method, path, **kwargs):
 
 def _self(secret, stale=True):
     """The token with this secret as Consul has it, or None."""
-    # Unknown tokens: 403 up to 1.14, 404 from 1.15; 401 is "ACL support disabled", which is an error.
+    # Unknown token: 403 up to Consul 1.14, 404 from 1.15. 401 means "ACL support disabled", which is an error.
     params = {"stale": ""} if stale else None
     answer = _api("GET", "/v1/acl/token/self", token=secret, params=params, allow=(403, 404))
     return answer["body"] if answer["status"] == 200 else None
 
 
 def _adopt(foreign):
-    """Register the management token of the master with the one that Consul made at bootstrap, and delete that."""
+    """Register the master's management token by means of the token that Consul made at bootstrap; delete the latter."""
     token = _secrets()["management"]
     payload = {
         "AccessorID": token["accessor"],
@@ -299,7 +302,7 @@ def _adopt(foreign):
 
 
 def _plan():
-    """What to write, policies first: ``{title: (old, new, {"path", "payload"})}``."""
+    """The writes to do, policies before tokens: ``{title: (old, new, {"path", "payload"})}``."""
     settings = _settings()
     result = _anonymous_write()
     known = {one["Name"]: one["ID"] for one in _api("GET", "/v1/acl/policies")["body"] or []}
@@ -307,7 +310,7 @@ def _plan():
         payload = {"Name": name, "Description": new["description"], "Rules": new["rules"]}
         path, old = "/v1/acl/policy", None
         if name in known:
-            # PUT raises the index even when nothing differs, so compare first.
+            # PUT raises the index even without a difference, so compare first.
             path += f"/{known[name]}"
             body = _api("GET", path)["body"]
             old = {"description": body["Description"], "rules": body["Rules"]}
@@ -322,13 +325,13 @@ def _plan():
 
 
 def _anonymous_write():
-    """Consul itself makes the token of those who show none; on a server that has not yet, there is nothing to write."""
+    """The write that takes all rights from the anonymous token. Nothing while Consul has not made that token yet."""
     path = f"/v1/acl/token/{ANONYMOUS}"
     answer = _api("GET", path, allow=(403, 404))
     rights = pghalib.consul.drift.rights(answer["body"]) if answer["status"] == 200 else {}
     if not rights:
         return {}
-    # What is not in the payload is taken away.
+    # Consul removes the rights that are not in the payload.
     payload = {"AccessorID": ANONYMOUS, "Description": answer["body"].get("Description") or ""}
     return {"anonymous token": (rights, {}, {"path": path, "payload": payload})}
 
@@ -351,7 +354,7 @@ def _token_write(name, new):
         "policies": [policy["Name"] for policy in body.get("Policies") or []],
         "node_identities": body.get("NodeIdentities") or [],
     }
-    # Rights that somebody added to a token of ours are a difference too.
+    # Rights that somebody added to a token of the formula count as a difference too.
     more = {key: body[key] for key in ("Roles", "ServiceIdentities", "TemplatedPolicies") if body.get(key)}
     if old == new and not more:
         return None

@@ -1,6 +1,6 @@
 """
-What the first server of the inventory does for its whole datacenter, beside the ACLs: autopilot's configuration; and
-how the others see that it has failed, since they would wait for it.
+Tasks of the first server of the inventory for its whole datacenter, besides the ACLs: autopilot's configuration, and a
+note for the other servers when the first server has failed, so that they do not wait for it.
 """
 
 import pghalib.consul.autopilot
@@ -11,13 +11,13 @@ import pghalib.secrets.served
 import pghalib.text
 from salt.exceptions import CommandExecutionError
 
-# What the first server has failed in, as it says itself; it is there while that is so.
+# Key with the reason why the first server's registration failed; it exists as long as the failure lasts.
 NOTE = "pgha/registration-failed"
 
 
 def autopilot_differences():
     """
-    Return how autopilot's configuration in Consul differs from what is configured: ``{key: {"old": …, "new": …}}``.
+    Return how autopilot's configuration in Consul differs from the settings: ``{key: {"old": …, "new": …}}``.
 
     CLI Example:
 
@@ -30,10 +30,10 @@ def autopilot_differences():
 
 def autopilot_apply():
     """
-    Bring autopilot's configuration in Consul to what is configured; what is not configured keeps its value. Returns
-    what :py:func:`autopilot_differences` returned before.
+    Write the settings to autopilot's configuration in Consul; keys that are not set keep their value. Returns the
+    differences as they were before (see :py:func:`autopilot_differences`).
 
-    Raises CommandExecutionError when somebody else changes it at the same moment.
+    Raises CommandExecutionError when somebody else changes the configuration at the same moment.
 
     CLI Example:
 
@@ -53,11 +53,10 @@ def autopilot_apply():
 
 def note(text=None):
     """
-    Have the other servers know that this one has failed to register something, or with None that it has not. Returns
-    True.
+    Tell the other servers that this server could not register policies or tokens; None takes that back. Returns True.
 
     text
-        Why; no secret is in it.
+        The reason, without any secret.
 
     CLI Example:
 
@@ -74,7 +73,7 @@ def note(text=None):
 
 def failed():
     """
-    Return why nothing is to be expected of the first server now, as a sentence; None when nothing is known against it.
+    Return why the first server cannot register anything now, as a sentence; None when no failure is known.
 
     CLI Example:
 

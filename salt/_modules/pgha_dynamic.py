@@ -1,5 +1,5 @@
 """
-The dynamic configuration of this host's cluster: what is declared, and what is in the DCS beside it.
+The dynamic configuration of this host's cluster: the declared entries, and other entries in the DCS.
 """
 
 import pghalib.patroni.config
@@ -9,7 +9,7 @@ import pghalib.postgres.settings
 
 def declared():
     """
-    Return the dynamic configuration that the pillar and the formula's defaults make, with the note of its names.
+    Return the dynamic configuration from the pillar and the formula's defaults, with the note of the declared names.
 
     CLI Example:
 
@@ -23,8 +23,8 @@ def declared():
 
 def undeclared():
     """
-    Return what is in the DCS by another hand than the formula's (``patronictl edit-config``, say), as a list of names
-    such as ``postgresql.parameters.work_mem``. The formula leaves it alone.
+    Return the entries in the DCS that the formula did not write (but, say, ``patronictl edit-config``), as a list of
+    names such as ``postgresql.parameters.work_mem``. The formula leaves them alone.
 
     Raises CommandExecutionError when Patroni on this host does not answer.
 

@@ -1,11 +1,11 @@
 """
-The names of the cluster's hosts in ``/etc/hosts``: one block of lines, everything else in the file left as it is.
+The names of the cluster's hosts in ``/etc/hosts``: one block of lines. The rest of the file stays as it is.
 
-A loopback line that names one of these hosts (Debian's installer writes ``127.0.1.1 OWN-NAME``) cannot stay: with
-``multi on`` in ``/etc/host.conf``, Debian's default, getaddrinfo answers with every address of the file and sorts
-127.0.1.1 first, wherever the lines stand, so Consul, Patroni and PostgreSQL would listen on or connect to the loopback.
-Such a line is kept as a comment with the mark ``#pgha#``, and its other names go into the block. Taking the block away
-brings the line back.
+A loopback line with the name of one of these hosts (Debian's installer writes ``127.0.1.1 OWN-NAME``) cannot stay. With
+``multi on`` in ``/etc/host.conf`` (Debian's default), getaddrinfo returns every address of the file and sorts 127.0.1.1
+first, whatever the order of the lines. Consul, Patroni and PostgreSQL would then listen on the loopback or connect to
+it. The line becomes a comment with the mark ``#pgha#``, and its other names move into the block. When the block is
+removed, the line comes back.
 """
 
 import ipaddress
@@ -24,9 +24,9 @@ MARK = "#pgha# "
 def entries():
     """
     Return the names that this host must know, as a list of ``{"address", "names"}`` in the order of the inventory: the
-    servers of the datacenter; on a database host the hosts of its cluster and the virtual IP, on a server those of all
-    clusters of the datacenter (so another cluster changes nothing on the hosts of this one). Each is NAME, and
-    NAME.DOMAIN where ``hosts:domain`` is set.
+    servers of the datacenter, and the hosts and the virtual IP of the cluster. A database host has only its own
+    cluster, so another cluster changes nothing there; a server has all clusters of the datacenter. The names are NAME,
+    and NAME.DOMAIN where ``hosts:domain`` is set.
 
     CLI Example:
 
@@ -50,14 +50,14 @@ def entries():
 
 def rendered(path="/etc/hosts"):
     """
-    Return what is and what should be: ``old`` and ``new`` text of the file, its ``user``, ``group`` and ``mode``, and
-    ``warnings`` (a list of sentences).
+    Return the ``old`` and ``new`` text of the file, its ``path``, ``user``, ``group`` and ``mode``, and ``warnings``
+    (a list of sentences).
 
     path
         The hosts file; a link is followed.
 
-    Raises CommandExecutionError when lines of somebody else give one of our names another address: it names each line,
-    and nothing can be written before a person has decided.
+    Raises CommandExecutionError when a line outside the block gives one of the cluster's names another address. The
+    message names each such line; a person must decide before anything is written.
 
     CLI Example:
 
@@ -80,7 +80,7 @@ def rendered(path="/etc/hosts"):
 
 def cleaned(path="/etc/hosts"):
     """
-    Return the same as ``rendered`` for a file without our block, with the lines that were commented out brought back.
+    Return the same as ``rendered`` for a file without the formula's block; the commented lines are restored.
 
     CLI Example:
 
@@ -95,11 +95,11 @@ def cleaned(path="/etc/hosts"):
 
 def fault(path, before):
     """
-    Return None when a hosts file can take the place of another one, else why not, a sentence: our block can be read,
-    and ``localhost`` has a loopback address when it had one before.
+    Return None when a hosts file may replace another one, else a sentence with the reason. Two checks: the formula's
+    block is readable, and ``localhost`` keeps its loopback address if it had one.
 
     path, before
-        The new file and the old one, which need not be there.
+        The new file and the old one; the old file need not exist.
 
     CLI Example:
 
@@ -133,7 +133,7 @@ def _read(path):
 
 
 def _without_block(text, path):
-    """Return the lines of others as they were before us, and the place of our block among them (None: no block)."""
+    """Return the lines outside the formula's block, restored, and the position of the block (None: no block)."""
     lines = text.splitlines(keepends=True)
     begins = [number for number, line in enumerate(lines) if line.rstrip().startswith("# pgha: begin")]
     ends = [number for number, line in enumerate(lines) if line.rstrip() == END]
@@ -168,7 +168,7 @@ def _with_block(kept, position, wanted):
 
 
 def _compare(kept, wanted, path):
-    """Return the lines that contradict us and those that a person should know of."""
+    """Return two lists of sentences: lines that contradict the pillar, and lines that only need a warning."""
     ours = {name.lower(): row["address"] for row in wanted for name in row["names"]}
     conflicts, warnings = [], []
     for line in kept:
@@ -190,7 +190,7 @@ def _compare(kept, wanted, path):
 
 
 def _fields(line):
-    """Return address and names of a line of a hosts file, ``(None, [])`` for a comment or what cannot be read."""
+    """Return address and names of a line of a hosts file, ``(None, [])`` for a comment or an unreadable line."""
     words = line.split("#", 1)[0].split()
     try:
         return ipaddress.ip_address(words[0].split("%")[0]), words[1:]

@@ -36,8 +36,8 @@ def missing(locales):
 
 def make(locales):
     """
-    Make locales: they are enabled in /etc/locale.gen, so that an upgrade keeps them, and generated in one call that
-    leaves the existing ones alone. Returns nothing; raises CommandExecutionError when one is missing afterwards.
+    Enable locales in /etc/locale.gen, so that an upgrade keeps them, and generate them in one call. Existing locales
+    are not generated again. Returns nothing; raises CommandExecutionError when a locale is missing afterwards.
 
     locales
         Names such as ``ru_RU.UTF-8``.
@@ -61,12 +61,12 @@ def make(locales):
 
 
 def _enable(wanted):
-    """Add lines to /etc/locale.gen; who reads it meanwhile, as an upgrade of libc does, sees the old or the new one."""
+    """Add lines to /etc/locale.gen. A UTF-8 file is replaced by a rename: a reader sees the old or the new file."""
     path = Path(os.path.realpath(ENABLED))
     with pghalib.errors.at(ENABLED):
         there = path.exists()
         content = path.read_bytes() if there else b""
-    # What others wrote there stays as it is, whatever its encoding.
+    # Lines of others stay as they are, whatever their encoding.
     lines = [line.strip() for line in content.decode(errors="replace").splitlines()]
     new = "".join(f"{line}\n" for line in wanted if line not in lines)
     if not new:

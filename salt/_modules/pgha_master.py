@@ -1,5 +1,5 @@
 """
-What an orchestration works on, and why it may not begin. On the master: the orchestrations are made of it.
+The hosts of an orchestration, and the reasons why it must not begin. Runs on the master, for the orchestrations.
 """
 
 import sys
@@ -15,7 +15,7 @@ import pghalib.versions
 import salt.version
 from salt.exceptions import CommandExecutionError
 
-# Seconds until Salt asks whether a silent host still works.
+# Seconds until Salt asks whether a silent host is still working.
 ANSWER = 15
 SERVED = (
     "ext_pillar: has no entry 'pgha: true' in the master's configuration, so no host would be served its secrets: add"
@@ -25,8 +25,8 @@ SERVED = (
 
 def plan():
     """
-    Return what the main job works on, as ``pgha.plan`` does, and ``refused``: the faults for which it must not begin,
-    as lines; with any, there is nothing else in it.
+    Return the hosts of the main job, as ``pgha.plan`` does, and ``refused``: the faults because of which the job must
+    not begin, as lines. With any fault, ``refused`` is the only key.
 
     CLI Example:
 
@@ -49,7 +49,7 @@ def plan():
 
 def inventory():
     """
-    Return the inventory as it is now, with what is given for this run, and its faults: ``(mapping, [line, …])``.
+    Return the current inventory, with the options of this run, and its faults: ``(mapping, [line, …])``.
 
     Raises CommandExecutionError when the pillar of the master's own id does not render.
 
@@ -60,7 +60,8 @@ def inventory():
         salt-run salt.cmd pgha_master.inventory
     """
     given = __pillar__.get("pgha")
-    # What the command line adds shows against the pillar that this run began with; the master may keep an older one.
+    # The pillar that this run began with, without the command line: the difference shows what the command line added.
+    # With pillar_cache it may be older than the stored pillar.
     kept = pghalib.master.compiled.pillar(__opts__).get("pgha")
     stored = pghalib.master.compiled.pillar(__opts__, fresh=True).get("pgha")
     run = {key: given[key] for key in pghalib.run.KEYS if key in given} if isinstance(given, dict) else {}
@@ -76,8 +77,8 @@ def inventory():
 
 def turns():
     """
-    Return the turns of a rolling restart, and ``refused`` and ``run`` as :py:func:`plan` has them: ``turns`` is a list
-    of ``{"host", "sls", "what"}``, empty when nothing is pending, and when something is refused.
+    Return the turns of a rolling restart, and ``refused`` and ``run`` as in :py:func:`plan`. ``turns`` is a list of
+    ``{"host", "sls", "what"}``; it is empty when nothing is pending or something is refused.
 
     CLI Example:
 
@@ -95,7 +96,7 @@ def turns():
 
 
 def _turns(plan):
-    """Ask all hosts of a plan what waits on them. Raises CommandExecutionError with every host that cannot tell."""
+    """Ask all hosts of a plan for pending restarts. Raises CommandExecutionError that names every host that fails."""
     answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
     told, refused = pghalib.master.answers.sort(plan["hosts"], answers, pghalib.master.answers.standing)
