@@ -1,5 +1,5 @@
 """
-The data of this member: whether they are still where it had them.
+The data of this member: whether they are still in their place.
 """
 
 import os
@@ -15,8 +15,8 @@ import psutil
 
 def data():
     """
-    Return how the data directory is: ``empty`` (nothing is in it, or there is none), ``mount`` (where its file system
-    is mounted) and ``refilled`` (Patroni runs and can make a new copy there by itself).
+    Return the state of the data directory: ``empty`` (also when there is no directory), ``mount`` (the mount point of
+    its file system) and ``refilled`` (Patroni runs and can make a new copy there by itself).
 
     CLI Example:
 
@@ -32,7 +32,7 @@ def data():
     except FileNotFoundError:
         empty, owner = True, _owner(os.path.dirname(path))
     except OSError:
-        # No directory, or a link of another's: other checks name it.
+        # Not a directory, or behind a link of another user: other checks report that.
         empty, owner = False, None
     mounts = [one.mountpoint for one in psutil.disk_partitions(all=True)]
     return {
@@ -44,8 +44,8 @@ def data():
 
 def verdict():
     """
-    Return ``{"lost", "faults", "warnings", "allowed"}``: whether the data that this host had are gone, what is to be
-    said of that, and whether the pillar allows it (``pgha:new_data`` names this host; then nothing is a fault).
+    Return ``{"lost", "faults", "warnings", "allowed"}``: whether this host has lost its data, the sentences about that,
+    and whether the pillar allows the loss (``pgha:new_data`` names this host; then there are no faults).
 
     CLI Example:
 
@@ -62,7 +62,7 @@ def verdict():
 
 def lost():
     """
-    Return what is wrong with the data of this member, as sentences, for the status; none on a server of Consul.
+    Return the faults of this member's data as sentences, for the status; none on a server of Consul.
 
     CLI Example:
 
@@ -75,7 +75,7 @@ def lost():
 
 def note():
     """
-    Return the text of the note that this member deserves, None while Patroni does not answer.
+    Return the text for this member's note, None while Patroni does not answer.
 
     CLI Example:
 
@@ -91,8 +91,8 @@ def note():
 
 def mounts(path):
     """
-    Return the paths that have to be mounted before a service can use one: itself, and where it leads. What systemd
-    could misunderstand is left out.
+    Return the paths that must be mounted before a service can use a directory: the path itself and its real path (links
+    resolved). A path that systemd could misread is left out.
 
     path
         Absolute path of a directory.

@@ -1,6 +1,6 @@
 """
-Whether the installed server would start with the parameters that are set, on this host: it is asked itself, upon an
-empty directory, and stops short of its start.
+Whether the installed server would start on this host with its parameters. The server program itself is asked, on an
+empty data directory; it exits before it starts.
 """
 
 import os
@@ -13,22 +13,22 @@ import pghalib.postgres.parameters
 import pghalib.text
 from salt.exceptions import CommandExecutionError
 
-#: Messages are looked into, so they must not be translated.
+#: The code searches the server's messages, so they must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
-#: The server computes this after it has loaded its libraries and looked at how its parameters go together (from 15 on).
+#: The server computes this value after it has loaded its libraries and checked its parameters together (from 15 on).
 _ASKED = "shared_memory_size"
 
 
 def faults(parameters):
     """
-    Return why the server would not start with these parameters on this host, as a list of sentences; [] when it would.
-    The server checks how they go together, loads its libraries, and says how much memory it takes. Libraries that it
-    loads later are loaded here as well. Servers before version 15 cannot be asked; nothing is found there.
+    Return the reasons why the server would not start with these parameters on this host, as a list of sentences, or [].
+    The server checks the parameters together, loads its libraries, and tells how much memory it needs. Libraries for a
+    later moment are also loaded here. Servers before version 15 cannot be asked; the result is then [].
 
     parameters
-        ``{name: value}`` as ``pgha_parameters.effective`` of the utilities returns it, each known to the server.
+        ``{name: value}`` as ``pghalib.postgres.parameters.effective`` returns it; the server must know each name.
 
-    Raises CommandExecutionError when there is no server to be asked.
+    Raises CommandExecutionError when the server program cannot be asked.
 
     CLI Example:
 
@@ -44,8 +44,8 @@ def faults(parameters):
 
 def last_words(lines=3):
     """
-    Return the last errors that the server of this host said in the last two minutes, as a list of lines: to the
-    journal, where it speaks until it has its log, or in its log.
+    Return the last recent errors of this host's server, as a list of lines. They come from its log (if written in the
+    last minute) and from the journal of the last two minutes, where the server writes before it opens its log.
 
     lines
         How many at most.
@@ -85,7 +85,7 @@ def _faults(settings, scratch, parameters):
 
 
 def _beyond(settings, scratch, parameters, megabytes):
-    """What the server takes of the memory, and this host has not."""
+    """Sentences about memory that the server needs and this host does not have."""
     has = __grains__["mem_total"]
     if megabytes >= has:
         takes = {name: parameters[name] for name in ("shared_buffers", "max_connections") if name in parameters}
@@ -101,7 +101,7 @@ def _beyond(settings, scratch, parameters, megabytes):
 
 
 def _prepare(settings, scratch):
-    """As much of a data directory as the server wants to see before it looks at anything else."""
+    """Make the part of a data directory without which the server does not check its parameters."""
     for name in ("global", "pg_wal", "pg_wal/archive_status", "pg_wal/summaries"):
         os.mkdir(f"{scratch}/{name}", 0o700)
     contents = {"PG_VERSION": f"{settings['version']}\n", "postgresql.conf": "", "postgresql.auto.conf": ""}
@@ -111,7 +111,7 @@ def _prepare(settings, scratch):
         for name in [*folders, *files]:
             shutil.chown(os.path.join(place, name), settings["user"], settings["group"])
     shutil.chown(scratch, settings["user"], settings["group"])
-    # It makes up what it finds no word of in the control file.
+    # pg_resetwal writes a control file with made-up values, because the one here is empty.
     done = _run(settings, ["pg_resetwal", "-f", "-D", scratch])
     if done["retcode"]:
         said = pghalib.text.line(done["stderr"] or done["stdout"])
@@ -119,7 +119,7 @@ def _prepare(settings, scratch):
 
 
 def _ask(settings, scratch, what, parameters):
-    """What the server answers, and what it says when it gives no answer: one of the two."""
+    """Return ``(value, "")`` when the server answers, else ``(None, complaint)``."""
     over = {"lc_messages": "C", "log_min_messages": "fatal", "log_destination": "stderr", "log_line_prefix": ""}
     words = ["postgres", "-D", scratch, "-C", what, *pghalib.postgres.parameters.options(parameters, **over)]
     done = _run(settings, words)

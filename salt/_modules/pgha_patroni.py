@@ -1,5 +1,5 @@
 """
-Patroni on this host and its cluster: its REST API, its keys in Consul, a write as proof.
+Patroni on this host and its cluster: its REST API, its keys in Consul, a test write.
 """
 
 import os
@@ -16,7 +16,7 @@ import pghalib.tls
 from salt.exceptions import CommandExecutionError
 
 STARTED_WITH = "/run/pgha/patroni.started-with"
-#: Seconds: the members are on one network, so whoever does not answer in this time is in trouble.
+#: Seconds. The members are on one network: a member that does not answer in this time has a problem.
 _TIMEOUT = 5
 
 
@@ -35,7 +35,8 @@ def version():
 
 def validate(path):
     """
-    Return None when Patroni finds no fault in a configuration file, else what it says. It connects to Consul for that.
+    Return None when Patroni finds no fault in a configuration file, else its output. Patroni connects to Consul for
+    the check.
 
     path
         The file; the user of PostgreSQL must be able to read it.
@@ -57,11 +58,11 @@ def validate(path):
 
 def member(address=None):
     """
-    Return what a member says of itself (``GET /patroni``): role, state, timeline, replication_state, pending_restart,
-    and so on. None when it does not answer.
+    Return a member's own report (``GET /patroni``): role, state, timeline, replication_state, pending_restart, and so
+    on. None when the member does not answer.
 
     address
-        Default: this host's own.
+        Address of the member; default: this host's own.
 
     CLI Example:
 
@@ -78,11 +79,11 @@ def member(address=None):
 
 def cluster(address=None):
     """
-    Return the members of the cluster as a member sees them (``GET /cluster``): name, role, state, timeline, lag and
-    host of each. Raises CommandExecutionError when it does not answer.
+    Return the members of the cluster as one member sees them (``GET /cluster``): name, role, state, timeline, lag and
+    host of each. Raises CommandExecutionError when that member does not answer.
 
     address
-        The member that is asked; default: this host's own.
+        Address of the member to ask; default: this host's own.
 
     CLI Example:
 
@@ -99,8 +100,8 @@ def cluster(address=None):
 
 def dynamic_config():
     """
-    Return the dynamic configuration as it is in the DCS (``GET /config``). Raises CommandExecutionError when Patroni on
-    this host does not answer, or when there is none yet.
+    Return the dynamic configuration in the DCS (``GET /config``). Raises CommandExecutionError when Patroni on this
+    host does not answer, or when there is no dynamic configuration yet.
 
     CLI Example:
 
@@ -116,13 +117,13 @@ def dynamic_config():
 
 def patch_config(patch):
     """
-    Change the dynamic configuration (``PATCH /config``) and return it as it is afterwards. All members follow at once.
-    None: somebody else changed it at the same moment (HTTP 409), and nothing was done.
+    Change the dynamic configuration (``PATCH /config``) and return the new one. All members apply it at once. None:
+    somebody else changed it at the same moment (HTTP 409), and nothing was done.
 
     patch
-        What differs, as nested mappings; null takes a key away.
+        The differences, as nested mappings; null removes a key.
 
-    Raises CommandExecutionError when Patroni does not answer or refuses it.
+    Raises CommandExecutionError when Patroni does not answer or refuses the change.
 
     CLI Example:
 
@@ -140,14 +141,14 @@ def patch_config(patch):
 
 def wake(address=None):
     """
-    Have a member's loop run now and not at the end of ``loop_wait``. Returns True when it accepted.
+    Make a member run its loop now instead of at the end of ``loop_wait``. Returns True when the member accepted.
 
-    ``PATCH /config`` wakes the loop even when it changes nothing, so a key that is not there is taken away and nothing
-    is written (``POST /reload`` does not wake it). A leader wakes at once; a replica waits for the leader key in Consul
-    and does not notice.
+    ``PATCH /config`` wakes the loop even without a change, so this removes a key that does not exist: nothing is
+    written. (``POST /reload`` does not wake the loop.) A leader wakes at once; a replica does not, because it waits for
+    the leader key in Consul.
 
     address
-        The member; default: this host's own.
+        Address of the member; default: this host's own.
 
     CLI Example:
 
@@ -160,16 +161,16 @@ def wake(address=None):
 
 def command(what, timeout, **details):
     """
-    Have Patroni on this host do something and wait for its end: ``restart`` (PostgreSQL) or ``switchover``.
+    Send Patroni on this host a command and wait for its end: ``restart`` (of PostgreSQL) or ``switchover``.
 
     what
-        The path of its REST API, which is told by POST.
+        The path in the REST API, for a POST request.
     timeout
-        Seconds that it may take.
+        Seconds that the command may take.
     details
-        What the API takes for it, such as ``restart_pending`` or ``leader``.
+        Parameters of the command, such as ``restart_pending`` or ``leader``.
 
-    Returns what Patroni says. Raises CommandExecutionError when it refuses or fails.
+    Returns Patroni's answer. Raises CommandExecutionError when Patroni refuses or fails.
 
     CLI Example:
 
@@ -186,11 +187,11 @@ def command(what, timeout, **details):
 
 def dcs():
     """
-    Return what Consul knows of this cluster: ``initialize`` (the system identifier, None for a cluster that is not
+    Return this cluster's keys in Consul: ``initialize`` (the system identifier, None for a cluster that is not
     initialised) and ``leader`` (the name of the member that holds the leader key, or None).
 
-    Raises CommandExecutionError when Consul does not answer, and when Patroni's token lacks a right: a token that may
-    not read sees an empty cluster, and Patroni would initialise it once more.
+    Raises CommandExecutionError when Consul does not answer, and when Patroni's token lacks a right: with a token that
+    cannot read, the cluster looks empty, and Patroni would initialise it again.
 
     CLI Example:
 
@@ -226,11 +227,11 @@ def dcs():
 
 def write_error(address=None):
     """
-    Return None when the server at an address takes a write, else why it does not. The write is a transaction of its own
-    with a message in the WAL, so it waits for a synchronous replica like any other; nothing is left behind in a table.
+    Return None when the server at an address accepts a write, else the error. The write is a transaction with a message
+    in the WAL: it waits for a synchronous replica like any other transaction, and leaves nothing in a table.
 
     address
-        Default: the virtual IP of the cluster; without one this host's own address.
+        Default: the virtual IP of the cluster; without a virtual IP this host's own address.
 
     CLI Example:
 
@@ -242,7 +243,7 @@ def write_error(address=None):
     vip = settings["cluster"]["vip"]
     address = address or (vip["address"] if vip else settings["address"])
     postgres = settings["postgres"]
-    # -X: no one's psqlrc. The statement is no secret; the password is in the file.
+    # -X: read no psqlrc. The statement is no secret; the password is in the file.
     statement = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgha', 'a write as proof')"
     result = _run_as_user(
         [f"{postgres['bin_dir']}/psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-c", statement],
@@ -264,8 +265,8 @@ def write_error(address=None):
 
 def log_tail(lines=5):
     """
-    Return the last lines of Patroni's log on this host, and of what it and the server say to the journal (a server that
-    cannot start says why only there), for messages.
+    Return the last lines of Patroni's log on this host and of the journal of its unit, for messages. A server that
+    cannot start writes the reason only to the journal.
 
     CLI Example:
 
@@ -285,8 +286,8 @@ def log_tail(lines=5):
 
 def makes_files_beside_configuration():
     """
-    Return whether the Patroni that runs makes files in the directory of patroni.yml: one that was started when its
-    password file lay there starts no PostgreSQL as long as it may not. That ends with its next start.
+    Return whether the running Patroni writes files in the directory of patroni.yml. A Patroni that was started with
+    its password file there must be able to write there, else it does not start PostgreSQL. Its next restart ends that.
 
     CLI Example:
 
@@ -294,7 +295,7 @@ def makes_files_beside_configuration():
 
         salt 'test-db1' pgha_patroni.makes_files_beside_configuration
     """
-    # The unit that writes this note is written after the patroni.yml that names another directory.
+    # The unit that writes this note is installed after the patroni.yml with the new directory of the password file.
     return bool(__salt__["service.status"]("patroni")) and not os.path.exists(STARTED_WITH)
 
 
@@ -303,7 +304,7 @@ def _settings():
 
 
 def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, payload=None):
-    """A call of a member's REST API. Passwords are fetched here and given to nobody."""
+    """Call a member's REST API. The password is read here and does not leave this function."""
     api = pghalib.patroni.config.api(_settings(), address)
     proof = {}
     if protected:

@@ -1,5 +1,5 @@
 """
-The virtual environment that Patroni runs in: what it is, what it should be, and how it is built.
+Patroni's virtual environment: its state, and how it is built.
 """
 
 import os
@@ -12,15 +12,15 @@ import pghalib.host.users
 import pghalib.patroni.environment
 from salt.exceptions import CommandExecutionError
 
-# Packages that Patroni's daemon does not import, the largest among them.
+# The largest of the packages that Patroni's daemon does not import.
 _RARELY_RUN = "/(setuptools|wcwidth|click|prettytable|ydiff)/"
 
 
 def state():
     """
-    Return what the virtual environment is and should be: ``wanted`` and ``installed`` (``{package: version}``, the
-    latter reduced to the wanted ones) and ``complete`` (it was built from these requirements, nobody but root can write
-    to it, and no interrupted build has left anything).
+    Return the state of the virtual environment: ``wanted`` and ``installed`` (``{package: version}``; ``installed``
+    lists only wanted packages) and ``complete`` (it was built from these requirements, only root can write to it, and
+    no interrupted build has left files).
 
     CLI Example:
 
@@ -44,15 +44,15 @@ def state():
 
 def build():
     """
-    Build the virtual environment anew beside the one that is there, and exchange them; what runs from the old one goes
-    on. Returns nothing; raises CommandExecutionError with what pip said, or with what others than root could change on
-    the way to the environment.
+    Build a new virtual environment beside the old one, then exchange them. Processes from the old environment keep
+    running. Returns nothing. Raises CommandExecutionError with pip's message, or with the path to the environment that
+    others than root can change.
 
-    It is root's, because root runs pip, and because a taken database server must not be able to change the programs
-    that it is started with. pip is run from the wheel that Python brings along, by the environment's own interpreter:
-    no pip has to be installed anywhere, and an environment without pip in it is made in a fraction of a second. It is
-    unpacked for that: run from the wheel itself, each call would compile it anew (a third of the time). What an
-    interrupted build left is ended or removed first.
+    The environment belongs to root: root runs pip, and an attacker who has taken the database server must not be able
+    to change the programs that start it. pip comes from the wheel that Python brings along, and runs on the
+    environment's own interpreter. So pip need not be installed, and an environment without pip is made in a fraction of
+    a second. The wheel is unpacked first: otherwise each call would compile pip again (a third of the time). An
+    interrupted earlier build is first completed or removed.
 
     CLI Example:
 
@@ -74,14 +74,14 @@ def build():
     scratch = str(pghalib.patroni.environment.scratch(venv))
     try:
         os.mkdir(scratch, 0o700)
-        # Its paths are written into it: those of the scratch, which are replaced afterwards. To mount the scratch at
-        # the final place instead, in a mount namespace, takes a right that hosts in containers lack.
+        # venv writes the scratch path into its files; relocate() replaces that path afterwards. The alternative, to
+        # mount the scratch at the final path in a mount namespace, needs a right that containers do not have.
         new = str(pghalib.patroni.environment.new(venv))
         _run([python, "-I", "-m", "venv", "--without-pip", new], scratch, "make the virtual environment")
         shutil.unpack_archive(pip, f"{scratch}/pip", "zip")
         _install(patroni, text, new, scratch)
-        # Patroni takes 0.25 s of processor less at each start, and cannot write this itself. Not for what it does not
-        # import. A package may have files that are not for this Python.
+        # Compiled files save Patroni 0.25 s of processor time at each start; Patroni itself may not write them. The
+        # packages that it does not import are skipped. Errors are ignored: some files may not be for this Python.
         compiled = [f"{new}/bin/python", "-I", "-m", "compileall", "-qq", "-x", _RARELY_RUN, f"{new}/lib"]
         _run(compiled, scratch)
         pghalib.patroni.environment.relocate(venv)
@@ -94,7 +94,7 @@ def build():
 
 
 def _check_places(venv, python):
-    """Root runs what is there: whoever can exchange it, is root."""
+    """Root runs the programs there, so nobody but root may be able to exchange them."""
     above = Path(venv).parent
     there = next(place for place in (above, *above.parents) if os.path.lexists(place))
     for path, setting in ((there, "venv"), (python, "python")):
@@ -149,7 +149,7 @@ def _install(patroni, text, new, scratch):
 
 
 def _sources(patroni):
-    """pip's options for where to look. A find_links without an index_url means that there is no index (air gap)."""
+    """pip's options for its sources. find_links without index_url means: use no index (air gap)."""
     options = ["--index-url", patroni["index_url"]] if patroni["index_url"] else []
     links = patroni["find_links"]
     if not links:
@@ -164,7 +164,7 @@ def _sources(patroni):
 
 
 def _trusted(options):
-    """pip passes over plain http unless the host is trusted. Only for hashed files: nobody can change those."""
+    """pip ignores plain http unless the host is trusted. Only for files with hashes: a changed file is refused."""
     hosts = {urlsplit(option).hostname for option in options if option.startswith("http://")}
     return [item for host in sorted(hosts) for item in ("--trusted-host", host)]
 
@@ -177,8 +177,8 @@ def _pip(command, scratch, text):
 
 def _run(command, scratch, what=None):
     """
-    Neither Python nor pip may read what is set for whoever has called Salt: the home is the scratch. ``what`` must not
-    fail; without it the program may.
+    Python and pip must not read the settings of the user who called Salt, so the home is the scratch. With ``what`` a
+    failure of the program is an error; without it, a failure is ignored.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XDG_"))}
     result = __salt__["cmd.run_all"](

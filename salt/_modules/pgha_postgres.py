@@ -1,5 +1,5 @@
 """
-What the installed PostgreSQL is and knows: its parameters on this host, what it refuses, what is in its data directory.
+The installed PostgreSQL: its parameters on this host, the parameters that it refuses, and its data directory.
 """
 
 import os
@@ -16,11 +16,11 @@ import pghalib.tls
 import psutil
 from salt.exceptions import CommandExecutionError
 
-#: Name of the part of a unit that keeps a package's own service from starting (pgha.postgres.install).
+#: Name of the drop-in file that keeps a package's own service from starting (pgha.postgres.install).
 HELD_BACK = ".service.d/pgha.conf"
 _SOURCES = Path("/etc/apt/sources.list")
 _OS_RELEASE = Path("/etc/os-release")
-#: Messages are looked into, so they must not be translated.
+#: The code searches the server's messages, so they must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
 
 
@@ -28,13 +28,13 @@ def parameters():
     """
     Return the parameters of this cluster on this host:
 
-    - ``shared``: those of all members, which live in the DCS
-    - ``host``: those that the memory, the cores and the disk of this host decide
-    - ``source``: where the latter come from: ``pgpro_tune``, ``calculated`` or ``none``
-    - ``left_out``: tuned ones that the installed server does not know, with what it says about them
+    - ``shared``: the parameters of all members, stored in the DCS
+    - ``host``: the parameters that depend on the memory, the cores and the disk of this host
+    - ``source``: the origin of ``host``: ``pgpro_tune``, ``calculated`` or ``none``
+    - ``left_out``: tuned parameters that the installed server refuses, with its message for each
 
     Raises CommandExecutionError when the server refuses a parameter that the user set, when it would not start with all
-    of them on this host, and when it lacks TLS that is wanted.
+    parameters on this host, and when TLS is wanted and the server lacks it.
 
     CLI Example:
 
@@ -71,8 +71,8 @@ def parameters():
 
 def tls_fault():
     """
-    Return None when the installed server can speak TLS, or is not asked to, else a sentence that says what is wrong.
-    None as well as long as none is installed.
+    Return None when the installed server supports TLS or TLS is off, else a sentence with the fault. Also None while
+    no server is installed.
 
     CLI Example:
 
@@ -89,7 +89,7 @@ def tls_fault():
     except CommandExecutionError as error:
         return str(error)
     except LookupError:
-        # Programs without their user: the packages are still to be configured.
+        # The programs are there, their user is not: dpkg has not configured the packages yet.
         return None
     if not refused:
         return None
@@ -102,7 +102,7 @@ def tls_fault():
 def started_by_others():
     """
     Return the units of PostgreSQL's packages (``postgres:services``) that systemd would start at the next boot, beside
-    Patroni, as a list of names: enabled, and without the formula's word that they stay off while there is a Patroni.
+    Patroni, as a list of names: units that are enabled and lack the formula's drop-in file that keeps them off.
 
     CLI Example:
 
@@ -135,10 +135,11 @@ def beside_patroni():
 
 def unknown_parameters(params):
     """
-    Return which parameters the installed server refuses, as ``{name: its message}``: those it does not know, such as
-    ``wal_compression = lz4`` of a build without lz4, and values that are out of range.
+    Return the parameters that the installed server refuses, as ``{name: its message}``: unknown names, values that this
+    build does not support (``wal_compression = lz4`` without lz4), and values out of range.
 
-    The server binary itself is asked (``postgres -C``, about 10 ms): all at once, and again without the one it names.
+    The server program itself is asked (``postgres -C``, about 10 ms): first with all parameters, then again without
+    each one that it refuses.
 
     params
         ``{name: value}``. Names with a dot belong to extensions and are never refused.
@@ -164,7 +165,7 @@ def unknown_parameters(params):
                 break
             name = pghalib.postgres.settings.refused_name(error)
             if name not in left:
-                # It names none of them: each one for itself, so that the message belongs to somebody.
+                # The message names none of the parameters: ask for each one alone to find the refused ones.
                 single = {key: _ask(settings, postgres, scratch, {key: value}) for key, value in left.items()}
                 refused.update({key: message for key, message in single.items() if message})
                 if not any(single.values()):
@@ -177,12 +178,12 @@ def unknown_parameters(params):
 
 def data_directory(path=None):
     """
-    Return what is in a data directory: ``path``, ``exists``, ``empty``, ``version`` (of PG_VERSION), ``identifier``
-    (the system identifier, None where there is no readable control file), ``patroni`` (Patroni has worked on it) and
+    Return the state of a data directory: ``path``, ``exists``, ``empty``, ``version`` (from PG_VERSION), ``identifier``
+    (the system identifier, None without a readable control file), ``patroni`` (Patroni has worked on it) and
     ``running`` (a postmaster has it open).
 
     path
-        Default: the one of this cluster.
+        Default: the data directory of this cluster.
 
     CLI Example:
 
@@ -193,7 +194,7 @@ def data_directory(path=None):
     settings = __salt__["pgha.settings"]()["postgres"]
     root = Path(path or settings["data_dir"])
     names = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
-    # A file system of its own has this one from the start.
+    # A new file system contains this directory from the start.
     names.discard("lost+found")
     facts = {
         "path": str(root),
@@ -214,7 +215,8 @@ def data_directory(path=None):
 
 def make_directory(path):
     """
-    Have the user of PostgreSQL make a directory, or one of his, one that is his alone. Returns whether he may do that.
+    Make a directory, or set its mode, as the user of PostgreSQL: 0700, for that user alone. Returns whether this
+    succeeded.
 
     path
         The directory.
@@ -231,9 +233,9 @@ def make_directory(path):
 
 def repository():
     """
-    Return how apt is told where PostgreSQL comes from: ``line`` (of the source), ``key_url`` and ``key_file`` (None
-    where no key is set). None when there is nothing to tell: the distribution's own sources have it, or somebody has
-    named the same repository on this host before (as the vendor's script does): apt takes no source with two keys.
+    Return the apt repository of PostgreSQL: ``line`` (of the source), ``key_url`` and ``key_file`` (None where no key
+    is set). None when no source must be written: the distribution's own sources have PostgreSQL, or this host already
+    has the same repository (from the vendor's script, say). apt refuses one source with two keys.
 
     CLI Example:
 
@@ -260,8 +262,8 @@ def repository():
 
 def listeners(port=None):
     """
-    Return who listens on the port of PostgreSQL on this host: a list of ``address``, ``pid``, ``command`` and ``ours``,
-    which is true for a server that has this cluster's data directory open.
+    Return the processes that listen on the port of PostgreSQL on this host: a list of ``address``, ``pid``, ``command``
+    and ``ours`` (true for a server that has this cluster's data directory open).
 
     port
         Default: the port of this cluster.
@@ -291,8 +293,8 @@ def listeners(port=None):
 
 def log_errors(lines=5):
     """
-    Return the last errors that ended a process of the server (FATAL, PANIC) from its log on this host, for messages;
-    none when nothing was logged in the last minute (a copy of the leader's data has the leader's old log in it).
+    Return the last errors (FATAL, PANIC) from the server's log on this host, for messages; none when nothing was logged
+    in the last minute (a copy of the leader's data also contains the leader's old log).
 
     CLI Example:
 

@@ -1,5 +1,5 @@
 """
-The units of this host's services: whether systemd would take one, and which it refuses.
+The units of this host's services: whether systemd accepts a unit file, and which units it refuses.
 """
 
 import contextlib
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
-# States of a unit (LoadState) in which systemd starts nothing of it.
+# States of a unit (LoadState) in which systemd does not start it.
 REFUSED = {
     "bad-setting": "has a setting that systemd refuses",
     "error": "cannot be read by systemd",
     "masked": "is masked",
 }
-# Seconds. It reads some files, and asks nobody.
+# Seconds. systemd-analyze only reads some files.
 PATIENCE = 30
 
 
@@ -28,7 +28,7 @@ def rendered(source, context):
     context
         Its variables, a mapping.
 
-    Raises CommandExecutionError when it is not served or cannot be rendered.
+    Raises CommandExecutionError when the template is not served or cannot be rendered.
 
     CLI Example:
 
@@ -45,13 +45,13 @@ def rendered(source, context):
 
 def verify(path, unit=None):
     """
-    Return None when systemd would take a file as a unit without a word against it, else its words in one line. Where
-    there is no ``systemd-analyze`` nobody can be asked, and it is None as well.
+    Return None when ``systemd-analyze`` accepts a unit file without a warning, else its messages in one line. Also None
+    where ``systemd-analyze`` is not installed.
 
     path
-        Of the file. What it starts has to be there: systemd looks for the programs.
+        Path of the file. The programs that the unit starts must be installed: systemd looks for them.
     unit
-        The name it will have, such as ``consul.service``; by default the one it has.
+        The later name of the unit, such as ``consul.service``; default: the name of the file.
 
     CLI Example:
 
@@ -63,7 +63,7 @@ def verify(path, unit=None):
     program = __salt__["cmd.which"]("systemd-analyze")
     if not program:
         return None
-    # By its name systemd knows what kind of unit it is. Only root can come into such a directory.
+    # The name tells systemd the kind of unit. Only root can enter this directory.
     with tempfile.TemporaryDirectory(prefix="pgha-unit-") as directory:
         copy = os.path.join(directory, unit)
         Path(copy).write_bytes(Path(path).read_bytes())
@@ -75,7 +75,7 @@ def verify(path, unit=None):
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             timeout=PATIENCE,
         )
-    # It speaks of other units as well; and what it passes over is a mistake, whatever its exit code says.
+    # Lines about other units are left out. A setting that systemd only ignores is a fault too, even with exit code 0.
     lines = f"{ran['stderr']}\n{ran['stdout']}".splitlines()
     words = [line.replace(f"{directory}/", "") for line in lines if unit in line]
     return "; ".join(dict.fromkeys(line.strip() for line in words)) or None
@@ -83,8 +83,8 @@ def verify(path, unit=None):
 
 def faults():
     """
-    Return a sentence for each unit of the formula on this host that systemd would not start: it shows at the next start
-    or boot only, and what runs by then goes on.
+    Return a sentence for each unit of the formula on this host that systemd would not start. A running service goes on;
+    the fault would show only at its next start or at a boot.
 
     CLI Example:
 
