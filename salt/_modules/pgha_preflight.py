@@ -1,7 +1,7 @@
 """
-Whether this host can become what the pillar says: everything that stands in the way, found at once, before anything is
-installed. Nothing on the host is changed; ports that nobody serves yet are opened for a moment, so that the others can
-try to reach them.
+Whether this host can take the role that the pillar gives it: all faults are found at once, before anything is
+installed. Nothing on the host is changed. Ports without a service yet are opened for a moment, so that the other hosts
+can test the connection.
 """
 
 import contextvars
@@ -32,19 +32,19 @@ import salt.version
 import yaml
 from salt.exceptions import CommandExecutionError
 
-# Seconds that a service which is about to start is left its port.
+# Seconds that a port is left free for a service that is about to start.
 STARTING = 2
 RUNNING = ("active", "activating", "reloading")
 
 
 def check():
     """
-    Look at this host and at its network, and return ``{"faults": […], "warnings": […]}``: sentences that name what is
-    wrong and what would be right.
+    Check this host and its network, and return ``{"faults": […], "warnings": […]}``: sentences that name each fault and
+    its correction.
 
-    All hosts of a run must do this at the same time, since each tries to reach the others.
+    All hosts of a run must do this at the same time, because each host tries to reach the others.
 
-    Raises CommandExecutionError when the pillar is wrong as a whole.
+    Raises CommandExecutionError when the pillar itself has faults.
 
     CLI Example:
 
@@ -52,7 +52,7 @@ def check():
 
         salt -L test-dcs1,test-dcs2,test-dcs3,test-db1,test-db2,test-db3 pgha_preflight.check
     """
-    # First of all: what is older may lack what the rest is asked with.
+    # First of all, because an older Salt or Python may lack functions that the other checks need.
     old = pghalib.versions.too_old(salt.version.__version__, sys.version)
     if old:
         return {"faults": [old], "warnings": []}
@@ -86,14 +86,14 @@ def check():
     if any(row["address"] == settings["address"] for row in facts["addresses"]):
         told(pghalib.host.routes.faults(sources(), settings))
         told(_with_others(settings, ids, listening, probe=not wrong_network))
-    # Others have named the files, processes and hosts in it.
+    # Names of files, processes and hosts in the sentences come from others.
     line = pghalib.text.line
     return {"faults": [line(text) for text in faults], "warnings": [line(text) for text in warnings]}
 
 
 def host():
     """
-    Return what this host is: ``release`` (os-release), ``machine``, ``systemd``, ``hostname``, ``memory_mb``,
+    Return the facts of this host: ``release`` (os-release), ``machine``, ``systemd``, ``hostname``, ``memory_mb``,
     ``disks``, ``addresses`` and ``interfaces``.
 
     CLI Example:
@@ -109,7 +109,7 @@ def host():
     try:
         release = platform.freedesktop_os_release()
     except (OSError, ValueError):
-        # Not there, or not UTF-8: an unknown system, which is a warning.
+        # The file is missing or not UTF-8: an unknown system, which is a warning.
         release = {}
     return {
         "release": release,
@@ -125,7 +125,7 @@ def host():
 
 def locks():
     """
-    Return what Astra Linux may have locked: ``{path: text}`` of its files; None where one is not there.
+    Return the lock settings of Astra Linux, as its files have them: ``{path: text}``; None for a missing file.
 
     CLI Example:
 
@@ -138,8 +138,8 @@ def locks():
 
 def listeners():
     """
-    Return who listens on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline",
-    "cwd", "scope"}``; the scope is that of a Patroni on a database host, None where it is not known.
+    Return the processes that listen on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user",
+    "cmdline", "cwd", "scope"}``. ``scope`` is Patroni's scope, on a database host; None when it is not known.
 
     CLI Example:
 
@@ -152,11 +152,11 @@ def listeners():
     rest = pghalib.preflight.verdicts.ports(settings)["rest"] if settings["role"] == "db" else None
     for one in psutil.net_connections(kind="inet"):
         protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
-        # A socket of UDP with a peer is a client's.
+        # A UDP socket with a peer belongs to a client.
         if one.laddr and (one.status == psutil.CONN_LISTEN if protocol == "tcp" else not one.raddr):
             row = {"address": one.laddr.ip, "port": one.laddr.port, "protocol": protocol, "pid": one.pid}
             row.update(_process(one.pid))
-            # Whoever else it is may name any file in its command line.
+            # Only root and the user of PostgreSQL are trusted: another user could put any file in its command line.
             asked = protocol == "tcp" and row["port"] == rest and row["user"] in trusted
             found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
     return found
@@ -164,8 +164,8 @@ def listeners():
 
 def sources():
     """
-    Return from which address this host would speak to each other member of its cluster: ``{address: own address}``,
-    None where there is no route.
+    Return the source address of this host towards each other member of its cluster: ``{address: own address}``, None
+    where there is no route.
 
     CLI Example:
 
@@ -178,8 +178,8 @@ def sources():
 
 def data_directory():
     """
-    Return what is in PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
-    None where there are none) and ``link`` (whether the last name of the path is a link).
+    Return the state of PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
+    None without data) and ``link`` (whether the last name of the path is a link).
 
     CLI Example:
 
@@ -200,7 +200,7 @@ def data_directory():
         entries = []
     except NotADirectoryError:
         raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
-    # What the server's user says goes into a message.
+    # The user of PostgreSQL can write this file, and its text goes into a message.
     said = pghalib.host.files.read_foreign(str(path / "PG_VERSION"), 64) or ""
     version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
     return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
@@ -208,8 +208,8 @@ def data_directory():
 
 def locales():
     """
-    Return the locales that are ``installed`` and those that can be generated (``supported``; None where the package
-    locales is not there yet).
+    Return the ``installed`` locales and the locales that can be generated (``supported``; None while the package
+    locales is not installed).
 
     CLI Example:
 
@@ -228,9 +228,9 @@ def locales():
 
 def consul_files():
     """
-    Return what the configuration files in Consul's directory say, as ``{path: {"datacenter", "contradicts",
-    "understood"}}``: the datacenter that a file names or None, the keys in which one that is not ours says otherwise
-    than our configuration, and whether it could be read. None of the values, as there may be secrets among them.
+    Return facts about the configuration files in Consul's directory, as ``{path: {"datacenter", "contradicts",
+    "understood"}}``: the datacenter that the file names or None, the keys in which a foreign file contradicts the
+    formula's configuration, and whether the file could be parsed. Other values are left out: they may be secrets.
 
     CLI Example:
 
@@ -242,14 +242,14 @@ def consul_files():
     home, found = Path(settings["consul"]["config_dir"]), {}
     printable = pghalib.text.printable
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
-        # Whose the directory is, the states see to later.
+        # The states check the owner of the directory later.
         said = pghalib.consul.files.understood(_peeked(str(path)) or "")
         named, ours = (said or {}).get("datacenter"), pghalib.consul.files.is_ours(path.name)
         keys = [] if ours else pghalib.consul.files.contradictions(said or {}, settings)
         found[str(path)] = {
             "datacenter": printable(named) if isinstance(named, str) else None,
             "contradicts": [printable(key) for key in keys],
-            # What is damaged of ours is written anew.
+            # A damaged file of the formula is written anew.
             "understood": ours or said is not None,
         }
     return found
@@ -257,8 +257,8 @@ def consul_files():
 
 def store_faults():
     """
-    Return the fault of a master's store that is not the one this host works with, as a list; ``[]`` when all is well,
-    and when this host has no data yet.
+    Return a fault, as a list, when the master's store has other secrets than this host works with; else ``[]``, also
+    when this host has no data yet.
 
     CLI Example:
 
@@ -279,15 +279,15 @@ def store_faults():
 
 
 def _with_others(settings, ids, listening, probe):
-    """Return (faults, warnings) on what several hosts find out together: ports, clocks, the virtual IP."""
+    """Return (faults, warnings) of the checks that several hosts make together: ports, clocks, the virtual IP."""
     plan = pghalib.preflight.verdicts.plan(settings, ids)
     answering = {}
     asking = None
     if probe and _probed(settings):
         members = [one["address"] for one in settings["cluster"]["hosts"]]
-        # Beside the meeting, as both take their time.
+        # In parallel with the port checks, because both need time.
         wanted = (answering, settings["cluster"]["vip"]["address"], members)
-        # Salt's loader finds its functions by the context, which a new thread has not.
+        # Salt's loader finds its functions by the context, and a new thread has none.
         asking = threading.Thread(target=contextvars.copy_context().run, args=(_ask, *wanted))
         asking.start()
     found = _meet(settings, plan, listening)
@@ -357,7 +357,7 @@ def _virtual_ip(settings, answering, found):
 
 
 def _places(listening, settings):
-    """Where the paths lead by which our services are known, and those that processes of their users name."""
+    """The real paths of the paths that identify our services, and of the paths in their users' processes."""
     ours = ("root", settings["consul"]["user"], settings["postgres"]["user"])
     named = [path for one in listening if one["user"] in ours for path in pghalib.preflight.foreign.named(one)]
     return {path: pghalib.host.descriptors.real(path) for path in [*pghalib.preflight.foreign.paths(settings), *named]}
@@ -368,7 +368,7 @@ def _starts(unit):
 
 
 def _disk(path):
-    """Return the free space where a directory is or will be, and whether it is in use already."""
+    """Return the free space at the place of a directory, and whether the directory is already in use."""
     there = Path(path)
     in_use = there.is_dir() and any(there.iterdir())
     while not there.exists():
@@ -377,13 +377,13 @@ def _disk(path):
 
 
 def _interfaces():
-    """From the kernel by system calls: /sys may be another network namespace's, as in a container."""
+    """Read by system calls: in a container /sys may show another network namespace."""
     found = psutil.net_if_stats().items()
     return {name: {"loopback": "loopback" in stats.flags.split(",")} for name, stats in found}
 
 
 def _process(pid):
-    """What the kernel tells of a process: the user is its real one, the rest is the process's own choice."""
+    """Facts of a process. The kernel guarantees the user; the process itself chooses the other values."""
     try:
         process = psutil.Process(pid) if pid else None
         if process:
@@ -405,7 +405,7 @@ def _scope(cmdline):
         return None
     path = next((word for word in cmdline if word.startswith("/") and word.endswith((".yml", ".yaml"))), None)
     try:
-        # The parser in C: a file of that size takes the other one many seconds.
+        # The parser in C: the other parser needs many seconds for a large file.
         content = yaml.load(_peeked(path) or "", Loader=yaml.CSafeLoader) if path else None
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
@@ -414,7 +414,7 @@ def _scope(cmdline):
 
 
 def _peeked(path):
-    """The text of a file that another user may have put there; None for what is no regular file, or is larger."""
+    """The text of a file that another user may have written; None if it is missing, not regular, or too large."""
     try:
         return pghalib.host.files.read_foreign(path, 2**20)
     except CommandExecutionError:

@@ -1,5 +1,5 @@
 """
-What of this host's services waits for a restart, and whether its turn may come.
+Pending restarts of this host's services, and whether a restart is safe now.
 """
 
 import json
@@ -20,9 +20,9 @@ STARTED_WITH = "/run/pgha/patroni.started-with"
 
 def standing():
     """
-    Return what the order of a rolling restart needs of this host: ``pending`` (as :py:func:`pending`), ``leads`` (it
-    leads Consul's servers, or its database cluster), ``synchronous`` (commits wait for this replica), ``lowered``
-    (parameters that the leader has to take up first).
+    Return this host's data for the order of a rolling restart: ``pending`` (as :py:func:`pending`), ``leads`` (it leads
+    Consul's servers, or its database cluster), ``synchronous`` (commits wait for this replica), ``lowered`` (parameters
+    that the leader must apply first).
 
     Waits up to 3 times ``loop_wait``, because Patroni reports a pending restart only after its next loop.
 
@@ -48,8 +48,7 @@ def standing():
 
 def pending():
     """
-    Return what waits for a restart on this host: ``{service: [sentence, …]}`` with those services only that have
-    something pending.
+    Return the pending restarts of this host: ``{service: [sentence, …]}``, only with services that need a restart.
 
     CLI Example:
 
@@ -70,7 +69,7 @@ def pending():
 
 def leads():
     """
-    Return whether this host leads: on a server of Consul the other servers, on a database host its cluster.
+    Return whether this host is the leader: on a server of Consul of the servers, on a database host of its cluster.
 
     CLI Example:
 
@@ -86,8 +85,8 @@ def leads():
 
 def lowered():
     """
-    Return the parameters that wait for a restart of PostgreSQL here to get lower, and that no standby may have lower
-    than its primary: ``{name: {"old", "new"}}``.
+    Return the parameters that a restart of PostgreSQL here would lower, among those that a standby needs as high as its
+    primary: ``{name: {"old", "new"}}``.
 
     CLI Example:
 
@@ -100,11 +99,11 @@ def lowered():
 
 def consul_ready():
     """
-    Return True when Consul can do without this host for a moment, and when this host is back: on a server all servers
-    of the inventory vote and are healthy, and this one has applied what the others have; on a database host the agent
-    is registered, and finds the leader of the database cluster.
+    Return True when Consul does not need this host for a moment (before a restart), or this host is back (after it). On
+    a server: all servers of the inventory vote and are healthy, and this server has applied the whole raft log. On a
+    database host: the agent is registered, and finds the leader of the database cluster.
 
-    Raises CommandExecutionError that says what is missing.
+    Raises CommandExecutionError with the missing condition.
 
     CLI Example:
 
@@ -132,11 +131,11 @@ def consul_ready():
 
 def consul_handed_over(timeout):
     """
-    Have another server of Consul lead when this one does, where this version of Consul can do that (POST
-    ``/v1/operator/raft/transfer-leader``). Returns whether another server was made the leader.
+    When this server of Consul is the leader, give the lead to another server, if this version of Consul can do that
+    (POST ``/v1/operator/raft/transfer-leader``). Returns whether the lead was given away.
 
     timeout
-        Seconds to wait for the other leader.
+        Seconds to wait for the new leader.
 
     CLI Example:
 
@@ -146,7 +145,7 @@ def consul_handed_over(timeout):
     """
     if _settings()["role"] != "dcs" or not leads():
         return False
-    # Older servers do not know the path: the others then elect a leader when this one has stopped.
+    # Older versions do not have this path: then the other servers elect a leader when this server has stopped.
     if _consul("POST", "/v1/operator/raft/transfer-leader", allow=(404, 405))["status"] != 200:
         return False
     pghalib.wait.until(lambda: __salt__["pgha_consul.leader"]() and not leads(), timeout, "another server leads")
@@ -155,10 +154,10 @@ def consul_handed_over(timeout):
 
 def others_serve():
     """
-    Return True when the database cluster can do without this member for a moment: all others of the inventory are
-    there, somebody leads, the others stream, and nobody has paused Patroni.
+    Return True when the database cluster does not need this member for a moment: all other members of the inventory
+    answer, there is a leader, the other replicas stream, and Patroni is not paused.
 
-    Raises CommandExecutionError that says what is missing.
+    Raises CommandExecutionError with the missing condition.
 
     CLI Example:
 
@@ -172,7 +171,7 @@ def others_serve():
     if not __salt__["pgha_patroni.dcs"]()["leader"]:
         raise CommandExecutionError("no member leads")
     for host in settings["cluster"]["hosts"]:
-        # Asked itself: what it told Consul is as old as its last loop.
+        # Each member is asked directly: its state in Consul is as old as its last loop.
         member = {} if host["id"] == settings["id"] else __salt__["pgha_patroni.member"](host["address"])
         if member is None:
             raise CommandExecutionError(f"Patroni on {host['name']} does not answer")
@@ -184,8 +183,8 @@ def others_serve():
 
 def _configuration_taken_up():
     """
-    Whether Patroni runs with the configuration that is there: the dynamic one is that of its own note in the data
-    directory, and a new patroni.yml has lain there for longer than a loop takes to come to it.
+    Whether Patroni has applied its present configuration: its own copy of the dynamic configuration in the data
+    directory is the same as in the DCS, and patroni.yml is older than one loop.
     """
     settings = _settings()
     path = f"{settings['postgres']['data_dir']}/patroni.dynamic.json"
@@ -206,7 +205,7 @@ def _configuration_taken_up():
 
 
 def _process_pending():
-    """What of a running Patroni is older than what is on the disk, as a list of sentences."""
+    """Files that changed since the running Patroni was started, as a list of sentences."""
     if not __salt__["service.status"]("patroni"):
         return []
     requirements = f"{_settings()['patroni']['venv']}/.pgha-requirements"

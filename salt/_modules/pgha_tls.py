@@ -1,5 +1,5 @@
 """
-Encryption on the wire on this host: its certificate, and which one its services show.
+TLS on this host: its certificates, and the certificates that its services show.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ import pghalib.secrets.x509
 import pghalib.tls
 from salt.exceptions import CommandExecutionError
 
-#: Seconds: a service of this host.
+#: Seconds to wait for a service of this host.
 _TIMEOUT = 5
-#: What a client sends to PostgreSQL first of all when it wants TLS.
+#: The first message of a client to PostgreSQL that asks for TLS.
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
 
 def authorities():
     """
-    Return the file with the authorities that this host trusts, None where the pillar does not ask for TLS.
+    Return the path of the file with the authorities that this host trusts, None where the pillar does not ask for TLS.
 
     CLI Example:
 
@@ -37,8 +37,8 @@ def authorities():
 
 def bundle():
     """
-    Return the authorities that the master serves to this host, as PEM; None where the pillar does not ask for TLS, and
-    where the master has not made them yet.
+    Return the authorities that the master serves to this host, as PEM; None where the pillar does not ask for TLS, or
+    while the master has not made them yet.
 
     CLI Example:
 
@@ -52,8 +52,8 @@ def bundle():
 
 def speaks():
     """
-    Return whether the Consul of this host was configured to speak TLS; None before its first start, and when its
-    configuration is not the formula's.
+    Return whether this host's Consul is configured for TLS; None before its first start, and when its configuration
+    cannot be read.
 
     CLI Example:
 
@@ -73,8 +73,9 @@ def speaks():
 
 def stays():
     """
-    Return True when the pillar has this host speak as it was built. Raises CommandExecutionError else: it is asked
-    before anything is written that a living cluster would read at its next restart.
+    Return True when the pillar does not switch TLS on or off for a host that is already built, else raise
+    CommandExecutionError. The states call this before they write a file that a running cluster would read at its next
+    restart.
 
     CLI Example:
 
@@ -102,8 +103,8 @@ def services():
 
 def certificate(service="consul"):
     """
-    Return what a certificate on the disk is: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
-    and ``due`` (less than a third of its time is left). None when there is none.
+    Return facts of a certificate on the disk: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
+    and ``due`` (less than a third of its lifetime is left). None when there is no certificate.
 
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
@@ -127,12 +128,12 @@ def certificate(service="consul"):
 
 def behind(wanted):
     """
-    Return what on this host does not trust exactly these authorities: a list of sentences, empty when everything does.
-    Only vip-manager needs a restart to read new authorities; the other services read them on a reload, which the main
-    job does.
+    Return a sentence for everything on this host that does not trust exactly these authorities, as a list. Only
+    vip-manager needs a restart to read new authorities; the other services read them on a reload, which the main job
+    does.
 
     wanted
-        The authorities as PEM, as the master has them.
+        The master's authorities, as PEM.
 
     CLI Example:
 
@@ -148,7 +149,7 @@ def behind(wanted):
         for service, unit in (("consul", "Consul"), ("postgres", "Patroni"))
         if os.path.exists(pghalib.tls.unread(service))
     ]
-    # Of one that an older unit has started nobody knows what it trusts.
+    # If an older unit started vip-manager, nobody knows which authorities it trusts.
     unknown = {path, "/etc/systemd/system/vip-manager.service"}
     if _settings()["role"] == "db" and unknown & set(__salt__["pgha_vip.restart_pending"]() or []):
         found.append("vip-manager was started with others: salt-run state.orchestrate pgha.restart")
@@ -157,13 +158,13 @@ def behind(wanted):
 
 def outdated(service):
     """
-    Return which ports of a service do not show the certificate that is on the disk: a list of names, empty when all do.
-    Each is asked the way a client does it, so its certificate is verified, too.
+    Return the names of a service's ports that do not show the certificate on the disk, as a list. Each port is asked as
+    a client would ask, so its certificate is also verified.
 
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
 
-    Raises CommandExecutionError when one does not answer, or shows a certificate that is not to be trusted.
+    Raises CommandExecutionError when a port does not answer, or shows a certificate that is not trusted.
 
     CLI Example:
 
@@ -185,9 +186,10 @@ def outdated(service):
 
 def status():
     """
-    Tell how the certificates of this host are, for a status report: ``until``, ``days`` left and ``due`` of the one
-    that ends first, the same of its ``authority`` (with ``own``: the formula has made it; None without both files), and
-    in ``outdated`` the ports that show another one. None where the pillar does not ask for TLS.
+    Return the state of this host's certificates, for a status report: ``until``, ``days`` left and ``due`` of the
+    certificate that ends first, the same of its ``authority`` (with ``own``: the formula made it; None if one of the
+    two files is missing), and in ``outdated`` the ports that show another certificate. None where the pillar does not
+    ask for TLS.
 
     CLI Example:
 
@@ -203,7 +205,7 @@ def status():
         told = min(certificates, key=lambda one: one["until"])
     late = []
     for service in services():
-        # Who does not answer is told of elsewhere in the report.
+        # Another part of the report names a service that does not answer.
         with contextlib.suppress(CommandExecutionError):
             late += outdated(service)
     told = {key: told[key] for key in ("until", "days", "due")}

@@ -1,5 +1,5 @@
 """
-The virtual IP: who has it, who should, and whether somebody else answers at it.
+The virtual IP: which host has it, which host should have it, and whether another device answers at it.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ CONFIG = "/etc/vip-manager/vip-manager.yml"
 UNIT = "/etc/systemd/system/vip-manager.service"
 STARTED_WITH = "/run/pgha/vip-manager.started-with"
 HELPER = "/usr/local/sbin/pgha-vip"
-# Seconds that sudo may think.
+# Seconds that sudo may take.
 SUDO = 15
 BROADCAST = b"\xff" * 6
 REQUEST, REPLY = 1, 2
@@ -47,9 +47,9 @@ def addresses():
 
 def interface():
     """
-    Return the interface that gets the virtual IP: the setting ``vip:interface``, else the one with the host's address.
+    Return the interface for the virtual IP: the setting ``vip:interface``, else the interface with the host's address.
 
-    Raises CommandExecutionError when the address of the inventory is on no interface.
+    Raises CommandExecutionError when no interface has the host's address from the inventory.
 
     CLI Example:
 
@@ -85,8 +85,8 @@ def holds():
 
 def leads(timeout=2):
     """
-    Return whether Patroni on this host holds the leader lock, by ``GET /leader`` of its own REST API: True, False, and
-    None when it does not answer either, so that nobody knows.
+    Return whether Patroni on this host holds the leader lock (``GET /leader`` of its REST API): True, False, or None
+    when Patroni gives no clear answer.
 
     timeout
         Seconds to wait for an answer.
@@ -114,7 +114,7 @@ def leads(timeout=2):
 
 def config():
     """
-    Return the configuration that vip-manager has on this host, as a mapping with the token masked; None without one.
+    Return vip-manager's configuration on this host, as a mapping with the token masked; None without a configuration.
 
     CLI Example:
 
@@ -135,8 +135,8 @@ def config():
 
 def restart_pending():
     """
-    Return what of a running vip-manager is older than what is on the disk: a list of paths, empty when it runs what is
-    there, None when it does not run. vip-manager cannot read its configuration again.
+    Return the files that changed since the running vip-manager was started: a list of paths, or None when it does not
+    run. vip-manager reads its configuration only at its start.
 
     CLI Example:
 
@@ -158,12 +158,12 @@ def restart_pending():
 
 def move(verb):
     """
-    Add the virtual IP to this host and announce it, or take it away, the way Patroni's callback does it.
+    Add the virtual IP to this host and announce it, or remove it, as Patroni's callback does.
 
     verb
-        ``add`` or ``del``. Doing it twice is the same as once.
+        ``add`` or ``del``. A second call has no further effect.
 
-    Returns what was done, a sentence. Raises CommandExecutionError when the helper is missing or fails.
+    Returns a sentence about the result. Raises CommandExecutionError when the helper is missing or fails.
 
     CLI Example:
 
@@ -181,8 +181,8 @@ def move(verb):
 
 def callback_allowed():
     """
-    Return whether Patroni's user may move the virtual IP through sudo, as its callback does: True or False, None where
-    no callback moves it.
+    Return whether Patroni's user may move the virtual IP through sudo, as its callback does: True or False, None when
+    callback mode is not used.
 
     CLI Example:
 
@@ -197,8 +197,8 @@ def callback_allowed():
 
 def callback_faults():
     """
-    Return what keeps Patroni's callback from moving the virtual IP: a list with a sentence, [] when nothing does, or
-    where no callback moves it. The helper is run through sudo, to say where the address is, and nothing is moved.
+    Return why Patroni's callback cannot move the virtual IP: a list with one sentence, or [] when it can or callback
+    mode is not used. To find out, the helper's ``show`` command is run through sudo; it moves nothing.
 
     CLI Example:
 
@@ -209,8 +209,8 @@ def callback_faults():
     if not _by_callback():
         return []
     user = __salt__["pgha.settings"]()["postgres"]["user"]
-    # Run, not looked up by `sudo -l`: that asks for no password where a later rule would, and for a terminal where the
-    # rule of the helper needs none. One rule has all of its commands.
+    # The helper is really run, because `sudo -l` is wrong in two cases: it asks for no password where a later rule
+    # would, and it asks for a terminal where the helper's rule needs none. One rule covers all commands of the helper.
     words = ["sudo", "-n", HELPER, "show"]
     ran = pghalib.host.users.run(__salt__["cmd.run_all"], user, words, timeout=SUDO)
     if not ran["retcode"]:
@@ -224,13 +224,13 @@ def callback_faults():
 
 def answers(address=None, timeout=0.6):
     """
-    Ask the network by ARP who has an address, without claiming it (RFC 5227), and return the hardware addresses that
-    answer, as a sorted list of strings. The own one is never listed: a host does not answer its own question.
+    Ask the network by ARP which hosts have an address, without claiming it (RFC 5227). Return the hardware addresses
+    that answer, as a sorted list of strings. The own one is never listed: a host does not answer its own request.
 
     address
         IPv4 address; the virtual IP by default.
     timeout
-        Seconds to collect answers; three questions are asked in that time.
+        Seconds to collect answers; three requests are sent in that time.
 
     Raises CommandExecutionError where raw sockets are not allowed.
 
@@ -248,9 +248,9 @@ def neighbours(wanted, timeout=0.6):
     Return the hardware addresses that answer for each of several addresses: ``{address: [mac, …]}``.
 
     wanted
-        IPv4 addresses in the network of the interface that gets the virtual IP.
+        IPv4 addresses in the network of the interface for the virtual IP.
     timeout
-        Seconds to collect answers; three questions are asked in that time.
+        Seconds to collect answers; three requests are sent in that time.
 
     CLI Example:
 
@@ -290,7 +290,7 @@ def _arp(kind, own, source, target_mac, target):
 
 
 def _sender(frame):
-    """Return (protocol address, hardware address) of who sent an ARP packet, question or answer; None for another."""
+    """Return (protocol address, hardware address) of the sender of an ARP packet; None for any other packet."""
     if len(frame) < 42 or frame[12:14] != b"\x08\x06" or frame[14:20] != b"\x00\x01\x08\x00\x06\x04":
         return None
     return frame[28:32], frame[22:28]
