@@ -1,5 +1,5 @@
 """
-What the formula put on a host is taken away, and nothing else: what somebody else has in the same place stays.
+Remove what the formula put on a host, and nothing else: files of others in the same place stay.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def release(name, path, program):
     """
-    The programs that ``pgha_release.unpacked`` put below a directory are gone, with their directories; it goes as well
-    when nothing else is in it.
+    The programs that ``pgha_release.unpacked`` put below a directory are gone, with their version directories. The
+    directory itself is removed too when nothing else is in it.
 
     name
-        A sentence.
+        State ID; not used.
     path
-        E.g. ``/opt/consul``, with a directory for each version in it.
+        E.g. ``/opt/consul``, which has a directory for each version.
     program
-        What lies in each of those, and what is drafted as ``.PROGRAM.…``.
+        Name of the program in each version directory; drafts of it are named ``.PROGRAM.…``.
     """
     patterns = (program, f".{program}.*")
     return _cleaned(name, path, lambda place: _versions(place, patterns))
@@ -32,14 +32,14 @@ def release(name, path, program):
 @pghalib.errors.told
 def files(name, path, patterns):
     """
-    The files with these names are gone from a directory; it goes as well when nothing else is in it.
+    The files with these names are gone from a directory. The directory is removed too when nothing else is in it.
 
     name
-        A sentence.
+        State ID; not used.
     path
         The directory.
     patterns
-        Names, in which ``*`` stands for anything.
+        Names of files; ``*`` stands for any characters.
     """
     return _cleaned(name, path, lambda place: _matching(place, patterns))
 
@@ -47,7 +47,7 @@ def files(name, path, patterns):
 def _cleaned(name, path, chosen):
     ret = {"name": name, "result": True, "changes": {}, "comment": "Nothing of it is there."}
     try:
-        # Beside a sticky directory of root's, where others may add but not exchange.
+        # A sticky directory of root is allowed as well: others can add files there, but not exchange them.
         with pghalib.host.descriptors.trusted(path, sticky=True) as place:
             entries = chosen(place)
             left = sorted(set(os.listdir(place)) - entries.keys())
@@ -65,7 +65,7 @@ def _cleaned(name, path, chosen):
     except OSError as error:
         return {**ret, "result": False, "changes": {}, "comment": pghalib.errors.sentence(error, path)}
     except CommandExecutionError as error:
-        # Of a directory that others may change, nothing can be told to be the formula's.
+        # In a directory that others may change, nobody can know which files are the formula's.
         return {**ret, "result": False, "changes": {}, "comment": f"{path} stays as it is: {error}"}
     if __opts__["test"] and ret["changes"]:
         ret["result"] = None
@@ -88,7 +88,7 @@ def _remove(place, entry, inside):
 
 
 def _versions(place, patterns):
-    """{directory: files in it} of those with nothing else in them."""
+    """``{directory: files in it}`` of the version directories that hold only the formula's files."""
     found = {}
     for entry in os.listdir(place):
         if not stat.S_ISDIR(os.stat(entry, dir_fd=place, follow_symlinks=False).st_mode):
@@ -96,7 +96,7 @@ def _versions(place, patterns):
         handle = _opened(place, entry)
         try:
             inside = os.listdir(handle)
-            # An empty one is what an interrupted run has left, or somebody else's; it has to look like a version.
+            # An empty directory is left by an interrupted run, or belongs to others: its name must look like a version.
             if len(_matching(handle, patterns)) == len(inside) and (inside or entry[0].isdigit()):
                 found[entry] = inside
         finally:

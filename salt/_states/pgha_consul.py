@@ -1,8 +1,8 @@
 """
-Consul as it should be on this host: configured, its servers in quorum, its ACLs set up, its agent joined.
+States of Consul on this host: configured, its servers in quorum, its ACLs set up, its agent joined.
 
-The states are thin: what is asked and done is in the execution modules ``pgha_consul`` and ``pgha_consul_acl``. Nothing
-is passed to them but a sentence; settings and secrets are fetched inside. None of them restarts Consul.
+The states are thin: the work is done in the execution modules ``pgha_consul`` and ``pgha_consul_acl``. The states take
+only their ID; they read settings and secrets themselves. None of them restarts Consul.
 """
 
 import contextlib
@@ -26,20 +26,20 @@ from salt.exceptions import CommandExecutionError
 PRESET = "acl-bootstrap.json"
 TOKEN_FILE = "/root/.consul-token"  # noqa: S105
 PROFILE = "/etc/profile.d/pgha-consul.sh"
-# The running agent has not been told yet to read a config.json that was, or was about to be, replaced.
+# Note: config.json was replaced, or was about to be, and the running agent has not been told to read it yet.
 RELOAD = "consul.reload-owed"
-# Seconds that the first server must have failed before nobody waits for it any more.
+# Seconds: when the first server has failed for so long, the others no longer wait for it.
 STANDS = 10
 
 
 def _state(function):
-    """What all states share: the result's shape, and errors as a failed result instead of a traceback."""
+    """Decorator of all states here: makes the result, and turns errors into a failed result, without a traceback."""
 
     @functools.wraps(function)
     def wrapped(name):
         ret = {"name": name, "result": True, "changes": {}, "comment": ""}
         if __opts__["test"] and not __pillar__.get("pgha_secrets"):
-            # The first dry run of all: the master makes the secrets in the run proper.
+            # The very first dry run: the master makes the secrets only in a real run.
             return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
         try:
             function(ret)
@@ -47,7 +47,7 @@ def _state(function):
             ret.update(result=False, comment=pghalib.errors.sentence(error))
         return ret
 
-    # Salt reads the arguments of a state from its signature, which would be that of the wrapped function.
+    # Salt reads a state's arguments from its signature; with __wrapped__ it would read the wrapped function's.
     del wrapped.__wrapped__
     return wrapped
 
@@ -55,14 +55,14 @@ def _state(function):
 @_state
 def configured(ret):
     """
-    config.json is what the settings say, and valid; a running agent has been told to read it, by this run or, where an
-    earlier one could not, by this one in its place.
+    config.json follows the settings and is valid, and a running agent has been told to read it. If an earlier run could
+    not tell the agent, this run does.
 
-    Settings that a reload does not apply are named as pending a restart. On a server that has no ACLs yet there is
-    also the file that presets the management token; once the token works it is gone.
+    Settings that a reload does not apply are named as pending a restart. A server without ACLs also gets the file that
+    presets the management token; the file is removed when the token works.
 
     name
-        A sentence.
+        State ID; not used.
     """
     settings, secrets = __salt__["pgha.settings"](), pghalib.secrets.served.own(__pillar__, __opts__)
     __salt__["pgha_tls.stays"]()
@@ -74,7 +74,7 @@ def configured(ret):
     if not _write(ret, path, new, functools.partial(_owing, validate, pending)):
         return
     if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
-        # Also where only the owner was another: the agent may have been unable to read it.
+        # Also when only the owner changed: the agent may have been unable to read the file.
         pghalib.services.owed.owe(RELOAD)
     _told(ret)
     if __salt__["pgha_consul_acl.preset_wanted"]():
@@ -89,14 +89,14 @@ def configured(ret):
 @_state
 def quorum_formed(ret):
     """
-    The servers of the inventory and no others are in the raft configuration, they have a leader, and (as soon as there
-    is a token to ask that) all of them vote.
+    The raft configuration has exactly the servers of the inventory, they have a leader, and all of them vote (the vote
+    is checked as soon as the management token works).
 
-    For a server that is missing it waits, unless this run leaves it out. One that is not in the inventory is an error
-    at once: whoever is a server has all tokens, so nothing more is given to it.
+    The state waits for a missing server, unless this run leaves it out. A server that is not in the inventory is an
+    error at once: every server has all tokens, so the run must not give it more.
 
     name
-        A sentence.
+        State ID; not used.
     """
     settings = __salt__["pgha.settings"]()
     present = pghalib.run.present(settings["datacenter"]["servers"], settings["without"])
@@ -124,10 +124,10 @@ def acl_bootstrapped(ret):
     """
     The management token that the master chose works on this server, and no configuration file holds it any more.
 
-    The first server of the inventory bootstraps; the others wait until they see the token.
+    The first server of the inventory bootstraps the ACLs; the other servers wait until they know the token.
 
     name
-        A sentence.
+        State ID; not used.
     """
     if not _holds(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
         changes = {"management token": {"old": None, "new": "works"}}
@@ -145,12 +145,13 @@ def acl_bootstrapped(ret):
 def policies_and_tokens(ret):
     """
     The policies and tokens of the datacenter are registered as the inventory wants them, and the anonymous token has no
-    rights. Others are left alone; those that may do everything, or look like ours, are named.
+    rights. Other policies and tokens are left alone. The comment warns of other tokens that have all rights, or look
+    like the formula's tokens.
 
-    The first server of the inventory does it; on the others there is nothing to do.
+    The first server of the inventory does this; on the other servers there is nothing to do.
 
     name
-        A sentence.
+        State ID; not used.
     """
     if not __salt__["pgha_consul_acl.registrar"]():
         _add(ret, "The first server of the inventory registers them.")
@@ -175,20 +176,20 @@ def policies_and_tokens(ret):
 @_state
 def tokens_visible(ret):
     """
-    This server knows every token of the datacenter, so no agent can meet a server that does not.
+    This server knows every token of the datacenter, so no agent gets the answer that its token is unknown.
 
-    An agent that is told "ACL not found" believes it for 30 s.
+    An agent caches the answer "ACL not found" for 30 s.
 
     name
-        A sentence.
+        State ID; not used.
     """
-    # Those that are registered, which may be fewer than the store holds: it may have those of a host that is gone.
+    # The registered tokens. The store may hold more: tokens of a host that is gone.
     names = sorted(pghalib.consul.config.tokens(__salt__["pgha.settings"]()))
 
     unseen, failure = list(names), {}
 
     def visible():
-        # One after another: what was seen is not asked again, and what comes after the first unknown is not asked yet.
+        # One after another: a known token is not asked again, and the first unknown token ends the round.
         while unseen and __salt__["pgha_consul_acl.token_works"](unseen[0]):
             unseen.pop(0)
         if not unseen:
@@ -207,10 +208,10 @@ def tokens_visible(ret):
 @_state
 def agent_token_set(ret):
     """
-    This server has its own agent token and keeps it over a restart.
+    This server has its agent token and keeps it after a restart.
 
     name
-        A sentence.
+        State ID; not used.
     """
     if __salt__["pgha_consul_acl.agent_token_known"]():
         _add(ret, "It is known.")
@@ -231,7 +232,7 @@ def joined(ret):
     This host is a node of the datacenter that can hold a session: registered, alive, under a leader.
 
     name
-        A sentence.
+        State ID; not used.
     """
     if _gate(ret, lambda: __salt__["pgha_consul.registered"](), "this node in the catalog, passing serfHealth"):
         _add(ret, "It is registered and alive.")
@@ -240,13 +241,13 @@ def joined(ret):
 @_state
 def admin_access(ret):
     """
-    root finds the management token in a file of its own and `consul` uses it in every new shell of root.
+    The management token is in a file that only root can read, and `consul` uses it in every new shell of root.
 
-    The by-hand procedure puts the token itself into ~/.profile; the file keeps it out of the environment of every
-    process that root starts.
+    The procedure by hand puts the token itself into ~/.profile. With the file, the token is not in the environment of
+    every process that root starts.
 
     name
-        A sentence.
+        State ID; not used.
     """
     secret = pghalib.secrets.served.own(__pillar__, __opts__)["management"]["secret"]
     api = pghalib.consul.client.api(__salt__["pgha.settings"]())
@@ -260,7 +261,7 @@ def admin_access(ret):
 
 
 def _registered():
-    """Register policies and tokens; when that fails, the servers that wait for them know at once."""
+    """Register policies and tokens. After a failure, leave a note for the servers that wait for them."""
     __salt__["pgha_consul_registrar.note"]()
     try:
         return __salt__["pgha_consul_acl.apply"]()
@@ -272,8 +273,8 @@ def _registered():
 
 def _failed(seen):
     """
-    Whether the first server has failed, and why (``seen["why"]``), for as long as it takes to start over: what it said
-    in an earlier run it takes back as soon as it comes to the same state.
+    Whether the first server has had the same failure (``seen["why"]``) for STANDS seconds. The note of an earlier run
+    is removed when the first server comes to ``policies_and_tokens`` again, so a short failure does not count.
     """
     if __opts__["test"] or time.monotonic() < seen.get("ask", 0):
         return False
@@ -285,7 +286,7 @@ def _failed(seen):
 
 
 def _owing(validate, pending, path):
-    """A check of a draft that, when it is good, notes before it becomes the file what a running agent has to do."""
+    """Check a draft. If it is valid, note the reload and the pending restart before the draft replaces the file."""
     error = validate(path)
     if not error and __salt__["pgha_consul.pid"]():
         __salt__["pgha_consul.note"](*pending)
@@ -294,11 +295,11 @@ def _owing(validate, pending, path):
 
 
 def _told(ret):
-    """Have a running agent read its configuration when that is owed; one that does not run reads it at its start."""
+    """Reload a running agent when a reload is owed. A stopped agent reads its configuration at its start."""
     if not pghalib.services.owed.owed(RELOAD):
         return
     if __salt__["pgha_consul.pid"]():
-        # Of a change by an earlier run only the reload happens here.
+        # The file was changed by an earlier run: only the reload is done here.
         ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
         if __opts__["test"]:
             ret["result"] = None
@@ -316,7 +317,7 @@ def _write(ret, path, mapping, check):
 
 
 def _manage(ret, path, content, group, mode, check):
-    """Write a file of root's; add what came of it to ``ret``. Returns whether it is as it should be, or would be."""
+    """Write a file of root and add the result to ``ret``. Returns False when the write failed, else True."""
     done = pghalib.host.files.manage(
         path,
         content,
@@ -352,7 +353,7 @@ def _remove_preset(ret):
 
 
 def _gate(ret, condition, what):
-    """Wait for a condition, or in test mode look once. Returns what it returned, None when it would be waited for."""
+    """Wait for a condition; in test mode ask once. Returns its value, or None when a real run would wait for it."""
     if not __opts__["test"]:
         timeout = __salt__["pgha.settings"]()["consul"]["startup_timeout"]
         return pghalib.wait.until(condition, timeout, what)

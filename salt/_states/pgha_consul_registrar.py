@@ -1,25 +1,25 @@
 """
-What the first server of the inventory sees to for its whole datacenter, beside the ACLs.
+States of the first server of the inventory for its whole datacenter, besides the ACLs.
 """
 
 import pghalib.errors
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-# Seconds that autopilot's configuration may be another's to change, or be without a leader.
+# Seconds to try again while somebody else changes autopilot's configuration, or Consul has no leader.
 PATIENCE = 10
 
 
 @pghalib.errors.told
 def autopilot_configured(name):
     """
-    Consul's autopilot works with the configured settings, such as the number of servers below which none is taken out.
-    It reads them from its configuration only when the datacenter is new, so on a living one the API sets them.
+    Consul's autopilot has the configured settings, such as the minimum number of servers. Consul reads them from its
+    configuration file only in a new datacenter; in a running datacenter the API sets them.
 
-    The first server of the inventory does it; on the others there is nothing to do.
+    The first server of the inventory does this; on the other servers there is nothing to do.
 
     name
-        A sentence.
+        State ID; not used.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is as configured."}
     try:
@@ -29,7 +29,7 @@ def autopilot_configured(name):
             ret["changes"] = __salt__["pgha_consul_registrar.autopilot_differences"]()
             return {**ret, "result": None, "comment": "It would be changed."} if ret["changes"] else ret
         apply = __salt__["pgha_consul_registrar.autopilot_apply"]
-        # In a tuple, as no change is a good answer.
+        # In a tuple, because "no change" is a good answer and must not count as false.
         ret["changes"] = pghalib.wait.until(lambda: (apply(),), PATIENCE, "autopilot's configuration is taken")[0]
     except CommandExecutionError as error:
         if __opts__["test"]:

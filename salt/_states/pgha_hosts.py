@@ -15,8 +15,8 @@ def present(name="/etc/hosts"):
     name
         The hosts file.
 
-    Fails, and leaves the file alone, when a line of somebody else gives one of the names another address. A loopback
-    line with one of the names becomes a comment (see ``pgha_hosts`` among the execution modules).
+    Fails, and leaves the file alone, when a line outside the formula's block gives one of the names another address. A
+    loopback line with one of the names becomes a comment (see the execution module ``pgha_hosts``).
     """
     return _managed(name, "pgha_hosts.rendered")
 
@@ -24,7 +24,7 @@ def present(name="/etc/hosts"):
 @pghalib.errors.told
 def absent(name="/etc/hosts"):
     """
-    The file is as it would be without us: no block, loopback lines brought back.
+    The file has no block of the formula, and its loopback lines are restored.
 
     name
         The hosts file.

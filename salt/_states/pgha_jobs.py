@@ -1,5 +1,5 @@
 """
-What the hosts still do for others, and what they know. Runs in the orchestration, on the master.
+Running jobs of the hosts, and the age of their pillars. Runs in the orchestration, on the master.
 """
 
 import pghalib.errors
@@ -10,24 +10,24 @@ import salt.client
 import salt.key
 from salt.exceptions import CommandExecutionError
 
-#: Seconds in which a host that is there says what it does, and how often it is asked: a busy one may be late.
+#: Seconds to wait for a host's answer about its jobs, and how often it is asked: a busy host may be late.
 ANSWER, TRIES = 5, 3
-#: Seconds in which a host asks for its pillar.
+#: Seconds for a host to fetch its pillar.
 REFRESH = 30
 
 
 @pghalib.errors.told
 def finished(name, hosts, timeout=900):
     """
-    Every host answers, and none applies states. An interrupted orchestration leaves its jobs to the minions, which end
-    them; the hosts look at each other in the preflight, so all of them have to be free at its beginning.
+    Every host answers, and no host is applying states. After an interrupted orchestration the minions still finish its
+    jobs. In the preflight the hosts check each other, so all of them must be free before it.
 
     name
         State ID; not used.
     hosts
-        List of minion ids. What one answers that makes no sense is left to the first job proper, which names it.
+        List of minion ids. A senseless answer is ignored here; the first real job names it.
     timeout
-        Seconds to wait for busy ones.
+        Seconds to wait for busy hosts.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "All hosts answer, and none is busy."}
     tries = dict.fromkeys(hosts, 0)
@@ -58,7 +58,7 @@ def finished(name, hosts, timeout=900):
 @pghalib.errors.told
 def pillars_fresh(name, hosts):
     """
-    The hosts are served the pillar of now. Only a master that keeps pillars (``pillar_cache``) serves another one.
+    The master serves the hosts their current pillar. Only a master with ``pillar_cache`` can serve an older one.
 
     name
         State ID; not used.
@@ -69,7 +69,7 @@ def pillars_fresh(name, hosts):
     if not __opts__.get("pillar_cache"):
         return ret
     with salt.client.get_local_client(mopts=__opts__) as client:
-        # The minion says whether the pillar that the master keeps is to be made anew; by default it is.
+        # The minion's request says whether the master must compile its cached pillar anew; by default it does.
         how = {"tgt_type": "list", "timeout": REFRESH, "kwarg": {"wait": True, "timeout": REFRESH}}
         answers = client.cmd(hosts, "saltutil.refresh_pillar", **how)
     late = [host for host in hosts if answers.get(host) is not True]
@@ -83,7 +83,7 @@ def pillars_fresh(name, hosts):
 
 
 def _missing(hosts):
-    """Sentences on hosts that do not answer, by what the master knows of their keys."""
+    """Sentences about hosts that do not answer, by the state of their keys on the master."""
     keys = salt.key.get_key(__opts__).list_keys()
     kind = {
         host: name
@@ -104,8 +104,8 @@ def _missing(hosts):
 
 def _ask(hosts):
     """
-    {minion id: its jobs} of those that answer. `saltutil.cmd` would ask for half a minute about a silent one, and
-    LocalClient.get_returns waits for an event of a name that a master no longer sends (Salt 3008.3).
+    {minion id: its jobs} of the hosts that answer. `saltutil.cmd` would ask for half a minute about a silent host, and
+    LocalClient.get_returns waits for an event that the master no longer sends under that name (Salt 3008.3).
     """
     found = {}
     with salt.client.get_local_client(mopts=__opts__) as client:

@@ -1,5 +1,5 @@
 """
-The data of a member as desired states: still there before anything is made, and noted when it serves.
+States of a member's data: checked before anything is made, and noted when the member serves.
 """
 
 import os
@@ -13,11 +13,11 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def data_kept(name):
     """
-    The data that this host had are still there, or it never had any; else it fails, and nothing is made in their place.
-    With ``pgha:new_data`` naming this host, they are forgotten, and Patroni makes a new copy.
+    The data that this host had are still there, or it never had data. Otherwise the state fails, and nothing is made in
+    their place. When ``pgha:new_data`` names this host, the note of lost data is removed, and Patroni makes a new copy.
 
     name
-        A sentence; nothing is read from it.
+        State ID; not used.
 
     .. code-block:: yaml
 
@@ -41,10 +41,11 @@ def data_kept(name):
 @pghalib.errors.told
 def noted(name):
     """
-    This host has noted that it has data of its cluster, and where: the next run asks for them before it makes anything.
+    This host has noted that it has data of its cluster, and where. The next run looks for them before it makes
+    anything.
 
     name
-        A sentence; nothing is read from it.
+        State ID; not used.
 
     .. code-block:: yaml
 

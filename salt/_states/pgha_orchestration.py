@@ -1,5 +1,5 @@
 """
-The frame of an orchestration, on the master: it runs alone, on a pillar that can work, and ends with what failed.
+States around an orchestration, on the master: it runs alone, on a valid pillar, and ends with a summary of failures.
 """
 
 import fcntl
@@ -14,12 +14,12 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def alone(name):
     """
-    No other orchestration runs on this master, until this process and what it forked have ended.
+    No other orchestration runs on this master until this process and its child processes have ended.
 
     name
         State ID; not used.
 
-    A lock of the kernel's: it is gone with its holder, however that ends. A dry run takes it too.
+    The kernel keeps the lock (flock) and releases it when its holder ends, in whatever way. A dry run takes it too.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "No other orchestration runs."}
     path = pghalib.secrets.store.directory(__opts__)
@@ -34,12 +34,12 @@ def alone(name):
 @pghalib.errors.told
 def possible(name, refused=()):
     """
-    Nothing speaks against the run.
+    No fault prevents the run.
 
     name
         State ID; not used.
     refused
-        The faults for which it must not begin, as lines: ``refused`` of ``pgha_master.plan``.
+        The faults because of which the run must not begin, as lines: ``refused`` of ``pgha_master.plan``.
     """
     if not refused:
         return {"name": name, "result": True, "changes": {}, "comment": "Nothing speaks against it."}
@@ -47,10 +47,11 @@ def possible(name, refused=()):
     return {"name": name, "result": False, "changes": {}, "comment": "\n".join(lines)}
 
 
-# Not wrapped: Salt puts __running__ beside the function that it finds.
+# No decorator: Salt sets __running__ in the module of the function that it finds.
 def summarised(name):
     """
-    What has failed stands in one place: host, state, reason, and where to look. It fails, as the run has failed.
+    All failures are listed in one place: host, state, reason, and where to look. This state fails, because the run has
+    failed.
 
     name
         State ID; not used.
@@ -67,7 +68,7 @@ def summarised(name):
 
 
 def _lock(path):
-    # Never closed on purpose: the lock is to last as long as the process.
+    # Not closed, on purpose: the lock must last as long as the process.
     try:
         handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:

@@ -1,5 +1,5 @@
 """
-Directories on the way to what a service reads.
+Directories on the way to files that a service reads.
 """
 
 import pghalib.errors
@@ -10,12 +10,12 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def made(name, paths):
     """
-    The directories are there, and the services' users can pass through them and those above them: what is missing is
-    root's with the mode 0755, and one that would let root alone pass is opened. All others, such as a mount point, keep
-    their owner and mode.
+    The directories exist, and the services' users can pass through them and all directories above them. A missing
+    directory is made for root with the mode 0755, and a directory that only root could pass is opened. All others, such
+    as a mount point, keep their owner and mode.
 
     name
-        A sentence.
+        State ID; not used.
     paths
         Absolute paths of the directories.
     """

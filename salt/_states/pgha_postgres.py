@@ -60,7 +60,7 @@ def parameters_accepted(name):
     The installed server would start on this host with the parameters that are set: it is asked itself. Changes nothing.
 
     name
-        A sentence.
+        State ID; not used.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It would."}
     settings = __salt__["pgha.settings"]()["postgres"]

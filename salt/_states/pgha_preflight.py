@@ -12,7 +12,7 @@ def passed(name):
     Nothing stands in the way of this host becoming what the pillar says; every fault is named at once.
 
     name
-        A sentence of your choice.
+        State ID; not used.
 
     It changes nothing, so it is the same in test mode. All hosts must run it in one job, as they try to reach each
     other.

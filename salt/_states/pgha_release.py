@@ -28,7 +28,7 @@ def unpacked(name, path, source, sha256):
     The binary is there, whole, executable, and from the archive with this hash.
 
     name
-        A sentence.
+        State ID; not used.
     path
         Where the binary belongs, e.g. ``/opt/consul/1.22.3/consul``. The version is part of it: a file that is there is
         taken to be right, since it is put there by a rename, after its archive passed the check, provided that it is
@@ -84,7 +84,7 @@ def in_use(name, link, target):
     ``file.symlink`` would do, but makes Salt load all of its modules anew when the path of a link has "bin" in it.
 
     name
-        A sentence.
+        State ID; not used.
     link
         Where the program is called, e.g. ``/usr/bin/consul``.
     target

@@ -14,7 +14,7 @@ def consul(name):
     Consul on this host, server or agent, runs what is installed and configured. A server that leads hands over first.
 
     name
-        A sentence.
+        State ID; not used.
     """
 
     def restart(_pending):
@@ -35,7 +35,7 @@ def patroni(name):
     switchover; with that its PostgreSQL has been started anew.
 
     name
-        A sentence.
+        State ID; not used.
     """
 
     def restart(pending):
@@ -68,7 +68,7 @@ def lowered(name):
     restarted in its place: its replicas cannot take them up before it has.
 
     name
-        A sentence.
+        State ID; not used.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It does."}
     try:

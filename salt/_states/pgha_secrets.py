@@ -20,7 +20,7 @@ def stored(name):
     never made anew.
 
     name
-        A sentence; nothing is read from it.
+        State ID; not used.
 
     .. code-block:: yaml
 
@@ -49,7 +49,7 @@ def settled(name, datacenters):
     The store knows that the hosts of datacenters have not refused to be encrypted, or not, as the inventory has it.
 
     name
-        A sentence; nothing is read from it.
+        State ID; not used.
     datacenters
         Their names, a list.
     """
@@ -67,7 +67,7 @@ def in_use(name):
     This host has noted which secrets of the master's store it works with, as fingerprints: the next preflight compares.
 
     name
-        A sentence; nothing is read from it.
+        State ID; not used.
 
     .. code-block:: yaml
 

@@ -27,7 +27,7 @@ def installed(name, service):
     The authorities, and this host's key and certificate, are where a service reads them, as the master has them.
 
     name
-        A sentence of your choice.
+        State ID; not used.
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
 
@@ -68,7 +68,7 @@ def in_use(name, service, timeout=60):
     ``pgha.status`` say that a restart is pending.
 
     name
-        A sentence of your choice.
+        State ID; not used.
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
     timeout

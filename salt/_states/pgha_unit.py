@@ -19,7 +19,7 @@ def written(name, unit, source, context):
     The file of a unit has its content, and systemd takes it: with an error in it the old one stays.
 
     name
-        A sentence.
+        State ID; not used.
     unit
         Name of a service, such as ``consul.service``. What it starts has to be installed.
     source
@@ -45,7 +45,7 @@ def stopped(name, unit):
     A service does not run and is not started at a boot; nothing is pending where systemd does not know it.
 
     name
-        A sentence.
+        State ID; not used.
     unit
         Name of a service, such as ``consul.service``.
     """
@@ -65,7 +65,7 @@ def read(name, unit):
     systemd itself is asked, so what an interrupted run, or somebody else, has left unread is read as well.
 
     name
-        A sentence.
+        State ID; not used.
     unit
         Name of a service of the formula, such as ``consul.service``.
     """

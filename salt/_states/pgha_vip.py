@@ -56,7 +56,7 @@ def restarted(name):
     vip-manager runs the configuration, the unit and the program that are on the disk; restarted only where it does not.
 
     name
-        A sentence of your choice.
+        State ID; not used.
 
     On the leader the virtual IP is gone for up to ``vip:interval`` milliseconds and the time of the restart.
     """
@@ -77,7 +77,7 @@ def follows_leader(name, timeout=60):
     The virtual IP is on this host if and only if Patroni here holds the leader lock.
 
     name
-        A sentence of your choice.
+        State ID; not used.
     timeout
         Seconds to wait for it, and for Patroni to tell whether it does.
     """
@@ -106,7 +106,7 @@ def held_by_leader(name, timeout=60):
     The virtual IP is on this host if Patroni here holds the leader lock, and is not if not; put right at once.
 
     name
-        A sentence of your choice.
+        State ID; not used.
     timeout
         Seconds to wait for Patroni to tell whether it does. As long as it is silent the address stays where it is: a
         leader that is slow to answer is still the leader, and nothing would give it the address back.
@@ -147,7 +147,7 @@ def callback_allowed(name):
     Patroni's user may move the virtual IP through sudo, as the callback does; proven by that user.
 
     name
-        A sentence.
+        State ID; not used.
     """
     faults = __salt__["pgha_vip.callback_faults"]()
     if not faults:
