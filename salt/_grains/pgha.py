@@ -1,8 +1,8 @@
 """
-Astra Linux as the Debian that it is.
+Treat Astra Linux as the Debian that it is based on.
 
-With the os-release of Astra Linux 1.8 (ID=astra, ID_LIKE=debian) Salt 3008 reports the family ``Astra``, and does not
-load the modules that ask for ``Debian``: packages, repositories, locales. A custom grain overrides Salt's own.
+For Astra Linux 1.8 (ID=astra, ID_LIKE=debian in os-release) Salt 3008 reports the family ``Astra``. Then Salt does not
+load the modules that require ``Debian``: packages, repositories, locales. A custom grain overrides Salt's own.
 """
 
 from pathlib import Path

@@ -1,5 +1,5 @@
 """
-External pillar: hands each minion id its own secrets and no others, under the key ``pgha_secrets``.
+External pillar: gives each minion id its own secrets and no others, under the key ``pgha_secrets``.
 
 In the master's configuration:
 
@@ -8,12 +8,12 @@ In the master's configuration:
     ext_pillar:
       - pgha: true
 
-Who a minion is, is decided by its id, which the master has authenticated, and by the index that the master itself keeps
-with the secrets. The pillar that this function is handed is never read: Salt renders it on top of what the minion sent
-along (``pillar_override``), so it may be the minion's word. No grain takes part either.
+The minion id, which the master has authenticated, and the master's own index of the secrets decide which secrets a
+minion gets. The pillar argument of this function is never read: Salt merges it with data that the minion sent
+(``pillar_override``), so a minion could forge it. Grains are not read either.
 
-A store that cannot be read is said in the master's log, and nobody is served: other minions of the same master, which
-have nothing to do with it, keep their pillar. The main job names it in its first stage.
+When the store cannot be read, the master's log says so, and no minion gets secrets. This is no error of the pillar:
+minions that have nothing to do with the formula keep their pillar. The main job reports the fault in its first stage.
 """
 
 import logging
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 def ext_pillar(minion_id, _pillar, *_args, **_kwargs):
     """
-    Return ``{"pgha_secrets": …}`` for a host of the index, else nothing.
+    Return ``{"pgha_secrets": …}`` for a host in the index, else ``{}``.
 
     minion_id
-        The authenticated id.
+        The authenticated minion id.
     """
     try:
         own = pghalib.secrets.minted.of_minion(pghalib.secrets.store.directory(__opts__), minion_id)

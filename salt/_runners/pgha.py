@@ -1,5 +1,5 @@
 """
-What the master does: it makes the secrets and tells how the clusters are.
+Functions of the master: make the secrets, change certificates and authorities, show the status of the clusters.
 """
 
 import contextlib
@@ -19,16 +19,17 @@ import salt.client
 import salt.utils.event
 from salt.exceptions import CommandExecutionError
 
-# Seconds in which a host that is there says so, and after which Salt asks again.
+# Seconds in which a present host must answer; after them Salt asks again.
 PRESENT = 3
 
 
 @pghalib.master.refusal.told
 def secrets():
     """
-    Make and store the secrets that the inventory needs and the store has not; what is there is never made anew.
+    Make and store the secrets that the inventory needs and the store lacks. Existing secrets are kept; only
+    certificates that end soon are renewed.
 
-    Returns the names of what was made (never a value). The orchestration does the same; this is for preparing a store.
+    Returns the names of the new secrets (never a value). The orchestration does the same; this prepares a store.
 
     CLI Example:
 
@@ -42,11 +43,11 @@ def secrets():
 @pghalib.master.refusal.told
 def renew():
     """
-    Make a new certificate for every host with TLS and bring it there: the services read it, none is restarted.
+    Make a new certificate for every host with TLS and install it there. The services read it; none is restarted.
 
-    The main job does the same for a certificate that has less than a third of its time left. Certificates that the
-    user brings are taken over as they are. Returns the names of what was made. A refusal, and a main job that failed
-    and may be run again, are told as a sentence, and ``salt-run`` ends with 1.
+    The main job does the same for a certificate with less than a third of its lifetime left. Certificates of the user
+    are used as they are. Returns the names of the new certificates. A refusal and a failed main job (it may be run
+    again) are told as a sentence, and ``salt-run`` ends with 1.
 
     CLI Example:
 
@@ -63,20 +64,21 @@ def renew():
 @pghalib.master.refusal.told
 def authority(datacenter, step=None, form="text"):
     """
-    Tell where a datacenter is in the change of its authority: who signs, who is trusted, which hosts are not ready, and
-    the command that goes on. Or take a step of that change.
+    Show how far a datacenter is in the change of its authority: the authority that signs, the trusted authorities, the
+    hosts that are not ready, and the next command. Or take a step of that change.
 
     datacenter
         Its name in the inventory.
     step
-        ``add``: everyone trusts the next authority. ``use``: it signs, and all hosts show certificates of it. ``drop``:
-        the former one is forgotten. ``back``: the last step is taken back. Each runs the main job and ends with what
-        to do next; none restarts anything. A step is refused, and nothing touched, while a host is not ready for it.
+        ``add``: all hosts trust the next authority. ``use``: the next authority signs, and all hosts show its
+        certificates. ``drop``: the former authority is no longer trusted. ``back``: undo the last step. Each step runs
+        the main job and ends with what to do next; no step restarts anything. While a host is not ready for a step, the
+        step is refused and nothing is touched.
     form
-        ``text``, or ``pem`` for the authorities alone, for clients that verify what they connect to
+        ``text``, or ``pem`` for the authorities alone, for clients that verify the server
         (``sslmode=verify-full sslrootcert=FILE``); they are no secret.
 
-    A refusal, and a main job that failed and may be run again, are told as a sentence, and ``salt-run`` ends with 1.
+    A refusal and a failed main job (it may be run again) are told as a sentence, and ``salt-run`` ends with 1.
 
     CLI Example:
 
@@ -112,15 +114,15 @@ def authority(datacenter, step=None, form="text"):
 @pghalib.master.refusal.told
 def status(form="text", timeout=10):
     """
-    Tell how all clusters of the inventory are: members, roles, lag, timelines, Consul, who holds the virtual IP.
+    Show the status of all clusters of the inventory: members, roles, lag, timelines, Consul, holder of the virtual IP.
 
     form
         ``text`` for tables, ``data`` for a mapping.
     timeout
-        Seconds to wait for the answers of the hosts that are there; one that is not is known sooner.
+        Seconds to wait for the answers of present hosts; an absent host is known sooner.
 
-    The exit code of ``salt-run`` is 1 when something is wrong; the tables end with what it is. Raises
-    CommandExecutionError that names every fault of the pillar when there are any.
+    The exit code of ``salt-run`` is 1 when there are faults; the tables end with them. Faults of the pillar are all
+    named at once, without tables, also with exit code 1.
 
     CLI Example:
 
@@ -133,13 +135,13 @@ def status(form="text", timeout=10):
     plan = pghalib.inventory.plan(pgha)
     how = {"tgt_type": "list", "timeout": int(timeout), "gather_job_timeout": PRESENT}
     with salt.client.get_local_client(mopts=__opts__) as client:
-        # A host answers by the pillar that it has in memory, which is not the one that was edited since.
-        # One that is there and busy says so to Salt and is waited for; the others are known in seconds.
+        # A host answers by the pillar in its memory, so the pillar is refreshed first: somebody may have edited it.
+        # A busy host says so to Salt, and Salt waits for it; absent hosts are known in seconds.
         fresh = client.cmd(
             plan["hosts"], "saltutil.refresh_pillar", kwarg={"wait": True}, **{**how, "timeout": PRESENT}
         )
         told = client.cmd([host for host in plan["hosts"] if fresh.get(host) is True], "pgha.status", **how)
-    # Whoever was silent is not asked again: that would take the same time once more.
+    # Silent hosts are not asked again: that would take the same time once more.
     refused = {host: answer for host, answer in fresh.items() if answer is not True}
     state = pghalib.master.report.summary(plan, {**told, **refused})
     state["faults"] = [*_store_faults(pgha), *_unfinished(pgha), *state["faults"]]
@@ -147,7 +149,7 @@ def status(form="text", timeout=10):
         return state
     text = pghalib.master.report.text(state)
     if state["faults"]:
-        # Salt shows an exception with its traceback; this way it shows the tables alone, and ends with 1 all the same.
+        # Salt would show an exception with its traceback. This way it shows only the tables, and also ends with 1.
         print(text)
         return {"data": {"retcode": 1}, "outputter": "txt"}
     return text
@@ -156,14 +158,14 @@ def status(form="text", timeout=10):
 @pghalib.master.refusal.told
 def watch(timeout=3600):
     """
-    Print what the orchestration does while it does it, one line when a stage starts and one when a host has finished.
+    Print the progress of the orchestration: one line when a stage starts and one when a host has finished.
 
-    Start it in a second terminal before or during ``salt-run state.orchestrate pgha``; it ends with it.
+    Start this in a second terminal before or during ``salt-run state.orchestrate pgha``; both end together.
 
     timeout
-        Seconds after which it gives up.
+        Seconds after which this function gives up.
 
-    Raises CommandExecutionError when the orchestration failed, so that the exit code says it.
+    When the orchestration failed, that is told as a sentence, and ``salt-run`` ends with 1.
 
     CLI Example:
 
@@ -196,7 +198,7 @@ def _one_of(what, given, known):
 
 
 def _not_narrowed(pgha, datacenter):
-    """Fail when the main job would leave hosts of the datacenter out, as ``pgha:only`` can make it do."""
+    """Fail when the main job would leave out hosts of the datacenter because of ``pgha:only``."""
     plan, of = pghalib.inventory.plan, pghalib.inventory.hosts_of
     left = [host for host in of(plan(pgha, narrowed=False), datacenter) if host not in plan(pgha)["hosts"]]
     if left:
@@ -207,7 +209,7 @@ def _not_narrowed(pgha, datacenter):
 
 
 def _late(pgha, datacenter):
-    """Sentences on hosts of a datacenter that have other authorities than the master, or services that do."""
+    """Sentences about hosts of a datacenter where the host or a service has other authorities than the master."""
     plan = pghalib.inventory.plan(pgha, narrowed=False)
     hosts = pghalib.inventory.hosts_of(plan, datacenter)
     authorities = pghalib.secrets.pki.authorities(_store(), datacenter)
@@ -226,7 +228,7 @@ def _store():
 
 
 def _store_faults(pgha):
-    """What is wrong with the store: first of all, since hosts that are served nothing cannot tell much."""
+    """Faults of the store. They come first in the report: hosts without secrets cannot tell much."""
     try:
         lacking = pghalib.secrets.minted.missing(_store(), pgha, _defaults())
     except CommandExecutionError as error:
@@ -237,10 +239,10 @@ def _store_faults(pgha):
 
 
 def _unfinished(pgha):
-    """A sentence for each datacenter whose authority somebody has begun to change."""
+    """A sentence for each datacenter in which a change of the authority is not finished."""
     found = []
     for datacenter in pgha.get("datacenters") or {}:
-        # It has no authority; or what is wrong with the certificates is a fault of the store.
+        # An error here: there is no authority, or the certificates have a fault, which is a fault of the store.
         with contextlib.suppress(CommandExecutionError):
             steps = pghalib.secrets.pki.standing(_store(), pgha, _defaults(), datacenter)["steps"]
             found.append(pghalib.secrets.trust.unfinished(datacenter, steps))
@@ -248,7 +250,7 @@ def _unfinished(pgha):
 
 
 def _checked():
-    """The pillar of the master's own id; a faulty one makes and changes nothing. Raises CommandExecutionError."""
+    """The pillar of the master's own id. Raises CommandExecutionError when it has faults: then nothing is changed."""
     pgha = _pillar().get("pgha") or {}
     faults = pghalib.pillar.validate.faults(pgha, _defaults(), __opts__["id"])
     if faults:

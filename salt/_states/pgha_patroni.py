@@ -1,5 +1,5 @@
 """
-Patroni's environment and configuration as desired states, and the gates of its start: each asks for the real thing.
+States of Patroni: its environment, its configuration, and the checks before and after its start.
 """
 
 import functools
@@ -16,19 +16,19 @@ import pghalib.text
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-#: Patroni has not been told yet to read a patroni.yml that was, or was about to be, replaced.
+#: Note: patroni.yml was replaced, or was about to be, and Patroni has not been told to read it yet.
 RELOAD = "patroni.reload-owed"
-#: Seconds that members which send the same change at the same moment get to notice it.
+#: Seconds to try again when several members send the same change at the same moment.
 _CONFLICT = 10
 
 
 @pghalib.errors.told
 def environment(name):
     """
-    The virtual environment has just the pinned packages of ``patroni.requirements``, and only root can write to it.
-    Comparing starts no process.
+    The virtual environment has the pinned packages of ``patroni.requirements``, and only root can write to it. The
+    comparison starts no process.
 
-    A running Patroni is not restarted by a new version: the comment says that a restart is pending.
+    A new version does not restart a running Patroni: the comment says that a restart is pending.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "All packages are there."}
     try:
@@ -55,10 +55,10 @@ def environment(name):
 @pghalib.errors.told
 def configured(name):
     """
-    patroni.yml is as the pillar has it; Patroni itself has found no fault in it before it replaces the old one, and a
-    running Patroni has been told to read it again (it is not restarted), by this run or, where an earlier one could
-    not, by this one in its place. It is root's, and Patroni may read it. The password file of the formula's own check
-    is kept with it. No secret is in the changes.
+    patroni.yml follows the pillar, and a running Patroni has been told to read it (without a restart). If an earlier
+    run could not tell Patroni, this run does. Before the new file replaces the old one, Patroni itself checks it. The
+    file belongs to root, and Patroni may read it. The state also writes the password file of the formula's test write.
+    The changes hold no secret.
 
     name
         Path of patroni.yml.
@@ -83,7 +83,7 @@ def configured(name):
         passwords = pghalib.host.files.manage(
             f"{settings['patroni']['config_dir']}/pgpass.check",
             pghalib.patroni.config.pgpass(settings, secrets),
-            # libpq takes no password file that another may read.
+            # libpq ignores a password file that others may read.
             user=user,
             mode="0600",
             **manage,
@@ -97,7 +97,7 @@ def configured(name):
             **manage,
         )
         if written["result"] and written["changes"]:
-            # Also where only the owner was another: Patroni may have been unable to read it.
+            # Also when only the owner changed: Patroni may have been unable to read the file.
             pghalib.services.owed.owe(RELOAD)
     except CommandExecutionError as error:
         return _failed(ret, str(error))
@@ -110,7 +110,7 @@ def configured(name):
 
 
 def _owing(validate):
-    """A check of a draft that, when it is good, notes before it becomes the file that Patroni has to read it."""
+    """Return a check of a draft. If the draft is valid, the check notes the reload before the file is replaced."""
 
     def check(path):
         error = validate(path)
@@ -122,7 +122,7 @@ def _owing(validate):
 
 
 def _read(ret):
-    """Have a running Patroni read its configuration when that is owed; one that does not run reads it at its start."""
+    """Reload a running Patroni when a reload is owed. A stopped Patroni reads its configuration at its start."""
     try:
         if not pghalib.services.owed.owed(RELOAD):
             return ret
@@ -133,7 +133,7 @@ def _read(ret):
             if not __salt__["service.reload"]("patroni"):
                 raise CommandExecutionError("systemctl reload patroni failed: see journalctl -u patroni")
             ret["comment"] += " Patroni was told to read it."
-            # By an earlier run: what happens here is the reload alone.
+            # The file was changed by an earlier run: only the reload is done here.
             ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
         pghalib.services.owed.paid(RELOAD)
     except CommandExecutionError as error:
@@ -144,8 +144,8 @@ def _read(ret):
 @pghalib.errors.told
 def data_directory_ours(name):
     """
-    The data directory is empty, or what is in it belongs to this cluster. Changes nothing: data that belongs elsewhere
-    is for a person to judge, so the state fails, and Patroni is not started upon it.
+    The data directory is empty, or its data belong to this cluster. With other data the state fails, and Patroni is not
+    started: a person must decide. Changes nothing.
 
     name
         Path of the data directory.
@@ -162,7 +162,7 @@ def data_directory_ours(name):
         return _failed(ret, str(error))
     aside = f"move it aside (mv {name} {name}.old) if nobody needs it there, and apply this again"
     if found["identifier"] is None:
-        # Patroni says the same, and `streaming` names the remedy: it never starts a server on it.
+        # Patroni never starts a server on incomplete data. It reports them, and `streaming` names the remedy.
         if initialized:
             return {**ret, "comment": "It holds an incomplete copy; Patroni decides what to do with it."}
         return _failed(ret, f"{name} is not empty, and no complete PostgreSQL data: {aside}.")
@@ -185,13 +185,13 @@ def data_directory_ours(name):
 @pghalib.errors.told
 def leader_elected(name, timeout, first=False):
     """
-    The cluster has, or had, its first leader, so that this host's Patroni joins it and does not found it.
+    The cluster has, or had, its first leader, so this host's Patroni joins the cluster and does not found it.
 
     timeout
-        Seconds to wait for a cluster that is not initialised yet, once Consul and Patroni run on the host that founds
-        it; for each of those ``consul:startup_timeout``.
+        Seconds to wait until the cluster is initialised, after Consul and Patroni run on the host that founds it. The
+        wait for each of these two services is at most ``consul:startup_timeout``.
     first
-        True on the host that founds the cluster: nothing is waited for.
+        True on the host that founds the cluster: it does not wait.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "This host may found the cluster."}
     if first:
@@ -203,10 +203,10 @@ def leader_elected(name, timeout, first=False):
     here = founder["name"]
 
     def initialized():
-        # The key is there, but empty, while the first member runs initdb.
+        # While the first member runs initdb, the key exists but is empty.
         return __salt__["pgha_patroni.dcs"]()["initialize"]
 
-    # A founder that has failed is known by what does not run on it.
+    # When the founder has failed, the missing service shows where.
     steps = [
         ("gossip", f"Consul runs on {here}, which founds the cluster (journalctl -u consul on {here} says why)"),
         (
@@ -228,7 +228,7 @@ def leader_elected(name, timeout, first=False):
 
 
 def _either(asked, enough):
-    """Whether one of two conditions holds. What the first one raises is told while the second does not hold either."""
+    """Whether one of two conditions holds. An error of the first is raised only while the second does not hold."""
     try:
         if asked():
             return True
@@ -256,7 +256,7 @@ def streaming(name, timeout):
         seen["member"] = __salt__["pgha_patroni.member"]()
         if _healthy(seen["member"] or {}):
             return True
-        # A replica streams through a slot, and the leader makes it in its next loop after this member is listed.
+        # A replica streams through a slot. The leader makes the slot in its next loop after this member is listed.
         if not seen["woken"] and not __opts__["test"]:
             seen["woken"] = _leader_woken()
         return False
@@ -274,13 +274,13 @@ def streaming(name, timeout):
 @pghalib.errors.told
 def dcs_configured(name, repair=False):
     """
-    The dynamic configuration in the DCS has all that is declared, and nothing that the formula once put there and that
-    is declared no more. Only what differs is sent, in one request; what others put there is left alone and named. Any
-    member may do this: it is the same configuration.
+    The dynamic configuration in the DCS has all declared entries. Entries that the formula once wrote and no longer
+    declares are removed. Entries of others are left alone and named. Only the differences are sent, in one request. Any
+    member may do this, because all members have the same configuration.
 
     repair
-        True: only where Patroni runs on this host and its server does not. What is declared now may be what lets it
-        start, so this member's own health is not waited for.
+        True: act only where Patroni runs on this host and PostgreSQL does not. The declared configuration may be what
+        lets PostgreSQL start, so the state does not wait until this member is healthy.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
     member = __salt__["pgha_patroni.member"]() if repair or __opts__["test"] else None
@@ -310,7 +310,7 @@ def dcs_configured(name, repair=False):
 
 
 def _repairable(member):
-    """Whether the server is down, and the cluster has a dynamic configuration that a change of it may start."""
+    """Whether PostgreSQL is down and the cluster has a dynamic configuration: a change of it may let it start."""
     try:
         down = any(word in str(member.get("state")) for word in ("failed", "crashed", "stopped"))
         return down and bool(__salt__["pgha_patroni.dynamic_config"]())
@@ -319,7 +319,7 @@ def _repairable(member):
 
 
 def _patched(declared):
-    """Send what differs from ``declared`` and return what is there then; another member may be sending the same."""
+    """Send the differences and return the new live configuration. Another member may send the same at this moment."""
 
     def sent():
         live = __salt__["pgha_patroni.dynamic_config"]()
@@ -330,7 +330,7 @@ def _patched(declared):
 
 
 def _dynamic_config():
-    """The live configuration; a member that has just become the leader does not see it before its next loop."""
+    """The live configuration. A member that has just become the leader sees it only after its next loop."""
     if __opts__["test"]:
         return __salt__["pgha_patroni.dynamic_config"]()
     timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
@@ -342,8 +342,8 @@ def _dynamic_config():
 @pghalib.errors.told
 def serves_writes(name, timeout):
     """
-    A write through the cluster's address succeeds: the virtual IP, or, where there is none, this host's own address
-    while it is the leader.
+    A write through the cluster's address succeeds: through the virtual IP, or, without a virtual IP, through this
+    host's own address when it is the leader.
 
     timeout
         Seconds to wait for it.
@@ -377,7 +377,7 @@ def _is_leader(member):
 
 
 def _leader_woken():
-    """Have the leader look at the members now, and not at the end of its loop_wait; False while that is too early."""
+    """Make the leader run its loop now. False while this member is not listed yet, or no other member leads."""
     own = __salt__["pgha.settings"]()["name"]
     try:
         members = __salt__["pgha_patroni.cluster"]()
@@ -417,7 +417,7 @@ def _versions(old, new):
 
 
 def _installed(settings):
-    """Whether the programs that a dry run asks are there: of this version of PostgreSQL, and Patroni."""
+    """Whether the programs for a dry run are installed: this version of PostgreSQL, and Patroni."""
     server = os.path.exists(f"{settings['postgres']['bin_dir']}/postgres")
     return server and __salt__["pgha_patroni.version"]() is not None
 

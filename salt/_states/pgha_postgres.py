@@ -1,5 +1,5 @@
 """
-States of the host under PostgreSQL: its locales, its port, its parameters, and the directory of its data.
+States of the host for PostgreSQL: locales, port, parameters, TLS support and data directory.
 """
 
 import os
@@ -12,7 +12,7 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def locales_present(name, locales):
     """
-    The host has these locales. Those that are missing are made in one call.
+    The host has these locales. All missing locales are made in one call.
 
     locales
         Names such as ``ru_RU.UTF-8``.
@@ -34,8 +34,8 @@ def locales_present(name, locales):
 @pghalib.errors.told
 def port_free(name):
     """
-    Nobody listens on the port of PostgreSQL but this cluster's own server. Changes nothing: a foreign server is named,
-    and left to the person who knows what it is.
+    Only this cluster's own server listens on the port of PostgreSQL. Changes nothing: the state names a foreign
+    process, and a person decides.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "Nobody else listens there."}
     port = __salt__["pgha.settings"]()["postgres"]["port"]
@@ -57,7 +57,8 @@ def port_free(name):
 @pghalib.errors.told
 def parameters_accepted(name):
     """
-    The installed server would start on this host with the parameters that are set: it is asked itself. Changes nothing.
+    The installed server would start on this host with its parameters: the server program itself is asked. Changes
+    nothing.
 
     name
         State ID; not used.
@@ -76,8 +77,8 @@ def parameters_accepted(name):
 @pghalib.errors.told
 def speaks_tls(name):
     """
-    The installed server can speak TLS, where that is on. Changes nothing; said at once after the installation, and not
-    when Patroni has been waited for.
+    The installed server supports TLS, where TLS is on. Changes nothing. The check comes right after the installation,
+    so a fault shows before the long wait for Patroni.
     """
     fault = __salt__["pgha_postgres.tls_fault"]()
     return {"name": name, "result": not fault, "changes": {}, "comment": fault or "It can, as far as it is asked to."}
@@ -86,8 +87,8 @@ def speaks_tls(name):
 @pghalib.errors.told
 def data_directory_made(name):
     """
-    The data directory is there and the server's alone (0700). Where root may not follow, because the directory above it
-    is another's, the server's user makes it.
+    The data directory exists and belongs to the server's user alone (0700). Where another user can change the directory
+    above it, root makes nothing; the server's user makes the data directory.
 
     name
         Path of the data directory.

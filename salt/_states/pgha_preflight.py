@@ -9,13 +9,13 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def passed(name):
     """
-    Nothing stands in the way of this host becoming what the pillar says; every fault is named at once.
+    This host can take the role that the pillar gives it; all faults are named at once.
 
     name
         State ID; not used.
 
-    It changes nothing, so it is the same in test mode. All hosts must run it in one job, as they try to reach each
-    other.
+    The state changes nothing, so test mode makes no difference. All hosts must run it in one job, because they try to
+    reach each other.
     """
     try:
         found = __salt__["pgha_preflight.check"]()

@@ -1,8 +1,8 @@
 """
-A program that is published as one binary in an archive: unpacked below /opt, linked to from where it is called.
+States of a program that is published as one binary in an archive: unpacked below /opt, with a link in the PATH.
 
-Why not ``archive.extracted``: it looks at names only, so a run that was interrupted while it unpacked leaves half a
-binary that the next run takes for a whole one; and it fetches the archive again, or keeps it, to compare lists.
+Why not ``archive.extracted``: it compares names only. After an interruption during the unpacking, the next run takes
+half a binary for a whole one. And it must fetch the archive again, or keep it, to compare lists of names.
 """
 
 import hashlib
@@ -25,26 +25,26 @@ MODE = 0o755
 @pghalib.errors.told
 def unpacked(name, path, source, sha256):
     """
-    The binary is there, whole, executable, and from the archive with this hash.
+    The binary is there, complete, executable, and from the archive with this hash.
 
     name
         State ID; not used.
     path
-        Where the binary belongs, e.g. ``/opt/consul/1.22.3/consul``. The version is part of it: a file that is there is
-        taken to be right, since it is put there by a rename, after its archive passed the check, provided that it is
-        root's alone. It may be executed by everybody, and so may the two directories above it be passed through.
+        Path of the binary, e.g. ``/opt/consul/1.22.3/consul``; the version is part of it. A file with this path that
+        only root can change counts as correct: it was put there by a rename, after its archive had passed the check.
+        Everybody may execute the file and pass through the two directories above it.
     source
-        URL of the archive (.zip or .tar.gz): ``https://``, ``http://``, ``file://`` or ``salt://``. It holds a file
-        of the same name as the binary.
+        URL of the archive (.zip or .tar.gz): ``https://``, ``http://``, ``file://`` or ``salt://``. The archive must
+        hold a file with the binary's name.
     sha256
         SHA-256 of the archive.
 
-    The archive is removed from the minion's cache when the binary is out of it.
+    The archive is removed from the minion's cache after the unpacking.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": f"{path} is there."}
     target = Path(path)
     try:
-        # In a directory of another user's nothing is root's for long.
+        # In a directory of another user, that user can exchange root's files.
         with pghalib.host.descriptors.trusted(next(step for step in target.parents if step.is_dir())):
             pass
     except CommandExecutionError as error:
@@ -79,14 +79,14 @@ def unpacked(name, path, source, sha256):
 @pghalib.errors.told
 def in_use(name, link, target):
     """
-    The link points to the binary in use; one that was put there by hand makes way for it.
+    The link points to the binary in use. A link or file that somebody put there by hand is replaced.
 
-    ``file.symlink`` would do, but makes Salt load all of its modules anew when the path of a link has "bin" in it.
+    ``file.symlink`` is not used: Salt loads all of its modules again when the path of a link contains "bin".
 
     name
         State ID; not used.
     link
-        Where the program is called, e.g. ``/usr/bin/consul``.
+        Path by which the program is called, e.g. ``/usr/bin/consul``.
     target
         Path of the binary.
     """
@@ -97,7 +97,7 @@ def in_use(name, link, target):
     changes = {link: {"old": old, "new": target}}
     if __opts__["test"]:
         return {"name": name, "result": None, "changes": changes, "comment": f"{link} would point to {target}."}
-    # A rename, so that at no moment there is no program.
+    # By a rename, so that the program is never missing.
     draft = place.with_name(f".{place.name}.new")
     draft.unlink(missing_ok=True)
     draft.symlink_to(target)
@@ -106,7 +106,7 @@ def in_use(name, link, target):
 
 
 def _mode(target):
-    """The mode of a binary that is there; None when it is missing, or when another than root may have put it there."""
+    """The mode of the binary; None when it is missing, or when another user than root may have put it there."""
     try:
         info = os.lstat(target)
     except (FileNotFoundError, NotADirectoryError):
@@ -137,7 +137,7 @@ def _fetched(source, sha256):
 
 
 def _extract(archive, target):
-    """Take the member with the target's name out of an archive; it appears under that name when it is complete."""
+    """Unpack the member with the target's name from an archive. The target appears only when it is complete."""
     pghalib.host.passage.made(str(target.parent), test=False, top=str(target.parent.parent))
     handle, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -171,6 +171,6 @@ def _copy_member(archive, wanted, out):
 
 
 def _forget(cached):
-    """Remove the minion's copy of an archive; a file:// source is not one."""
+    """Remove the minion's copy of an archive. The file of a file:// source is not a copy and stays."""
     if Path(cached).is_relative_to(__opts__["cachedir"]):
         Path(cached).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """
-Services run what is installed and configured: they are restarted where they do not, and only there. Each state is for
-one host at a time; it waits until the others can do without this host, and then until this host is back.
+States of a rolling restart: a service is restarted only where it does not run the installed program and configuration.
+Each state is for one host at a time: it waits until the others do not need this host, restarts the service, and waits
+until this host is back.
 """
 
 import pghalib.errors
@@ -11,7 +12,8 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def consul(name):
     """
-    Consul on this host, server or agent, runs what is installed and configured. A server that leads hands over first.
+    Consul on this host (server or agent) runs the installed program and configuration. A server that leads first gives
+    the lead to another server.
 
     name
         State ID; not used.
@@ -31,8 +33,8 @@ def consul(name):
 @pghalib.errors.told
 def patroni(name):
     """
-    Patroni and PostgreSQL on this host run what is installed and configured. A leader becomes a replica first, by a
-    switchover; with that its PostgreSQL has been started anew.
+    Patroni and PostgreSQL on this host run the installed programs and configuration. A leader first becomes a replica
+    by a switchover, which also restarts its PostgreSQL.
 
     name
         State ID; not used.
@@ -48,7 +50,7 @@ def patroni(name):
             done.append("It gave the lead away.")
             _streams(name, timeout)
         if "Patroni" in pending:
-            # Patroni stops PostgreSQL with itself, and starts it again.
+            # A restart of Patroni also stops and starts PostgreSQL.
             _service("patroni")
             done.append("Patroni was restarted, and PostgreSQL with it.")
         elif __salt__["pgha_restart.pending"]().get("PostgreSQL"):
@@ -64,8 +66,8 @@ def patroni(name):
 @pghalib.errors.told
 def lowered(name):
     """
-    The leader runs with the parameters that were lowered and that a standby needs as high as its primary. It is
-    restarted in its place: its replicas cannot take them up before it has.
+    The leader runs with lowered parameters that a standby needs as high as its primary. Its PostgreSQL is restarted
+    without a switchover, before the replicas: a replica cannot have a lower value than the leader.
 
     name
         State ID; not used.
@@ -87,7 +89,7 @@ def lowered(name):
 
 
 def _restarted(name, services, restart):
-    """Restart when one of ``services`` has something pending; ``restart`` gets that and returns what it did."""
+    """Restart when one of ``services`` has a pending restart. ``restart`` gets the reasons and returns a comment."""
 
     def pending():
         found = __salt__["pgha_restart.pending"]()
@@ -132,7 +134,7 @@ def _others_serve(timeout):
 
 
 def _switched_over():
-    """Ask Patroni for a switchover as often as it takes: without a synchronous replica at this moment it refuses."""
+    """Ask Patroni for a switchover. Called repeatedly: without a synchronous replica Patroni refuses for a while."""
     if __salt__["pgha_restart.leads"]():
         __salt__["pgha_patroni.command"]("switchover", 60, leader=_settings()["name"])
     return not __salt__["pgha_restart.leads"]()

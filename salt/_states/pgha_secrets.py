@@ -1,5 +1,5 @@
 """
-The secrets of all clusters: on the master made and stored before anything uses them, on a host noted as those in use.
+States of the secrets: the master makes and stores them before they are used; a host notes which secrets it works with.
 """
 
 import os
@@ -16,8 +16,8 @@ from salt.exceptions import CommandExecutionError
 @pghalib.errors.told
 def stored(name):
     """
-    Every secret that the inventory needs is in the master's store, and the store knows who is who; what is there is
-    never made anew.
+    Every secret that the inventory needs is in the master's store, and the store knows which minion has which role.
+    Existing secrets are kept; only certificates that end soon are renewed.
 
     name
         State ID; not used.
@@ -46,12 +46,12 @@ def stored(name):
 @pghalib.errors.told
 def settled(name, datacenters):
     """
-    The store knows that the hosts of datacenters have not refused to be encrypted, or not, as the inventory has it.
+    The store notes that the hosts of these datacenters have not refused its choice of TLS on or off.
 
     name
         State ID; not used.
     datacenters
-        Their names, a list.
+        List of their names.
     """
     store, test = pghalib.secrets.store.directory(__opts__), __opts__["test"]
     news = pghalib.secrets.minted.settle(store, datacenters, test)
@@ -64,7 +64,8 @@ def settled(name, datacenters):
 @pghalib.errors.told
 def in_use(name):
     """
-    This host has noted which secrets of the master's store it works with, as fingerprints: the next preflight compares.
+    This host has noted fingerprints of the secrets that it works with. The next preflight compares them with the
+    secrets in the master's store.
 
     name
         State ID; not used.

@@ -1,5 +1,5 @@
 """
-Encryption on the wire as desired states: the certificate lies where a service reads it, and the service shows it.
+States of TLS: the certificate is where a service reads it, and the service shows it.
 """
 
 import functools
@@ -15,23 +15,23 @@ import pghalib.tls
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-#: The unit that has to read the certificate of a service; Patroni has PostgreSQL read it.
+#: The unit to reload for a service's certificate; Patroni also reloads PostgreSQL.
 UNITS = {"consul": "consul", "postgres": "patroni"}
-#: Seconds until a service that still shows another certificate is told again.
+#: Seconds until a service that still shows another certificate is reloaded again.
 AGAIN = 5
 
 
 @pghalib.errors.told
 def installed(name, service):
     """
-    The authorities, and this host's key and certificate, are where a service reads them, as the master has them.
+    The master's authorities, and this host's key and certificate, are in the files that a service reads.
 
     name
         State ID; not used.
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
 
-    The running service goes on with the old ones; :py:func:`in_use` has it read the new ones.
+    The running service still uses the old files; :py:func:`in_use` makes it read the new ones.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "They are as the master has them."}
     if __opts__["test"] and not (__pillar__.get("pgha_secrets") or {}).get("tls"):
@@ -51,7 +51,7 @@ def installed(name, service):
                     _note_unread()
             done = pghalib.host.files.manage(path, **entry, test=__opts__["test"])
             if done["changes"]:
-                # Never the diff: there is a key in it.
+                # Never the diff: it would show the key.
                 ret["changes"][path] = {"old": before, "new": _what(content)}
                 ret["comment"] = "They would be written." if __opts__["test"] else "They were written."
                 ret["result"] = ret["result"] and done["result"]
@@ -63,7 +63,7 @@ def installed(name, service):
 @pghalib.errors.told
 def in_use(name, service, timeout=60):
     """
-    Every port of a service shows the certificate that is on the disk, and the service has read the authorities.
+    Every port of a service shows the certificate on the disk, and the service has read the authorities.
     Otherwise the service is reloaded. If it still shows the old certificate, it is not restarted: the comment and
     ``pgha.status`` say that a restart is pending.
 
@@ -72,14 +72,14 @@ def in_use(name, service, timeout=60):
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
     timeout
-        Seconds to wait until its ports answer, and until they show it.
+        Seconds to wait until the ports answer, and until they show the certificate.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": "It shows the certificate of this host."}
     if __opts__["test"] and not __salt__["service.status"](UNITS[service]):
         return {**ret, "result": None, "comment": "It would be looked at when the service runs."}
     outdated = __salt__["pgha_tls.outdated"]
     try:
-        # A list in a tuple, as an empty list is the good answer.
+        # The list is in a tuple, because an empty list is a good answer and must not count as false.
         late = pghalib.wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
         unread = pghalib.tls.unread(service)
         ret["changes"] = {port: {"old": "another certificate", "new": "this host's"} for port in late}
@@ -106,8 +106,9 @@ def in_use(name, service, timeout=60):
 
 def _taken(service, told):
     """
-    Whether every port shows the certificate; a service that does not is told every AGAIN seconds. Once would not do: a
-    Patroni whose own file has changed, too, reads that alone at a reload, and its certificate at the next one (4.1).
+    Whether every port shows the certificate. Else the service is reloaded every AGAIN seconds. One reload is not enough
+    when Patroni's own file has also changed: Patroni 4.1 then reads only that file, and the certificate at the next
+    reload.
     """
     if not __salt__["pgha_tls.outdated"](service):
         return True
@@ -118,7 +119,7 @@ def _taken(service, told):
 
 
 def _note_unread():
-    """Note that the running services are to read the authorities. A boot forgets it: then they read them anyway."""
+    """Note that the running services must read the authorities. A boot removes the note: they read them at start."""
     for service in __salt__["pgha_tls.services"]():
         note = pghalib.tls.unread(service)
         os.makedirs(os.path.dirname(note), mode=0o755, exist_ok=True)
@@ -140,7 +141,7 @@ def _text(path):
 
 
 def _what(pem):
-    """What a reader of the changes wants to know of a certificate, which is no secret."""
+    """A certificate in one line for the changes, without secrets."""
     try:
         found = pghalib.secrets.x509.describe(pem)
     except ValueError:

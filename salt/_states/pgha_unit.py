@@ -1,6 +1,6 @@
 """
-The units of services: written when systemd takes them, read by it (a change that is on the disk alone would count from
-some later moment on, unseen), and stopped.
+States of the units of services: written when systemd accepts them, read by systemd (else a change on the disk would
+take effect at some later moment, unnoticed), and stopped.
 """
 
 import os
@@ -16,12 +16,12 @@ UNITS = "/etc/systemd/system"
 @pghalib.errors.told
 def written(name, unit, source, context):
     """
-    The file of a unit has its content, and systemd takes it: with an error in it the old one stays.
+    The file of a unit has its content, and systemd accepts it. If systemd does not, the old file stays.
 
     name
         State ID; not used.
     unit
-        Name of a service, such as ``consul.service``. What it starts has to be installed.
+        Name of a service, such as ``consul.service``. The program that it starts must be installed.
     source
         ``salt://`` URL of its Jinja template.
     context
@@ -42,7 +42,7 @@ def written(name, unit, source, context):
 @pghalib.errors.told
 def stopped(name, unit):
     """
-    A service does not run and is not started at a boot; nothing is pending where systemd does not know it.
+    A service does not run and does not start at a boot. There is nothing to do where systemd does not know the service.
 
     name
         State ID; not used.
@@ -50,7 +50,7 @@ def stopped(name, unit):
         Name of a service, such as ``consul.service``.
     """
     shown = __salt__["service.show"](unit)
-    # The process of a unit whose file was taken away is known as well.
+    # A unit whose file was removed is still active in systemd while its process runs.
     if shown.get("LoadState") == "not-found" and shown.get("ActiveState") in ("inactive", "failed"):
         return {"name": name, "result": True, "changes": {}, "comment": f"There is no {unit}."}
     return {**__states__["service.dead"](unit, enable=False), "name": name}
@@ -59,10 +59,10 @@ def stopped(name, unit):
 @pghalib.errors.told
 def read(name, unit):
     """
-    systemd has read a unit as it is on the disk, or has forgotten one that is not there any more; nothing is started or
-    restarted for it.
+    systemd has read a unit as it is on the disk, or has forgotten a unit whose file was removed. Nothing is started or
+    restarted.
 
-    systemd itself is asked, so what an interrupted run, or somebody else, has left unread is read as well.
+    systemd itself is asked, so a change by an interrupted run or by somebody else is also read.
 
     name
         State ID; not used.
@@ -76,7 +76,7 @@ def read(name, unit):
         ret["changes"] = {unit: {"old": "on the disk alone", "new": "read by systemd"}}
         if __opts__["test"]:
             return {**ret, "result": None, "comment": "systemd would be told to read it."}
-        # What runs was started by what systemd had read before, whatever the note of its start says.
+        # The running process was started by the unit that systemd had read before: the note of its start must say so.
         pghalib.services.started.by_an_older_unit(f"{UNITS}/{unit}")
         __salt__["service.systemctl_reload"]()
         shown = _unread(unit)
@@ -89,7 +89,7 @@ def read(name, unit):
 
 
 def _unread(unit):
-    """What systemd says of a unit that it does not know as it is on the disk; None when it does."""
+    """The state of a unit that systemd does not know as it is on the disk; None when systemd knows it."""
     shown = __salt__["service.show"](unit)
     state = shown.get("LoadState")
     if shown.get("NeedDaemonReload") == "yes":

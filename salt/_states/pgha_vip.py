@@ -1,5 +1,5 @@
 """
-The virtual IP as a state: vip-manager's configuration, and the address being where the leader is.
+States of the virtual IP: vip-manager's configuration, and the address on the leader.
 """
 
 import pghalib.errors
@@ -18,13 +18,13 @@ _STOPPED = "Patroni does not run: journalctl -u patroni, or the result of its st
 @pghalib.errors.told
 def configured(name=CONFIG):
     """
-    vip-manager has its configuration, with the token that reads the leader key where it asks Consul.
+    vip-manager has its configuration; when it asks Consul, with the token that reads the leader key.
 
     name
         Path of the file (0600, root). Its directory must exist.
 
-    A running vip-manager is left alone, as a restart takes the virtual IP away for a moment: the comment says that a
-    restart is pending, and ``pgha_vip.restarted`` does it, one host at a time.
+    A running vip-manager is not restarted, because a restart removes the virtual IP for a moment. The comment says that
+    a restart is pending; ``pgha_vip.restarted`` does it, one host at a time.
     """
     try:
         settings = __salt__["pgha.settings"]()
@@ -53,7 +53,7 @@ def configured(name=CONFIG):
 @pghalib.errors.told
 def restarted(name):
     """
-    vip-manager runs the configuration, the unit and the program that are on the disk; restarted only where it does not.
+    vip-manager runs with the configuration, the unit and the program on the disk. It is restarted only if it does not.
 
     name
         State ID; not used.
@@ -79,7 +79,7 @@ def follows_leader(name, timeout=60):
     name
         State ID; not used.
     timeout
-        Seconds to wait for it, and for Patroni to tell whether it does.
+        Seconds to wait for this, and for Patroni's answer about the leader lock.
     """
     seen = {}
 
@@ -103,16 +103,17 @@ def follows_leader(name, timeout=60):
 @pghalib.errors.told
 def held_by_leader(name, timeout=60):
     """
-    The virtual IP is on this host if Patroni here holds the leader lock, and is not if not; put right at once.
+    The virtual IP is on this host if and only if Patroni here holds the leader lock. A wrong place is corrected at
+    once.
 
     name
         State ID; not used.
     timeout
-        Seconds to wait for Patroni to tell whether it does. As long as it is silent the address stays where it is: a
-        leader that is slow to answer is still the leader, and nothing would give it the address back.
+        Seconds to wait for Patroni's answer. Without an answer the address stays where it is: a leader that answers
+        slowly is still the leader, and nothing would give the address back to it.
 
-    For callback mode: Patroni calls its callback when a role changes, so not for a leader that was one before the
-    callback was set up.
+    For callback mode: Patroni calls its callback only when a role changes. So it is not called for a leader that led
+    before the callback was set up.
     """
     seen = {}
 
@@ -144,7 +145,7 @@ def held_by_leader(name, timeout=60):
 @pghalib.errors.told
 def callback_allowed(name):
     """
-    Patroni's user may move the virtual IP through sudo, as the callback does; proven by that user.
+    Patroni's user may move the virtual IP through sudo, as the callback does. The check runs sudo as that user.
 
     name
         State ID; not used.
@@ -160,10 +161,10 @@ def callback_allowed(name):
 @pghalib.errors.told
 def callback_released(name=HELPER):
     """
-    The callback no longer keeps the virtual IP on this host; for the way from callback mode to none.
+    The callback no longer keeps the virtual IP on this host; for the end of callback mode.
 
     name
-        Path of the helper; where it is not there, the address is not ours to take away.
+        Path of the helper. Without the helper the formula did not put the address there, so it stays.
     """
     if not __salt__["file.file_exists"](name):
         return _ret(name, True, "There is no callback.")
@@ -178,7 +179,7 @@ def callback_released(name=HELPER):
 
 
 def _silent(seen):
-    """Whether Patroni tells nothing because it was not started, or has been stopped: there is nothing to wait for."""
+    """Whether Patroni gives no answer because it does not run: then there is nothing to wait for."""
     if seen["leads"] is not None:
         return False
     return __salt__["service.show"]("patroni.service").get("ActiveState") in ("inactive", "failed")
