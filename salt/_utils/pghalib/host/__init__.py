@@ -1,1 +1,1 @@
-"""A host as root has to take it: files without following others' links, users, addresses."""
+"""What root does on a host: files (without following other users' links), users, addresses."""

@@ -1,18 +1,17 @@
 """
-What Astra Linux may have locked on a host so that the formula's programs do not start or cannot be installed. Pure
-functions.
+Locks of Astra Linux on a host that keep the formula's programs from starting or from being installed. Pure functions.
 """
 
 import re
 
-# The closed software environment: which files it looks at, from the next boot on.
+# Settings of the closed software environment. A change takes effect at the next boot.
 DIGSIG = "/etc/digsig/digsig_initramfs.conf"
-# Nobody may make a file executable, root neither: now, and from the next boot on.
+# Nobody, not even root, may make a file executable: the state now, and the state from the next boot on.
 NOCHMODX = ("/parsecfs/nochmodx", "/etc/parsec/nochmodx")
 
 
 def files():
-    """Return the paths of what :py:func:`faults` looks at."""
+    """Return the paths of the files that :py:func:`faults` looks at."""
     return [DIGSIG, *NOCHMODX]
 
 
@@ -21,10 +20,10 @@ def faults(texts, works):
     Return (faults, warnings) of a hardened Astra Linux.
 
     texts
-        Mapping of a path of :py:func:`files` to its text; None, or no key, where it is not there.
+        Mapping of a path of :py:func:`files` to its text; None, or no key, when the file does not exist.
     works
-        Whether Consul runs on this host already: its files are signed then, and what is installed goes on working, so
-        it is a warning.
+        Whether Consul runs on this host already. Then its files are signed and the installed programs go on working,
+        so a lock is only a warning.
     """
     found = []
     if _digsig(texts.get(DIGSIG) or "") == "1":

@@ -1,6 +1,6 @@
 """
-Directories and files as descriptors: a path is walked down name by name, and no link is followed that another user can
-have put there.
+Directories and files as descriptors: a path is opened name by name, and a link that another user may have made is not
+followed.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ def opened(path):
     path
         Its absolute path. Links of root's in a directory of root's are followed, others are not.
 
-    ``stranger`` is the first directory on the way, or this one, that belongs to another user than root and the one of
-    this process, or that another may write in; None when there is none. A sticky one of root's counts as root's here:
-    in it nobody moves what is not his.
+    ``stranger`` is the first directory on the path (its end included) that belongs neither to root nor to the user of
+    this process, or that another user can write to; None when there is none. A sticky directory of root's is no
+    stranger: in it nobody can move the files of others.
 
-    Raises FileNotFoundError when it is not there, OSError when it is no directory or lies behind a link of another's.
+    Raises FileNotFoundError when it does not exist, OSError when it is no directory or lies behind another user's link.
     """
     handle, stranger = _open(os.path.abspath(path), 0)
     try:
@@ -41,13 +41,13 @@ def opened(path):
 @contextlib.contextmanager
 def trusted(path, sticky=False):
     """
-    Context manager: the descriptor of a directory in which, and on the way to which, nobody but root and the user of
-    this process can change a thing.
+    Context manager: the descriptor of a directory that only root and the user of this process can change; the same
+    holds for every directory above it.
 
     path
         Its absolute path.
     sticky
-        True: it may be a sticky one of root's that others may write in.
+        True: a sticky directory of root's is allowed too, although others can write to it.
 
     Raises CommandExecutionError for any other directory, OSError when it cannot be opened.
     """
@@ -67,14 +67,14 @@ def trusted(path, sticky=False):
 
 def regular(directory, name):
     """
-    Open a file for reading and return its descriptor. Nothing is waited for, such as a pipe's writer.
+    Open a file for reading and return its descriptor. The call never blocks, not even for a pipe's writer.
 
     directory
         Descriptor of its directory.
     name
-        Its name in it.
+        Its name in that directory.
 
-    Raises ValueError that says what it is when it is no regular file, OSError when it cannot be opened.
+    Raises ValueError with the kind of file when it is no regular file, OSError when it cannot be opened.
     """
     kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory"}
     kind = stat.S_IFMT(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
@@ -94,11 +94,11 @@ def content(handle, limit, tail=False):
     handle
         Its descriptor.
     limit
-        How many are read at most.
+        The most bytes that are read.
     tail
-        True: of a larger file the last ones.
+        True: return the last bytes of a larger file.
 
-    Raises ValueError for a larger file.
+    Raises ValueError for a larger file without ``tail``.
     """
     size = os.fstat(handle).st_size
     if size > limit and not tail:
@@ -110,7 +110,7 @@ def content(handle, limit, tail=False):
 
 def directory(path, *, user, group, mode, test):
     """
-    Bring a directory to the given owner and mode, and make it where it is missing.
+    Give a directory its owner and mode, and make it when it is missing.
 
     path
         Absolute path. The directory above it must exist (in test mode it need not).
@@ -121,10 +121,10 @@ def directory(path, *, user, group, mode, test):
     test
         True: nothing is touched.
 
-    Returns the changes; ``made`` is among them when it is missing. Raises CommandExecutionError when something is to be
-    changed and another user can change the directory above, and when it cannot be done.
+    Returns the changes; ``made`` is among them when it is missing. Raises CommandExecutionError when a change is needed
+    and another user can change the directory above, or when the change fails.
     """
-    # One that is a link of root's, to another disk, say, is the directory that it leads to.
+    # A link of root's (to another disk, for example) stands for the directory that it leads to.
     above, name = os.path.split(real(path))
     try:
         with contextlib.ExitStack() as stack:
@@ -143,13 +143,13 @@ def directory(path, *, user, group, mode, test):
             return changes
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
-            # A step of the way, where the whole is meant.
+            # It names one directory of the path; the message shall name the whole path.
             error.filename = error.filename2 = None
         raise CommandExecutionError(pghalib.errors.sentence(error, path))
 
 
 def ids(user, group):
-    """Return the numbers of a user and a group by their names; ValueError says which of them is not there."""
+    """Return the numbers of a user and a group by their names; ValueError names the one that does not exist."""
     found = []
     for lookup, name, what in ((pwd.getpwnam, user, "user"), (grp.getgrnam, group, "group")):
         try:
@@ -161,7 +161,7 @@ def ids(user, group):
 
 def ownership(info, user, group, mode):
     """
-    Return how owner and mode of what ``info`` (of stat) describes differ from what is wanted, as changes.
+    Return the changes that owner and mode of a file need; ``info`` is its result of stat.
 
     user, group
         Names of the owner.
@@ -180,8 +180,8 @@ def ownership(info, user, group, mode):
 
 def real(path):
     """
-    Return where a path leads, for comparing it with another one: links of root's are followed, no others. A path that
-    leads to no directory keeps its last name, or all of its names where that cannot be told.
+    Return where a path leads, to compare it with another path. Only links of root's are followed. When the path leads
+    to no directory, its last name is kept; when the directory above cannot be opened either, the whole path is kept.
 
     path
         Absolute path.
@@ -195,11 +195,11 @@ def real(path):
 
 def owner(path):
     """
-    Return ``user``, ``group`` and ``mode`` of a file that is there, in the words that ``pghalib.host.files.manage``
-    takes, so that one which belongs to others keeps them.
+    Return ``user``, ``group`` and ``mode`` of an existing file, in the form that ``pghalib.host.files.manage`` takes:
+    so a file of another owner keeps its owner and mode.
 
     path
-        Its absolute path. Raises OSError when it is not there.
+        Its absolute path. Raises OSError when it does not exist.
     """
     info = os.stat(path)
     user, group = name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid)
@@ -207,7 +207,7 @@ def owner(path):
 
 
 def name_of(lookup, number):
-    """Return the name of a user or group (``lookup`` is getpwuid or getgrgid), or the number when it has none."""
+    """Return the name of a user or group (``lookup`` is getpwuid or getgrgid), or its number when it has no name."""
     try:
         return lookup(number)[0]
     except KeyError:
@@ -245,6 +245,6 @@ def _open(path, hops):
 
 
 def _link(name, directory):
-    """Where a link of ours leads; None for anything else."""
+    """The target of a link that belongs to root or to this process's user; None for anything else."""
     info = os.stat(name, dir_fd=directory, follow_symlinks=False)
     return os.readlink(name, dir_fd=directory) if stat.S_ISLNK(info.st_mode) and _ours(info) else None

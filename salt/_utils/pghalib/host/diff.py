@@ -1,9 +1,9 @@
 """
-What a change of a file is shown as, without a secret in it.
+How a change of a file is shown, without a secret in it.
 
-Of the new text we know the secrets. Of the old one nobody knows anything: it may be a person's, with passwords under
-names that no list has. So of a file of settings (JSON, YAML) it is shown which keys come, go and change; an old value
-is shown only in place of a new one of ours that is plain, and when it is short and looks like no secret itself.
+The secrets of the new text are known. Those of the old text are not: a person may have written it, with passwords under
+names that no list has. So a file of settings (JSON, YAML) is shown as the keys that come, go and change. An old value
+is shown only when our new value of that key is no secret, and when the old value is short and does not look like one.
 """
 
 import difflib
@@ -14,7 +14,7 @@ import yaml
 
 MASK = "**********"
 LONGEST_OLD = 64
-# What only a secret is called, and what only a secret, or a text with one in it, looks like.
+# Names of keys that hold a secret, and patterns of a secret or of a text with a secret in it.
 _NAMED = re.compile(
     r"(?i).*(pass|passwd|password|passphrase|pwd|secret|tokens?|encrypt|credentials?|(api|private)_?key)"
 )
@@ -26,12 +26,12 @@ _LOOKS = re.compile(
     | -----BEGIN
     """
 )
-# Letters and digits that somebody has drawn. A long name looks like it too, so this is asked of old texts alone.
+# Random letters and digits. A long name looks the same, so only old texts are tested for it.
 _DRAWN = re.compile(r"(?i)(?=[a-z+_-]*[0-9])(?=[0-9+_-]*[a-z])[a-z0-9+_-]{20,}")
 
 
 def mask(text, secrets):
-    """Return ``text`` with every one of ``secrets`` (strings; empty ones are passed over) replaced by asterisks."""
+    """Return ``text`` with each of ``secrets`` (strings; empty ones are ignored) replaced by asterisks."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
@@ -42,12 +42,12 @@ def diff(old, new, secrets=()):
     Return how two texts differ, with no secret in it.
 
     old
-        None when there was none.
+        The old text, None when there was none.
     new
-        The text that ``secrets`` (strings) are in.
+        The new text, which may hold ``secrets`` (strings).
 
-    A line a key for JSON and YAML; for another text that may hold secrets the new lines alone, the secrets masked; else
-    the unified form.
+    JSON and YAML: one line for each key. Another text with secrets: only the new lines, the secrets masked. Any other
+    text: the unified form.
     """
     settings = _settings(new)
     if settings is not None:
@@ -61,8 +61,8 @@ def diff(old, new, secrets=()):
 
 def changes(name, old, new):
     """
-    Return how a setting changes, as the changes of a state have it: ``{"old", "new"}``, by the same rules as
-    :py:func:`diff`. Of an old list those items are shown that stay.
+    Return the change of a setting in the form of a state's changes, ``{"old", "new"}``, by the same rules as
+    :py:func:`diff`. In an old list only the items that stay are shown.
 
     name
         The dotted name of the setting.
@@ -118,7 +118,7 @@ def _settings(text):
 
 
 def _flat(tree, path=()):
-    """Yield (path, value) of each leaf; a list is one, and so is an empty mapping."""
+    """Yield (path, value) of each leaf; a list is a leaf, and so is an empty mapping."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, (*path, str(key)))

@@ -1,8 +1,9 @@
 """
-Files that the formula writes: compared, checked before anything is replaced, replaced at once, secrets masked.
+Files that the formula writes: they are compared, checked before the old file is replaced, and replaced by a rename.
+Secrets are masked.
 
-Root works by descriptors here, in directories that only root can change: a file has its owner and mode before its
-content, and no name is looked up twice. Files in the directories of another user are read as data, and nothing else.
+Root works with descriptors here, in directories that only root can change. A file gets its owner and mode before its
+content, and no name is looked up twice. Files in directories of another user are only read, as data.
 """
 
 import contextlib
@@ -20,16 +21,16 @@ import pghalib.errors
 import pghalib.host.descriptors
 from pghalib.host.diff import diff, mask
 
-# Bytes that are read of a file: more than any of ours has, and nothing that hurts the memory of a host.
+# The most bytes that are read of a file: more than any of our files has, and little for a host's memory.
 LIMIT = 16 * 1024 * 1024
 
 
 def manage(path, content, *, user, group, mode, test, check=None, secrets=(), sticky=False):
     """
-    Bring a file to the given content, owner and mode, and say what that changes.
+    Give a file its content, owner and mode, and return what changed.
 
     path
-        Absolute path. Its directory must exist (in test mode it need not: the run would have made it).
+        Absolute path. Its directory must exist (in test mode it need not: a real run would have made it).
     content
         The whole text.
     user, group
@@ -39,17 +40,17 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
     test
         True: nothing is touched.
     check
-        A function that gets the path of a draft with the new content, in the same directory and with the same owner and
-        mode but with another suffix, and returns None when it is good, else the text of what is wrong. Not called in
-        test mode or when the content is there already.
+        A function that gets the path of a draft with the new content: in the same directory, with the same owner and
+        mode, but with another suffix. It returns None when the draft is good, else the fault as text. Not called in
+        test mode or when the content does not change.
     secrets
         Strings that must not be seen in the changes.
     sticky
-        True: the directory may be a sticky one of root's that others may write in.
+        True: the directory may be a sticky directory of root's that others can write to.
 
-    Returns the keys ``result``, ``changes`` and ``comment`` of a state. The file is replaced by a rename, so that a
-    reader sees the old or the new one and never a part. What is no regular file, such as a link, is replaced itself.
-    What an interrupted write of this file has left is removed.
+    Returns the keys ``result``, ``changes`` and ``comment`` of a state. The file is replaced by a rename: a reader sees
+    the old file or the new one, never a part. Anything but a regular file, such as a link, is itself replaced.
+    Leftovers of an interrupted write of this file are removed.
 
     Raises CommandExecutionError when another user can change the directory, and when the file cannot be written.
     """
@@ -75,7 +76,7 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
             comment = f"What an interrupted run had left of {path} was removed."
             return {"result": True, "changes": left, "comment": comment}
         uid, gid = pghalib.host.descriptors.ids(user, group)
-        # A file with another name may lie elsewhere too, where this owner and mode would be wrong.
+        # A file with a second name (hard link) may lie elsewhere too, where this owner and mode would be wrong.
         if "diff" not in changes and os.fstat(handle).st_nlink == 1:
             os.fchown(handle, uid, gid)
             os.fchmod(handle, int(mode, 8))
@@ -89,14 +90,14 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
 
 def remove(path, *, test):
     """
-    Remove a file, and what interrupted writes of it have left. A link is removed itself.
+    Remove a file and the leftovers of its interrupted writes. A link is removed itself.
 
     path
         Absolute path.
     test
         True: nothing is touched.
 
-    Returns the names of what is, or would be, removed, as a list. Raises CommandExecutionError as :py:func:`manage`.
+    Returns a list of the names that are, or would be, removed. Raises CommandExecutionError as :py:func:`manage`.
     """
     target = Path(path)
     with _reported(path), contextlib.ExitStack() as stack:
@@ -113,17 +114,17 @@ def remove(path, *, test):
 
 def read_foreign(path, limit=LIMIT, tail=False):
     """
-    Return the text of a file in a directory that another user can write in, or None when it is not there. What is no
-    UTF-8 in it is replaced.
+    Return the text of a file in a directory that another user can write to, or None when it does not exist. Bytes that
+    are not UTF-8 are replaced.
 
     path
-        Absolute path. No link is followed that another user can have put there.
+        Absolute path. A link that another user may have made is not followed.
     limit
-        Bytes that are read at most.
+        The most bytes that are read.
     tail
-        True: of a larger file the last ``limit`` bytes.
+        True: return the last ``limit`` bytes of a larger file.
 
-    Raises CommandExecutionError for what is no regular file, lies behind a link, or is larger.
+    Raises CommandExecutionError when it is no regular file, lies behind a link, or is larger.
     """
     content = _foreign(path, limit, tail)
     return None if content is None else content.decode(errors="replace")
@@ -131,15 +132,15 @@ def read_foreign(path, limit=LIMIT, tail=False):
 
 def changed_since(note, unit, others=()):
     """
-    Return what is not as it was when a service was started, as a list of paths.
+    Return the paths of the files that have changed since a service was started, as a list.
 
     note
-        File of root's that the unit's ExecStartPre wrote: ``sha256sum PATH…``. Without it the service was started by
-        an older unit; that is named alone, as a restart for it takes up all.
+        File of root's that the unit's ExecStartPre wrote: ``sha256sum PATH…``. Without it an older unit has started
+        the service. Then only the unit is returned, as a restart for the unit takes up all files.
     unit
         Path of the unit.
     others
-        Paths of what else the service was started with.
+        Paths of the other files that the service reads when it starts.
     """
     with contextlib.suppress(CommandExecutionError):
         text = read_foreign(note, 65536)
@@ -153,14 +154,14 @@ def changed_since(note, unit, others=()):
 @contextlib.contextmanager
 def locked(path, seconds):
     """
-    Context manager: a lock between processes, which the kernel takes away with its holder. Gives its descriptor.
+    Context manager: a lock between processes; the kernel releases it when its holder ends. Gives its descriptor.
 
     path
-        File in a directory of root's, made for it: 0600, so nobody else can hold it.
+        The lock's file, in a directory of root's. It is made with 0600, so no other user can hold the lock.
     seconds
-        How long the lock is waited for.
+        How long to wait for the lock.
 
-    Raises CommandExecutionError when somebody else has it for longer, or when the file cannot be made.
+    Raises CommandExecutionError when another process keeps the lock for longer, or when the file cannot be made.
     """
     handle = lock(path, seconds)
     try:
@@ -171,15 +172,15 @@ def locked(path, seconds):
 
 def lock(path, seconds):
     """
-    Take a lock as :py:func:`locked` does, and keep it until the descriptor that is returned is closed, or the process
-    and all that inherited it have ended.
+    Take a lock as :py:func:`locked` does, and return its descriptor. The lock is held until the descriptor is closed,
+    or until this process and all that inherited the descriptor have ended.
     """
     target = Path(path)
     with _reported(path), pghalib.host.descriptors.trusted(target.parent) as directory:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         handle = os.open(target.name, flags, 0o600, dir_fd=directory)
     try:
-        # One that was made by an older version may be open to all.
+        # An older version may have made the file open to all.
         os.fchmod(handle, 0o600)
         end = time.monotonic() + seconds
         while True:
@@ -199,8 +200,8 @@ def lock(path, seconds):
 
 def write_private(path, content):
     """
-    Write a file that only its owner may read (0600) in place of an old one, and see it safely on the disk, so that it
-    survives a crash of the host. What an interrupted write of this file has left is removed.
+    Write a file that only its owner may read (0600) in place of the old one, and sync it to the disk, so that it
+    survives a crash of the host. Leftovers of an interrupted write of this file are removed.
 
     Returns nothing; raises CommandExecutionError as :py:func:`manage`.
     """
@@ -213,18 +214,18 @@ def write_private(path, content):
 
 @contextlib.contextmanager
 def _reported(path):
-    """An error of the system becomes one line."""
+    """Context manager: an error of the system becomes one line."""
     try:
         yield
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
-            # Of several files that a write touches the one that was meant is named.
+            # A write touches several files; the message shall name only the intended one.
             error.filename = error.filename2 = None
         raise CommandExecutionError(pghalib.errors.sentence(error, path))
 
 
 def _directory(stack, path, test, sticky):
-    """The descriptor of a file's directory, None for one that a run would make; a dry run looks at any."""
+    """The descriptor of a file's directory, None when a run would make it. In test mode any directory is good."""
     if not test:
         return stack.enter_context(pghalib.host.descriptors.trusted(path, sticky))
     try:
@@ -234,7 +235,7 @@ def _directory(stack, path, test, sticky):
 
 
 def _existing(stack, directory, name):
-    """What lies in the place of a file: (what it is when that is no regular file, descriptor when it is one)."""
+    """What a name stands for: (kind, when it is no regular file; descriptor, when it is one). The other is None."""
     try:
         handle = None if directory is None else pghalib.host.descriptors.regular(directory, name)
     except FileNotFoundError:
@@ -267,7 +268,7 @@ def _names(directory):
 
 
 def _leftovers(directory, name):
-    """Names of drafts of a file that were never put in its place, as they are called now and as they once were."""
+    """Names of drafts of a file that never replaced it: by the present pattern, and by that of older versions."""
     once = rf"[a-z0-9_]{{8}}{re.escape(Path(name).suffix)}"
     draft = re.compile(rf"\.{re.escape(name)}\.(pgha-[0-9a-f]{{16}}|{once})")
     return sorted(one for one in _names(directory) if draft.fullmatch(one) and _is_file(directory, one))
@@ -286,7 +287,7 @@ def _digest(path):
 
 
 def _replace(directory, target, content, uid, gid, mode, check):
-    # Without the suffix that a daemon reads its whole directory by.
+    # The draft has another suffix, so a daemon that reads all files of its directory by suffix does not read it.
     name = f".{target.name}.pgha-{os.urandom(8).hex()}"
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:

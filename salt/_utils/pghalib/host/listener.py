@@ -1,8 +1,8 @@
 """
-Who listens at an address of this host, from the kernel's own tables.
+Which user listens at an address of this host, from the kernel's own tables.
 
-Any user may listen on a port above 1023 that is free, as those of Consul and Patroni are whenever these do not run: on
-a new host, and for a moment at each restart. What is meant for a service must not go to whoever was quicker.
+Any user may listen on a free port above 1023. The ports of Consul and Patroni are free while these do not run: on a new
+host, and for a moment at each restart. A request for a service must not go to a process of another user.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ LISTEN = "0A"
 
 def check(url, user, remedy):
     """
-    See to it that the one who listens where a URL points to is a process of a certain user, on this host.
+    Check that the process which listens at a URL of this host belongs to a certain user.
 
     url
         With an IP address of this host, and a port.
@@ -31,12 +31,12 @@ def check(url, user, remedy):
     remedy
         What to do when nobody listens, the end of a sentence.
 
-    Returns nothing. Raises CommandExecutionError when nobody listens, when the listener is somebody else's (it names
-    user and process), and when the address is not this host's.
+    Returns nothing. Raises CommandExecutionError when nobody listens, when the listener belongs to another user (it
+    names user and process), and when the address is not this host's.
 
-    It is asked right before a request. In the clear one gap is left: the service ends, and another user's process binds
-    its port, within the millisecond between this look and the connection. With TLS there is none, as the certificate
-    is verified, and its key is readable for root and the service alone.
+    Call it right before a request. Without TLS one gap is left: within the millisecond between this check and the
+    connection the service ends, and another user's process binds its port. With TLS there is no gap: the certificate is
+    verified, and only root and the service can read its key.
     """
     parts = urllib.parse.urlsplit(url)
     place = f"{parts.hostname}:{parts.port}"
@@ -59,8 +59,7 @@ def check(url, user, remedy):
 
 def listeners(address, port):
     """
-    Return the sockets that get a connection to an address of this host: a list of ``{"uid", "inode"}``, [] when there
-    are none.
+    Return the sockets that get a connection to an address of this host: a list of ``{"uid", "inode"}``, or [].
 
     address
         An ``ipaddress`` object.
@@ -68,8 +67,9 @@ def listeners(address, port):
         Number of the TCP port.
     """
     rows = [one for table in TABLES for one in _listening(table) if one["port"] == port]
-    # The kernel prefers a socket with the very address to one for all addresses, and there one of the same family (an
-    # IPv6 socket may get IPv4 as well). A user may put one of the others beside ours; it gets nothing.
+    # The kernel prefers a socket with exactly this address to a socket for all addresses, and among the latter one of
+    # the same family (an IPv6 socket may get IPv4 too). Another user may open one of the others beside ours: it gets
+    # nothing.
     anys = ["0.0.0.0", "::"] if address.version == 4 else ["::"]  # noqa: S104
     for wanted in (address, *map(ipaddress.ip_address, anys)):
         found = [{"uid": one["uid"], "inode": one["inode"]} for one in rows if one["address"] == wanted]
@@ -98,14 +98,14 @@ def _listening(table):
 
 
 def _address(words):
-    """The address in a row: words of 32 bits in the byte order of the machine; IPv4 in IPv6 as IPv4."""
+    """The address in a row: words of 32 bits in the machine's byte order. IPv4 mapped into IPv6 is returned as IPv4."""
     packed = b"".join(int(words[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(words), 8))
     address = ipaddress.ip_address(packed)
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _own(address):
-    """Whether an address is one of this host: only such a one can be bound."""
+    """Whether an address belongs to this host: only then can it be bound."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,5 +1,5 @@
 """
-The directories on the way to what a service reads: there, and open to the service's user, whatever the minion's umask.
+The directories above a service's files: they exist, and the service's user can pass them, whatever the minion's umask.
 """
 
 import os
@@ -9,23 +9,23 @@ from pathlib import Path
 import pghalib.host.descriptors
 
 MODE = "0755"
-# Closed on purpose: nothing that a service reads lies here.
+# Closed on purpose: no service reads a file here.
 PRIVATE = ("/root",)
 
 
 def made(path, *, test, top="/"):
     """
-    Make a directory and those above it that are missing (root's, 0755), and open those of root's through which nobody
-    else could pass: a run under the umask 077 has left them so. All others keep owner and mode.
+    Make a directory and the missing ones above it (root's, 0755), and open the directories of root's that nobody else
+    can pass: a run under the umask 077 has left them so. All others keep owner and mode.
 
     path
         Absolute path of the directory.
     test
         True: nothing is touched.
     top
-        Directory above which none is opened.
+        Directories above this one are not opened.
 
-    Below a directory that another user can change, nothing is made or opened: it is that user's to do.
+    Nothing is made or opened below a directory that another user can change: that is the user's own matter.
 
     Returns the changes, ``{path: {"old": mode or None, "new": mode}}``. Raises CommandExecutionError when a directory
     cannot be made.
@@ -47,13 +47,13 @@ def made(path, *, test, top="/"):
             if not test:
                 pghalib.host.descriptors.directory(str(step), user="root", group="root", mode=MODE, test=False)
         except OSError:
-            # No directory, or behind a link of another's: whoever needs it will say so.
+            # No directory, or behind another user's link: the code that needs the directory will fail and say so.
             return changes
     return changes
 
 
 def _closed(step, handle, info):
-    """Whether a directory lets root alone pass. One with an access list, or with a group of its own, has its reason."""
+    """Whether only root can pass a directory. Not counted: a directory with an access list or with its own group."""
     if (info.st_uid, info.st_gid) != (0, 0) or info.st_mode & stat.S_IXOTH or str(step) in PRIVATE:
         return False
     return "system.posix_acl_access" not in os.listxattr(handle)

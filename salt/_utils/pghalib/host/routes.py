@@ -1,6 +1,6 @@
 """
-From which address this host speaks to the others of its cluster. PostgreSQL lets its members in by their address, and
-its connections leave with whatever address the kernel chooses; Consul, Patroni and the preflight bind their own.
+The source address of this host's connections to the other members of its cluster. pg_hba allows members by address, and
+for PostgreSQL's connections the kernel chooses the source; Consul, Patroni and the preflight bind the host's address.
 """
 
 import socket
@@ -8,8 +8,8 @@ import socket
 
 def sources(addresses):
     """
-    Return the address that the kernel has this host speak from, for each one that it speaks to; None where there is no
-    route. Nothing is sent.
+    Return the source address that the kernel chooses for each target address; None when there is no route. Nothing is
+    sent.
 
     addresses
         List of IPv4 or IPv6 addresses.
@@ -18,20 +18,20 @@ def sources(addresses):
 
 
 def peers(settings):
-    """Return the addresses of the other members of this host's cluster; none for a server of Consul."""
+    """Return the addresses of the other members of this host's cluster; [] for a server of Consul."""
     members = settings["cluster"]["hosts"] if settings["cluster"] else []
     return [one["address"] for one in members if one["address"] != settings["address"]]
 
 
 def faults(found, settings):
     """
-    Return (faults, warnings) of a host that would speak to the members from another address than the inventory's.
+    Return (faults, warnings) when this host would connect to members from another address than the inventory's.
 
     found
         What :py:func:`sources` returns.
     settings
-        What ``pgha.settings`` returns. The virtual IP is let in as well. Lines of one's own in ``postgres:pg_hba`` may
-        let in the other address, so it is a warning then.
+        The result of ``pgha.settings``. The virtual IP is allowed too. With lines in ``postgres:pg_hba`` it is only a
+        warning, as they may allow the other address.
     """
     own, names = settings["address"], _names(settings)
     allowed = {None, own, ((settings["cluster"] or {}).get("vip") or {}).get("address")}
@@ -50,10 +50,10 @@ def faults(found, settings):
 
 def translated(found, settings):
     """
-    Return (faults, warnings) of a host whose connections reach the members with another address than they left with.
+    Return (faults, warnings) when members see this host's connections come from another address than its own.
 
     found
-        What ``pghalib.preflight.rendezvous.meet`` returns: ``seen_as`` is the address that a peer saw.
+        The result of ``pghalib.preflight.rendezvous.meet``: ``seen_as`` is the address that a peer saw.
     """
     own, names, wrong = settings["address"], _names(settings), {}
     for (peer, _port, _protocol), link in found.items():
@@ -76,7 +76,7 @@ def _source(address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as one:
-            # Of UDP this chooses the route and no more. The port must not be 0.
+            # With UDP, connect only chooses the route. The port must not be 0.
             one.connect((address, 9))
             return one.getsockname()[0]
     except OSError:

@@ -1,4 +1,4 @@
-"""Whose things are: programs that root starts as another user, and places that nobody but root can change."""
+"""Users and owners: programs that root starts as another user, and paths that only root can change."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-# What a program of another user gets of the environment: root's TMPDIR may be closed to it, and proxies or variables of
-# PostgreSQL that are set for the minion would lead it elsewhere.
+# The environment of a program of another user. The minion's is not passed on: root's TMPDIR may be closed to that user,
+# and the minion's proxies or variables of PostgreSQL would lead the program to another server.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"}
 
 SCRATCH = "/tmp"  # noqa: S108
@@ -16,7 +16,7 @@ SCRATCH = "/tmp"  # noqa: S108
 
 def run(run_all, user, words, env=None, **options):
     """
-    Run a program as another user and return what ``cmd.run_all`` returns; every program of the formula that is not to
+    Run a program as another user and return the result of ``cmd.run_all``. Every program of the formula that does not
     run as root is started here.
 
     run_all
@@ -26,13 +26,12 @@ def run(run_all, user, words, env=None, **options):
     words
         The program and its arguments, a list.
     env
-        Variables of its environment beside ``ENVIRONMENT``; it gets none of this process.
+        More variables of its environment, added to ``ENVIRONMENT``. It gets no variable of this process.
     options
         More for ``cmd.run_all``, such as ``timeout``.
 
-    The program has a session of its own, no terminal as its input, and so none that it could open: whoever runs as this
-    user could push characters into root's own terminal (TIOCSTI), where root has called salt-call. runuser, as Salt's
-    runas costs three processes more.
+    The program gets its own session and no terminal, and cannot open one: otherwise, when root has called salt-call, it
+    could push characters into root's terminal (TIOCSTI). runuser is used, as Salt's runas costs three more processes.
     """
     return run_all(
         ["setsid", "--wait", "runuser", "-u", user, "--", *words],
@@ -52,7 +51,7 @@ def scratch():
     """
     Context manager: the path of an empty directory that may be given to another user; it is removed at the end.
 
-    Not in the TMPDIR of this process, which may be closed to everybody else.
+    It does not lie in the TMPDIR of this process, which may be closed to other users.
     """
     place = tempfile.mkdtemp(prefix="pgha-", dir=SCRATCH)
     try:
@@ -63,13 +62,13 @@ def scratch():
 
 def exposed(path):
     """
-    Return the first step of the way to a path (the path itself included) that others than root can exchange or write
-    to, None when there is none. A directory on the way may be like /tmp (sticky): what is root's in it stays.
+    Return the first part of a path (the path itself included) that others than root can replace or write to, None when
+    there is none. A directory above may be sticky, like /tmp: in it nobody can replace root's files.
 
     path
-        Absolute path of something that is there. Links are followed, and the ways that they lead are looked at too.
+        Absolute path of something that exists. Links are followed, and the paths that they lead to are checked too.
 
-    Raises OSError when it is not there.
+    Raises OSError when it does not exist.
     """
     os.path.realpath(path, strict=True)
     for step in _way(Path(path)):
@@ -83,7 +82,7 @@ def roots_alone(tree):
     Return True when a directory and everything in it belong to root, and nobody else can write to any of it.
 
     tree
-        Path; False when it is not there, or is no directory. Links are not followed.
+        Path. The result is False when it does not exist or is no directory. Links are not followed.
     """
     try:
         return stat.S_ISDIR(os.lstat(tree).st_mode) and _roots(tree) and all(map(_roots, _inside(tree)))
@@ -104,7 +103,7 @@ def _inside(tree):
 
 
 def _roots(path, sticky=False):
-    """Whether something is root's and nobody else can write to it; the mode of a link says nothing."""
+    """Whether a path belongs to root and nobody else can write to it; the mode of a link is ignored."""
     info = os.lstat(path)
     kept = stat.S_ISLNK(info.st_mode) or (sticky and info.st_mode & stat.S_ISVTX)
     return info.st_uid == 0 and bool(kept or not info.st_mode & 0o022)

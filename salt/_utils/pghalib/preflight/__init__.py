@@ -1,1 +1,1 @@
-"""What a host has to be before anything is changed."""
+"""The checks of a host before anything is changed."""

@@ -1,6 +1,6 @@
 """
-What is on a host already and is not ours: the verdict of the preflight on data, services and configurations that were
-there before. Pure functions; nothing is ever removed, a person decides.
+The verdict of the preflight on data, services and configurations that are on a host already and are not the formula's.
+Pure functions. Nothing is ever removed: a person decides.
 """
 
 import functools
@@ -9,7 +9,7 @@ import pghalib.pillar.ports
 import pghalib.text
 import pghalib.tls
 
-# Top level of a data directory; a bootstrap that was interrupted leaves some of it without a PG_VERSION.
+# Names in the top level of a data directory. An interrupted bootstrap leaves some of them without a PG_VERSION.
 # fmt: off
 PGDATA = frozenset(
     (
@@ -22,7 +22,7 @@ PGDATA = frozenset(
     )
 )
 # fmt: on
-# Of names that others gave.
+# The most names in a message, when others gave these names.
 SHOWN = 5
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
@@ -32,12 +32,12 @@ def data_directory(data, settings):
     Return (faults, warnings) on PostgreSQL's data directory.
 
     data
-        ``{"path", "entries", "version", "link"}``: names in it, the content of its PG_VERSION (None without one), and
-        whether it is a link.
+        ``{"path", "entries", "version", "link"}``: its path, the names in it, the content of its PG_VERSION (None
+        without one), and whether the path is a link.
     """
     faults, warnings = _contents(data, settings)
     if data["link"]:
-        # It removes the link, where it may, and makes the new copy in its place.
+        # reinit removes the link, if it may, and makes the new copy in the link's place.
         warnings.append(
             f"{data['path']} is a link, which patronictl reinit cannot replace: name the directory that it leads to in"
             " postgres:data_dir, or make a link of the directory above"
@@ -67,11 +67,11 @@ def _contents(data, settings):
 
 def locales(found, settings):
     """
-    Return the faults of locales: those that are neither installed nor known to the system.
+    Return the faults of locales that are neither installed nor known to the system.
 
     found
-        ``{"installed": names of `locale -a`, "supported": names of /usr/share/i18n/SUPPORTED or None}``; None where the
-        package locales is still to be installed.
+        ``{"installed": names of `locale -a`, "supported": names of /usr/share/i18n/SUPPORTED or None}``; None when the
+        package locales is not installed yet.
     """
     postgres = settings["postgres"]
     wanted = dict.fromkeys([postgres["locale"], *postgres["locales"], postgres["lc_messages"]])
@@ -89,8 +89,8 @@ def locales(found, settings):
 
 def paths(settings):
     """
-    Return the settings of a host that a running process is known by: absolute paths, a list. The kernel tells paths
-    without links, so these are compared by where they lead.
+    Return the absolute paths in a host's settings that identify a running process, as a list. The kernel gives paths
+    without links, so compare these by where they lead.
     """
     postgres = settings["postgres"]
     found = [settings["consul"]["config_dir"], settings["patroni"]["config_dir"]]
@@ -98,7 +98,7 @@ def paths(settings):
 
 
 def named(one):
-    """Return the absolute paths in the command line of a listener that tell whether it is ours, as a list."""
+    """Return the absolute paths in a listener's command line that show whether the process is ours, as a list."""
     words = _options(one["cmdline"], ("config-dir", "config-file"))
     words += [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
     return [word for word in words if word.startswith("/")]
@@ -106,15 +106,15 @@ def named(one):
 
 def listeners(found, settings, ports, places=None):
     """
-    Return (faults, warnings) on processes that listen where our services will.
+    Return (faults, warnings) on processes that listen on the ports of our services.
 
     found
-        List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is that of
-        a Patroni. A process is what it says it is only when root or the service's own user runs it.
+        List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is
+        Patroni's. The name of a process is believed only when root or the service's own user runs it.
     ports
-        What ``pgha_preflight.ports`` returns.
+        The result of ``pgha_preflight.ports``.
     places
-        Where paths lead, by path: those of :py:func:`paths` and :py:func:`named`. One that is missing is no link.
+        Mapping of the paths from :py:func:`paths` and :py:func:`named` to where they lead. A missing path is no link.
     """
     places = places or {}
     own, server = [settings["address"]], settings["role"] == "dcs"
@@ -140,7 +140,7 @@ def listeners(found, settings, ports, places=None):
 
 
 def served(found, address):
-    """Return the TCP ports that something listens on, where the own address or all addresses are concerned."""
+    """Return the TCP ports on which a process listens, at the given address or at all addresses."""
     return {one["port"] for one in found if one["protocol"] == "tcp" and one["address"] in (address, *WILDCARDS)}
 
 
@@ -189,7 +189,7 @@ def _patroni(one, settings, place):
 
 
 def _place(places, path):
-    """Where a path leads; a trailing slash says nothing."""
+    """Where a path leads; a trailing slash is ignored."""
     return places.get(path, path).rstrip("/")
 
 
@@ -206,7 +206,7 @@ def _other(one, service):
 
 
 def _options(cmdline, names):
-    """Return the values of options that are written -name=value, -name value, or with two dashes."""
+    """Return the values of options; they may be written -name=value or -name value, with one dash or two."""
     values = []
     for word, following in zip(cmdline, [*cmdline[1:], ""], strict=False):
         name, equals, value = word.lstrip("-").partition("=")
@@ -216,7 +216,7 @@ def _options(cmdline, names):
 
 
 def _some(names):
-    """The first of several names that others gave, fit to be shown."""
+    """The first few names of a list that others gave, made printable."""
     more = ", …" if len(names) > SHOWN else ""
     return ", ".join(pghalib.text.printable(name) for name in names[:SHOWN]) + more
 

@@ -1,14 +1,14 @@
 """
-Can the hosts of a cluster reach each other before anything listens? All of them run ``meet`` at the same time: each
-opens the ports of its services that nobody serves yet, connects to the others', and stops when every expected host has
-connected.
+Checks whether the hosts of a cluster can reach each other before their services run. All hosts run ``meet`` at the same
+time: each opens the ports of its services that are still free, connects to the ports of the others, and stops when
+every expected host has connected.
 
-What connects to a temporary listener gets one line of JSON: who answers, the time there, and what else to expect. A
-real service waits until it is spoken to, and counts as reached. Whatever else comes from there is nonsense, and the
-port counts as not reached: somebody else has it.
+A temporary listener sends each client one line of JSON: its id, its time, and what else to expect. A real service sends
+nothing until it gets a request, and counts as reached. Any other answer is nonsense: another program has the port, and
+the port counts as not reached.
 """
 
-import asyncio  # Its TimeoutError is the built-in one from Python 3.11 on, and both are met here.
+import asyncio  # Its TimeoutError is the built-in one only from Python 3.11 on; older Pythons run this too.
 import contextlib
 import email.utils
 import errno
@@ -23,11 +23,11 @@ import pghalib.text
 
 MAGIC = "pgha-preflight"
 NONSENSE = "answered nonsense"
-# Seconds since 1970: no clock is that far ahead.
+# Seconds since 1970: a later time is no real clock.
 LAST = 10**11
-# Seconds: one attempt to connect; between two attempts; for the line of a temporary listener.
+# Seconds: for one attempt to connect; between two attempts; for the line of a temporary listener.
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
-# Bytes: what a peer says is shorter, and no more is read of it.
+# The most bytes that are read from a peer; a real answer is shorter.
 MOST = 4096
 
 
@@ -42,27 +42,27 @@ def meet(
     links
         List of ``(address, port)`` that this host must reach.
     listen
-        Ports (TCP) to open where they are free.
+        Ports (TCP) to open if they are free.
     expect
-        Mapping of a port to the addresses that will connect to it; a listener stays until all have been here.
+        Mapping of a port to the addresses that will connect to it; a listener stays until all have connected.
     timeout
-        Seconds after which what was not reached is given up.
+        Seconds after which a port counts as not reached.
     udp
-        The port that must be reached by UDP as well, asked only where the other host listens temporarily.
+        The port that must be reached by UDP too; it is tested only when the other host has a temporary listener there.
     http
-        The port that speaks HTTP; its Date tells the time of a host whose services run.
+        The port that speaks HTTP; the Date header gives the time of a host whose services run.
     ca
-        Authorities (PEM) where a service speaks HTTPS at that port; None where it speaks plainly.
+        Authorities (PEM) when a service speaks HTTPS at that port; None when it speaks plain HTTP.
     later
-        Mapping of a port to seconds: opened only then, if it still is free (its service is about to start).
+        Mapping of a port to seconds: the port is opened only then, if it is still free (its service is about to start).
     hold
-        Ports that are not opened at all, since their service may start at any moment; the others are told.
+        Ports that are not opened at all, because their service may start at any moment; the other hosts are told.
     excuse
         Mapping of port A to port B. When A refuses, A still counts as reached if B of that host answers for real, or
         says that A is held: the service of A is not started yet.
 
     Returns a mapping of ``(address, port, "tcp" or "udp")`` to ``{"ok", "error", "id", "offset", "margin"}``: offset is
-    how many seconds the other clock is ahead, within the margin; None where unknown.
+    the number of seconds that the other clock is ahead, plus or minus the margin; None when unknown.
     """
     meeting = _Meeting(me, address, listen, expect, udp, http, ca, set(hold), excuse or {}, time.monotonic() + timeout)
     failure = []
@@ -73,7 +73,7 @@ def meet(
         except Exception as error:  # noqa: BLE001
             failure.append(error)
 
-    # A thread of its own, as the caller's may have an event loop already.
+    # In its own thread, because the caller's thread may have an event loop already.
     thread = threading.Thread(target=run, name="pgha-rendezvous")
     thread.start()
     thread.join()
@@ -84,14 +84,14 @@ def meet(
 
 def said(answer, http):
     """
-    Return what the first bytes of a peer say, ``{}`` when it said nothing, None when they are nonsense.
+    Return the content of a peer's first bytes, ``{}`` when there are none, None when they are nonsense.
 
     http
-        Whether the port is one that speaks HTTP.
+        Whether the port speaks HTTP.
 
-    The keys: ``time`` there and by how much that is ``unsure``; of a temporary listener ``id``, ``udp`` (it listens
-    there, too), ``hold`` (ports that are not opened) and ``seen_as`` (the address that this host has there); ``http``
-    of a service.
+    The keys: ``time`` of the peer and its ``unsure`` seconds; from a temporary listener ``id``, ``udp`` (it listens on
+    UDP too), ``hold`` (ports that it does not open) and ``seen_as`` (the address from which the peer sees this host
+    connect); from a service ``http``.
     """
     try:
         if answer.startswith(b"{"):
@@ -102,14 +102,14 @@ def said(answer, http):
             fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
             if not fits:
                 return None
-            # A number would count as an address, and behind a % may stand anything.
+            # ip_address takes numbers too, and anything may follow a %.
             seen = told["seen_as"] and str(ipaddress.ip_address(told["seen_as"].partition("%")[0]))
             return {**told, "id": pghalib.text.printable(told["id"]), "seen_as": seen}
         if answer.startswith(b"HTTP/") and http:
             told = {"http": True}
             for header in answer.decode("latin-1").split("\r\n")[1:]:
                 if header.lower().startswith("date:"):
-                    # Cut off to whole seconds.
+                    # Date has whole seconds only, cut off.
                     told["time"] = email.utils.parsedate_to_datetime(header[5:].strip()).timestamp() + 0.5
                     told["unsure"] = 0.5
             return told if 0 <= told.get("time", 0) < LAST else None
@@ -132,7 +132,7 @@ class _Meeting:
             await asyncio.gather(*(self.reach(*link) for link in links))
             while not self.everyone_was_here() and time.monotonic() < self.deadline:
                 await asyncio.sleep(0.02)
-            # The last one to come is still to get its line.
+            # The last host to connect still has to get its line.
             await asyncio.sleep(0.02)
         finally:
             for opener in openers:
@@ -157,12 +157,12 @@ class _Meeting:
                 loop = asyncio.get_running_loop()
                 self.echo, _ = await loop.create_datagram_endpoint(lambda: _Echo(self), (self.address, port))
         with contextlib.suppress(OSError):
-            # Taken: whoever has it is looked at elsewhere.
+            # The port is taken: another check looks at the process that has it.
             self.servers[port] = await asyncio.start_server(self.welcome, self.address, port, reuse_address=True)
         self.pending.discard(port)
 
     async def welcome(self, _reader, writer):
-        # None: it has gone already.
+        # None when the client has gone already.
         peer, port = (writer.get_extra_info("peername") or [None])[0], writer.get_extra_info("sockname")[1]
         line = {MAGIC: 1, "id": self.me, "time": time.time(), "udp": self.echo is not None, "hold": sorted(self.hold)}
         line["seen_as"] = peer
@@ -199,7 +199,7 @@ class _Meeting:
         return await asyncio.open_connection(peer, port, local_addr=(self.address, 0), **how)
 
     def excused(self, peer, port):
-        """Whether a port that refuses is one whose service is another one's matter."""
+        """Whether a port that refuses counts as reached: the port that excuses it answers for real, or it is held."""
         found = self.found[(peer, port, "tcp")]
         other = self.found.get((peer, self.excuse.get(port), "tcp"), {})
         if found["error"] == "refused" and (other.get("http") or port in other.get("hold", ())):
@@ -210,11 +210,11 @@ class _Meeting:
         try:
             answer = b""
             if port == self.http and self.tls:
-                # A temporary listener speaks first and plainly; a service is silent until it is greeted with TLS.
+                # A temporary listener speaks first and in plain text; a service is silent until the client starts TLS.
                 with contextlib.suppress(asyncio.TimeoutError):
                     answer = await asyncio.wait_for(reader.read(MOST), LINE)
                 if not answer:
-                    # Connected anew: a stream cannot go over to TLS before Python 3.11.
+                    # A new connection: a stream cannot switch to TLS before Python 3.11.
                     writer.close()
                     speaking = self.connected(peer, port, ssl=self.tls, server_hostname=peer)
                     reader, writer = await asyncio.wait_for(speaking, ATTEMPT)

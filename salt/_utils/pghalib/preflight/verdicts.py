@@ -1,5 +1,5 @@
 """
-What a host must be before anything is installed: who connects to whom, and the verdict on what was found. Pure
+The requirements for a host before anything is installed: who connects to whom, and the verdict on the findings. Pure
 functions.
 """
 
@@ -8,7 +8,7 @@ import ipaddress
 import pghalib.consul.client
 import pghalib.tls
 
-# Where CVE-2021-37219 was fixed, by minor version; 1.11 and later never had it.
+# The first version with CVE-2021-37219 fixed, by minor version; 1.11 and later never had it.
 RAFT_FIXED = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
 SUPPORTED = {("debian", "12"), ("astra", "1.8")}
 
@@ -30,7 +30,7 @@ def plan(settings, ids):
     Return who connects to whom, seen from one host.
 
     settings
-        What ``pgha.settings`` returns.
+        The result of ``pgha.settings``.
     ids
         Minion ids that take part in this run.
 
@@ -90,13 +90,13 @@ def system(facts, settings):
         least = settings["preflight"]["min_disk_mb"]
         if disk["free_mb"] < least:
             text = f"{disk['free_mb']} MB are free for {disk['path']}, {least} are needed (preflight:min_disk_mb)"
-            # What is in use already is not stopped for that.
+            # No fault for a directory in use already: the running service is not stopped for that.
             (warnings if disk["in_use"] else faults).append(text)
     return faults, warnings
 
 
 def trust(settings):
-    """Return the warnings on what the network between the hosts, or a host with a certificate, is trusted with."""
+    """Return the warnings on the risks from the network between the hosts, or from a host with a certificate."""
     if not pghalib.tls.enabled(settings):
         return [
             "the traffic between the hosts is not encrypted (pgha:tls): whoever reaches port 8300 or 8301 of a server"
@@ -149,13 +149,13 @@ def virtual_ip(answering, members, attributable, patroni_runs, settings):
     Return (faults, warnings) on who answers at the virtual IP.
 
     answering
-        Hardware addresses that answer for it; this host's own is never among them.
+        Hardware addresses that answer for the virtual IP; this host's own is never among them.
     members
-        Mapping of a member's address to the hardware addresses that answer for that.
+        Mapping of a member's address to the hardware addresses that answer for it.
     attributable
         Whether the virtual IP is on the interface with the hosts' own addresses, so that the two can be compared.
     patroni_runs
-        Whether Patroni answers on any member. Where nothing can be compared, the address then counts as ours.
+        Whether Patroni answers on any member. If it does and nothing can be compared, the virtual IP counts as ours.
     """
     address = settings["cluster"]["vip"]["address"]
     ours = {mac: member for member, macs in members.items() for mac in macs}
@@ -173,10 +173,10 @@ def virtual_ip(answering, members, attributable, patroni_runs, settings):
 
 def reachability(found, names):
     """
-    Return the faults of the network: one a peer and reason, with the ports that it concerns.
+    Return the faults of the network: one for each peer and reason, with the ports concerned.
 
     found
-        What ``pghalib.preflight.rendezvous.meet`` returns.
+        The result of ``pghalib.preflight.rendezvous.meet``.
     names
         Mapping of an address to the name of its host.
     """
@@ -197,13 +197,13 @@ def reachability(found, names):
 
 
 def identity(found, ids):
-    """Return the faults of hosts that answer at the address of another."""
+    """Return the faults of hosts that answer at the address of another host."""
     wrong = {(peer, link["id"]) for (peer, _, _), link in found.items() if link["id"] and link["id"] != ids.get(peer)}
     return [f"at {peer}, the address of {ids.get(peer)}, answers {answered}" for peer, answered in sorted(wrong)]
 
 
 def clocks(found, names, settings):
-    """Return (faults, warnings) on clocks: how far ahead each peer is, beyond what the measurement may be wrong."""
+    """Return (faults, warnings) on clocks: the difference of each peer's clock, less the margin of the measurement."""
     best = {}
     for (peer, _, _), link in found.items():
         known = link["offset"] is not None

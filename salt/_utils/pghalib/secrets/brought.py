@@ -1,5 +1,5 @@
 """
-Certificates that the user brings: read from his files on the master and checked.
+Certificates that the user brings: read from his files on the master, and checked.
 """
 
 from pathlib import Path
@@ -10,15 +10,15 @@ import pghalib.secrets.x509
 
 def read(pgha, datacenter, tls, wanted, faults):
     """
-    Return what the user brings for a datacenter: ``ca`` (PEM), and in ``pairs`` key and certificate by (host, service).
-    None when he brings nothing.
+    Return the user's certificates for a datacenter: ``ca`` (PEM), and ``pairs`` (key and certificate by host and
+    service). None when the user brings nothing.
 
     pgha, datacenter, tls
         The pillar of that name, the datacenter, its section ``tls``.
     wanted
-        ``{host: {service: names}}`` that certificates must have.
+        ``{host: {service: names}}``: the names that the certificates must have.
     faults
-        A list; it gets a line for everything that is wrong with them.
+        A list; one line for each fault is added to it.
     """
     if not tls["ca"]:
         return None

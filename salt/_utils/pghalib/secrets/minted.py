@@ -1,9 +1,9 @@
 """
-The secrets of an inventory, on the master: what is missing is made and stored before anything uses it, nothing is made
-twice, and each minion id is served its own.
+The secrets of an inventory, on the master. Missing secrets are made and stored before anything uses them, no secret is
+made twice, and each minion id gets only its own.
 
-Who a minion is, is known from the index of the store, which the master wrote when it made the secrets: from its own
-pillar, never from one that a minion had a hand in.
+The index of the store tells the role of a minion. The master wrote it when it made the secrets: from its own pillar,
+never from a pillar that a minion can influence.
 """
 
 import base64
@@ -26,10 +26,10 @@ _PASSWORDS = ("superuser", "replication", "rewind", "restapi")
 
 def missing(path, pgha, defaults):
     """
-    Return the names of what :py:func:`mint` would make or note, sorted; nothing is written.
+    Return the sorted names of everything that :py:func:`mint` would make or note; nothing is written.
 
     path, pgha, defaults
-        As for :py:func:`mint`. Raises as that does.
+        As for :py:func:`mint`. Raises the same errors.
     """
     index = pghalib.secrets.store.index(path)
     wanted = _index(path, pgha, defaults, index)
@@ -41,20 +41,21 @@ def missing(path, pgha, defaults):
 
 def mint(path, pgha, defaults, force=False):
     """
-    Make and store what is missing for an inventory, and note who is who.
+    Make and store the missing secrets of an inventory, and note the role of each host.
 
     path
-        Directory of the store; made with 0700 when it is not there.
+        Directory of the store; made with 0700 when it does not exist.
     pgha
-        The pillar of that name, as the master's own id has it. ``new_secrets`` in it lists what may be made although
-        the store had it once: names of datacenters, of clusters, or of single secrets as they are shown.
+        The pillar of that name, as the master's own id has it. ``new_secrets`` in it lists the secrets that may be made
+        although the store had them once: names of datacenters, of clusters, or of single secrets as they are shown.
     defaults
         The content of defaults.yaml.
     force
         True makes every certificate anew (never an authority).
 
-    Returns the names of what was made, sorted, and ``index`` when who is who has changed. Raises CommandExecutionError
-    when the store cannot be read or written, and when it lacks what it once had; then nothing is made.
+    Returns the sorted names of all that was made, and ``index`` when the index has changed. Raises
+    CommandExecutionError when the store cannot be read or written, or when it lacks a secret that it once had; then
+    nothing is made.
     """
     pghalib.secrets.store.prepare(path)
     with pghalib.secrets.store.locked(path):
@@ -65,7 +66,7 @@ def mint(path, pgha, defaults, force=False):
         certificates = pghalib.secrets.pki.missing(path, pgha, defaults, wanted["tls"], force)
         _never_again(path, [*made, *certificates], index, pgha)
         noted = _noted(index, wanted)
-        # First who is who and what is encrypted: a run that is interrupted after it goes on with the same answer.
+        # The roles and the encryption first: when the run is interrupted after this, the next run decides the same.
         if noted:
             index.update(wanted)
             pghalib.secrets.store.write_index(path, index)
@@ -75,7 +76,7 @@ def mint(path, pgha, defaults, force=False):
             if names:
                 pghalib.secrets.store.write(file, stored)
         made += pghalib.secrets.pki.fill(path, pgha, defaults, wanted["tls"], force)
-        # Last what was made: it is never noted of a secret that is not on the disk.
+        # The list of made secrets last: so it never names a secret that is not on the disk.
         present = _present(path, pgha, defaults) - set(index["made"])
         if present:
             now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
@@ -86,8 +87,8 @@ def mint(path, pgha, defaults, force=False):
 
 def settle(path, datacenters, test=False):
     """
-    Note that the hosts of datacenters have not refused what the store says of their encryption: they stay so, whatever
-    a setting that is refused later says in between.
+    Note that the hosts of datacenters have not refused their encryption as the store has it. They stay so, even when a
+    later setting, which the hosts refuse, says otherwise for a time.
 
     path
         Directory of the store.
@@ -96,7 +97,7 @@ def settle(path, datacenters, test=False):
     test
         True changes nothing.
 
-    Returns the names of the datacenters of which that was not noted yet. Raises CommandExecutionError when the store
+    Returns the names of the datacenters that were not noted so before. Raises CommandExecutionError when the store
     cannot be read or written.
     """
     with contextlib.nullcontext() if test else pghalib.secrets.store.locked(path):
@@ -111,7 +112,7 @@ def settle(path, datacenters, test=False):
 
 def of_minion(path, minion_id):
     """
-    Return the secrets of one host, by its minion id, or None when the index does not name it or nothing is stored.
+    Return the secrets of one host by its minion id; None when the index does not name it, or when a secret is missing.
 
     path
         Directory of the store.
@@ -148,7 +149,7 @@ def _of_member(path, host, cluster):
 
 
 def _registered(path, name, datacenter, index):
-    """The tokens that the servers of a datacenter register: those of the inventory, whatever else the store has."""
+    """The tokens that the servers of a datacenter register: only those of the inventory, not all of the store."""
     found = {}
     files = {None: datacenter}
     for host in index["hosts"].values():
@@ -165,7 +166,7 @@ def _registered(path, name, datacenter, index):
 
 
 def _index(path, pgha, defaults, index):
-    """Who is who by this pillar, and what is encrypted: the part of the index that follows from the inventory."""
+    """The part of the index that follows from this pillar: hosts, clusters, and which datacenters are encrypted."""
     hosts, clusters, tls = {}, {}, {}
     for name, entry in (pgha.get("datacenters") or {}).items():
         for host in pghalib.inventory.hosts(entry.get("servers")):
@@ -180,7 +181,7 @@ def _index(path, pgha, defaults, index):
 
 
 def _encrypted(path, datacenter, tls, index):
-    """What the pillar says; where it leaves that to the formula, a datacenter stays as it was built, a new one is."""
+    """The pillar's setting; without one, a datacenter stays as it was built, and a new one is encrypted."""
     if tls["enabled"] is not None:
         return tls["enabled"]
     return pghalib.secrets.store.encrypted(index).get(
@@ -189,7 +190,7 @@ def _encrypted(path, datacenter, tls, index):
 
 
 def _tokens(pgha, defaults, datacenter, cluster):
-    """The tokens of a cluster: vip-manager needs one where it asks Consul."""
+    """The tokens of a cluster: vip-manager needs a token only when it asks Consul."""
     vip = pghalib.inventory.section("vip", pgha, defaults, datacenter, cluster)
     return ["patroni", "vip"] if pghalib.vip_manager.asks_consul(vip) else ["patroni"]
 
@@ -199,7 +200,7 @@ def _noted(index, wanted):
 
 
 def _lacking(path, pgha, defaults, index):
-    """Return (file, what it holds, {name of a missing secret: how it is made}) for each file of an inventory."""
+    """Return (file, its content, {name of a missing secret: function that makes it}) for each file of an inventory."""
     result = []
     for kind, name, wanted in _wanted(pgha, defaults):
         stored = _read(path, kind, name)
@@ -209,7 +210,7 @@ def _lacking(path, pgha, defaults, index):
 
 
 def _wanted(pgha, defaults):
-    """Yield (kind of file, its name, {path of a secret in it: how it is made})."""
+    """Yield (kind of file, its name, {path of a secret in it: function that makes it})."""
     names_of = pghalib.inventory.hosts
     for name, entry in (pgha.get("datacenters") or {}).items():
         agents = {f"agents/{host['name']}": _token for host in names_of(entry.get("servers"))}
@@ -221,7 +222,7 @@ def _wanted(pgha, defaults):
 
 
 def _present(path, pgha, defaults):
-    """Names of everything that the inventory wants and the store has."""
+    """Names of all secrets that the inventory needs and the store has."""
     found = set()
     for kind, name, wanted in _wanted(pgha, defaults):
         stored = _read(path, kind, name)
@@ -230,7 +231,7 @@ def _present(path, pgha, defaults):
 
 
 def _never_again(path, names, index, pgha):
-    """Fail when something would be made that the store had once, unless the pillar asks for it by name."""
+    """Fail when a secret would be made that the store had once, unless the pillar asks for it by name."""
     allowed = pgha.get("new_secrets") or []
     allowed = [str(one) for one in (allowed if isinstance(allowed, list) else [allowed])]
     lost = [
@@ -271,7 +272,7 @@ def _key():
 
 
 def _token():
-    """Accessor and secret of a Consul token, both chosen here: registering twice is then the same as once."""
+    """Accessor and secret of a Consul token, both chosen here: so registering it twice is the same as once."""
     return {"accessor": str(uuid.uuid4()), "secret": str(uuid.uuid4())}
 
 

@@ -2,13 +2,13 @@
 The public key infrastructure on the master: a small CA for each datacenter, and a certificate for each service of its
 hosts: ``consul``, and on a database host ``postgres`` (PostgreSQL and Patroni), so that neither can pose as the other.
 
-Like the other secrets: made on the master, stored before anything uses it, one file a datacenter (``tls-NAME.json``),
-0600 in the directory of the store. A host is served its own key and certificate, and the authorities; the key of an
-authority never leaves the master. A datacenter has a CA of its own, because whoever has a certificate of it may talk to
-its servers.
+Like the other secrets, they are made on the master and stored before anything uses them: one file for each datacenter
+(``tls-NAME.json``), 0600 in the directory of the store. A host gets its own keys and certificates, and the authorities;
+the key of an authority never leaves the master. Each datacenter has its own CA, because every holder of a certificate
+may talk to the servers of that CA's datacenter.
 
-What is there is kept while it serves: a certificate is made anew when less than a third of its time is left, when its
-names are not those of the inventory any more, and when another authority signs.
+A certificate is kept while it is good. A new one is made when less than a third of its time is left, when its names
+differ from the inventory, or when another authority signs.
 """
 
 import ipaddress
@@ -21,34 +21,34 @@ import pghalib.secrets.store
 import pghalib.secrets.trust
 import pghalib.secrets.x509
 
-# Who has a certificate of his own, by the role of a host.
+# The services that have a certificate of their own, by the role of a host.
 SERVICES = {"dcs": ("consul",), "db": ("consul", "postgres")}
 
 
 def missing(path, pgha, defaults, encrypted, force=False):
-    """Return the names of what :py:func:`fill` would make or take over, sorted; nothing is written."""
+    """Return the sorted names of everything that :py:func:`fill` would make or take over; nothing is written."""
     return sorted(name for _, _, names in _filled(path, pgha, defaults, encrypted, force) for name in names)
 
 
 def fill(path, pgha, defaults, encrypted, force=False):
     """
-    Make and store the authorities and certificates that an inventory needs and the store has not, and renew those whose
-    time is running out; check and take over those that the user brings. The caller holds the lock of the store.
+    Make and store the missing authorities and certificates of an inventory, and renew those whose time is running out.
+    Check and take over the certificates that the user brings. The caller holds the lock of the store.
 
     path
-        Directory of the store, which is there.
+        Directory of the store, which exists.
     pgha, defaults
         The pillar of that name, and the content of defaults.yaml.
     encrypted
-        Whether the traffic of a datacenter is encrypted, by its name.
+        Mapping of a datacenter's name to whether its traffic is encrypted.
     force
         True makes every certificate anew (never an authority).
 
-    Another authority than the one that signs, the user's or after it the formula's, is added to those that everyone
-    trusts, and no more: it signs from the step ``use`` on (:py:func:`rotate`), when all hosts know it.
+    An authority that does not sign yet (the user's, or after it the formula's) is only added to the trusted ones. It
+    signs from the step ``use`` on (:py:func:`rotate`), when all hosts know it.
 
-    Returns the names of what was made, sorted. Raises CommandExecutionError that names everything that is wrong with
-    certificates that the user brings; then nothing is stored.
+    Returns the sorted names of all that was made. Raises CommandExecutionError with every fault of the certificates
+    that the user brings; then nothing is stored.
     """
     filled = _filled(path, pgha, defaults, encrypted, force)
     for file, content, names in filled:
@@ -58,23 +58,24 @@ def fill(path, pgha, defaults, encrypted, force=False):
 
 
 def present(path, pgha):
-    """Return the names of the authorities that are stored for an inventory: what may never be made twice."""
+    """Return the names of the authorities that are stored for an inventory. An authority may never be made twice."""
     names = pgha.get("datacenters") or {}
     return {f"{name}/tls/authority" for name in names if _read(path, name).get("authorities")}
 
 
 def rotate(path, pgha, defaults, datacenter, step):
     """
-    Take one step of the change of a datacenter's authority, and store the certificates that belong to it.
+    Take one step in the change of a datacenter's authority, and store the certificates that belong to the step.
 
     step
-        ``add`` has everyone trust the next authority, which signs nothing yet: a new one of the formula's, or what the
-        pillar asks for (``tls:ca``, or the formula's after it). ``use`` has it sign; ``drop`` forgets those before.
-        ``back`` takes ``add`` or ``use`` back, between two of the formula's. After each the main job has to bring it to
-        the hosts, so that no host meets a certificate whose authority it does not know.
+        ``add``: all hosts trust the next authority, which signs nothing yet. It is a new one of the formula's, or the
+        one that the pillar asks for (``tls:ca``, or the formula's after it). ``use``: the next authority signs.
+        ``drop``: the former authorities are forgotten. ``back``: undoes ``add`` or ``use``, only between two
+        authorities of the formula's. After each step the main job must bring the change to all hosts, so that no host
+        meets a certificate of an authority that it does not know.
 
-    The formula's certificates are made anew each time: a service that reads a new certificate reads the authorities
-    with it. Raises CommandExecutionError when it is not the time for that step; then nothing is stored.
+    The formula's certificates are made anew at each step: a service that reads a new certificate reads the authorities
+    too. Raises CommandExecutionError when this step is not due; then nothing is stored.
     """
     with pghalib.secrets.store.locked(path):
         stored, tls, wanted, brought = _changing(path, pgha, defaults, datacenter)
@@ -101,12 +102,12 @@ def rotate(path, pgha, defaults, datacenter, step):
 
 def standing(path, pgha, defaults, datacenter, step=None):
     """
-    Return where a datacenter is in the change of its authority: ``steps`` (that may be taken now, first the one that
-    goes on), ``signs``, ``next`` and ``former`` (authorities as :py:func:`pghalib.secrets.x509.describe` tells them),
-    ``brought`` (whether the pillar names the user's).
+    Return how far a datacenter is in the change of its authority: ``steps`` (the steps that may be taken now, the one
+    forward first), ``signs``, ``next`` and ``former`` (authorities as :py:func:`pghalib.secrets.x509.describe` returns
+    them), ``brought`` (whether the pillar names an authority of the user's).
 
     step
-        One that is to be taken. Raises CommandExecutionError when it is not its time, and for a datacenter that has no
+        The step that is to be taken. Raises CommandExecutionError when it is not due, or when the datacenter has no
         authority.
     """
     stored, _, _, brought = _changing(path, pgha, defaults, datacenter)
@@ -136,11 +137,11 @@ def standing(path, pgha, defaults, datacenter, step=None):
 
 def of_host(path, datacenter, name, role):
     """
-    Return what one host gets, as PEM: ``ca`` with the authorities, and for each of its services key and certificate.
-    None when nothing is stored for it.
+    Return the PEM texts for one host: ``ca`` with the authorities, and key and certificate of each of its services.
+    None when nothing is stored for the host.
 
     path, datacenter, name
-        Directory of the store, and where the host is in it.
+        Directory of the store, the host's datacenter, and its name.
     role
         ``dcs`` or ``db``.
     """
@@ -149,7 +150,7 @@ def of_host(path, datacenter, name, role):
     if not own:
         return None
     pairs = {service: _pair(own, service) for service in SERVICES[role]}
-    # A store that knew one certificate a host has no other until it is filled.
+    # An older store has one certificate for each host. All services use it until the store is filled.
     pems = {
         service: (pair or own)["key"].rstrip() + "\n" + (pair or own)["certificate"] for service, pair in pairs.items()
     }
@@ -165,10 +166,10 @@ def wanted_names(pgha, defaults, datacenter):
     """
     Return the names that certificates must have: ``{host: {service: names}}``.
 
-    A server of Consul: its name, its address, and ``server.DATACENTER.DOMAIN``, by which the others tell a server from
-    an agent. The agent of a database host has no name but ``client.DATACENTER.DOMAIN``: nobody asks it but on loopback,
-    and with a name of the host it could pose as its databases. These have name and address of the host, the virtual IP
-    and its name, and ``tls:names``, as their clients ask for them. All have loopback, where the formula asks them.
+    A server of Consul: its name, its address, and ``server.DATACENTER.DOMAIN``, which tells a server from an agent. The
+    agent of a database host: only ``client.DATACENTER.DOMAIN``. It is asked on loopback alone, and with a name of the
+    host it could pose as its databases. PostgreSQL and Patroni: name and address of the host, the virtual IP and its
+    name, and ``tls:names``, because clients connect by these names. All have loopback, where the formula asks them.
     """
     section = pghalib.inventory.section
     domain = section("hosts", pgha, defaults, datacenter, None)["domain"]
@@ -195,7 +196,7 @@ def _read(path, datacenter):
 
 
 def _filled(path, pgha, defaults, encrypted, force):
-    """Return (file, what it is to hold, names of what is new in it) for each datacenter with TLS."""
+    """Return (file, its new content, names of what is new in it) for each datacenter with TLS."""
     result, faults = [], []
     for name in pgha.get("datacenters") or {}:
         tls = pghalib.inventory.section("tls", pgha, defaults, name, None)
@@ -216,7 +217,7 @@ def _fail(faults):
 
 
 def _changing(path, pgha, defaults, datacenter):
-    """Return what the change of an authority is about: what is stored, settings, names, what the user brings."""
+    """Return the data for the change of an authority: the stored content, settings, names, what the user brings."""
     tls = pghalib.inventory.section("tls", pgha, defaults, datacenter, None)
     stored = _read(path, datacenter)
     if not pghalib.secrets.store.encrypted(pghalib.secrets.store.index(path)).get(datacenter):
@@ -239,18 +240,18 @@ def _refusal(datacenter, step, steps):
 
 
 def _target(stored, brought):
-    """The authorities that are to sign; one of the formula's that is yet to be made is no text."""
+    """The authorities that are to sign, as PEM; an empty text when the formula's is yet to be made."""
     return brought["ca"] if brought else ((stored.get("authorities") or {}).get("current") or {}).get("certificate", "")
 
 
 def _kept(stored, datacenter, tls, wanted, brought, force, faults):
-    """Renew what serves under whoever signs, and add whoever is to; he signs from the step ``use`` on."""
+    """Renew the certificates of the authority that signs now, and add the next one; that signs from ``use`` on."""
     made = []
     if not brought and not stored.get("authorities"):
         stored["authorities"] = {"current": pghalib.secrets.x509.authority(datacenter, tls["authority_days"])}
         made.append("authority")
     if brought and not stored.get("hosts"):
-        # Nobody is there who could be cut off.
+        # No host has a certificate yet, so none can be cut off.
         stored["ca"] = brought["ca"]
     added = pghalib.secrets.trust.expect(stored, _target(stored, brought))
     made += ["ca"] if added else []
@@ -273,7 +274,7 @@ def _issued(stored, datacenter, tls, wanted, force):
 
 
 def _taken(stored, datacenter, wanted, brought, faults):
-    """Take over what the user brings of the authorities that sign, so that nothing depends on his files later."""
+    """Take over the user's certificates of the authorities that sign, so that his files are not needed later."""
     made = []
     hosts = stored.setdefault("hosts", {})
     if brought and pghalib.secrets.trust.same(stored["ca"], brought["ca"]) and stored["ca"] != brought["ca"]:
@@ -298,7 +299,7 @@ def _taken(stored, datacenter, wanted, brought, faults):
 
 
 def _pair(own, service):
-    """Key and certificate of a service of a host, None without; Consul's lie beside ``services``."""
+    """Key and certificate of a service of a host, or None. Consul's lie beside ``services``, not in it."""
     found = own if service == "consul" else own.get("services", {}).get(service)
     return {kind: found[kind] for kind in ("certificate", "key")} if found and "key" in found else None
 

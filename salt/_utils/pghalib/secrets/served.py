@@ -1,8 +1,8 @@
 """
-The secrets that the master serves to a host, as the host sees them, and the note of those that it works with.
+The secrets that the master serves to a host, and the host's note of the secrets that it works with.
 
-The note has fingerprints and no secret: a store of the master that is not the one this host works with (lost, an older
-copy) is found by it before anything is touched.
+The note holds fingerprints, no secret. It shows, before anything is touched, that the master's store is not the one
+that this host works with (a lost store, an older copy).
 """
 
 import hashlib
@@ -17,14 +17,14 @@ _OF_DATACENTER = ("gossip_key", "management")
 
 def own(pillar, opts):
     """
-    Return the secrets of this host out of its pillar. No execution function does: its result would be in a job's.
+    Return the secrets of this host out of its pillar. No execution function returns them, as job results are stored.
 
     pillar
-        The pillar of the loader (``__pillar__``): only there are the values as they are.
+        The pillar of the loader (``__pillar__``): only it holds the real values.
     opts
         The options of the loader, for the host's name in the message.
 
-    Raises CommandExecutionError when the master serves none.
+    Raises CommandExecutionError when the master serves no secrets.
     """
     found = pillar.get(KEY)
     if not found:
@@ -38,8 +38,8 @@ def own(pillar, opts):
 
 def encrypted(pillar):
     """
-    Return whether the traffic of this host's datacenter is encrypted, where the pillar leaves that to the formula: the
-    master decides, and serves a certificate then. Before it has made any secret, it will be.
+    Return whether the traffic of this host's datacenter is encrypted when the pillar leaves that to the formula. The
+    master decides, and serves a certificate when it is. True before the master has made any secret.
     """
     found = pillar.get(KEY)
     return bool(found.get("tls")) if found else True
@@ -47,12 +47,12 @@ def encrypted(pillar):
 
 def fingerprints(settings, secrets):
     """
-    Return ``{name: fingerprint}`` of what a host works with, by the names that the master's store has for it.
+    Return ``{name: fingerprint}`` of a host's secrets, by their names in the master's store.
 
     settings
-        What ``pgha.settings`` returns.
+        The result of ``pgha.settings``.
     secrets
-        What :py:func:`own` returns. Certificates are left out: they are renewed.
+        The result of :py:func:`own`. Certificates are left out: they are renewed.
     """
     datacenter, cluster = settings["datacenter"]["name"], (settings["cluster"] or {}).get("name")
     found = {}
@@ -72,14 +72,14 @@ def note(settings, secrets):
 
 def faults(text, settings, secrets, allowed):
     """
-    Return the fault of a master's store that is not the one this host works with: one line, none when all is well.
+    Return the fault when the master's store is not the one that this host works with: a list of one line, or [].
 
     text
-        The note of this host, None without one.
+        The note of this host, None when it has none.
     settings, secrets
         As for :py:func:`fingerprints`.
     allowed
-        Names, or beginnings of names, that the pillar asks to be new (``new_secrets``).
+        Names, or beginnings of names, of secrets that may be new by the pillar (``new_secrets``).
     """
     try:
         noted = json.loads(text or "{}")

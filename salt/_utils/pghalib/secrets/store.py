@@ -1,18 +1,18 @@
 """
-The store of secrets on the master: files that are read with distrust and replaced at once, and the index, which knows
-what the store once had and who is who.
+The store of secrets on the master: files that are checked when they are read and replaced by a rename, and the index,
+which knows the secrets that the store once had and the role of each host.
 
-One JSON file for each datacenter and for each cluster in a directory that lies outside git and the file roots, 0700,
-each file 0600. ``index.json`` beside them has no secret in it:
+One JSON file for each datacenter and for each cluster, 0600, in a directory with 0700 outside git and the file roots.
+``index.json`` beside them holds no secret:
 
     {"hosts": {MINION_ID: {"role", "name", "datacenter", "cluster"}},
      "clusters": {NAME: {"datacenter", "tokens"}},
      "tls": {DATACENTER: whether its traffic is to be encrypted},
-     "settled": {DATACENTER: the same, when no host had refused it},
+     "settled": {DATACENTER: the same, once no host refused it},
      "made": {NAME OF A SECRET: when it was made, or first seen}}
 
-A file that cannot be read, has another shape, or lacks what the index says it had is an error, and never a reason to
-make new secrets: the living clusters use what it held.
+It is an error when a file cannot be read, has another shape, or lacks a secret that the index names. It is never a
+reason to make new secrets: the living clusters use the old ones.
 """
 
 import base64
@@ -31,7 +31,7 @@ import pghalib.host.files
 
 DEFAULT_PATH = "/var/lib/pgha"
 INDEX = "index"
-#: Seconds: whoever changes the store makes some keys, and is done.
+#: Seconds: a change of the store makes some keys and is short.
 LOCKED = 60
 RESTORE = "restore the store from its backup (docs/runbooks.md, The store of secrets)"
 
@@ -43,12 +43,12 @@ def directory(opts):
 
 def prepare(path):
     """
-    Make the directory of the store, and see that it is private.
+    Make the directory of the store, and give it the mode 0700.
 
     path
         The directory.
 
-    Raises CommandExecutionError with the command that helps when the master's user may not do that.
+    Raises CommandExecutionError with the remedy (a command) when the master's user may not do that.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def prepare(path):
 
 
 def locked(path):
-    """Return a context in which no other process changes the store ``path``; another may have it for LOCKED seconds."""
+    """Return a context in which no other process changes the store ``path``; waits up to LOCKED seconds for it."""
     return pghalib.host.files.locked(path / ".lock", LOCKED)
 
 
@@ -72,14 +72,14 @@ def file(path, kind, name):
 
 def read(where, shape):
     """
-    Return what a file of the store holds, ``{}`` when it is not there.
+    Return the content of a file of the store, ``{}`` when the file does not exist.
 
     where
         Path of the file.
     shape
-        What it must look like, see :py:func:`misshapen`.
+        The shape that the content must have, see :py:func:`misshapen`.
 
-    Raises CommandExecutionError that names the file, what is wrong with it, and the remedy.
+    Raises CommandExecutionError that names the file, the fault, and the remedy.
     """
     try:
         content = pghalib.host.files.read_foreign(where)
@@ -105,12 +105,12 @@ def read(where, shape):
 
 def write(where, content):
     """
-    Replace a file of the store at once and see it on the disk.
+    Replace a file of the store by a rename, and sync it to the disk.
 
     where, content
-        Path of the file, and the mapping that it is to hold.
+        Path of the file, and its new content, a mapping.
 
-    Raises CommandExecutionError when that fails; the old file is there then.
+    Raises CommandExecutionError when that fails; then the old file stays.
     """
     try:
         pghalib.host.files.write_private(str(where), json.dumps(content, indent=2, sort_keys=True) + "\n")
@@ -119,14 +119,14 @@ def write(where, content):
 
 
 def index(path):
-    """Return the index of the store ``path``, with all its keys, empty ones when there is none yet."""
+    """Return the index of the store ``path`` with all its keys; their values are empty when there is no index yet."""
     return {**{key: {} for key in INDEX_SHAPE}, **read(path / f"{INDEX}.json", INDEX_SHAPE)}
 
 
 def encrypted(content):
     """
-    Return {DATACENTER: whether it was built encrypted} of an index: what no host has refused counts before what is
-    wanted.
+    Return {DATACENTER: whether it was built encrypted} of an index: ``settled`` (no host refused it) wins over ``tls``
+    (wanted).
     """
     return {**content["tls"], **content["settled"]}
 
@@ -138,12 +138,12 @@ def write_index(path, content):
 
 def misshapen(value, shape, where=""):
     """
-    Return the first thing in which ``value`` is not of a shape, as a short text with no value in it, else None.
+    Return the first place where ``value`` does not have a shape, as a short text with no value in it, else None.
 
     shape
-        A mapping asks for a mapping with values of these shapes at the keys that are there (others are left alone);
-        ``{"*": shape}`` for one with any keys; a tuple ``(shape, names…)`` for a mapping that must have these keys; a
-        function for a value that it must find true.
+        A mapping: ``value`` is a mapping, and a value under one of these keys has the shape given here (keys may be
+        missing; other keys are not checked). ``{"*": shape}``: a mapping with any keys. A tuple ``(shape, names…)``: a
+        mapping that must have these keys. A function: it must return true for ``value``.
     """
     if isinstance(shape, tuple):
         missing = [key for key in shape[1:] if not isinstance(value, dict) or key not in value]
@@ -163,7 +163,7 @@ def misshapen(value, shape, where=""):
 
 
 def unwritable(path, error):
-    """Return what is said of a store that an error of the system keeps from being written, with the remedy."""
+    """Return the message, with the remedy, for a store that cannot be written because of an error of the system."""
     return (
         f"The store of secrets {path} cannot be written ({error.strerror or error}). Nothing was touched."
         f" Remedy, when the rights are missing: {_install(path)}"

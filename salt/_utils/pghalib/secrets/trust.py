@@ -1,15 +1,16 @@
 """
-Whom the hosts of a datacenter trust while its authority changes, whoever the next one is: the formula's or the user's.
+The authorities that the hosts of a datacenter trust while its authority changes, to the formula's or to the user's.
 
-What is trusted only grows until a ``drop``: the next authority is added before anything shows a certificate of it, and
-the one before stays when it no longer signs. So an interrupted run, and a host that was off, can talk to all others.
+Until a ``drop`` authorities are only added: the next one is trusted before a service shows a certificate of it, and the
+former one stays trusted when it no longer signs. So hosts can talk to each other after an interrupted run, and a host
+that was off can talk to all others.
 
-Pure functions of what the store holds of a datacenter (``tls-NAME.json``):
+Pure functions of the stored content of a datacenter (``tls-NAME.json``):
 
-    {"authorities": {"current", "next", "last"}  the formula's own, with their keys; next and last while they change,
+    {"authorities": {"current", "next", "last"}  the formula's own, with their keys; next and last during a change,
      "ca"                                        the user's, when they sign,
-     "next_ca"                                   whoever signs next, when the change is from or to the user's,
-     "former"                                    those that do not sign any more, until they are dropped}
+     "next_ca"                                   the next ones, when the change is from or to the user's,
+     "former"                                    those that no longer sign, until they are dropped}
 """
 
 import pghalib.secrets.x509
@@ -30,7 +31,7 @@ def signing(stored):
 
 
 def bundle(stored):
-    """Return all that is trusted, as PEM, each once: first who signs. Empty when there is nothing."""
+    """Return all trusted authorities as PEM, each once, those that sign first. Empty when there is none."""
     own = {} if stored.get("ca") else stored.get("authorities") or {}
     text = signing(stored) or ""
     others = [own[use]["certificate"] for use in ("next", "last") if use in own]
@@ -56,11 +57,11 @@ def trusts(stored, pem):
 
 def due(stored, target):
     """
-    Return the steps that may be taken now, first the one that goes on; [] when there is nothing to change.
+    Return the steps that may be taken now, the one forward first; [] when there is nothing to change.
 
     target
-        The authorities that are to sign by the pillar, as PEM: the user's, else the formula's; empty when these are yet
-        to be made.
+        The authorities that the pillar wants to sign, as PEM: the user's, else the formula's; empty when the formula's
+        are yet to be made.
     """
     if not same(signing(stored), target):
         return ["use" if trusts(stored, target) else "add"]
@@ -76,10 +77,10 @@ def due(stored, target):
 
 def expect(stored, target):
     """
-    Have everyone trust the authorities that are to sign; whoever signs now goes on. Returns whether that is new.
+    Let all hosts trust the authorities that are to sign; the present ones go on signing. Returns whether that is a
+    change.
 
-    Changes ``stored``. Authorities that were to sign next, and are not any more, are forgotten: nothing shows a
-    certificate of them.
+    Changes ``stored``. Former candidates for the next authority are forgotten: no service shows a certificate of them.
     """
     if same(signing(stored), target):
         return bool(stored.pop("next_ca", None))
@@ -91,7 +92,7 @@ def expect(stored, target):
 
 def hand_over(stored, ca):
     """
-    Have other authorities sign, and keep those before among the trusted. Changes ``stored``.
+    Let other authorities sign, and keep the former ones trusted. Changes ``stored``.
 
     ca
         The user's, as PEM; None for the formula's own.
@@ -100,7 +101,7 @@ def hand_over(stored, ca):
     own = stored.get("authorities") or {}
     if ca:
         stored["ca"] = ca
-        # Trusted as all others are, and not in the middle of a change when they are to sign again.
+        # The formula's stay trusted like all others. When they are to sign again, no change of theirs is half done.
         own.pop("next", None)
         own.pop("last", None)
     else:
@@ -114,7 +115,7 @@ def hand_over(stored, ca):
 
 
 def turn(own, step):
-    """Take a step from one authority of the formula's to the next; ``add`` is the caller's, who makes it."""
+    """Take a step from one authority of the formula's to the next; for ``add`` the caller makes the authority."""
     if step == "use":
         own["last"], own["current"] = own["current"], own.pop("next")
     elif step == "back" and "last" in own:
@@ -125,10 +126,11 @@ def turn(own, step):
 
 def unfinished(datacenter, steps):
     """
-    Return a sentence when a person has begun to change an authority and not ended it, else None.
+    Return a sentence when a person has begun the change of an authority and not ended it, else None.
 
     steps
-        Those that may be taken now, as :py:func:`due` has them; the main job itself adds an authority of the user's.
+        The steps that may be taken now, from :py:func:`due`. ``add`` alone is no begun change: the main job itself adds
+        an authority of the user's.
     """
     if steps[:1] not in (["use"], ["drop"]):
         return None
@@ -140,12 +142,12 @@ def unfinished(datacenter, steps):
 
 def text(datacenter, standing, late):
     """
-    Return for a person where a datacenter is in the change of its authority, and the commands that go on.
+    Return a text for a person: how far the change of a datacenter's authority is, and the commands of the next steps.
 
     standing
         The result of :py:func:`pghalib.secrets.pki.standing`.
     late
-        Sentences: what is not ready for the next step.
+        Sentences that name what is not ready for the next step.
     """
     lines = [f"The authority of {datacenter}"]
     titles = {"signs": "signs", "next": "trusted, signs next", "former": "trusted, former"}

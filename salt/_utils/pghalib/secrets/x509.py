@@ -1,7 +1,7 @@
 """
-Certificates: made for an authority or a host, read, and checked. Nothing is stored here.
+Certificates of authorities and hosts: made, read, and checked. Nothing is stored here.
 
-It uses ``cryptography``, which Salt itself depends on, so every master and minion has it.
+The module uses ``cryptography``. Salt itself depends on it, so every master and minion has it.
 """
 
 import datetime
@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# The part of its time that a certificate has left when it is renewed.
+# A certificate is renewed when less than this part of its time is left.
 RENEWED = 1 / 3
-# The time that an authority has left when it is to be replaced; a shorter one has the part above. From then on the
-# certificates that it signs get shorter than they are by default.
+# An authority is to be replaced when less than this time is left (for a short-lived one: the part above, if that is
+# less). From then on the certificates that it signs are valid for less than the default.
 REPLACED = datetime.timedelta(days=365)
-# Clocks differ: what was made just now is valid on a host whose clock is behind.
+# Clocks differ: so a new certificate is valid at once on a host whose clock is behind.
 BACKDATED = datetime.timedelta(hours=1)
 _USAGES = (
     "digital_signature",
@@ -52,11 +52,11 @@ def issue(name, names, signer, days):
     Return a new key and certificate of a host: ``{"certificate", "key"}`` as PEM.
 
     name, names
-        The host, and all names and addresses that it is asked by.
+        The host, and all names and addresses that clients use for it.
     signer
         The authority, as :py:func:`authority` returns it.
     days
-        How long it is valid; never longer than the authority.
+        How long the certificate is valid; never longer than the authority.
     """
     ca = x509.load_pem_x509_certificate(signer["certificate"].encode())
     ca_key = serialization.load_pem_private_key(signer["key"].encode(), None)
@@ -81,8 +81,8 @@ def issue(name, names, signer, days):
 
 def describe(pem):
     """
-    Return of the first certificate in a PEM text: ``serial`` (hexadecimal), ``subject``, ``issuer``, ``names``,
-    ``until`` (ISO 8601, UTC), ``days`` left, and ``due`` (whether it is time to renew it).
+    Return the data of the first certificate in a PEM text: ``serial`` (hexadecimal), ``subject``, ``issuer``,
+    ``names``, ``until`` (ISO 8601, UTC), ``days`` left, and ``due`` (whether it is time to renew it).
     """
     certificate = x509.load_pem_x509_certificates(pem.encode())[0]
     left = certificate.not_valid_after_utc - _now()
@@ -105,11 +105,11 @@ def end_of_authority(trusted, certificate):
     trusted
         PEM text with all authorities that are trusted.
     certificate
-        PEM text of the certificate, with those between it and them.
+        PEM text of the certificate, with the authorities between it and the trusted ones.
 
-    Of several authorities that signed it the last to end counts, and where none did the first to end.
+    When several authorities signed it, the one that ends last counts; when none did, the one that ends first.
 
-    Raises ValueError for what is no PEM.
+    Raises ValueError when a text is no PEM.
     """
     authorities = x509.load_pem_x509_certificates(trusted.encode())
     chain = x509.load_pem_x509_certificates(certificate.encode())
@@ -128,7 +128,7 @@ def end_of_authority(trusted, certificate):
 
 
 def split(pem):
-    """Return the certificates of a PEM text one by one, each written in the same way; ValueError for another text."""
+    """Return the certificates of a PEM text as a list, all written in the same way; ValueError for another text."""
     if not pem:
         return []
     found = x509.load_pem_x509_certificates(pem.encode())
@@ -137,8 +137,8 @@ def split(pem):
 
 def serves(own, names, signer):
     """
-    Return whether a certificate that :py:func:`issue` returned is still the one to have: these names, this signer, and
-    time left. None, for one that is not there, is not.
+    Return whether a result of :py:func:`issue` is still good: it has these names, this signer, and time left. False for
+    None (no certificate yet).
     """
     if not own:
         return False
@@ -149,14 +149,15 @@ def serves(own, names, signer):
 
 def faults_of(name, ca, certificate, key, wanted):
     """
-    Return what is wrong with a host's certificate, as lines, none when nothing is.
+    Return the faults of a host's certificate as lines, [] when it has none.
 
     name
         The host.
     ca, certificate, key
-        PEM texts: the authorities, the certificate with those between it and them, its key without a password.
+        PEM texts: the authorities; the certificate, with the authorities between it and them; its key without a
+        password.
     wanted
-        The names that it must have.
+        The names that the certificate must have.
     """
     try:
         trusted = x509.load_pem_x509_certificates(ca.encode())
@@ -214,7 +215,7 @@ def _signed(certificate, by):
 
 
 def _signed_by_trusted(chain, trusted):
-    """Whether each certificate is signed by the next one, and one of them by an authority that is trusted."""
+    """Whether each certificate is signed by the next one, and one of them by a trusted authority."""
     for one, following in zip(chain, [*chain[1:], None], strict=True):
         if any(_signed(one, by) and _is_authority(by) for by in trusted):
             return True
