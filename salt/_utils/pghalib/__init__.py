@@ -1,1 +1,1 @@
-"""The library of the formula. Modules, states, runner and ext_pillar are thin around it; it knows no loader."""
+"""The library of the formula. Modules, states, runner and ext_pillar only wrap it; it uses nothing of the loader."""

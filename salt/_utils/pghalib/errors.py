@@ -1,5 +1,5 @@
 """
-Errors of the system (no right, no space, a file system that is read-only) as one sentence with the path, in place of a
+Errors of the system (no right, no space, a read-only file system) as one sentence with the path, instead of a
 traceback.
 """
 
@@ -20,18 +20,18 @@ REMEDIES = {
     errno.EPERM: "root is kept from it by a mount, an attribute (lsattr) or a security module",
     errno.EIO: "the disk is failing; see dmesg",
 }
-# What a person can correct. Anything else is a fault of the formula, whose traceback shows where.
+# Errors that a person can correct. Any other error is a fault of the formula; its traceback shows where.
 MENDABLE = (SaltException, OSError, UnicodeError)
 
 
 def sentence(error, path=None):
     """
-    Return what an exception says, as one line: the path, what is wrong with it, and what would be right.
+    Return the message of an exception as one line: the path, what is wrong with it, and the remedy.
 
     error
         One of ``MENDABLE``.
     path
-        What was worked on, for an error that does not say it.
+        The path in question, for an error that does not name one.
     """
     if not isinstance(error, OSError):
         text = f"not UTF-8 ({error})" if isinstance(error, UnicodeDecodeError) else str(error)
@@ -45,7 +45,7 @@ def sentence(error, path=None):
 
 @contextlib.contextmanager
 def at(path):
-    """Context manager: what goes wrong in it becomes a CommandExecutionError whose sentence begins with the path."""
+    """Context manager: an error in it becomes a CommandExecutionError whose sentence begins with the path."""
     try:
         yield
     except (OSError, UnicodeError) as error:
@@ -54,9 +54,9 @@ def at(path):
 
 def told(function):
     """
-    Decorator of a state: an error that a person can correct is its comment, and its result is False.
+    Decorator of a state: an error that a person can correct becomes the comment, and the result is False.
 
-    What a state does on the way it tells itself; this is for what it does not expect.
+    This is for errors that the state does not expect; it reports all others itself.
     """
 
     signature = inspect.signature(function)

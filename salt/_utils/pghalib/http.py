@@ -1,10 +1,9 @@
 """
-The one way in which the formula asks by HTTP: Consul on this host, and the REST API of Patroni here and on the other
-members.
+All HTTP requests of the formula: to Consul on this host, and to the REST API of Patroni here and on the other members.
 
-A request goes where its address says and nowhere else. ``requests``, which Salt itself depends on, would otherwise take
-the proxies, the ``.netrc`` and the authorities of the environment of the minion, and follow a redirect to another
-host, and each of these may get to see what was meant for one service alone.
+A request goes to its address and nowhere else. By default ``requests``, which Salt itself depends on, would take the
+proxies, the ``.netrc`` and the authorities from the minion's environment, and follow a redirect to another host. Each
+of these could show another party a request that was meant for one service.
 """
 
 import json
@@ -16,7 +15,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.host.listener
 
-#: Bytes. The longest answers of all, the lists of a big datacenter, are far from it.
+#: Bytes. The longest answers, the lists of a big datacenter, are much shorter.
 LIMIT = 4 * 1024 * 1024
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def request(
     payload=None,
 ):
     """
-    Make one request and return its answer, whatever its code is: ``{"status": …, "body": …, "text": …}``, the body
+    Make one request and return the answer, whatever its status code: ``{"status": …, "body": …, "text": …}``, the body
     decoded when it is JSON.
 
     method, url
@@ -47,8 +46,8 @@ def request(
     remedy
         What to do when nobody answers, the end of a sentence.
     user
-        For a service of this host: the user whose process has to be the one that listens there, else nothing is sent
-        (see :py:func:`pghalib.host.listener.check`).
+        For a service of this host: the user who must own the process that listens there, else nothing is sent (see
+        :py:func:`pghalib.host.listener.check`).
     verify
         File with the authorities that may have signed the certificate of the service; True for those of ``requests``.
     cert
@@ -56,16 +55,16 @@ def request(
     auth
         User and password.
     headers, params, payload
-        Headers (with the secret, if there is one), query parameters (never a secret), and what is sent as JSON.
+        Headers (with the secret, if there is one), query parameters (never a secret), and data that is sent as JSON.
 
-    Raises CommandExecutionError with the address and the remedy, and no secret, when there is no answer or too long a
-    one.
+    Raises CommandExecutionError with the address and the remedy, and no secret, when there is no answer or when it is
+    too long.
     """
     if user:
         try:
             pghalib.host.listener.check(url, user, remedy)
         except CommandExecutionError as error:
-            # Whoever asks may take it for "not there".
+            # The caller may treat this error as "not there", so it is logged here.
             log.debug("%s %s is not sent: %s", method, url, error)
             raise
     began, outcome = time.monotonic(), "no answer"
@@ -87,7 +86,7 @@ def request(
             ) as answer:
                 outcome = answer.status_code
                 text = _read(answer, method, url)
-    # Those of requests, and a file of authorities or a certificate that is not there.
+    # Errors of requests, and a missing file of authorities or certificate.
     except OSError as error:
         raise CommandExecutionError(
             f"{url} does not answer {method} ({type(error).__name__}, {timeout} s): {remedy}"
@@ -111,6 +110,6 @@ def _read(answer, method, url):
 def _decoded(text):
     try:
         return json.loads(text)
-    # RecursionError: brackets within brackets, thousands of them.
+    # RecursionError: thousands of nested brackets.
     except (ValueError, RecursionError):
         return text.strip()

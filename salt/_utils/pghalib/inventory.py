@@ -1,12 +1,12 @@
 """
-The inventory: what the pillar ``pgha`` says, resolved for one host or for the whole orchestration.
+The inventory: the pillar ``pgha``, resolved for one host or for the whole orchestration.
 
     pgha:
       datacenters: {NAME: {servers: {MINION_ID: ADDRESS, …}}}
       clusters: {NAME: {datacenter: NAME, vip: ADDRESS/PREFIX, hosts: {MINION_ID: ADDRESS, …}}}
 
-Pure functions: they get the pillar and the defaults (``salt/pgha/defaults.yaml``) and touch nothing. Whether the pillar
-makes sense is asked in ``pghalib.pillar.validate``; here it is taken to.
+Pure functions: they get the pillar and the defaults (``salt/pgha/defaults.yaml``) and touch nothing. The pillar counts
+as correct here; ``pghalib.pillar.validate`` checks it.
 """
 
 import copy
@@ -33,9 +33,9 @@ def merge(*layers):
 
 def place(pgha, minion_id):
     """
-    Return where an inventory puts a minion id: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
-    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when it is not there, or
-    what stands there is no inventory.
+    Return the place of a minion id in an inventory: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
+    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when the id is not there, or
+    when the pillar is no inventory.
     """
     for name, entry in _mapping(pgha.get("datacenters")).items():
         for server in hosts(_mapping(entry).get("servers")):
@@ -50,7 +50,7 @@ def place(pgha, minion_id):
 
 def settings(pgha, defaults, minion_id):
     """
-    Return what one host needs to know, or None when the inventory does not name it.
+    Return the settings of one host, or None when the inventory does not name it.
 
     pgha
         The pillar of that name.
@@ -60,9 +60,9 @@ def settings(pgha, defaults, minion_id):
         The host.
 
     The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (as
-    :py:func:`clusters_of` has it, and ``founder``, the host that founds it; None on a server of Consul), ``clusters``
-    (those of the datacenter), the sections of the defaults with everything merged and filled in, and ``without`` (ids
-    of hosts that this run leaves out).
+    :py:func:`clusters_of` returns it, plus ``founder``, the host that founds it; None on a server of Consul),
+    ``clusters`` (all of the datacenter), the sections of the defaults with everything merged and filled in, and
+    ``without`` (ids of hosts that this run leaves out).
     """
     found = place(pgha, minion_id)
     if found is None:
@@ -102,7 +102,7 @@ def vip(cluster_name, entry):
 
 
 def datacenter_of(pgha, cluster_name):
-    """Return the name of a cluster's datacenter: the one it says, else the only one there is, else None."""
+    """Return the name of a cluster's datacenter: the one that it names, else the only one that exists, else None."""
     named = _mapping(pgha["clusters"][cluster_name]).get("datacenter")
     if named:
         return named
@@ -113,7 +113,7 @@ def datacenter_of(pgha, cluster_name):
 def clusters_of(pgha, defaults, datacenter):
     """
     Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace and vip_settings
-    (what decides how the virtual IP is moved) of each.
+    (the settings that decide how the virtual IP is moved) of each.
     """
     result = []
     for name, cluster in _mapping(pgha.get("clusters")).items():
@@ -155,13 +155,13 @@ def section(name, pgha, defaults, datacenter, cluster):
 
 def origin(pgha, keys, datacenter, cluster):
     """
-    Return the path in the pillar of what a setting comes from, the most specific place that has it, or None when it
-    has its default.
+    Return the path in the pillar that a setting comes from: the most specific place that sets it, or None when it has
+    its default.
 
     keys
         Section, key, and the keys below it, if any.
     datacenter, cluster
-        For what it is wanted; None for none.
+        The datacenter and the cluster in question; None for none.
     """
     section = keys[0]
     places = [
@@ -169,7 +169,7 @@ def origin(pgha, keys, datacenter, cluster):
         (at("pgha:datacenters", datacenter), _mapping(_mapping(pgha.get("datacenters")).get(datacenter))),
         ("pgha", pgha),
     ]
-    # In a cluster these words mean something else, or nothing.
+    # In a cluster `hosts` and `tls` mean something else, or nothing.
     for path, holder in places[section in ("hosts", "tls") :]:
         value = {section: layer_of(holder.get(section))}
         for key in keys:
@@ -182,15 +182,15 @@ def origin(pgha, keys, datacenter, cluster):
 
 
 def layer_of(given):
-    """Return what stands in the place of a section as a mapping of its settings."""
+    """Return the pillar's value of a section as a mapping of its settings."""
     return {"enabled": given} if isinstance(given, bool) else _mapping(given)
 
 
 def _cluster_section(name, cluster):
     entry = cluster.get(name)
     if name in ("hosts", "tls"):
-        # A cluster's `hosts` is its inventory; these sections belong to the datacenter or to everything: a cluster
-        # speaks to its Consul as that one speaks.
+        # A cluster's `hosts` is its inventory. Both sections belong to the datacenter or to everything: a cluster must
+        # speak to its Consul in the way that Consul speaks.
         return {}
     if name == "vip":
         return {key: value for key, value in _mapping(entry).items() if key not in ("address", "name")}
@@ -200,11 +200,11 @@ def _cluster_section(name, cluster):
 def plan(pgha, narrowed=True):
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
-    name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (what is given for this run, as lists).
-    ``pgha:only`` narrows it to the clusters it names and their datacenters, ``pgha:without`` leaves hosts out.
+    name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (the settings of this run, as lists).
+    ``pgha:only`` limits it to the clusters that it names and their datacenters, ``pgha:without`` leaves hosts out.
 
     narrowed
-        False does neither, for what concerns a whole datacenter.
+        False ignores both, for work on a whole datacenter.
     """
     run = {key: _as_list(pgha.get(key)) if narrowed else [] for key in pghalib.run.KEYS}
     only = run["only"] or list(_mapping(pgha.get("clusters")))
@@ -241,7 +241,7 @@ def _as_list(value):
 
 
 def on_off(value):
-    """Return ``off``, ``on`` or ``quorum`` for what a person wrote; YAML reads a bare off and on as booleans."""
+    """Return ``off`` or ``on`` for a boolean, as YAML reads a bare off and on as booleans; other values as they are."""
     return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
 
 
@@ -258,5 +258,5 @@ def _fill(value, words):
 
 
 def _mapping(value):
-    """A person's pillar may hold anything; what is no mapping counts as none, and validate says so."""
+    """The value, or {} when it is no mapping: a pillar may hold anything, and validate reports the fault."""
     return value if isinstance(value, dict) else {}

@@ -1,38 +1,41 @@
 """
-What is given for one run, on its command line: ``salt-run state.orchestrate pgha pillar='{"pgha": {"only": "test"}}'``.
+Settings for one run, on its command line: ``salt-run state.orchestrate pgha pillar='{"pgha": {"only": "test"}}'``.
 
-The orchestration hands it to the hosts under a key of its own: with some settings of ``pillar_source_merging_strategy``
-a pillar that comes with a job takes the place of the minion's where both have a key. Pure functions.
+The orchestration hands them to the hosts under a key of their own: with some values of
+``pillar_source_merging_strategy`` a key in a job's pillar replaces the same key in the minion's. Pure functions.
 """
 
 from pghalib.text import guess, shown
 
-# Names of clusters; minion ids that are left out; names of what may be made although the store had it; minion ids of
-# members that get new data although they had some.
+# Names of clusters; minion ids that are left out; names of secrets that may be made although the store had them; minion
+# ids of members that get new data although they had data.
 KEYS = ("only", "without", "new_secrets", "new_data")
 PILLAR = "pgha_run"
 
 
 def of_pillar(pillar):
-    """Return the inventory out of a whole pillar: the key ``pgha``, and over it what came with this run."""
+    """Return the inventory out of a whole pillar: the key ``pgha``, overridden by the settings of this run."""
     pgha, run = pillar.get("pgha"), pillar.get(PILLAR)
     pgha, run = (one if isinstance(one, dict) else {} for one in (pgha, run))
     return {**pgha, **{key: run[key] for key in KEYS if key in run}}
 
 
 def listed(pillar, key):
-    """Return what a whole pillar says under one of :py:data:`KEYS`, as a list."""
+    """Return the value of one of :py:data:`KEYS` in a whole pillar, as a list."""
     return _as_list(of_pillar(pillar).get(key))
 
 
 def present(entries, without):
-    """Return those of a list of hosts (mappings with ``id``) that a run does not leave out; the first has the lead."""
+    """
+    Return the hosts (mappings with ``id``) of a list that a run does not leave out. The first one has the lead: it
+    founds the cluster, or registers the tokens.
+    """
     return [one for one in entries if one["id"] not in without]
 
 
 def faults(pgha, datacenters, clusters):
     """
-    Return the faults of what is given for a run.
+    Return the faults of the settings for a run.
 
     pgha
         The inventory.
@@ -77,7 +80,7 @@ def _without(without, datacenters, clusters):
 
 def strangers(given, stored, path="pgha"):
     """
-    Return the paths of what was given on the command line beside :py:data:`KEYS`: no host would see it.
+    Return the paths of other settings on the command line than :py:data:`KEYS`: no host would see them.
 
     given
         The inventory with the command line in it.

@@ -1,19 +1,19 @@
 """
-Text that others wrote (a host, a process, a peer, a pillar), made fit to be shown. Pure functions.
+Text of others (a host, a process, a peer, a pillar), made safe to show. Pure functions.
 """
 
 import difflib
 import re
 
-# Characters of one piece of text, and of a whole sentence with several of them.
+# The most characters of one piece of text, and of a whole sentence with several pieces.
 WORD, SENTENCE = 200, 1000
 _KEY = re.compile(r"[A-Za-z0-9_./*@-]+")
 
 
 def printable(value, limit=WORD):
     """
-    Return a text with a question mark for every character that does not print (control and escape characters, marks
-    that turn the direction of writing, broken encodings), and cut off behind ``limit`` characters.
+    Return a text with a question mark for every unprintable character (control and escape characters, marks that change
+    the direction of writing, broken encodings), cut off after ``limit`` characters.
     """
     text = str(value)
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
@@ -21,26 +21,26 @@ def printable(value, limit=WORD):
 
 
 def line(value, limit=SENTENCE):
-    """Return a text as :py:func:`printable` does, and as one line: what was between words is a blank."""
-    # More than is shown is not looked at: a blank may stand for many characters, but not for any number.
+    """Return a text as :py:func:`printable` does, in one line: a single blank is left between words."""
+    # Not much more text is read than is shown: a blank may replace many characters, but not any number of them.
     return printable(" ".join(str(value)[: 10 * limit].split()), limit)
 
 
 def at(path, *keys):
-    """Return the path of keys below a path; one that would be hard to tell from its surroundings is quoted."""
+    """Return the path of keys below a path; a key with unusual characters is quoted."""
     for key in keys:
         path = f"{path}:{key if isinstance(key, str) and _KEY.fullmatch(key) else shown(key)}"
     return path
 
 
 def shown(value):
-    """Return how a value is shown in a message: as Python writes it, cut short."""
+    """Return a value as a message shows it: as Python writes it, cut short."""
     text = repr(value)
     return text if len(text) <= 90 else f"{text[:80]}…"
 
 
 def guess(word, names):
-    """Return the end of a message about a word that is none of these names."""
+    """Return the end of a message about a word that is none of these names: the closest name, or all names."""
     names = sorted(map(str, names))
     close = difflib.get_close_matches(str(word)[:100], names, 1)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names)}" if names else ""

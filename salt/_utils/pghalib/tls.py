@@ -1,12 +1,12 @@
 """
-Encryption on the wire as a host sees it: where its certificate lies, and what Patroni and PostgreSQL are told of it.
+Encryption on the wire as a host sees it: the places of its certificates, and the settings of Patroni and PostgreSQL.
 
 Pure functions. Certificates are made and checked in ``pghalib.secrets.pki``, Consul's keys are in
 ``pghalib.consul.config``.
 
-One directory has them all: the authorities in ``ca.pem``, which everybody may read (clients need it too), and for each
-service a file that only its user may read. Key and certificate are in one file, so that a renewal replaces both at
-once: no crash and no restart in between can meet a key that does not match.
+All files are in one directory: the authorities in ``ca.pem``, which everybody may read (clients need it too), and for
+each service a file that only its user may read. Key and certificate are in one file, so that a renewal replaces both at
+once: a crash or restart during a renewal cannot leave a key that does not match.
 """
 
 DIRECTORY = "/etc/pgha/tls"
@@ -21,7 +21,7 @@ def enabled(settings):
 
 
 def clients(settings):
-    """Return the kind of the lines in pg_hba.conf for clients: ``host`` lets them choose."""
+    """Return the kind of the lines in pg_hba.conf for clients: ``host`` lets clients choose whether to encrypt."""
     kinds = {"offered": "host", "required": "hostssl", "off": "hostnossl"}
     return kinds[settings["tls"]["clients"]] if enabled(settings) else "host"
 
@@ -32,7 +32,7 @@ def pem(service):
 
 
 def unread(service):
-    """Return the file that is there while a service may not have read the authorities that are on the disk."""
+    """Return the file that exists while a service may not have read the authorities on the disk yet."""
     return f"/run/pgha/{service}.authorities-unread"
 
 
@@ -41,11 +41,12 @@ def files(settings, own, service):
     Return the files with certificates that a service reads: ``{path: {"content", "user", "group", "mode"}}``.
 
     own
-        The secret ``tls`` of the host: ``ca``, and key and certificate of each service.
+        The secret ``tls`` of the host: ``ca``, and for each service its key and certificate.
     service
         ``consul``, or ``postgres`` for PostgreSQL and Patroni.
     """
-    # PostgreSQL takes a key of its own user's that nobody else may read. Consul's is root's, as its configuration is.
+    # PostgreSQL's key must belong to its own user, and nobody else may read it. Consul's belongs to root, like its
+    # configuration.
     owner = {"user": "root", "group": settings["consul"]["group"], "mode": "0640"}
     if service == "postgres":
         owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
@@ -61,29 +62,29 @@ def authorities(settings):
 
 
 def verify(settings):
-    """Return what ``requests`` is to verify servers with: our authorities, or the system's where TLS is not ours."""
+    """Return the value of ``verify`` for ``requests``: our authorities, or True (its own) without the formula's TLS."""
     return authorities(settings) or True
 
 
 def sslmode(settings):
     """
-    Return the ``sslmode`` of connections between the members: verify-full, or verify-ca where libpq is too old to find
-    an address in a certificate (the members know each other by address).
+    Return the ``sslmode`` of connections between the members: verify-full, or verify-ca when libpq is too old to find
+    an address in a certificate (the members connect by address).
     """
     major = int(str(settings["postgres"]["version"]).split(".")[0])
     return "verify-full" if major >= LIBPQ_KNOWS_ADDRESSES else "verify-ca"
 
 
 def libpq(settings):
-    """Return the environment of a ``psql`` that connects as the members do; nothing without TLS."""
+    """Return the environment of a ``psql`` that connects as the members do; {} without TLS."""
     return {"PGSSLMODE": sslmode(settings), "PGSSLROOTCERT": CA} if enabled(settings) else {}
 
 
 def patroni(settings, roles):
     """
-    Return what patroni.yml has in addition with TLS: the REST API asks for a client certificate where something is to
-    be changed (looking needs none: vip-manager and load balancers have none), ``patronictl`` and the members show one,
-    and connections to other members verify them.
+    Return the additions to patroni.yml with TLS: the REST API asks for a client certificate for requests that change
+    something (not for reading: vip-manager and load balancers have no certificate), ``patronictl`` and the members show
+    one, and connections to other members verify theirs.
 
     roles
         Names of the roles in ``postgresql.authentication``.
@@ -103,10 +104,10 @@ def patroni(settings, roles):
 
 def switched(speaks, settings):
     """
-    Return the fault of a living cluster that is to begin, or to end, to speak TLS: one line, none when all is well.
+    Return the fault when TLS is to be switched on or off in a living cluster: a list of one line, or [].
 
     speaks
-        Whether this host's Consul is configured to speak it; None where there is none yet.
+        Whether this host's Consul is configured for TLS; None when there is no Consul yet.
 
     A reload cannot switch TLS: Patroni and Consul change the port only at a restart, and a mixed cluster cannot talk.
     """
@@ -121,12 +122,12 @@ def switched(speaks, settings):
 
 def faults(place, tls):
     """
-    Return the faults of the section ``tls`` as lines: a certificate of one's own comes with its key and its authority.
+    Return the faults of the section ``tls`` as lines: the user's own certificate needs its key and its authority.
 
     place
-        A function that returns the path in the pillar of the first of some keys that is set.
+        A function that returns the path in the pillar of the first key that is set, of those given.
     tls
-        The merged section; each value for itself is of its kind.
+        The merged section; the type of each value is checked already.
     """
     found = []
     given = [key for key in ("ca", "certificate", "key") if tls[key]]

@@ -1,22 +1,22 @@
 """
-Which Salt, and which Python of it, the formula works with: what is older fails amid a run, by a traceback.
+The oldest Salt, and the oldest Python of Salt, for the formula: an older one fails during a run, with a traceback.
 
 Pure functions, which run on any Python 3.
 """
 
 import re
 
-# The oldest that has the Python and the cryptography that the modules use.
+# The oldest versions with the Python and the cryptography that the modules need.
 OLDEST_SALT, OLDEST_PYTHON = "3006.27", "3.10"
 
 
 def too_old(salt_version, python_version, who="minion"):
     """
-    Return one sentence when a Salt is too old for the formula, with the remedy; None when it is not.
+    Return one sentence with the remedy when a Salt is too old for the formula; None when it is not.
 
     salt_version, python_version
-        As text (``"3006.9"``, ``"3.10.14 (main, …)"``), or as the grains ``saltversioninfo`` and ``pythonversion`` have
-        them (lists). None, and what has no number in it, is not known and counts as new enough.
+        As text (``"3006.9"``, ``"3.10.14 (main, …)"``), or as lists, like the grains ``saltversioninfo`` and
+        ``pythonversion``. None, or a value without a number, is unknown and counts as new enough.
     who
         ``minion`` or ``master``: whose Salt it is.
     """
@@ -32,7 +32,7 @@ def too_old(salt_version, python_version, who="minion"):
 
 
 def _numbers(version):
-    """The first numbers of a version, three at the most: 3008.0rc1 and 3008.0+5.gabc are those of 3008.0."""
+    """The first numbers of a version, at most three: 3008.0rc1 and 3008.0+5.gabc give the same as 3008.0."""
     if isinstance(version, (list, tuple)):
         version = ".".join(str(one) for one in version)
     found = re.match(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?", str(version or ""))

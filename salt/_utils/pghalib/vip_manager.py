@@ -1,5 +1,5 @@
 """
-Where vip-manager looks for the leader, and so whether it needs a token. Pure functions.
+Where vip-manager looks for the leader (Consul or Patroni), and so whether it needs a token. Pure functions.
 """
 
 
@@ -21,5 +21,5 @@ def dcs_type(version, chosen=None):
 
 
 def asks_consul(vip):
-    """Return whether vip-manager moves the virtual IP and asks Consul who leads, by the section ``vip`` of settings."""
+    """Return whether vip-manager moves the virtual IP and asks Consul for the leader, by the section ``vip``."""
     return vip["manager"] == "vip-manager" and dcs_type(vip["version"], vip["dcs_type"]) == "consul"

@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a time."""
+"""Waiting for a condition, never for a fixed time."""
 
 import logging
 import socket
@@ -14,16 +14,16 @@ def until(condition, timeout, what, interval=0.2):
     Ask again and again until a condition holds.
 
     condition
-        A function. It returns something true when the condition holds (that is returned here), else something false; a
-        CommandExecutionError that it raises counts as not yet.
+        A function. It returns a true value when the condition holds (this value is returned here), else a false value.
+        A CommandExecutionError from it counts as "not yet".
     timeout
         Seconds. The condition is asked at least once.
     what
-        What is waited for, for the message.
+        The name of the condition, for the message.
     interval
         Seconds between two questions.
 
-    Raises CommandExecutionError with the last thing that went wrong when the time is over.
+    Raises CommandExecutionError with the last error when the time is over.
     """
     began = time.monotonic()
     last, asked, told = None, 0, None
@@ -38,7 +38,7 @@ def until(condition, timeout, what, interval=0.2):
         if result:
             log.debug("%s: so after %.1f s, asked %d times", what, passed, asked)
             return result
-        # Each reason once, however often the question is put.
+        # Each reason is logged once, however often the condition is asked.
         if asked == 1 or str(last) != told:
             told = str(last)
             log.debug("%s: not yet after %.1f s (%s)", what, passed, last or "the answer is no")
@@ -49,7 +49,8 @@ def until(condition, timeout, what, interval=0.2):
 
 def listening(address, port, timeout=2):
     """
-    Return whether somebody takes connections at an address, such as that of a service on another host. Nothing is sent.
+    Return whether a process accepts connections at an address, for example of a service on another host. Nothing is
+    sent.
 
     address, port
         IP address and number of the TCP port.

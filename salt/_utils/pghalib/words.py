@@ -1,13 +1,13 @@
 """
-Settings that go as they are into units of systemd, sudoers, shells and /etc/hosts: those quote in ways that differ, and
-partly in none, so such a setting is made of characters that mean nothing to any of them. Pure functions.
+Settings that go unchanged into units of systemd, sudoers, shells and /etc/hosts. These quote in different ways or not
+at all, so such a setting may have only characters that are special in none of them. Pure functions.
 """
 
 import re
 
-# In each case what is right in words, and as a pattern for the whole.
+# For each kind: the correct form in words, and as a pattern for the whole text.
 PATH = ("an absolute path of letters, digits and . _ + - /", re.compile(r"(/+(?!\.\.?(/|$))[A-Za-z0-9._+-]+)+/*"))
-# The socket in it has a name of 14 characters, and Linux takes 107 for the whole.
+# The socket in that directory has a name of 14 characters, and Linux allows 107 for the whole path.
 SHORT_PATH = (f"{PATH[0]}, of 90 characters at most", re.compile(f"(?=.{{1,90}}$){PATH[1].pattern}"))
 USER = ("a name of letters, digits and . _ -", re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}"))
 UNIT = ("the name of a unit: letters, digits and . _ @ : -", re.compile(r"[A-Za-z0-9._@:][A-Za-z0-9._@:-]*"))
@@ -15,10 +15,10 @@ PACKAGE = ("the name of a Debian package, without a version", re.compile(r"[a-z0
 LOCALE = ("the name of a locale, such as en_US.UTF-8", re.compile(r"[A-Za-z0-9._@-]+"))
 INTERFACE = ("the name of an interface", re.compile(r"[A-Za-z0-9._:@-]{1,15}"))
 DOMAIN = ("a domain of letters, digits, . and -", re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"))
-# What Consul and vip-manager are asked for is decided by the first numbers.
+# The first numbers of the version decide how Consul and vip-manager are configured.
 CONSUL = ("a version such as 1.22.3", re.compile(r"\d+\.\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
 VIP_MANAGER = ("a version such as 4.0.0", re.compile(r"\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
-# Keys of Consul: the API takes a path, which a server cleans of . and .. and empty parts.
+# Keys of Consul: the API takes a path, and a server removes . and .. and empty parts from it.
 NAMESPACE = (
     "a path of letters, digits and . _ - with single slashes, such as /db/",
     re.compile(r"/|/?(?!\.\.?(/|$))[A-Za-z0-9._-]+(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*/?"),
@@ -41,16 +41,16 @@ SETTINGS = {
     "vip": {"version": VIP_MANAGER, "interface": INTERFACE},
     "repo": {"name": APT, "key_hash": SHA256},
 }  # fmt: skip
-# By what `{version}` and `{cluster}` are filled in to look at the rest.
+# Sample values for `{version}` and `{cluster}`, to check the rest of the text.
 _FILLED = (("{version}", "1"), ("{cluster}", "x"))
 
 
 def fault(section, key, value):
     """
-    Return what is right for the text (or each text of the list) at a setting that it does not fit, else None.
+    Return the correct form when the text (or a text of the list) does not fit a setting, else None.
 
     section, key
-        Its place; ``repo`` is a section here.
+        The place of the setting; ``repo`` counts as a section here.
     value
         A text, or a list of texts.
     """
@@ -67,15 +67,15 @@ def fault(section, key, value):
 
 def normal(section, settings):
     """
-    Return the settings of a section with its paths written in the one way that the rest of the formula compares and
-    takes apart: single slashes, none at the end, and /run for /var/run, which is a link to it.
+    Return the settings of a section with its paths in the form that the rest of the formula expects: single slashes,
+    none at the end, and /run instead of /var/run, which is a link to it.
     """
     kinds = SETTINGS.get(section, {})
     return {key: path(value) if kinds.get(key) in (PATH, SHORT_PATH) else value for key, value in settings.items()}
 
 
 def path(value):
-    """Return a path in that way; what is no text is returned as it is."""
+    """Return a path in that form; a value that is no absolute path is returned unchanged."""
     if not isinstance(value, str) or not value.startswith("/"):
         return value
     short = re.sub(r"/+", "/", value).rstrip("/") or "/"

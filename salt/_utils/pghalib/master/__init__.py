@@ -1,1 +1,1 @@
-"""What the master decides and tells: answers of hosts, turns of a rolling restart, the report."""
+"""Code of the master: answers of hosts, turns of a rolling restart, the report."""

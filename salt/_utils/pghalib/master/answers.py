@@ -1,9 +1,9 @@
 """
-What a host answers, taken apart on the master: somebody may have taken that host, so its answer is data and no more.
-What is known is taken out of an answer and its kind is checked; a key that is not known is left behind.
+Checks of the answers of hosts, on the master. An intruder may control a host, so its answer is only data: the known
+keys are taken from an answer and their values are checked; an unknown key is ignored.
 
-Each kind of answer has a function that returns it checked, or raises CommandExecutionError that says which part of it
-is not what it should be; ``sort`` does that for the answers of many hosts. Pure functions.
+Each kind of answer has a function that returns the checked answer, or raises CommandExecutionError that names the wrong
+part; ``sort`` does that for the answers of many hosts. Pure functions.
 """
 
 import ipaddress
@@ -15,27 +15,27 @@ from salt.exceptions import CommandExecutionError
 import pghalib.master.turns
 import pghalib.text
 
-# How many of anything an answer may hold: hosts, sentences, jobs.
+# The most items that a list in an answer may hold: hosts, sentences, jobs.
 MOST = 500
-# Faults of one host that are shown: more hide those of the others.
+# The most faults of one host that are shown: more would hide the faults of the other hosts.
 SHOWN = 20
 NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 ADDRESS = re.compile(r"[A-Za-z0-9._:%\[\]-]{1,255}")
 WORDS = re.compile(r"[A-Za-z0-9 _.+~-]{0,60}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[0-9T:.+Z-]{0,30}")
 ORCHESTRATIONS = {"pgha", "pgha.restart"}
-# One function of Salt's by three names.
+# Three names of the same function of Salt.
 RUNNERS = ("runner.state.orchestrate", "runner.state.orch", "runner.state.sls")
 
 
 def sort(hosts, answers, check):
     """
-    Return what hosts answered, as ``({host: checked answer}, {host: sentence that says why there is none})``.
+    Return the answers of hosts, as ``({host: checked answer}, {host: sentence why there is none})``.
 
     hosts
-        Those of the inventory; what is said in another's name is not looked at.
+        The hosts of the inventory; answers of other ids are ignored.
     answers
-        Mapping of minion ids to what came from them. A text is what Salt says in place of an answer.
+        Mapping of minion ids to their answers. A text is a message of Salt in place of an answer.
     check
         The function for this kind of answer.
     """
@@ -44,7 +44,7 @@ def sort(hosts, answers, check):
         answer = answers.get(host)
         if isinstance(answer, str) and answer:
             refused[host] = f"did not answer as it should: {pghalib.text.line(answer)}"
-        # No kind of answer is a truth value: Salt has False for silence, and others True for "it was asked".
+        # No answer is a boolean: Salt gives False when a host is silent, and in other places True for "it was asked".
         elif answer in (None, "") or isinstance(answer, bool):
             refused[host] = "did not answer; is its salt-minion running?"
         else:
@@ -56,7 +56,7 @@ def sort(hosts, answers, check):
 
 
 def status(answer):
-    """Return what ``pgha.status`` told."""
+    """Return the checked answer of ``pgha.status``."""
     return _mapping(
         answer,
         "",
@@ -76,27 +76,27 @@ def status(answer):
 
 
 def standing(answer):
-    """Return what ``pgha_restart.standing`` told."""
+    """Return the checked answer of ``pgha_restart.standing``."""
     return _mapping(answer, "", pending=_pending, leads=_truth, synchronous=_truth, lowered=_lowered)
 
 
 def behind(answer):
-    """Return the sentences of ``pgha_tls.behind``."""
+    """Return the checked sentences of ``pgha_tls.behind``."""
     return _list(_sentence)(answer, "")
 
 
 def jobs(answer):
-    """Return the names of the functions of ``saltutil.is_running``."""
+    """Return the names of the running functions from an answer of ``saltutil.is_running``."""
     return [job["fun"] for job in _list(_job)(answer, "")]
 
 
 def event(tag, data):
     """
-    Return what an event of the master's bus says of an orchestration of the formula, None when it says nothing of one
-    or is no event of Salt's: ``what`` (``new``, ``ret`` or ``end``), with ``jid``, ``sls`` and ``hosts`` of a new job,
-    ``jid``, ``host`` and ``done`` of what a host returns, and ``done`` of the end of an orchestration.
+    Return the data of an event of the master's bus about an orchestration of the formula; None for any other event, and
+    for one that Salt did not make. ``what`` is ``new`` (a job starts: ``jid``, ``sls``, ``hosts``), ``ret`` (a host
+    returns: ``jid``, ``host``, ``done``) or ``end`` (the orchestration ends: ``done``).
     """
-    # An event that a minion made has that in it, whatever its tag.
+    # Salt gives every event that a minion made this `cmd`, whatever its tag.
     if not isinstance(tag, str) or not isinstance(data, dict) or data.get("cmd") == "_minion_event":
         return None
     parts = tag.split("/")
@@ -116,7 +116,7 @@ def event(tag, data):
 
 
 def _sls(arguments):
-    """The names of states in the arguments of ``state.sls`` and its like; [] without any."""
+    """The names of states in the arguments of ``state.sls`` and similar functions, or []."""
     arguments = _as_list(arguments)
     if not arguments:
         return []
@@ -136,7 +136,7 @@ def _wrong(where):
 
 
 def _mapping(value, where, **known):
-    """The known keys of a mapping, each through its check; one that is missing is checked as None."""
+    """The known keys of a mapping, each with its checked value; a missing key is checked as None."""
     if not isinstance(value, dict):
         _wrong(where)
     return {key: check(value.get(key), f"{where}:{key}" if where else key) for key, check in known.items()}
@@ -180,7 +180,7 @@ def _truth(value, where):
 
 
 def _number(value, where):
-    # Numbers that no clock, log or timeline comes to; NaN is not less than anything.
+    # No clock, log or timeline reaches this number. The comparison also refuses NaN.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**63:
         _wrong(where)
     return value
@@ -246,7 +246,7 @@ def _consul(value, where):
         where,
         leader=_optional(_like(ADDRESS)),
         members=_optional(_list(_node)),
-        # Raft has addresses alone of a server that Consul does not know yet.
+        # A voter may be None: of a server that Consul does not know yet, raft has only addresses.
         voters=_optional(_list(_optional(_sentence))),
         foreign_servers=_optional(_list(_server)),
     )
@@ -295,7 +295,7 @@ def _member(value, where):
 
 
 def _count(value, where):
-    """A number, or the word for one that is not known."""
+    """A number, or ``unknown``."""
     return value if value == "unknown" and isinstance(value, str) else _number(value, where)
 
 

@@ -10,17 +10,17 @@ import pghalib.text
 
 def pillar(opts, fresh=False):
     """
-    Return the whole pillar of the master's own id, as a run of the orchestration begins with it.
+    Return the whole pillar of the master's own id, as the orchestration gets it at its start.
 
     opts
         The options of a loader on the master.
     fresh
-        True asks past the pillars that the master keeps (``pillar_cache``), and keeps this one instead.
+        True ignores the pillar in the master's cache (``pillar_cache``), and stores the new one there.
 
     Raises CommandExecutionError when it does not render.
     """
     minion_id, grains = opts["id"], {**(opts.get("grains") or {}), "id": opts["id"]}
-    # Without the command line's part, which the options of a run may have.
+    # Without the pillar of the command line, which the options of a run may hold.
     given = {key: value for key, value in opts.items() if key != "pillar"}
     how = {"clean_cache": True} if fresh and opts.get("pillar_cache") else {}
     compiled = salt.pillar.get_pillar(given, grains, minion_id, opts.get("saltenv") or "base", **how).compile_pillar()

@@ -1,15 +1,15 @@
 """
-What has failed in an orchestration, out of Salt's own account of it: hosts, states, reasons, and where to look. What
-came from a host is text that another wrote. Pure functions.
+The failures of an orchestration, taken from Salt's own results: hosts, states, reasons, and where to look. Text from a
+host is not trusted. Pure functions.
 """
 
 import pghalib.text
 
-# Lines of one reason, and characters of one line: the whole account stands above it.
+# The most lines of one reason, and characters of one line: Salt's full output stands above it.
 LINES, WIDTH = 20, 400
-# What Salt says of a state that was not tried, as another one failed.
+# Salt's comment on a state that did not run because another one failed.
 NOT_TRIED = "One or more requisite failed"
-# Where the reason of a failure is written on a host, by the module of the state.
+# Where a host logs the reason of a failure, by the module of the state.
 LOOK = {
     "pgha_consul": "journalctl -u consul",
     "pgha_patroni": "journalctl -u patroni, and Patroni's log in patroni:log_dir",
@@ -21,14 +21,14 @@ LOOK = {
 
 def failures(running):
     """
-    Return the lines that tell what failed, none when nothing did.
+    Return the lines that tell what failed, [] when nothing did.
 
     running
         The results of the states of the orchestration by their tags, as a state sees them in ``__running__``.
     """
     reasons = {}
     for tag, state in running.items():
-        # Salt hands over a frozen copy, whose mappings are no dict.
+        # Salt gives a frozen copy, whose mappings are no dict.
         if not hasattr(state, "get") or state.get("result") is not False:
             continue
         told = _of_hosts(state)
@@ -48,7 +48,7 @@ def _of_hosts(stage):
     answers, found = (stage.get("changes") or {}).get("ret"), []
     for host, states in answers.items() if hasattr(answers, "items") else ():
         if not hasattr(states, "items"):
-            # What cannot be rendered, and other errors of the minion's.
+            # The states cannot be rendered, or another error of the minion.
             lines = [states] if isinstance(states, str) or not hasattr(states, "__iter__") else states
             if states is not True:
                 found.append((_word(host), "its states did not run", _reason("\n".join(map(_text, lines))), None))

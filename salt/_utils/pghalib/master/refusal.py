@@ -1,5 +1,5 @@
 """
-What a person reads when a runner function refuses: the sentence, and no traceback.
+The message when a runner function refuses: one sentence, no traceback.
 """
 
 import functools
@@ -10,10 +10,10 @@ from salt.exceptions import CommandExecutionError
 
 def told(function):
     """
-    Return a runner function with its CommandExecutionError told as text on the standard error stream; ``salt-run`` ends
-    with 1. Salt shows an exception of a runner function with its traceback.
+    Decorator of a runner function: its CommandExecutionError is printed as text to the standard error stream, and
+    ``salt-run`` ends with 1. Without it Salt shows the exception with its traceback.
 
-    Whoever leads the standard output to a file sees it all the same.
+    The text is still seen when the standard output goes to a file.
     """
 
     @functools.wraps(function)
@@ -22,7 +22,7 @@ def told(function):
             return function(*args, **kwargs)
         except CommandExecutionError as error:
             print(error, file=sys.stderr, flush=True)
-            # What `salt-run` takes for its exit code.
+            # `salt-run` takes its exit code from this.
             return {"data": {"retcode": 1}, "outputter": "txt"}
 
     return wrapped

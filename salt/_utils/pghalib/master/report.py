@@ -1,5 +1,5 @@
 """
-What the clusters are doing, put together from what the hosts told, and as tables that a person reads.
+The state of the clusters, put together from the hosts' answers, and its tables for a person.
 
 Pure functions: the runner ``pgha.status`` asks the hosts.
 """
@@ -12,12 +12,12 @@ LEADERS = ("leader", "standby_leader")
 
 def summary(plan, told):
     """
-    Return the state of everything in an inventory, with what is wrong with it.
+    Return the state of everything in an inventory, with its faults.
 
     plan
         The result of ``pghalib.inventory.plan``.
     told
-        For each minion id that answered what came as the result of ``pgha.status`` from it; anything may be in that.
+        For each minion id that answered, its result of ``pgha.status``, not yet checked.
 
     The keys: ``datacenters``, ``clusters`` (a mapping by name each), ``faults`` (a list of lines, empty when all is
     well).
@@ -53,7 +53,7 @@ def _tls(tls):
 
 
 def _authority(name, hosts, told):
-    """The fault of an authority that ends: once for a datacenter, as all of its hosts have the same."""
+    """The fault of an authority that ends: once for a datacenter, as all of its hosts have the same authority."""
     tls = [told[host]["tls"] for host in hosts if host in told]
     ending = [one["authority"] for one in tls if one and one["authority"] and one["authority"]["due"]]
     if not ending:
@@ -75,7 +75,7 @@ def _datacenter(name, hosts, told, faults):
     if not seen:
         faults.append(f"Consul {name}: no server knows a leader")
         return {"leader": None, "members": []}
-    # One that is refused by Consul knows a leader and no members.
+    # A host that Consul refuses knows the leader but no members.
     health = next((health for health in seen if health["members"]), seen[0])
     leaders = sorted({other["leader"] for other in seen})
     if len(leaders) > 1:
@@ -102,7 +102,7 @@ def _cluster(name, names, told, faults):
     for host, answer in answers.items():
         for member in answer["members"] or []:
             if member["name"] == names[host]:
-                # Nobody knows better how a host is than itself; the others tell of one that is silent.
+                # A host knows its own state best; the others' word counts only for a silent host.
                 members[names[host]] = member
             elif member["name"] in names.values():
                 members.setdefault(member["name"], member)
@@ -135,7 +135,7 @@ def _cluster(name, names, told, faults):
 
 
 def text(state):
-    """Return a summary as tables: the clusters first, then Consul, then what is wrong."""
+    """Return a summary as tables: the clusters first, then Consul, then the faults."""
     parts = []
     for name, cluster in state["clusters"].items():
         head = f"cluster {name}"
@@ -154,7 +154,7 @@ def text(state):
             for member in cluster["members"]
         ]
         table = _table(("member", "address", "role", "state", "timeline", "lag", "VIP"), rows)
-        # No fault: a person decided it.
+        # Not a fault: a person set these.
         beside = f"\n  only in the DCS, not in the pillar: {', '.join(cluster['undeclared'])}"
         parts.append(f"{head}\n{table}" + (beside if cluster["undeclared"] else ""))
     for name, datacenter in state["datacenters"].items():
@@ -179,15 +179,15 @@ def text(state):
 
 def progress(event, jobs):
     """
-    Return what one event of the master's bus says about a running orchestration of the formula: a line or None, and how
-    it ended.
+    Return (line, end) for one event of the master's bus: the line to show about a running orchestration of the formula,
+    or None, and how the orchestration ended.
 
     event
-        Mapping with ``tag`` and ``data``; anything may be in it.
+        Mapping with ``tag`` and ``data``, not yet checked.
     jobs
-        The jobs seen so far, by jid; changed by this.
+        The jobs seen so far, by jid; this function adds to them.
 
-    The second value is None while it goes on, True or False at its end.
+    The second value is None while the orchestration goes on, True (success) or False at its end.
     """
     said = pghalib.master.answers.event(event.get("tag"), event.get("data"))
     if said and said["what"] == "new":

@@ -1,15 +1,15 @@
 """
-In which order hosts take their turn in a rolling restart. Pure functions.
+The order of the hosts in a rolling restart. Pure functions.
 """
 
 SERVER = ["pgha.consul.restart"]
-# Patroni first: its leader has become a replica when the agent and vip-manager of the same host are restarted.
+# Patroni first: so a leader has become a replica before the agent and vip-manager of its host are restarted.
 DATABASE = ["pgha.patroni.restart", "pgha.consul.restart", "pgha.vip.restart"]
 LOWERED = ["pgha.patroni.lower"]
 # What may wait for a restart on a host.
 SERVICES = ("Consul", "Patroni", "PostgreSQL", "vip-manager")
 
-# A standby refuses to run with less of these than its primary has.
+# A standby refuses to run when one of these is lower than on its primary.
 AT_LEAST_THE_PRIMARYS = (
     "max_connections",
     "max_locks_per_transaction",
@@ -45,11 +45,11 @@ def order(plan, told):
 
 def lowered(reasons):
     """
-    Return the parameters that are to be lower than they are and that a standby needs as high as its primary, as
+    Return the parameters that are to be lowered and that a standby needs as high as its primary, as
     ``{name: {"old", "new"}}``.
 
     reasons
-        What Patroni says under ``pending_restart_reason``: ``{name: {"old_value", "new_value"}}``.
+        Patroni's ``pending_restart_reason``: ``{name: {"old_value", "new_value"}}``.
     """
     return {
         name: {"old": values["old_value"], "new": values["new_value"]}
@@ -59,5 +59,5 @@ def lowered(reasons):
 
 
 def _turn(host, sls, told):
-    # Never a word of the host's own: the orchestration is made of it.
+    # No text of the host's own: the orchestration is made from this.
     return {"host": host, "sls": sls, "what": ", ".join(name for name in SERVICES if told[host]["pending"].get(name))}

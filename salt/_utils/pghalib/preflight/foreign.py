@@ -112,7 +112,7 @@ def listeners(found, settings, ports, places=None):
         List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is
         Patroni's. The name of a process is believed only when root or the service's own user runs it.
     ports
-        The result of ``pgha_preflight.ports``.
+        The result of ``pghalib.preflight.verdicts.ports``.
     places
         Mapping of the paths from :py:func:`paths` and :py:func:`named` to where they lead. A missing path is no link.
     """

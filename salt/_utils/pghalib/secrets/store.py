@@ -37,7 +37,7 @@ RESTORE = "restore the store from its backup (docs/runbooks.md, The store of sec
 
 
 def directory(opts):
-    """Return the path of the store: ``pghalib.secrets.store`` of the master's configuration, or /var/lib/pgha."""
+    """Return the path of the store: ``pgha_store`` of the master's configuration, or /var/lib/pgha."""
     return Path(opts.get("pgha_store") or DEFAULT_PATH)
 
 
