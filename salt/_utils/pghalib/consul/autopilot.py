@@ -1,6 +1,6 @@
 """
-The settings of Consul's autopilot. Consul takes them from its configuration once, when a datacenter is new; from then
-on they are kept in raft, and only its API changes them. Pure functions.
+The settings of Consul's autopilot. Consul takes them from its configuration only once, when a datacenter is new. From
+then on they are in raft, and only the API changes them. Pure functions.
 """
 
 import re
@@ -11,12 +11,12 @@ _PART = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
 
 def differences(wanted, found):
     """
-    Return what of autopilot's configuration differs: ``{key of the API: (old, new)}``.
+    Return the differences in autopilot's configuration: ``{key of the API: (old, new)}``.
 
     wanted
         The section ``autopilot`` of Consul's configuration, such as ``{"min_quorum": 3}``.
     found
-        What ``/v1/operator/autopilot/configuration`` answers. What this version does not know is left out.
+        The answer of ``/v1/operator/autopilot/configuration``. Keys that this version does not know are left out.
     """
     named = {_camel(key): value for key, value in wanted.items()}
     return {
@@ -31,7 +31,7 @@ def _camel(key):
 
 
 def _comparable(value):
-    """Durations are written in several ways: 200ms, 0.2s; the API may say 1m0s."""
+    """A duration in seconds, as it may be written in several ways (200ms, 0.2s, 1m0s); other values as they are."""
     if isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value):
         return round(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), 9)
     return value

@@ -1,12 +1,12 @@
 """
-A client of Consul's HTTP API, as small as the formula needs it, over ``pghalib.http``.
+A small client of Consul's HTTP API, with only the functions that the formula needs, over ``pghalib.http``.
 
-Why not python-consul2: its last release is of 2020 and does not know the ``BootstrapSecret``; it would have to be
-installed into Salt's own Python on every host; and it installs a module of the same name as py-consul, the client of
-Patroni.
+Why not python-consul2: its last release is from 2020 and does not know the ``BootstrapSecret``; it would have to be
+installed into Salt's own Python on every host; and its module has the same name as that of py-consul, which Patroni
+uses.
 
-A token travels in the header ``X-Consul-Token`` only: never in a URL, a log line or the text of an exception. It goes
-to the agent of this host alone, and only to a process of Consul's user.
+A token is only in the header ``X-Consul-Token``: never in a URL, a log line or the text of an exception. It is sent
+only to the agent of this host, and only to a process of Consul's user.
 """
 
 import re
@@ -20,7 +20,7 @@ import pghalib.tls
 TIMEOUT = 10
 BODY_SHOWN = 300
 
-# From 1.15 on the answer to an unknown token is 404 in places.
+# From 1.15 on some calls answer 404 to an unknown token.
 UNKNOWN = "acl not found"
 FORBIDDEN = (
     "the token lacks the right or is not known to this server: salt-run state.orchestrate pgha registers it again"
@@ -39,7 +39,7 @@ def at_least(version, minimum):
 
 
 def version_tuple(version):
-    """Return ``(1, 8, 7)`` for a version of Consul; the parts that are missing are 0. Raises CommandExecutionError."""
+    """Return ``(1, 8, 7)`` for a version of Consul; a missing third part is 0. Raises CommandExecutionError."""
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", str(version))
     if not found:
         raise CommandExecutionError(f"{version!r} is not a version of Consul such as 1.22.3")
@@ -51,10 +51,10 @@ def address(consul, tls=False):
     Return the URL of this host's own HTTP API.
 
     consul
-        The section ``consul`` of the settings. A loopback address, unless ``client_addr`` has none; the port is 8500,
-        with TLS 8501, unless ``config:ports`` says another.
+        The section ``consul`` of the settings. The address is a loopback address, unless ``client_addr`` has none; the
+        port is 8500, with TLS 8501, unless ``config:ports`` sets another.
     tls
-        Whether it speaks HTTPS.
+        Whether the API speaks HTTPS.
     """
     config = consul.get("config") or {}
     listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
@@ -66,7 +66,7 @@ def address(consul, tls=False):
 
 
 def api(settings):
-    """Return where this host's own HTTP API is and how it is known for Consul's, as :py:func:`call` takes it."""
+    """Return the address of this host's own HTTP API and how to verify that it is Consul, for :py:func:`call`."""
     consul = settings["consul"]
     return {
         "address": address(consul, pghalib.tls.enabled(settings)),
@@ -77,16 +77,16 @@ def api(settings):
 
 def ask(settings, secrets, method, path, *, token=None, **kwargs):
     """
-    Ask the agent of this host, with the strongest token that the host has: management on a server, else its agent's.
+    Ask the agent of this host with the strongest token of the host: management on a server, else the agent token.
 
     settings
-        What ``pgha.settings`` returns.
+        The result of ``pgha.settings``.
     secrets
         A function that returns the secrets of this host; it is called only when no token is given.
     token
-        Another secret to ask with, ``""`` to ask as anybody.
+        Secret of another token; ``""`` asks without a token.
 
-    The rest and the result are those of :py:func:`call`.
+    The other arguments and the result are those of :py:func:`call`.
     """
     if token is None:
         token = secrets()["management" if settings["role"] == "dcs" else "agent"]["secret"]
@@ -95,22 +95,22 @@ def ask(settings, secrets, method, path, *, token=None, **kwargs):
 
 def call(method, path, *, address, user, verify=True, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
     """
-    Make one request and return what ``pghalib.http.request`` returns: ``status``, ``body`` and ``text``.
+    Make one request and return the result of ``pghalib.http.request``: ``status``, ``body`` and ``text``.
 
     method, path
         ``GET`` and ``/v1/…``.
     address
         URL of this host's agent, see :py:func:`address`.
     user
-        The user that Consul runs as. While somebody else listens there, nothing is sent.
+        The user that Consul runs as. When a process of another user listens there, nothing is sent.
     verify
         File with the authorities that may have signed the agent's certificate; True for those of the system.
     token
-        Secret that goes into the header; None asks as anybody.
+        Secret that goes into the header; None asks without a token.
     params, payload
-        Query parameters (never a secret), and what is sent as JSON.
+        Query parameters (never a secret), and data that is sent as JSON.
     allow
-        Status codes beside 2xx that are an answer and not an error.
+        Status codes besides 2xx that are no error.
     timeout
         Seconds to connect, and between two bytes of the answer.
 
@@ -140,7 +140,7 @@ def call(method, path, *, address, user, verify=True, token=None, params=None, p
 
 
 def _without_secrets(text, token, payload):
-    """Consul may quote what it was sent; hide what was secret in it."""
+    """The text with the secrets of the request masked: Consul may quote the request in its answer."""
     sent = payload if isinstance(payload, dict) else {}
     secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]
     return pghalib.host.diff.mask(text, secrets)

@@ -1,9 +1,9 @@
 """
-The configuration of Consul, and what it must know of policies and tokens, from the settings of a host: pure functions.
+The configuration of Consul, and its policies and tokens, made from the settings of a host: pure functions.
 
-What differs between Consul 1.8 and 1.22 is decided here. Consul refuses to start on a key that it does not know.
+The differences between Consul 1.8 and 1.22 are handled here. Consul does not start with a key that it does not know.
 
-Where the configuration is not that of the by-hand procedure, and why: docs/procedure.md, 5 to 16, 20 and 21.
+The differences from the by-hand procedure, with reasons: docs/procedure.md, 5 to 16, 20 and 21.
 """
 
 import json
@@ -14,16 +14,16 @@ import pghalib.inventory
 import pghalib.tls
 import pghalib.vip_manager
 
-# What `consul reload` applies, or what no restart would; every other key needs one. From "Reloadable configuration" of
-# the documentation, the part that is the same from 1.8 to 1.22.
+# Keys that `consul reload` applies, or that even a restart would not apply; every other key needs a restart. From
+# "Reloadable configuration" in the documentation, the part that is the same from 1.8 to 1.22.
 RELOADED = (
     ("acl", "tokens"),
-    # Read once, when a datacenter is new; from then on it is set by the API (pgha_consul_registrar).
+    # Read only once, when a datacenter is new; from then on the API sets it (pgha_consul_registrar).
     ("autopilot",),
     ("checks",),
     ("config_entries",),
     ("discard_check_output",),
-    # For the first start alone: from then on the key is in the keyring, which is changed without a restart.
+    # Read only at the first start: from then on the key is in the keyring, which changes without a restart.
     ("encrypt",),
     ("limits", "http_max_conns_per_client"),
     ("limits", "rpc_max_burst"),
@@ -40,9 +40,10 @@ def config(settings, secrets):
     Return the configuration of this host's agent.
 
     settings, secrets
-        What ``pgha.settings`` and ``pghalib.secrets.served.own`` return. ``consul:config`` is merged over the result.
+        The results of ``pgha.settings`` and ``pghalib.secrets.served.own``. ``consul:config`` is merged over the
+        result.
 
-    The agent token of a database host is in it, so the token and the agent come up together; a server gets its own over
+    The configuration of a database host holds its agent token, so the agent starts with it. A server gets its token by
     the API once there are ACLs, and keeps it in its data directory.
     """
     consul = settings["consul"]
@@ -96,10 +97,10 @@ def preset(settings, secrets):
     """
     Return the configuration that presets the management token, None for a host that is no server.
 
-    A server that becomes the leader installs it, and with that the ACLs are bootstrapped: nobody else can be the first
-    to call for it, which needs no token. It is a file of its own, so that it can be removed as soon as the token works:
-    what was installed stays, and the running process needs no restart for it. Whether the file is wanted is decided in
-    ``pgha_consul_acl.preset_wanted``.
+    The server that becomes leader installs the token, and so bootstraps the ACLs. Otherwise anybody could do that
+    first, because the bootstrap call needs no token. The preset is a separate file, which is removed as soon as the
+    token works: the installed token stays, and the running process needs no restart. ``pgha_consul_acl.preset_wanted``
+    decides whether the file is wanted.
     """
     if settings["role"] != "dcs":
         return None
@@ -109,20 +110,21 @@ def preset(settings, secrets):
 
 def restart_keys(old, new):
     """
-    Return the dotted names of what differs between two configurations and takes effect by a restart alone, sorted.
+    Return the sorted dotted names of the keys that differ between two configurations and need a restart.
 
     old
-        A configuration or None (nothing was there, so nothing is pending).
+        A configuration, or None (there was none, so nothing is pending).
     """
     return sorted(".".join(path) for path in _differing(old or new, new, ()) if not _reloaded(path))
 
 
 def policies(settings):
     """
-    Return the policies of a datacenter: ``{name: {"description", "rules"}}``, each with the least rights that do.
+    Return the policies of a datacenter: ``{name: {"description", "rules"}}``, each with only the rights that it needs.
 
-    For every database cluster ``patroni-CLUSTER`` (its keys, sessions on its nodes, its service) and ``vip-CLUSTER``
-    (reads the leader key); ``agent-NODE`` for each node where Consul has no node identities yet (before 1.8.1).
+    For each database cluster ``patroni-CLUSTER`` (its keys, sessions on its nodes, its service), and ``vip-CLUSTER``
+    (reads the leader key) where vip-manager asks Consul; ``agent-NODE`` for each node when Consul has no node
+    identities yet (before 1.8.1).
     """
     result = {}
     for cluster in settings["clusters"]:
@@ -153,10 +155,10 @@ def policies(settings):
 
 def tokens(settings):
     """
-    Return what each token of a datacenter is linked to: ``{name: {"description", "policies", "node_identities"}}``.
+    Return the links of each token of a datacenter: ``{name: {"description", "policies", "node_identities"}}``.
 
-    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, and where vip-manager asks Consul
-    ``vip-CLUSTER``. No others are wanted: this is the list of what is registered, and waited for.
+    The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, and, where vip-manager asks Consul,
+    ``vip-CLUSTER``. The list is complete: exactly these tokens are registered and waited for.
     """
     result = {}
     for node in _nodes(settings):
@@ -182,7 +184,7 @@ def tokens(settings):
 
 
 def key_prefix(cluster):
-    """Return where Patroni keeps the state of a cluster, ``NAMESPACE/SCOPE/``: keys of Consul have no leading slash."""
+    """Return the key prefix of a cluster's state, ``NAMESPACE/SCOPE/``: keys of Consul have no leading slash."""
     return "/".join(filter(None, (cluster["namespace"].strip("/"), cluster["name"]))) + "/"
 
 
@@ -205,14 +207,14 @@ def _ui(consul):
 
 
 def _closed(consul):
-    """Ports that a server opens by itself and nothing here uses: other datacenters, and the proxies of a mesh."""
+    """Unused ports that a server opens by default, to close them: for other datacenters and for proxies of a mesh."""
     return {"serf_wan": -1, **({"grpc_tls": -1} if _at_least(consul["version"], "1.14") else {})}
 
 
 def _tls(consul):
     """
-    The API speaks HTTPS and nothing else; who asks it shows a token and needs no certificate. Between the agents both
-    sides show one, and only a server's has the name of a server. The checks of Patroni's REST API verify it as well.
+    The API speaks only HTTPS; its clients show a token and need no certificate. Between agents both sides show a
+    certificate, and only that of a server has the name of a server. The checks of Patroni's REST API verify it too.
     """
     own = pghalib.tls.pem("consul")
     files = {"ca_file": pghalib.tls.CA, "cert_file": own, "key_file": own, "verify_outgoing": True}

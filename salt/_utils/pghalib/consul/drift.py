@@ -1,26 +1,26 @@
 """
-What is in Consul and in no inventory: servers in raft, and tokens that give rights. Pure functions.
+Servers in raft, and tokens with rights, that are in Consul but not in the inventory. Pure functions.
 
-Nothing of it is taken away by the formula, since a person may have made it; it is named, with what takes it away. Names
-and descriptions were written by whoever made these things, so no more of them is shown than fits a line, and nothing of
-them is more than one word of a command that a person may copy.
+The formula removes none of them, since a person may have made them; it names each with the command that removes it.
+Names and descriptions are text of others: they are cut to fit a line, and in a command that a person may copy such a
+text is one quoted word.
 """
 
 import re
 import shlex
 
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
-# What a token may have beside its description: who has a token of these has rights.
+# Keys of a token that give it rights.
 RIGHTS = ("Policies", "Roles", "ServiceIdentities", "NodeIdentities", "TemplatedPolicies")
 MANAGEMENT_DESCRIPTION = "Management token of the formula"
-# How the descriptions of our tokens begin (pghalib.consul.config.tokens).
+# The beginnings of our tokens' descriptions (pghalib.consul.config.tokens).
 OURS = ("Patroni of the database cluster ", "Consul agent on ", "Virtual IP of ", MANAGEMENT_DESCRIPTION)
-# Who may write ACLs gives himself every other right. Rules are HCL or JSON.
+# A token that may write ACLs can give itself every other right. Rules are HCL or JSON.
 _WRITES_ACL = re.compile(r"""\bacl["']?\s*[=:]\s*["']write["']""")
 
 
 def rights(token):
-    """Return the rights of a token as Consul describes it, without what is empty: ``{}`` when it has none."""
+    """Return the rights of a token as Consul describes it, without empty keys: ``{}`` when it has none."""
     return {key: token[key] for key in RIGHTS if token.get(key)}
 
 
@@ -31,7 +31,7 @@ def writes_acl(rules):
 
 def foreign_tokens(listed, roles, powerful, own):
     """
-    Return the tokens that are none of ours and that somebody should know: those that may do everything, and those with
+    Return the tokens that are not ours and that a person should look at: tokens that may do everything, and tokens with
     a description like ours.
 
     listed, roles
@@ -56,17 +56,17 @@ def foreign_tokens(listed, roles, powerful, own):
 
 def foreign_servers(peers, servers):
     """
-    Return the servers in raft (``pgha_consul.raft_peers``) that have the address of none in the inventory.
+    Return the servers in raft (``pgha_consul.raft_peers``) whose address no server in the inventory has.
 
-    A new machine in the place of a lost server has another node id but its address, so it is none of these. One that
-    does not vote counts too: it gets everything that is in Consul, all tokens included.
+    A new machine that replaces a lost server has another node id but the same address, so it is not foreign. A server
+    that does not vote counts too: it gets all data of Consul, all tokens included.
     """
     known = {one["address"] for one in servers}
     return [peer for peer in peers if peer["address"] not in known]
 
 
 def token_sentence(token):
-    """Return what is to be said of one of :py:func:`foreign_tokens`, with the way out."""
+    """Return the sentence for one of :py:func:`foreign_tokens`, with the remedy."""
     accessor = _word(token.get("accessor"))
     power = ", which may do everything," if token.get("management") else ""
     return (
@@ -76,7 +76,7 @@ def token_sentence(token):
 
 
 def server_sentence(peer):
-    """Return what is to be said of one of :py:func:`foreign_servers`, with the way out."""
+    """Return the sentence for one of :py:func:`foreign_servers`, with the remedy."""
     name, address = _word(peer.get("name") or "a server"), _word(peer.get("address"))
     raft_address = shlex.quote(_word(peer.get("raft_address") or peer.get("address")))
     return (
@@ -92,6 +92,6 @@ def _linked(entry, key, ids):
 
 
 def _word(text):
-    """Text of somebody else's for a line on a terminal."""
+    """Text of others, made safe for a line on a terminal."""
     shown = "".join(one if one.isprintable() and one not in '"\\' else "?" for one in str(text))
     return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -1,6 +1,6 @@
 """
-What an agent of Consul would read beside our configuration, and what a package of Consul has left on a host. Nothing is
-ever removed, a person decides.
+Files that an agent of Consul would read besides our configuration, and remains of a package of Consul on a host.
+Nothing is ever removed: a person decides.
 """
 
 import json
@@ -14,9 +14,9 @@ import pghalib.host.users
 OURS = ("config.json", "acl-bootstrap.json")
 HOME = "/opt/consul"
 PACKAGE = "/var/lib/dpkg/info/consul.list"
-# Where every key counts that ours does not say: it changes where the agent listens, whom it trusts, and who has rights.
+# Sections where a key that ours does not have contradicts too: it changes addresses, trust, or rights.
 WHOLE = ("acl", "addresses", "ports", "tls")
-# What says otherwise in other words than ours.
+# Keys of other names that contradict our configuration.
 # fmt: off
 OTHER_WORDS = frozenset(
     (
@@ -34,16 +34,16 @@ _TOKEN = re.compile(
 
 
 def is_ours(name):
-    """Return whether a file in Consul's directory is one of ours, or what an interrupted write of one has left."""
+    """Return whether a file in Consul's directory is one of ours, or the leftover of an interrupted write of ours."""
     return name in OURS or name.startswith(tuple(f".{one}." for one in OURS))
 
 
 def understood(text):
     """
-    Return what a configuration file of Consul says, as nested mappings, None when it is neither JSON nor plain HCL.
+    Return a configuration file of Consul as nested mappings, None when it is neither JSON nor plain HCL.
 
     text
-        Its content. Several blocks of one name become one mapping; a here-document is None.
+        Its content. Several blocks of one name become one mapping; a here-document becomes None.
     """
     try:
         try:
@@ -58,13 +58,13 @@ def understood(text):
 
 def contradictions(found, settings):
     """
-    Return the keys of another file that say otherwise than our configuration, as a sorted list such as
+    Return the keys of another file that contradict our configuration, as a sorted list such as
     ``["data_dir", "ports.http"]``. Consul reads all files of its directory, and the last one wins.
 
     found
-        What :py:func:`understood` returns.
+        The result of :py:func:`understood`.
     settings
-        What ``pgha.settings`` returns.
+        The result of ``pgha.settings``.
     """
     ours = pghalib.consul.config.config(settings, {"gossip_key": None, "agent": {"secret": None}})
     return sorted(set(_differing(found, ours, ())))
@@ -72,10 +72,10 @@ def contradictions(found, settings):
 
 def verdict(files, settings):
     """
-    Return (faults, warnings) on the configuration files that an agent would read with ours.
+    Return (faults, warnings) on the configuration files that an agent would read besides ours.
 
     files
-        What ``pgha_preflight.consul_files`` returns.
+        The result of ``pgha_preflight.consul_files``.
     """
     ours = (settings["consul"]["config"] or {}).get("datacenter") or settings["datacenter"]["name"]
     faults, warnings = [], []
@@ -97,8 +97,8 @@ def verdict(files, settings):
 
 def package():
     """
-    Return (faults, warnings) on what a package of Consul has on this host: the program, and the data directory of
-    HashiCorp's, which lies where the formula unpacks its own programs.
+    Return (faults, warnings) on a package of Consul on this host: its program, and the data directory of HashiCorp's
+    package, which lies where the formula unpacks its own programs.
     """
     faults, warnings = [], []
     exposed = pghalib.host.users.exposed(HOME) if os.path.lexists(HOME) and os.path.exists(HOME) else None
@@ -133,7 +133,7 @@ def _differing(found, ours, path):
 
 
 def _merged(value):
-    """A list of mappings is one mapping to Consul where it wants one."""
+    """A list of mappings as one mapping, as Consul takes it where it expects a mapping; other values as they are."""
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         return {key: item for one in value for key, item in one.items()}
     return value
@@ -147,7 +147,7 @@ def _tokens(text):
             raise ValueError(text[at : at + 20])
         found.append(word.group())
         at = _SPACE.match(text, word.end()).end()
-    # The last one is taken first.
+    # Reversed: the parser pops from the end.
     return found[::-1]
 
 

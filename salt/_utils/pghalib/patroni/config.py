@@ -1,7 +1,7 @@
 """
-Patroni's configuration, worked out from settings, secrets and tuned parameters. Nothing is run or read here.
+Patroni's configuration, made from settings, secrets and tuned parameters. Nothing is run or read here.
 
-Where it differs from the by-hand procedure, and why: docs/procedure.md, 28 to 41.
+The differences from the by-hand procedure, with reasons: docs/procedure.md, 28 to 41.
 """
 
 import copy
@@ -32,15 +32,17 @@ DYNAMIC = (
 
 def pg_hba(settings):
     """
-    Return the lines of pg_hba.conf: the user's first, then the local superuser, replication and rewind from the members
-    of the cluster alone, everybody else from the clients' networks; all with scram-sha-256.
+    Return the lines of pg_hba.conf: the user's lines first, then the local superuser, replication and rewind from the
+    members of the cluster only, all other roles from the clients' networks; all but the local superuser with
+    scram-sha-256.
 
-    The superuser comes through the network only from networks that are named for him. Not from loopback either: neither
-    the formula nor Patroni needs it, who is postgres on the host has the socket, and anybody there can try passwords.
+    The superuser may connect through the network only from networks that are set for him; not through loopback either.
+    The formula and Patroni do not need loopback, the user postgres has the socket, and anybody on the host could try
+    passwords.
 
     settings
         The resolved settings. The virtual IP counts as a member's address for the rewind role: it is the source address
-        when its own holder connects to it, as the check of the virtual IP does.
+        when its holder connects to it, as the check of the virtual IP does.
     """
     postgres, cluster = settings["postgres"], settings["cluster"]
     members = [host["address"] for host in cluster["hosts"]]
@@ -65,13 +67,13 @@ def pg_hba(settings):
 
 def dynamic(settings, shared):
     """
-    Return the dynamic configuration (``bootstrap.dcs``): what is the same on all members and lives in the DCS. It is
-    what a new cluster starts with and what a living one is brought to by ``PATCH /config``, with a note of its names.
+    Return the dynamic configuration (``bootstrap.dcs``), which is the same on all members and lives in the DCS, with a
+    note of its names. A new cluster starts with it; a living cluster gets it by ``PATCH /config``.
 
     settings
         The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
     shared
-        The PostgreSQL parameters of all members. A null in it takes a parameter away from a living cluster.
+        The PostgreSQL parameters of all members. A null removes a parameter from a living cluster.
     """
     patroni = settings["patroni"]
     result = {key: patroni[key] for key in DYNAMIC}
@@ -95,7 +97,7 @@ def document(settings, secrets, shared, host):
     secrets
         This host's secrets.
     shared, host
-        PostgreSQL parameters of all members, and those of this host alone.
+        PostgreSQL parameters of all members, and those of this host only.
     """
     postgres, patroni, cluster = settings["postgres"], settings["patroni"], settings["cluster"]
     address = settings["address"]
@@ -142,7 +144,7 @@ def document(settings, secrets, shared, host):
             "use_unix_socket_repl": True,
             "data_dir": postgres["data_dir"],
             "bin_dir": postgres["bin_dir"],
-            # Where Patroni may make files, which it asks for; it writes this one whenever it follows another leader.
+            # Patroni needs a directory where it may make files: it writes this file whenever it follows another leader.
             "pgpass": "/run/patroni/pgpass",
             "authentication": {key: {"username": name, "password": passwords[key]} for key, name in ROLES.items()},
             # A new replica does not wait for the next spread checkpoint, which may take five minutes.
@@ -161,12 +163,12 @@ def document(settings, secrets, shared, host):
         script = "/usr/local/sbin/pgha-vip-callback"
         actions = ("on_start", "on_stop", "on_restart", "on_role_change")
         result["postgresql"]["callbacks"] = dict.fromkeys(actions, script)
-        # on_stop comes when PostgreSQL has stopped, which takes as long as it waits for replicas that are out of reach.
+        # on_stop runs only after PostgreSQL has stopped, and PostgreSQL may wait long for unreachable replicas.
         result["postgresql"]["before_stop"] = f"{script} before_stop"
     if pghalib.tls.enabled(settings):
         result = pghalib.inventory.merge(result, pghalib.tls.patroni(settings, ROLES))
     given = copy.deepcopy(patroni.get("config") or {})
-    # Already in `dynamic`, where a null takes a key away.
+    # Already merged in `dynamic`, where a null removes a key.
     (given.get("bootstrap") or {}).pop("dcs", None)
     return _plain(pghalib.inventory.merge(result, given))
 
@@ -179,8 +181,8 @@ def render(config):
 
 def secret_values(secrets):
     """
-    Return those of a database host's secrets that its files have in them, for masking: as they are, and as YAML and a
-    password file write them.
+    Return the secrets that the files of a database host hold, for masking: as they are, and as YAML and a password file
+    write them.
     """
     values = [*(secrets[key] for key in (*ROLES, "restapi")), secrets["patroni"]["secret"]]
     quoted = [yaml.safe_dump([value], default_flow_style=False).strip()[2:].strip("'\"") for value in values]
@@ -188,25 +190,25 @@ def secret_values(secrets):
 
 
 def leads(member):
-    """Return whether a member runs as the leader, by what it says of itself (``GET /patroni``) or Patroni lists."""
+    """Return whether a member runs as the leader, by its own answer (``GET /patroni``) or by Patroni's list."""
     return member.get("role") in ("primary", "master", "leader", "standby_leader")
 
 
 def serves(member):
-    """Return whether a member runs as the leader, or as a replica that streams, by what it says of itself."""
+    """Return whether a member runs as the leader or as a streaming replica, by its own answer."""
     return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
 
 
 def api(settings, address=None):
     """
-    Return where a member's REST API is and how it is asked, for ``pghalib.http.request``: ``url``; ``verify``; which
-    ``cert`` changes something (None where it asks for none); and ``user``, who has to listen there on this host.
+    Return how to ask a member's REST API, for ``pghalib.http.request``: ``url``; ``verify``; ``cert``, which requests
+    that change something need (None without TLS); and ``user``, who must listen there on this host.
 
-    Who listens on another host cannot be told from here, so ``user`` is None for another member. In the clear that
-    host is believed to be the member; with TLS its certificate is verified.
+    The user who listens on another host cannot be seen from here, so ``user`` is None for another member. Without TLS
+    that host is believed to be the member; with TLS its certificate is verified.
 
     address
-        Default: this host's own. A certificate that the user gives Patroni himself has his own authority.
+        Default: this host's own. When the user gives Patroni a certificate of his own, his ``cafile`` verifies it.
     """
     own = (settings["patroni"]["config"] or {}).get("restapi") or {}
     tls = pghalib.tls.enabled(settings)
@@ -223,7 +225,7 @@ def api(settings, address=None):
 
 
 def pgpass(settings, secrets):
-    """Return the password file with which the formula checks that a server at some address takes a write."""
+    """Return the password file with which the formula checks that a server at some address accepts a write."""
     return f"*:{settings['postgres']['port']}:*:{ROLES['rewind']}:{_escape(secrets['rewind'])}\n"
 
 
@@ -242,5 +244,5 @@ def _without_null(value):
 
 
 def _plain(value):
-    """Only types that YAML and JSON know: the pillar's may be subclasses of them."""
+    """The value with plain types of YAML and JSON: those of the pillar may be subclasses."""
     return json.loads(json.dumps(value))

@@ -1,15 +1,15 @@
 """
-The dynamic configuration of a cluster: what is declared, what is in the DCS, and what of it the formula put there.
+The dynamic configuration of a cluster: the declared keys, the keys in the DCS, and the keys that the formula put there.
 
-The last is noted in the configuration itself, under a key that Patroni keeps and passes over: the note changes in the
-same write as what it is about, every member sees it, and it comes back with a snapshot of Consul. Names are noted and
+The formula's keys are noted in the configuration itself, under a key that Patroni keeps and ignores. So the note
+changes in the same write as the settings, every member sees it, and a snapshot of Consul includes it. It holds names,
 no values. Pure functions.
 """
 
 import pghalib.host.diff
 import pghalib.text
 
-#: The key of the note, and the one in it: a list of names as ``postgresql/parameters/work_mem``.
+#: The key of the note, and the key in it: a list of names like ``postgresql/parameters/work_mem``.
 NOTE, NAMES = "pgha", "declared"
 
 
@@ -21,11 +21,11 @@ def with_note(declared):
 
 def differences(declared, live):
     """
-    Return what to send to ``PATCH /config`` so that the living configuration has all that is declared: a mapping with
-    only what differs, {} when there is nothing. What is not declared is left alone; null takes a key away.
+    Return the mapping for ``PATCH /config`` that gives the living configuration all declared keys: only the
+    differences, {} when there are none. Keys that are not declared are left alone; null removes a key.
 
-    A boolean is compared as PostgreSQL reads it (true, on and "on" are one), and 100 is "100". A text is what it is, to
-    the last blank.
+    Booleans are compared as PostgreSQL reads them (true, on and "on" are equal), and 100 equals "100". Texts are
+    compared exactly, blanks included.
     """
     patch = {}
     for key, value in declared.items():
@@ -41,11 +41,11 @@ def differences(declared, live):
 
 def patch(declared, live):
     """
-    Return what to send to ``PATCH /config``: :py:func:`differences`, and null for what the formula once put there and
-    declares no more. What others put there is left alone.
+    Return the mapping for ``PATCH /config``: :py:func:`differences`, and null for each key that the formula once put
+    there and no longer declares. Keys of others are left alone.
 
     declared
-        As :py:func:`with_note` returns it.
+        The result of :py:func:`with_note`.
     live
         The living configuration.
     """
@@ -54,8 +54,8 @@ def patch(declared, live):
 
 def undeclared(declared, live):
     """
-    Return the names (dotted) of what is in the living configuration by another hand than the formula's, as a sorted
-    list. ``pause`` is none of it: the status has words of its own for that.
+    Return the dotted names of the keys in the living configuration that the formula did not put there, as a sorted
+    list. ``pause`` is left out: the status reports it separately.
     """
     live = live if isinstance(live, dict) else {}
     known, noted = {path for path, _ in _leaves(declared)}, _noted(live)
@@ -65,8 +65,8 @@ def undeclared(declared, live):
 
 def changes(patch, live, prefix=""):
     """
-    Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``. Of the note the names that come and
-    go.
+    Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``. For the note: the names that come
+    and go.
     """
     result = {}
     for key, value in patch.items():
@@ -82,7 +82,7 @@ def changes(patch, live, prefix=""):
 
 
 def _noted(live):
-    """The paths in the note; whoever writes to the DCS may have put anything there."""
+    """The paths in the note. It is not trusted: others can write to the DCS too."""
     note = live.get(NOTE) if isinstance(live, dict) else None
     names = note.get(NAMES) if isinstance(note, dict) else None
     paths = [_path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
@@ -90,7 +90,7 @@ def _noted(live):
 
 
 def _gone(live, declared, noted, above=()):
-    """What takes away all that is noted and not declared; a mapping of which nothing is left goes with it."""
+    """The patch that removes all noted keys that are not declared; a mapping that is empty then is removed too."""
     taken = {}
     for key, value in live.items() if isinstance(live, dict) else ():
         path = (*above, key)

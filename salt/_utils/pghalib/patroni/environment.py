@@ -1,6 +1,6 @@
 """
-Virtual environments as files: what a requirements file asks for, what is in site-packages, how a new environment takes
-the place of an old one. No process is started.
+Virtual environments as files: the packages of a requirements file, the packages in site-packages, and the replacement
+of an old environment by a new one. No process is started.
 """
 
 import hashlib
@@ -9,12 +9,12 @@ import re
 import shutil
 from pathlib import Path
 
-#: What the environment was built from. It is written last: without it a build was interrupted.
+#: The file with the fingerprint of an environment. It is written last: when it is missing, a build was interrupted.
 MARKER = ".pgha-requirements"
 
 
 def normal(name):
-    """Return the name of a package in the one form that all its spellings have in common (PEP 503)."""
+    """Return the normal form of a package's name, the same for all its spellings (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -33,7 +33,7 @@ def requirements(text):
 
 
 def is_hashed(text):
-    """Return True when every requirement of a file has a hash: it then names everything, and nothing is resolved."""
+    """Return True when every requirement of a file has a hash: then the file names all packages, pip resolves none."""
     pinned = requirements(text)
     joined = re.sub(r"\\\s*\n", " ", text)
     lines = [line for line in joined.splitlines() if line.strip() and line.lstrip()[0] not in "#-"]
@@ -41,7 +41,7 @@ def is_hashed(text):
 
 
 def installed(venv):
-    """Return the packages of a virtual environment as ``{normal name: version}``: the names of their folders say it."""
+    """Return the packages of a virtual environment as ``{normal name: version}``, from the names of their folders."""
     found = {}
     for folder in Path(venv).glob("lib/python3*/site-packages/*.dist-info"):
         match = re.fullmatch(r"([\w.]+)-([\w.!+]+)\.dist-info", folder.name)
@@ -51,15 +51,14 @@ def installed(venv):
 
 
 def fingerprint(text, python):
-    """Return what MARKER holds for an environment of this requirements file and this (resolved) Python."""
+    """Return the content of MARKER for an environment of this requirements file and this (resolved) Python."""
     return hashlib.sha256(f"{python}\n{text}".encode()).hexdigest()
 
 
 def pip_wheel(python):
     """
-    Return the path of a wheel of pip that comes with Python itself, so that neither a pip on the host nor one in the
-    environment is needed: Debian's python3-pip-whl (python3-venv depends on it), else the one that ensurepip carries.
-    None when there is neither.
+    Return the path of a wheel of pip that comes with Python: so no pip is needed on the host or in the environment. It
+    is from Debian's python3-pip-whl (python3-venv depends on it), else from ensurepip. None when there is neither.
 
     python
         The resolved path of the interpreter, e.g. ``/usr/bin/python3.11``.
@@ -73,14 +72,14 @@ def pip_wheel(python):
 
 
 def mark(venv, content):
-    """Write what an environment was built from, as its last file; see :py:func:`fingerprint`."""
+    """Write the fingerprint of an environment, as its last file; see :py:func:`fingerprint`."""
     marker = Path(venv, MARKER)
     marker.write_text(content + "\n", encoding="utf-8")
     marker.chmod(0o644)
 
 
 def built_from(venv):
-    """Return what :py:func:`mark` wrote, None where it did not."""
+    """Return the content that :py:func:`mark` wrote, or None."""
     try:
         return Path(venv, MARKER).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
@@ -93,14 +92,14 @@ def scratch(venv):
 
 
 def new(venv):
-    """Return where in the scratch the next one is built. It has the name of the final one, which shells show."""
+    """Return the path in the scratch where the next one is built. Its last name is the final one, which shells show."""
     return scratch(venv) / "new" / Path(venv).name
 
 
 def relocate(venv):
     """
-    Have the environment that was built in the scratch speak of its final place: in its programs (their first line), in
-    what shells source, and in its configuration. All else that Python finds, it finds from there.
+    Write the final path into the environment that was built in the scratch: into its programs (their first line), the
+    scripts that shells source, and its configuration. Python finds everything else from there.
     """
     built = new(venv)
     for path in [built / "pyvenv.cfg", *(built / "bin").iterdir()]:
@@ -113,8 +112,8 @@ def relocate(venv):
 
 def exchange(venv):
     """
-    Put the environment that was built in the scratch in the place of the old one, which goes to the scratch; a process
-    that runs from it keeps what it has open. What stops between the two renames, :py:func:`settle` ends.
+    Move the old environment to the scratch, and the new one from there to its final place. A process that runs from the
+    old one keeps its open files. When a run stops between the two renames, :py:func:`settle` ends the work.
     """
     old = _old(venv)
     old.parent.mkdir()
@@ -125,14 +124,14 @@ def exchange(venv):
 
 def settle(venv):
     """
-    End what an interrupted build has left: where the environment is missing, the new one takes its place when it is
-    complete, else the old one; then the scratch goes.
+    Clean up after an interrupted build: when the environment is missing, the new one takes its place if it is complete,
+    else the old one. Then the scratch is removed.
     """
     finished = [new(venv)] if built_from(new(venv)) else []
     for candidate in [*finished, _old(venv)]:
         if os.path.lexists(candidate) and not os.path.lexists(venv):
             os.rename(candidate, venv)
-    # A process of the old owner may still write into the old one; then the next run removes what is left.
+    # A process of the old owner may still write into the old one; then the next run removes the rest.
     shutil.rmtree(scratch(venv), ignore_errors=True)
 
 

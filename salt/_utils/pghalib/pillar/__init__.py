@@ -1,1 +1,1 @@
-"""What is a fault of the pillar: every value in its place, and how they fit together."""
+"""The faults of the pillar: in single values, and in how the values fit together."""

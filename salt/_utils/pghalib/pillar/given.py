@@ -1,6 +1,6 @@
 """
-Whether a host is given the inventory at all, and the clusters that a run is about: what its pillar lacks is told as its
-pillar's fault. Pure functions.
+The check whether a host's pillar has the inventory at all, and the clusters of this run. The message names the fault of
+the pillar. Pure functions.
 """
 
 import pghalib.text
@@ -8,7 +8,7 @@ import pghalib.text
 
 def unknown(pillar, options):
     """
-    Return the sentence for a host that the inventory in its pillar does not name: why that is, and the remedy.
+    Return the sentence for a host that the inventory in its pillar does not name: the reason and the remedy.
 
     pillar, options
         ``__pillar__`` and ``__opts__`` of the loader.
@@ -38,11 +38,10 @@ def unknown(pillar, options):
 
 def lacking(pgha, minion_id):
     """
-    Return the sentence for a host whose pillar lacks a cluster that the run is about (``pgha:only``); None when it
-    lacks none.
+    Return the sentence for a host whose pillar lacks a cluster of this run (``pgha:only``); None when it lacks none.
 
     pgha
-        The pillar of that name, as a minion has it. The orchestration names clusters that the master knows.
+        The pillar of that name, as a minion has it. The orchestration names only clusters that the master knows.
     """
     clusters = pgha.get("clusters")
     known = [str(name) for name in clusters] if isinstance(clusters, dict) else []

@@ -1,5 +1,5 @@
 """
-Names in an inventory: what each may look like, and that no two of them meet where they must not. Pure functions.
+Names in an inventory: the correct form of each, and the check that no two collide. Pure functions.
 """
 
 import ipaddress
@@ -14,17 +14,17 @@ from pghalib.text import at, shown
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # Consul: datacenter names are lower case letters, digits, - and _.
 _DATACENTER = re.compile(r"[a-z0-9][a-z0-9_-]*")
-# Consul's service, which Patroni registers, has no longer name.
+# The name of Consul's service, which Patroni registers, cannot be longer.
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 def is_host(name):
-    """Return whether something can be the name of a host: one label of DNS."""
+    """Return whether a value can be the name of a host: one label of DNS."""
     return isinstance(name, str) and bool(_HOST.fullmatch(name))
 
 
 def is_label(name):
-    """Return whether the name of a datacenter can be a part of a name in DNS, so that it can stand in a certificate."""
+    """Return whether the name of a datacenter can be a label of DNS, as a certificate needs it."""
     return is_host(name)
 
 
@@ -35,7 +35,7 @@ def is_domain(name):
 
 
 def is_datacenter(name):
-    """Return whether Consul takes this as the name of a datacenter."""
+    """Return whether Consul accepts this as the name of a datacenter."""
     return bool(_DATACENTER.fullmatch(name))
 
 
@@ -45,7 +45,7 @@ def is_cluster(name):
 
 
 def twice(datacenters, clusters):
-    """Return the faults of ids, names and addresses that stand more than once in the whole inventory, as lines."""
+    """Return the faults of ids, names and addresses that occur more than once in the whole inventory, as lines."""
     seen = {"minion id": defaultdict(list), "host name": defaultdict(list), "address": defaultdict(list)}
     groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
     groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
@@ -55,7 +55,7 @@ def twice(datacenters, clusters):
             place = f"{path}:{host['id']}"
             seen["minion id"][host["id"]].append(place)
             seen["host name"][str(host["name"]).lower()].append(place)
-            # What is no address was left empty, and is named elsewhere.
+            # A faulty address was left empty, and is reported elsewhere.
             if host["address"]:
                 seen["address"][host["address"]].append(place)
     for name, entry in clusters.items():
@@ -73,11 +73,11 @@ def twice(datacenters, clusters):
 
 def capitals(pgha, datacenter):
     """
-    Return the faults of names of hosts with capitals, as lines: Consul's node identities, by which an agent has its
-    token, have none.
+    Return the faults of names of hosts with capitals, as lines: an agent's token is linked to a node identity of
+    Consul, and node identities have no capitals.
 
     pgha, datacenter
-        The pillar of that name, and the datacenter whose hosts are looked at.
+        The pillar of that name, and the datacenter whose hosts are checked.
     """
     groups = [(f"pgha:datacenters:{datacenter}:servers", pgha["datacenters"][datacenter]["servers"])]
     groups += [
@@ -96,8 +96,8 @@ def capitals(pgha, datacenter):
 
 def meeting(pgha, defaults):
     """
-    Return the faults of clusters that share a Consul and something in it, as lines: the name of their service, or keys
-    of one that lie among those of the other. The rights of Patroni's token are by these names.
+    Return the faults of clusters that collide in the same Consul, as lines: they have the same service name, or the
+    keys of one lie below the keys of the other. The rights of Patroni's token depend on these names.
 
     pgha, defaults
         The pillar of that name, and the content of defaults.yaml.
@@ -128,8 +128,8 @@ def meeting(pgha, defaults):
 
 def posing(pgha, defaults):
     """
-    Return the faults of names with which the certificate of a database host would be that of a server of Consul
-    (``server.DATACENTER.DOMAIN``), and of names for certificates that are none, as lines.
+    Return the faults of names that would make a database host's certificate valid for a server of Consul
+    (``server.DATACENTER.DOMAIN``), and of ``tls:names`` that are neither DNS names nor addresses, as lines.
     """
     faults = []
     for datacenter in pgha["datacenters"]:
@@ -137,7 +137,7 @@ def posing(pgha, defaults):
             pghalib.inventory.section(name, pgha, defaults, datacenter, None) for name in ("consul", "hosts", "tls")
         )
         server = f"server.{datacenter}.{of_consul['domain']}".lower()
-        # A certificate for *.DATACENTER.DOMAIN is one for the server as well.
+        # A certificate for *.DATACENTER.DOMAIN is valid for the server too.
         servers = {server, "*" + server.removeprefix("server")}
         place = pghalib.inventory.origin(pgha, ("tls", "names"), datacenter, None) or "pgha:tls:names"
         for name in tls["names"]:

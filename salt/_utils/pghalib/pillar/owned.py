@@ -1,6 +1,6 @@
 """
-What is not a person's to pass through: keys below ``config`` and PostgreSQL parameters that the formula sets from other
-settings, that secrets stand in, or that Patroni does not look at. Each has the way that leads there. Pure functions.
+Keys below ``config`` and PostgreSQL parameters that a person may not set there: the formula sets them from other
+settings, they hold secrets, or Patroni ignores them. Each has its remedy. Pure functions.
 
 Everything else that Consul, Patroni, vip-manager and PostgreSQL accept may be passed through.
 """
@@ -80,7 +80,7 @@ VIP = {
     **dict.fromkeys(("dcs-endpoints", "trigger-key", "trigger-value"), _LEADER),
     "consul-token": _MADE,
 }
-# Mappings that the formula generates, or takes apart: something else in their place takes away what it needs.
+# Mappings that the formula generates or reads: any other type in their place would remove settings that it needs.
 MAPPINGS = {
     "consul": ("acl", "acl.tokens", "addresses", "dns_config", "ports", "tls"),
     "patroni": (
@@ -105,7 +105,7 @@ PARAMETERS = {
 }
 SSL = ("ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file")
 _PARAMETER = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)*", re.ASCII)
-# PostgreSQL itself writes these so.
+# PostgreSQL itself writes these names with capitals.
 _CAPITALS = {"DateStyle", "IntervalStyle", "TimeZone"}
 
 
@@ -114,11 +114,11 @@ def consul(place, config, tls):
     Return the faults of ``consul:config``, as lines.
 
     place
-        A function that returns the path of a key below ``config`` in the pillar, by the list of keys that lead there.
+        A function that returns the path in the pillar of a key below ``config``, given as the list of keys to it.
     config
         The merged mapping.
     tls
-        What ``tls:enabled`` is: True, False, or None where the master decides.
+        The value of ``tls:enabled``: True, False, or None when the master decides.
     """
     owned = CONSUL if tls is False else {**CONSUL, **dict.fromkeys(CONSUL_TLS, _PGHA_TLS)}
     found = _owned(place, "consul", config, owned)
@@ -137,7 +137,7 @@ def patroni(place, config, tls, manager, port):
     place, config, tls
         As for :py:func:`consul`.
     manager, port
-        What ``vip:manager`` and ``patroni:restapi_port`` are.
+        The values of ``vip:manager`` and ``patroni:restapi_port``.
     """
     owned = dict(PATRONI)
     if tls:
@@ -170,9 +170,10 @@ def parameters(place, given, tls, local=False):
     place, tls
         As for :py:func:`consul`.
     given
-        ``{name: value}``. The server's names know no case, those of Patroni's and this formula's mappings do.
+        ``{name: value}``. Case makes no difference in the server's names, but it does in the keys of Patroni and of
+        this formula.
     local
-        Whether they are for one host's file, where Patroni leaves some out.
+        Whether they are for one host's file, where Patroni ignores some.
     """
     found, spellings = [], {}
     for name, value in given.items():

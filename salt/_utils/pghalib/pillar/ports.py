@@ -1,33 +1,33 @@
 """
-The ports that the services of a host open, by its settings, and that no two of them are the same. Pure functions.
+The ports that the services of a host open by its settings, and the check that no two are the same. Pure functions.
 """
 
 import pghalib.inventory
 
-# What Consul opens where consul:config says nothing; -1 is closed. What else a server would open and nothing here uses
-# is closed by pghalib.consul.config.
+# The ports that Consul opens unless consul:config says otherwise; -1 is closed. pghalib.consul.config closes the other
+# ports that a server would open, as nothing here uses them.
 _CONSUL = {"dns": 8600, "http": 8500, "https": -1, "grpc": -1, "grpc_tls": -1, "serf_lan": 8301}
 _SERVER = {"server": 8300, "serf_wan": -1}
-# The agents speak by these; the others are for clients, at client_addr.
+# The agents use these between each other; the others are for clients, at client_addr.
 _BETWEEN_AGENTS = ("server", "serf_lan", "serf_wan")
 _BY_UDP = ("dns", "serf_lan", "serf_wan")
 
 
 def of_consul(consul, server, encrypted):
     """
-    Return what an agent of Consul opens: a list of ``{"name", "port", "protocol", "bind"}``; ``bind`` is a list of
-    addresses, or None for the host's own.
+    Return the ports that an agent of Consul opens: a list of ``{"name", "port", "protocol", "bind"}``; ``bind`` is a
+    list of addresses, or None for the host's own address.
 
     consul
-        The section of the settings.
+        The section of that name of the settings.
     server
-        Whether it is one.
+        Whether the agent is a server.
     encrypted
-        Whether it speaks TLS.
+        Whether the agent speaks TLS.
     """
     passed = consul.get("config") if isinstance(consul.get("config"), dict) else {}
     numbers = {**_CONSUL, **(_SERVER if server else {})}
-    # As pghalib.consul.config has it.
+    # As pghalib.consul.config sets it.
     if encrypted:
         numbers.update(http=-1, https=8501)
     given = passed.get("ports") if isinstance(passed.get("ports"), dict) else {}
@@ -49,7 +49,7 @@ def of_consul(consul, server, encrypted):
 
 def meeting(pgha, defaults):
     """
-    Return the faults of services of one host that are given the same port, as lines.
+    Return the faults of services of one host that have the same port, as lines.
 
     pgha, defaults
         The pillar of that name, and the content of defaults.yaml.

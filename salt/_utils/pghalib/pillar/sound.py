@@ -1,7 +1,7 @@
 """
-What of a pillar can be worked with: each value is looked at in its place, and one that is of a wrong kind is named and
-left out. What is left has the shape that the rest of the formula takes for granted, so that questions about how
-settings fit together are asked of that alone. Pure functions.
+The usable part of a pillar: each value is checked in its place, and a value of a wrong type is reported and left out.
+The rest has the shape that the formula expects; only this rest is checked for settings that do not fit together. Pure
+functions.
 """
 
 import ipaddress
@@ -13,22 +13,22 @@ import pghalib.run
 from pghalib.pillar.types import unknown
 from pghalib.text import at, shown
 
-# A minion id is part of a path of the master's.
+# A minion id is part of a path on the master.
 _ID = re.compile(r"[^\s/\x00]+")
 
 
 def sift(pgha, defaults):
     """
-    Return the faults of kind in a whole pillar, as lines that begin with their path, and what is left of it.
+    Return the faults of type in a whole pillar, as lines that begin with their path, and the rest of the pillar.
 
     pgha
         The pillar of that name, a mapping.
     defaults
         The content of defaults.yaml.
 
-    What is left has ``datacenters`` and ``clusters``, mappings of mappings with ``servers`` or ``hosts``; what is given
-    for one run (``pghalib.run.KEYS``) are lists of texts. A host whose address is no address has the address
-    "", and a virtual IP that is none is left out.
+    The rest has ``datacenters`` and ``clusters``, mappings of mappings with ``servers`` or ``hosts``; the settings of
+    one run (``pghalib.run.KEYS``) are lists of texts. A host with a faulty address has the address "", and a faulty
+    virtual IP is left out.
     """
     names = sections(defaults)
     found = unknown("pgha", pgha, {*names, "datacenters", "clusters", "distributions", *pghalib.run.KEYS})
@@ -117,7 +117,7 @@ def _vip_fault(address):
         interface = ipaddress.IPv4Interface(address) if isinstance(address, str) and "/" in address else None
     except ValueError:
         interface = None
-    # 192.0.2.40/255.255.255.0 is an interface as well.
+    # IPv4Interface takes 192.0.2.40/255.255.255.0 too.
     if interface is None or not address.rpartition("/")[2].isdigit():
         return f"{shown(address)} is no virtual IP; write ADDRESS/PREFIX, such as 192.0.2.40/24"
     network = interface.network

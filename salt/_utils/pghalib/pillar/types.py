@@ -1,7 +1,7 @@
 """
-What kind of value each setting takes: the kind of its default, or the one listed here where the default is null.
+The type of each setting's value: the type of its default, or the type listed here when the default is null.
 
-Pure functions. Each looks at one value in one place of the pillar and nothing else, and takes whatever YAML can make.
+Pure functions. Each checks one value in one place of the pillar, and accepts any value that YAML can produce.
 """
 
 import math
@@ -17,7 +17,7 @@ CHOICES = {
     ("tls", "enabled"): (None, True, False),
     ("tls", "clients"): ("offered", "required", "off"),
 }
-# Kinds of settings that may be null, by an example.
+# Settings that may be null, each with an example of its type.
 NULLABLE = {
     ("hosts", "domain"): "example.org",
     ("consul", "log_level"): "INFO",
@@ -43,16 +43,16 @@ RANGES = {
     ("tls", "authority_days"): (1, 36500),
     ("tls", "days"): (1, 36500),
 }
-# Seconds of which a part makes sense although the default is whole.
+# Seconds that may be a fraction although the default is a whole number.
 FRACTIONS = {("preflight", "max_clock_skew")}
 LARGEST = 2**63 - 1
-# Mappings below `config` that are deeper hang on themselves, or soon do.
+# Mappings below `config` that are nested deeper than this contain themselves, or nearly.
 DEEPEST = 40
 REPO = {"name": "", "key_url": "", "key_hash": ""}
 
 
 def known(section, defaults):
-    """Return the settings of a section with an example of each, the preset of a distribution among them."""
+    """Return the settings of a section with an example of each, those of the distributions' presets included."""
     result = dict(defaults[section])
     if section == "postgres":
         for preset in defaults["distributions"].values():
@@ -61,21 +61,21 @@ def known(section, defaults):
 
 
 def unknown(path, given, names):
-    """Return the faults of keys that are none of these names."""
+    """Return the faults of keys that are not among these names."""
     return [f"{at(path, key)}: unknown setting{guess(key, names)}" for key in given if key not in names]
 
 
 def section(path, name, given, defaults):
     """
-    Return the faults of one section of settings in one place, and what is left of it without them: names, kinds and
-    texts that mean something else to whom they are handed on.
+    Return the faults of one section of settings in one place, and the section without the faulty settings. Checked are
+    names, types, and texts that have a special meaning to the programs that get them.
 
     path
-        Where it stands.
+        The place of the section.
     name
-        Its name among the defaults.
+        Its name in the defaults.
     given
-        What stands there.
+        The value there.
     """
     if isinstance(given, bool) and "enabled" in defaults[name]:
         return [], given
@@ -89,7 +89,7 @@ def section(path, name, given, defaults):
         if not faults:
             sound[key] = given[key]
         elif key == "hashes" and isinstance(given[key], dict):
-            # A hash that is wrong is listed all the same.
+            # The versions stay, without their hashes: so a wrong hash is not reported as missing too.
             sound[key] = dict.fromkeys(map(str, given[key]), "")
     return found, sound
 
@@ -128,7 +128,7 @@ def _number(path, name, key, value, example):
 
 def _text(path, name, key, value, example):
     if not isinstance(value, str):
-        # YAML makes a number of 1.10, and it is 1.1 then.
+        # YAML reads 1.10 as a number, which is 1.1.
         quoted = "; put it in quotes" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
         return [f"{path}: {shown(value)} should be text, such as {example!r}{quoted}"]
     wrong = pghalib.words.fault(name, key, value) or line_fault(value)
@@ -163,7 +163,7 @@ def _mapping(path, name, key, value, example):
             if one == "name" or value[one] is not None:
                 found += _text(at(path, one), "repo", one, value[one], NULLABLE.get(("repo", one), example["name"]))
         return found
-    # `config`, `parameters` and `tags` are for others; what those take is asked in pghalib.pillar.owned.
+    # `config`, `parameters` and `tags` are for other programs; pghalib.pillar.owned checks what may be in them.
     return plain(path, value)
 
 
@@ -181,14 +181,14 @@ KINDS = {bool: _bool, int: _number, float: _number, str: _text, list: _list, dic
 
 
 def line_fault(text):
-    """Return what is wrong with a text that is to be one line, else None."""
+    """Return the fault of a text that must be one line, else None."""
     if not text:
         return "must not be empty (leave it out for the default)"
     return None if text.replace("\t", " ").isprintable() else "must be one line of printable characters"
 
 
 def plain(path, value, depth=0):
-    """Return the faults of a value that is written as JSON or YAML for others: kinds and keys that those know."""
+    """Return the faults of a value that is written as JSON or YAML: types and keys that these do not have."""
     if depth > DEEPEST:
         return [f"{path}: is nested too deep"]
     if isinstance(value, dict):

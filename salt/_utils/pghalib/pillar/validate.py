@@ -1,9 +1,9 @@
 """
-Is the pillar one that can work? Every fault is found at once, each with its path and what would be right.
+The check of the whole pillar. All faults are found at once, each with its path and the remedy.
 
-Pure functions over the pillar and the defaults: nothing is asked of a host, so this runs on the master before any is
-touched. First each value is looked at in its place (``pghalib.pillar.sound``); how settings fit together is asked of
-what is left of them, so that a faulty one counts as its default here.
+Pure functions over the pillar and the defaults: no host is asked, so this runs on the master before any host is
+touched. First each value is checked in its place (``pghalib.pillar.sound``) and faulty ones are left out. Then the rest
+is checked for settings that do not fit together; a faulty setting counts as its default there.
 """
 
 import ipaddress
@@ -18,9 +18,9 @@ import pghalib.run
 import pghalib.tls
 from pghalib.text import at, guess, shown
 
-# Consul does not take a session TTL below 10 s and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
+# Consul refuses a session TTL below 10 s, and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
 SMALLEST_TTL = 20
-# From here on the token of an agent is by node identity, and those have no capitals.
+# From this version on an agent's token has a node identity, and node identities have no capitals.
 NODE_IDENTITIES = "1.8.1"
 
 
@@ -31,9 +31,9 @@ def faults(pgha, defaults, who=None):
     pgha
         The pillar of that name, as the master's own id sees it: all datacenters and clusters.
     defaults
-        The content of defaults.yaml; what it does not know is an unknown setting.
+        The content of defaults.yaml; a setting that is not in it is unknown.
     who
-        The minion id whose pillar it is, for the message that there is none.
+        The minion id whose pillar it is, for the message that the pillar is missing.
     """
     if not isinstance(pgha, dict) or not pgha:
         of_whom = "the master's own id" if who is None else f"the id {str(who)!r}"
@@ -44,7 +44,7 @@ def faults(pgha, defaults, who=None):
         ]
     wrong, sound = pghalib.pillar.sound.sift(pgha, defaults)
     found = _fitting(pgha, sound, defaults)
-    # A hash that cannot be found, because what it stands in was left out, is not another fault.
+    # A hash that is missing only because a faulty part was left out is not another fault.
     left_out = {fault.partition(": ")[0] for fault in wrong}
     for fault in found:
         path = fault.partition(": ")[0]
@@ -59,12 +59,12 @@ def _ids(groups, key):
 
 
 def refusal(faults):
-    """Return the faults of a pillar as the text with which it is refused."""
+    """Return the faults of a pillar as the text of its refusal."""
     return "The pillar cannot work, so nothing was touched:\n" + "\n".join(f"  - {fault}" for fault in faults)
 
 
 def _fitting(pgha, sound, defaults):
-    """How settings, hosts and names fit together."""
+    """The faults of settings, hosts and names that do not fit together."""
     datacenters, clusters = sound["datacenters"], sound["clusters"]
     found = []
     for name in datacenters:
@@ -78,7 +78,7 @@ def _fitting(pgha, sound, defaults):
 
 
 def _place(pgha, datacenter, cluster):
-    """A function that returns the path in the pillar of the first of some settings that is set: (section, key, …)."""
+    """A function that returns the path in the pillar of the first given setting, (section, key, …), that is set."""
 
     def place(*wanted):
         paths = [pghalib.inventory.origin(pgha, keys, datacenter, cluster) for keys in wanted]

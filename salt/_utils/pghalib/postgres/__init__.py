@@ -1,1 +1,1 @@
-"""PostgreSQL: its parameters, where it comes from, where its data are."""
+"""PostgreSQL: its parameters, its apt source, the place of its data."""

@@ -1,7 +1,6 @@
 """
-The note of a member's data: which cluster's this host has had, and where. A member whose data are gone, because the
-disk is not mounted after a power cut, say, is known by it before a new copy of the whole database is made in their
-place.
+The note of a member's data: the cluster whose data this host has had, and their place. It shows that the data are gone
+(for example, the disk is not mounted after a power cut) before a new copy of the whole database is made in their place.
 
 Pure functions.
 """
@@ -17,9 +16,9 @@ def note(settings, mount, identifier):
     Return the text of the note.
 
     settings
-        What ``pgha.settings`` returns.
+        The result of ``pgha.settings``.
     mount
-        Where the file system with the data is mounted.
+        The mount point of the file system with the data.
     identifier
         PostgreSQL's system identifier.
     """
@@ -29,7 +28,7 @@ def note(settings, mount, identifier):
 
 def mount_of(path, mounts):
     """
-    Return on which of the mount points a path lies.
+    Return the mount point on which a path lies.
 
     path
         Absolute path without links.
@@ -42,15 +41,15 @@ def mount_of(path, mounts):
 
 def verdict(text, settings, found):
     """
-    Return ``{"lost", "faults", "warnings"}``: whether this member's data are gone, and what is to be said.
+    Return ``{"lost", "faults", "warnings"}``: whether this member's data are gone, and the messages.
 
     text
-        The note of this host, None without one (a new host, or one that is told to start anew).
+        The note of this host, None without one (a new host, or a host that is told to start anew).
     settings
-        What ``pgha.settings`` returns.
+        The result of ``pgha.settings``.
     found
-        ``{"empty", "mount", "refilled"}``: whether there is nothing in the data directory, or none; where its file
-        system is mounted; whether Patroni, which runs, makes a new copy there by itself (``patronictl reinit``).
+        ``{"empty", "mount", "refilled"}``: whether the data directory is empty or missing; the mount point of its file
+        system; whether a running Patroni is making a new copy there (``patronictl reinit``).
     """
     good = {"lost": False, "faults": [], "warnings": []}
     if text is None:

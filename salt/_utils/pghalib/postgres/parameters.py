@@ -1,14 +1,15 @@
 """
-Whether a server starts with its parameters: what it is asked on a host, and what its answers mean. Pure functions.
+The check whether a server starts with its parameters: the options to try on a host, and the meaning of the server's
+messages. Pure functions.
 """
 
 import pghalib.postgres.settings
 import pghalib.text
 
-#: Libraries that a server loads later than at its start: a session, the archiver or a login fails without them.
+#: Libraries that a server loads only after its start: without them a session, the archiver or a login fails.
 LATER = ("session_preload_libraries", "local_preload_libraries", "archive_library", "oauth_validator_libraries")
 
-#: Not asked about: where things are is Patroni's, and certificates are looked at by those who bring them.
+#: Not checked: Patroni sets these paths. (Parameters for certificates are left out too, see `effective`.)
 _PLACES = frozenset(
     {
         "config_file",
@@ -25,11 +26,11 @@ _LIBRARY = ("could not access file", "could not load library", "incompatible lib
 
 def effective(settings, shared, host):
     """
-    Return the parameters that the server of a host gets from Patroni, as ``{name: value}``: those of the DCS, and over
-    them the host's own, as far as Patroni lets a host decide.
+    Return the parameters that the server of a host gets from Patroni, as ``{name: value}``: those of the DCS,
+    overridden by the host's own where Patroni allows that.
 
     settings
-        The resolved settings; what ``patroni.config`` has of parameters counts, too.
+        The resolved settings; parameters in ``patroni.config`` count too.
     shared, host
         As ``pgha_postgres.parameters`` returns them.
     """
@@ -54,11 +55,11 @@ def _parameters(section):
 
 def options(parameters, **over):
     """
-    Return parameters as options of the server. ``lc_messages`` comes last, so that what it says of the others is in
-    the language of its environment.
+    Return parameters as options of the server. ``lc_messages`` comes last, so that the server's messages about the
+    others are in the language of its environment.
 
     over
-        Parameters in place of these, which come after all others.
+        Parameters that override these; they come after all others.
     """
     first = sorted(parameters.items(), key=lambda item: item[0] == "lc_messages")
     return [word for name, value in (*first, *over.items()) for word in ("-c", f"{name}={value}")]
@@ -66,8 +67,8 @@ def options(parameters, **over):
 
 def libraries(name, value):
     """
-    Return the libraries that a parameter names, as the server is to look for them. From ``local_preload_libraries`` it
-    takes only those in a directory of their own.
+    Return the libraries that a parameter names, as paths for the server. For ``local_preload_libraries`` the server
+    looks only in ``$libdir/plugins``.
     """
     names = [word.strip().strip('"') for word in str(value).split(",")]
     local = name == "local_preload_libraries"
@@ -76,8 +77,8 @@ def libraries(name, value):
 
 def complaint(said):
     """
-    Return why the server would not start, by what it wrote to its standard error: the first error with its detail, as
-    one text.
+    Return the reason why the server would not start, from its standard error: the first error with its detail, as one
+    text.
     """
     lines = [line for line in said.splitlines() if line.strip() and ":  skipping missing" not in line]
     for index, line in enumerate(lines):
@@ -90,10 +91,10 @@ def complaint(said):
 
 def last_words(text, most=3):
     """
-    Return the last errors in a server's log, each with its detail, as a list of lines fit to be shown.
+    Return the last errors in a server's log, each with its detail, as a list of printable lines.
 
     text
-        The end of the log; anybody may have written it.
+        The end of the log; it is not trusted.
     """
     found = []
     for line in text.splitlines():

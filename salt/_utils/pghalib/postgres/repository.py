@@ -1,21 +1,21 @@
 """
-The source that apt has PostgreSQL from: its line, and whether a host has the same one already.
+The apt source of PostgreSQL: its line, and whether a host has the same source already.
 """
 
 import re
 
-# In the line of a source: where the vendor has the packages of this host's system, and under which suite.
+# In the line of a source: stands for the vendor's path and suite for this host's system.
 PLATFORM = "{platform}"
 
 
 def release(text):
-    """Return the content of os-release as a mapping; quotes are taken off."""
+    """Return the content of os-release as a mapping; quotes are removed."""
     return {key: value.strip().strip("\"'") for key, _, value in (row.partition("=") for row in text.splitlines())}
 
 
 def platform(system):
     """
-    Return what stands for ``{platform}`` in the line of a source, by the rule of the script of Postgres Pro
+    Return the value of ``{platform}`` for the line of a source, by the rule in Postgres Pro's script
     (pgpro-repo-add.sh): ``debian bookworm``, and on Astra Linux ``astra-smolensk/1.8 1.8_x86-64``.
 
     system
@@ -30,7 +30,7 @@ def platform(system):
 
 
 def keyring(key_url):
-    """Return where the key of the repository is kept: apt tells a binary key from an armoured one by its name."""
+    """Return the path of the repository's key: apt tells a binary key from an armoured one by the file's name."""
     return "/etc/apt/keyrings/pgha-postgres." + ("gpg" if key_url.endswith((".gpg", ".kbx")) else "asc")
 
 
@@ -39,10 +39,10 @@ def line(name, key_url, system):
     Return the line of an apt source that trusts one key only.
 
     name
-        The line as it is set: ``deb URL SUITE COMPONENT…``, or with options in brackets of its own. ``{platform}`` is
-        filled in.
+        The line from the settings: ``deb URL SUITE COMPONENT…``, perhaps with its own options in brackets.
+        ``{platform}`` is filled in.
     key_url
-        Where the key comes from; None leaves the line as it is (a mirror marked as trusted, say).
+        The URL of the key; None adds no key to the line (for example a mirror marked as trusted).
     system
         os-release of the host, a mapping.
     """
@@ -59,11 +59,11 @@ def line(name, key_url, system):
 
 def named(name, text):
     """
-    Return whether a file of apt's sources names the repository of a line, over whatever protocol. With ``{platform}``
-    in the line all that lies beside it is the same: apt would find a package twice, by two keys.
+    Return whether a file of apt's sources names the repository of a line, with any protocol. With ``{platform}`` in the
+    line, any URL below the same parent counts: else apt would find a package twice, with two keys.
 
     name
-        The line as it is set.
+        The line from the settings.
     text
         The content of the file, of either style.
     """
@@ -76,8 +76,8 @@ def named(name, text):
 
 def sources(text):
     """
-    Return the addresses of all repositories that a file of apt's sources names, of either style, without protocol and
-    without a slash at the end.
+    Return the URLs of all repositories in a file of apt's sources, of either style, without protocol and without a
+    slash at the end.
     """
     found = set()
     for row in text.splitlines():

@@ -1,8 +1,8 @@
-"""Settings of PostgreSQL, worked out from what is declared and from the host they are for. Nothing is run here."""
+"""Settings of PostgreSQL, made from the declared settings and from the host's size. Nothing is run here."""
 
 import re
 
-#: Patroni takes these from the DCS, the same for all members, and ignores a value in a host's own file.
+#: Patroni takes these only from the DCS, the same for all members, and ignores a value in a host's own file.
 CLUSTER_WIDE = frozenset(
     {
         "hot_standby",
@@ -22,8 +22,8 @@ CLUSTER_WIDE = frozenset(
 #: Patroni sets these itself, from other settings.
 PATRONI_OWN = frozenset({"cluster_name", "listen_addresses", "port"})
 
-#: The parameters of the by-hand procedure that are the same on all members. Left out are those that the memory, the
-#: cores or the disk of a host decide (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
+#: The parameters of the by-hand procedure that are the same on all members. Not here: those that depend on a host's
+#: memory, cores or disk (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
 DEFAULTS = {
     "checkpoint_timeout": "15min",
     "commit_delay": 1000,
@@ -42,7 +42,7 @@ DEFAULTS = {
     "wal_level": "replica",
 }
 
-#: What 1C:Enterprise needs of any server it is put on.
+#: Parameters that 1C:Enterprise needs on any server.
 ONE_C = {"standard_conforming_strings": "off", "escape_string_warning": "off", "max_locks_per_transaction": 256}
 
 _SETTING = re.compile(r"^\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)(.*)$")
@@ -51,8 +51,8 @@ _QUOTED = re.compile(r"^'((?:[^'\\]|''|\\.)*)'")
 
 def canonical(value):
     """
-    Return a value of a parameter the way it is stored and compared: booleans (which YAML makes of on and off) as ``on``
-    or ``off``, whole numbers written as text as numbers, all else as it is: a blank at the end of a prefix counts.
+    Return a parameter's value in the form in which it is stored and compared: booleans (YAML reads on and off so) as
+    ``on`` or ``off``, whole numbers in a text as numbers, all else unchanged, as a blank at the end may matter.
     """
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -66,9 +66,9 @@ def parse_tuned(text):
     Return the settings that pgpro_tune added to a postgresql.conf, as ``{name: value}``, or None when it added none.
 
     text
-        The contents of postgresql.conf. pgpro_tune marks its block by a first line "The following settings were added
-        by pgpro_tune" and a last one "End of settings added by pgpro_tune"; of several blocks the last one counts, as
-        it does for the server.
+        The content of postgresql.conf. pgpro_tune marks its block by a first line "The following settings were added
+        by pgpro_tune" and a last line "End of settings added by pgpro_tune"; of several blocks the last one counts, as
+        for the server.
     """
     inside, settings = False, None
     for line in text.splitlines():
@@ -88,7 +88,7 @@ def parse_tuned(text):
 
 def calculate(memory, cores, disk):
     """
-    Return what pgpro_tune would say for a host, for servers that do not have it.
+    Return the settings that pgpro_tune would give a host, for servers without pgpro_tune.
 
     memory
         MB of main memory.
@@ -97,8 +97,8 @@ def calculate(memory, cores, disk):
     disk
         MB of the file system of the data directory.
 
-    The rules were read off the block that pgpro_tune wrote for 2 cores, 2 GB and 16 GB of disk, which they reproduce,
-    but for max_connections: that one is the same on all members and so is not the host's to decide.
+    The rules come from the block that pgpro_tune wrote for 2 cores, 2 GB and 16 GB of disk. They reproduce this block
+    except max_connections, which is the same on all members and so does not depend on the host.
 
     =============================  ==============================================================================
     setting                        rule and reason
@@ -152,16 +152,16 @@ def calculate(memory, cores, disk):
 
 def slot_limit(disk):
     """
-    Return how much WAL a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default
-    has no limit, so that one replica that stays away fills the disk of the primary.
+    Return the WAL that a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default
+    has no limit, so a single replica that stays away would fill the disk of the primary.
     """
     return f"{max(disk // 4, 1024)}MB"
 
 
 def shared(settings):
     """
-    Return the parameters that all members have in common, which live in the DCS: the defaults, those of 1C where the
-    distribution is for it, and over them what the user set. A null of the user's takes a parameter away.
+    Return the parameters that are the same on all members and live in the DCS: the defaults, those of 1C when the
+    distribution is for 1C, overridden by the user's. A null of the user's removes a parameter.
 
     settings
         The section `postgres` of the resolved settings.
@@ -175,8 +175,8 @@ def shared(settings):
 
 def host_only(tuned, settings):
     """
-    Return those of the tuned parameters that belong into the host's own file: not what must be equal on all members,
-    not what the user decided for all of them, and not what all have the same anyway.
+    Return the tuned parameters that belong into the host's own file. Left out: parameters that must be equal on all
+    members, parameters that the user has set for all, and values that all members have anyway.
     """
     decided = CLUSTER_WIDE | PATRONI_OWN | set(settings.get("parameters") or {})
     same = shared(settings)
@@ -197,14 +197,14 @@ def control_data(text):
 
 
 def locale_key(name):
-    """Return a locale's name as ``locale -a`` writes it, for comparing: ``ru_RU.UTF-8`` and ``ru_RU.utf8`` are one."""
+    """Return a locale's name as ``locale -a`` writes it, for comparing: ``ru_RU.UTF-8`` becomes ``ru_RU.utf8``."""
     base, _, codeset = name.partition(".")
     codeset, at, modifier = codeset.partition("@")
     return f"{base}.{codeset.lower().replace('-', '')}{at}{modifier}" if codeset else name
 
 
 def _value(text):
-    """The value of a setting's line: unquoted, without a comment behind it."""
+    """The value of a setting's line: without quotes and without a comment after it."""
     text = text.strip()
     match = _QUOTED.match(text)
     if match:

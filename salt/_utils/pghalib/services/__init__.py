@@ -1,1 +1,1 @@
-"""What a service was started with, and what it has still to read."""
+"""The files that a service was started with, and the changes that it still has to read."""

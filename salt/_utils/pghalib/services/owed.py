@@ -1,8 +1,8 @@
 """
-What is owed to a running service: a change of its files is noted before it is made, and the note goes when the service
-has taken the change up. A run that ends in between, however it ends, so leaves the debt to the next one.
+Changes that a running service has not taken up yet: a change of its files is noted before it is made, and the note is
+removed when the service has taken the change up. If a run ends in between, for any reason, the next run does the rest.
 
-The notes are root's, below /run: a reboot starts every service anew, and each reads its files then.
+The notes belong to root, below /run: after a reboot they are gone, and every service reads its files at its start.
 """
 
 import grp
@@ -20,10 +20,10 @@ DIRECTORY = "/run/pgha"
 
 def owe(note):
     """
-    Note that something is owed. To be called before the change that makes it so; noting it twice is noting it once.
+    Write a note. Call this before the change that the note is about; writing a note twice is the same as once.
 
     note
-        Name of the debt, e.g. ``patroni.reload-owed``: letters, digits, dots and hyphens.
+        Its name, e.g. ``patroni.reload-owed``: letters, digits, dots and hyphens.
 
     Returns nothing. Raises CommandExecutionError when the note cannot be written: then the change must not be made.
     """
@@ -34,12 +34,12 @@ def owe(note):
 
 
 def owed(note):
-    """Return whether something is owed. Arguments as those of :py:func:`owe`."""
+    """Return whether there is a note. Arguments as those of :py:func:`owe`."""
     return pghalib.host.files.read_foreign(_path(note), 4096) is not None
 
 
 def paid(note):
-    """Take the note away: to be called when the service has done it. Returns nothing. Arguments as ``owe``."""
+    """Remove the note. Call this when the service has taken the change up. Returns nothing. Arguments as ``owe``."""
     pghalib.host.files.remove(_path(note), test=False)
 
 

@@ -1,6 +1,6 @@
 """
-The notes of what a service was started with: its unit writes them (ExecStartPre), ``pghalib.host.files.changed_since``
-compares.
+The notes of the files that a service was started with: its unit writes them (ExecStartPre), and
+``pghalib.host.files.changed_since`` compares them.
 """
 
 import os
@@ -9,24 +9,24 @@ import re
 import pghalib.host.files
 
 DIRECTORY = "/run/pgha"
-# The digest of nothing that is on a disk.
+# No file on a disk has this digest.
 UNREAD = "0" * 64
 
 
 def note(unit):
-    """Return the path of the note of a unit, which is the path of one, such as ``…/consul.service``."""
+    """Return the path of a unit's note; the argument is the unit's path, such as ``…/consul.service``."""
     return f"{DIRECTORY}/{os.path.basename(unit).removesuffix('.service')}.started-with"
 
 
 def by_an_older_unit(unit):
     """
-    Note that what runs was started by an older unit than the one on the disk. To be called before systemd reads that:
-    the note of a start since the change has the digest of a unit that systemd had not read.
+    Note that an older unit than the one on the disk has started the running service. Call this before systemd reads the
+    new unit: a start since the change has noted the digest of the new unit, but systemd still used the old one.
 
     unit
         Path of the unit.
 
-    Returns nothing; without a note there is nothing to correct.
+    Returns nothing. Without a note it does nothing.
     """
     path = note(unit)
     text = pghalib.host.files.read_foreign(path, 65536)

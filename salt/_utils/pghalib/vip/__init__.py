@@ -1,1 +1,1 @@
-"""The virtual IP: what moves it, and whom that asks."""
+"""The virtual IP: the program that moves it, and where that program looks for the leader."""

@@ -1,5 +1,5 @@
 """
-vip-manager and the callback of Patroni: what differs by version and what is in their files. Pure functions.
+vip-manager and the callback of Patroni: their configuration, and its differences by version. Pure functions.
 """
 
 import json
@@ -19,13 +19,13 @@ def config(settings, interface, token=None):
     Return the configuration of vip-manager as a mapping.
 
     settings
-        What ``pgha.settings`` gives for a database host.
+        The result of ``pgha.settings`` for a database host.
     interface
         Name of the interface that gets the virtual IP.
     token
-        Consul's token that may read the leader key; only used where vip-manager asks Consul.
+        Consul's token that may read the leader key; used only when vip-manager asks Consul.
 
-    What ``vip:config`` says is put over it; null there takes a key away.
+    ``vip:config`` overrides the result; a null there removes a key.
     """
     vip, cluster, wanted = settings["cluster"]["vip"], settings["cluster"], settings["vip"]
     kind = dcs_type(wanted["version"], wanted["dcs_type"])
@@ -47,7 +47,7 @@ def config(settings, interface, token=None):
             "consul-token": token,
         }
     else:
-        # A string, although it looks like a number: vip-manager compares it with text.
+        # A string, not a number: vip-manager compares it with text.
         result |= {"dcs-endpoints": [api(settings)], "trigger-key": "/leader", "trigger-value": "200"}
     return {key: value for key, value in (result | (wanted["config"] or {})).items() if value is not None}
 
@@ -66,7 +66,7 @@ def interfaces(listing):
     """
     Return ``[{"interface", "address", "prefix"}]`` for the output of ``ip -j addr show``.
 
-    Raises ValueError for what is no such output.
+    Raises ValueError for any other text.
     """
     found = []
     for link in json.loads(listing or "[]"):
