@@ -6,34 +6,27 @@ can test the connection.
 
 import contextvars
 import os
-import platform
-import re
-import shutil
-import socket
 import sys
 import threading
 from pathlib import Path
 
 import pghalib.consul.files
 import pghalib.host.astra
-import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.host.routes
+import pghalib.preflight.facts
 import pghalib.preflight.foreign
-import pghalib.preflight.rendezvous
+import pghalib.preflight.listening
+import pghalib.preflight.meeting
 import pghalib.preflight.verdicts
 import pghalib.run
 import pghalib.secrets.served
 import pghalib.text
 import pghalib.tls
 import pghalib.versions
-import psutil
 import salt.version
-import yaml
 from salt.exceptions import CommandExecutionError
 
-# Seconds that a port is left free for a service that is about to start.
-STARTING = 2
 RUNNING = ("active", "activating", "reloading")
 
 
@@ -68,7 +61,8 @@ def check():
     told(pghalib.preflight.verdicts.system(facts, settings))
     told(pghalib.host.astra.faults(locks(), _starts("consul.service")))
     ports = pghalib.preflight.verdicts.ports(settings)
-    told(pghalib.preflight.foreign.listeners(listening, settings, ports, _places(listening, settings)))
+    places = pghalib.preflight.listening.places(listening, settings)
+    told(pghalib.preflight.foreign.listeners(listening, settings, ports, places))
     told(pghalib.consul.files.verdict(consul_files(), settings))
     told(pghalib.consul.files.package())
     told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
@@ -106,21 +100,7 @@ def host():
     paths = [settings["consul"]["data_dir"]]
     if settings["role"] == "db":
         paths.append(settings["postgres"]["data_dir"])
-    try:
-        release = platform.freedesktop_os_release()
-    except (OSError, ValueError):
-        # The file is missing or not UTF-8: an unknown system, which is a warning.
-        release = {}
-    return {
-        "release": release,
-        "machine": platform.machine(),
-        "systemd": os.path.isdir("/run/systemd/system"),
-        "hostname": socket.gethostname(),
-        "memory_mb": psutil.virtual_memory().total // 2**20,
-        "disks": [_disk(path) for path in paths],
-        "addresses": __salt__["pgha_vip.addresses"](),
-        "interfaces": _interfaces(),
-    }
+    return pghalib.preflight.facts.host(paths, __salt__["pgha_vip.addresses"]())
 
 
 def locks():
@@ -133,7 +113,7 @@ def locks():
 
         salt 'test-db1' pgha_preflight.locks
     """
-    return {path: _peeked(path) for path in pghalib.host.astra.files()}
+    return {path: pghalib.host.files.peek(path) for path in pghalib.host.astra.files()}
 
 
 def listeners():
@@ -147,19 +127,9 @@ def listeners():
 
         salt 'test-db1' pgha_preflight.listeners
     """
-    settings, found = __salt__["pgha.settings"](), []
-    trusted = ("root", settings["postgres"]["user"])
+    settings = __salt__["pgha.settings"]()
     rest = pghalib.preflight.verdicts.ports(settings)["rest"] if settings["role"] == "db" else None
-    for one in psutil.net_connections(kind="inet"):
-        protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
-        # A UDP socket with a peer belongs to a client.
-        if one.laddr and (one.status == psutil.CONN_LISTEN if protocol == "tcp" else not one.raddr):
-            row = {"address": one.laddr.ip, "port": one.laddr.port, "protocol": protocol, "pid": one.pid}
-            row.update(_process(one.pid))
-            # Only root and the user of PostgreSQL are trusted: another user could put any file in its command line.
-            asked = protocol == "tcp" and row["port"] == rest and row["user"] in trusted
-            found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
-    return found
+    return pghalib.preflight.listening.processes(rest, ("root", settings["postgres"]["user"]))
 
 
 def sources():
@@ -187,23 +157,7 @@ def data_directory():
 
         salt 'test-db1' pgha_preflight.data_directory
     """
-    path = Path(__salt__["pgha.settings"]()["postgres"]["data_dir"])
-    try:
-        entries = sorted(os.listdir(path))
-    except FileNotFoundError:
-        broken = next((step for step in (path, *path.parents) if step.is_symlink() and not step.exists()), None)
-        if broken:
-            target = pghalib.text.printable(os.readlink(broken))
-            raise CommandExecutionError(
-                f"{broken} is a link to {target}, which is not there: mount the disk of the data, or correct the link"
-            )
-        entries = []
-    except NotADirectoryError:
-        raise CommandExecutionError(f"{path} is not a directory: move it away or set postgres:data_dir")
-    # The user of PostgreSQL can write this file, and its text goes into a message.
-    said = pghalib.host.files.read_foreign(str(path / "PG_VERSION"), 64) or ""
-    version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
-    return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
+    return pghalib.preflight.facts.data_directory(__salt__["pgha.settings"]()["postgres"]["data_dir"])
 
 
 def locales():
@@ -238,21 +192,7 @@ def consul_files():
 
         salt 'test-db1' pgha_preflight.consul_files
     """
-    settings = __salt__["pgha.settings"]()
-    home, found = Path(settings["consul"]["config_dir"]), {}
-    printable = pghalib.text.printable
-    for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
-        # The states check the owner of the directory later.
-        said = pghalib.consul.files.understood(_peeked(str(path)) or "")
-        named, ours = (said or {}).get("datacenter"), pghalib.consul.files.is_ours(path.name)
-        keys = [] if ours else pghalib.consul.files.contradictions(said or {}, settings)
-        found[str(path)] = {
-            "datacenter": printable(named) if isinstance(named, str) else None,
-            "contradicts": [printable(key) for key in keys],
-            # A damaged file of the formula is written anew.
-            "understood": ours or said is not None,
-        }
-    return found
+    return pghalib.consul.files.found(__salt__["pgha.settings"]())
 
 
 def store_faults():
@@ -290,46 +230,15 @@ def _with_others(settings, ids, listening, probe):
         # Salt's loader finds its functions by the context, and a new thread has none.
         asking = threading.Thread(target=contextvars.copy_context().run, args=(_ask, *wanted))
         asking.start()
-    found = _meet(settings, plan, listening)
-    faults = pghalib.preflight.verdicts.reachability(found, plan["names"])
-    faults += pghalib.preflight.verdicts.identity(found, plan["ids"])
-    skewed, slightly = pghalib.preflight.verdicts.clocks(found, plan["names"], settings)
-    translated, harmless = pghalib.host.routes.translated(found, settings)
-    warnings = [*slightly, *harmless]
-    faults += [*skewed, *translated]
+    ca = __salt__["pgha_tls.bundle"]()
+    found = pghalib.preflight.meeting.meet(settings, plan, listening, ca, _starts)
+    faults, warnings = pghalib.preflight.meeting.verdict(found, plan, settings)
     if asking:
         asking.join()
         more = _virtual_ip(settings, answering, found)
         faults += more[0]
         warnings += more[1]
     return faults, warnings
-
-
-def _meet(settings, plan, listening):
-    ports = pghalib.preflight.verdicts.ports(settings)
-    served = pghalib.preflight.foreign.served(listening, settings["address"])
-    listen = set(plan["listen"]) - served
-    later, hold = {}, set()
-    if listen & {ports["rpc"], ports["gossip"]} and _starts("consul.service"):
-        later |= {ports["rpc"]: STARTING, ports["gossip"]: STARTING}
-    if listen & {ports["postgres"], ports["rest"]} and _starts("patroni.service"):
-        later[ports["rest"]] = STARTING
-        # Patroni may start PostgreSQL at any moment.
-        hold.add(ports["postgres"])
-    return pghalib.preflight.rendezvous.meet(
-        settings["id"],
-        settings["address"],
-        plan["links"],
-        listen,
-        plan["expect"],
-        timeout=settings["preflight"]["port_timeout"],
-        udp=ports["gossip"],
-        http=ports["rest"],
-        ca=__salt__["pgha_tls.bundle"](),
-        later=later,
-        hold=hold & listen,
-        excuse={ports["postgres"]: ports["rest"]},
-    )
 
 
 def _probed(settings):
@@ -356,66 +265,5 @@ def _virtual_ip(settings, answering, found):
     return pghalib.preflight.verdicts.virtual_ip(answering[address], members, attributable, runs, settings)
 
 
-def _places(listening, settings):
-    """The real paths of the paths that identify our services, and of the paths in their users' processes."""
-    ours = ("root", settings["consul"]["user"], settings["postgres"]["user"])
-    named = [path for one in listening if one["user"] in ours for path in pghalib.preflight.foreign.named(one)]
-    return {path: pghalib.host.descriptors.real(path) for path in [*pghalib.preflight.foreign.paths(settings), *named]}
-
-
 def _starts(unit):
     return __salt__["service.show"](unit).get("ActiveState") in RUNNING
-
-
-def _disk(path):
-    """Return the free space at the place of a directory, and whether the directory is already in use."""
-    there = Path(path)
-    in_use = there.is_dir() and any(there.iterdir())
-    while not there.exists():
-        there = there.parent
-    return {"path": str(path), "free_mb": shutil.disk_usage(there).free // 2**20, "in_use": in_use}
-
-
-def _interfaces():
-    """Read by system calls: in a container /sys may show another network namespace."""
-    found = psutil.net_if_stats().items()
-    return {name: {"loopback": "loopback" in stats.flags.split(",")} for name, stats in found}
-
-
-def _process(pid):
-    """Facts of a process. The kernel guarantees the user; the process itself chooses the other values."""
-    try:
-        process = psutil.Process(pid) if pid else None
-        if process:
-            printable = pghalib.text.printable
-            return {
-                "name": printable(process.name()),
-                "user": process.username(),
-                "cmdline": [printable(word) for word in process.cmdline()],
-                "cwd": printable(process.cwd()),
-            }
-    except psutil.Error:
-        pass
-    return {"name": "", "user": None, "cmdline": [], "cwd": None}
-
-
-def _scope(cmdline):
-    """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
-    if not any(os.path.basename(word) == "patroni" for word in cmdline):
-        return None
-    path = next((word for word in cmdline if word.startswith("/") and word.endswith((".yml", ".yaml"))), None)
-    try:
-        # The parser in C: the other parser needs many seconds for a large file.
-        content = yaml.load(_peeked(path) or "", Loader=yaml.CSafeLoader) if path else None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    scope = content.get("scope") if isinstance(content, dict) else None
-    return pghalib.text.printable(scope) if isinstance(scope, str) else None
-
-
-def _peeked(path):
-    """The text of a file that another user may have written; None if it is missing, not regular, or too large."""
-    try:
-        return pghalib.host.files.read_foreign(path, 2**20)
-    except CommandExecutionError:
-        return None

@@ -55,7 +55,7 @@ def test_an_unreadable_release_is_an_unknown_system(loader_module, monkeypatch):
     def release():
         return BYTES.decode()
 
-    monkeypatch.setattr(module.platform, "freedesktop_os_release", release)
+    monkeypatch.setattr("platform.freedesktop_os_release", release)
     assert module.host()["release"] == {}
 
 

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pghalib.preflight.listening
+import pghalib.preflight.meeting
 import pghalib.preflight.verdicts
 import pytest
 import yaml
@@ -618,7 +620,7 @@ class TestExecution:
         module = execution()
         named = [listener(8301, "consul", "consul", "agent", f"-config-dir={tmp_path}/again")]
         strange = [listener(8301, "consul", "consul", "-config-dir=/x", user="nobody")]
-        places = module._places([*named, *strange], module.settings)
+        places = pghalib.preflight.listening.places([*named, *strange], module.settings)
         assert places[f"{tmp_path}/pgdata"] == f"{tmp_path}/disk"
         assert places[f"{tmp_path}/again"] == f"{tmp_path}/consul.d"
         assert "/x" not in places
@@ -685,35 +687,34 @@ class TestExecution:
         assert [disk["in_use"] for disk in found["disks"]] == [True, False]
         assert all(disk["free_mb"] > 0 for disk in found["disks"])
 
-    def test_scope_of_a_running_patroni(self, execution, tmp_path):
+    def test_scope_of_a_running_patroni(self, tmp_path):
         file = tmp_path / "patroni.yml"
         file.write_text("scope: test\n")
-        module = execution()
-        assert module._scope(["python3", "/opt/patroni/bin/patroni", str(file)]) == "test"
-        assert module._scope(["vi", str(file)]) is None
-        assert module._scope(["patroni", str(tmp_path / "none.yml")]) is None
-        assert module._scope(["patroni", "patroni.yml"]) is None
+        scope = pghalib.preflight.listening._scope
+        assert scope(["python3", "/opt/patroni/bin/patroni", str(file)]) == "test"
+        assert scope(["vi", str(file)]) is None
+        assert scope(["patroni", str(tmp_path / "none.yml")]) is None
+        assert scope(["patroni", "patroni.yml"]) is None
         for wrong in ("scope: [1]", "scope: 7", "- scope", "{" * 5000, "\x1b", "a: &a\n  <<: *a", "x" * (2**20 + 1)):
             file.write_text(wrong)
-            assert module._scope(["patroni", str(file)]) is None
+            assert scope(["patroni", str(file)]) is None
         file.write_text('scope: "a\\n\\e[2J"')
-        assert module._scope(["patroni", str(file)]) == "a??[2J"
+        assert scope(["patroni", str(file)]) == "a??[2J"
         link, pipe = tmp_path / "link.yml", tmp_path / "pipe.yml"
         link.symlink_to(file)
         os.mkfifo(pipe)
-        assert [module._scope(["patroni", str(path)]) for path in (link, pipe, Path("/dev/zero"))] == [None] * 3
+        assert [scope(["patroni", str(path)]) for path in (link, pipe, Path("/dev/zero"))] == [None] * 3
 
     def test_only_a_listener_of_root_or_the_server_s_user_at_its_port_is_asked_for_its_scope(
         self, execution, monkeypatch
     ):
         module, asked = execution(), []
-        monkeypatch.setattr(module, "_scope", lambda cmdline: asked.append(cmdline[0]))
+        monkeypatch.setattr("pghalib.preflight.listening._scope", lambda cmdline: asked.append(cmdline[0]))
         users = {1: "nobody", 2: "postgres", 3: "root", 4: "root"}
         ports = {1: 8008, 2: 8008, 3: 8008, 4: 22}
         address = SimpleNamespace
         monkeypatch.setattr(
-            module.psutil,
-            "net_connections",
+            "psutil.net_connections",
             lambda kind: [
                 SimpleNamespace(status="LISTEN", type=1, laddr=address(ip="::", port=ports[pid]), raddr=(), pid=pid)
                 for pid in users
@@ -721,7 +722,8 @@ class TestExecution:
         )
         process = {"name": "patroni", "cwd": "/"}
         monkeypatch.setattr(
-            module, "_process", lambda pid: {**process, "user": users[pid], "cmdline": [f"{pid}", "patroni", "x.yml"]}
+            "pghalib.preflight.listening._process",
+            lambda pid: {**process, "user": users[pid], "cmdline": [f"{pid}", "patroni", "x.yml"]},
         )
         module.listeners()
         assert asked == ["2", "3"]
@@ -805,7 +807,8 @@ class TestExecution:
 
         monkeypatch.setattr("pghalib.preflight.rendezvous.meet", meet)
         plan = pghalib.preflight.verdicts.plan(module.settings, ALL)
-        module._meet(module.settings, plan, [listener(port, "x") for port in listening])
+        found = [listener(port, "x") for port in listening]
+        pghalib.preflight.meeting.meet(module.settings, plan, found, None, module._starts)
         assert (called.listen, called.kwargs["later"], called.kwargs["hold"]) == (listen, later, hold)
         assert (called.kwargs["udp"], called.kwargs["http"], called.kwargs["excuse"]) == (8301, 8008, {5432: 8008})
 

@@ -9,7 +9,9 @@ import re
 from pathlib import Path
 
 import pghalib.consul.config
+import pghalib.host.files
 import pghalib.host.users
+import pghalib.text
 
 OURS = ("config.json", "acl-bootstrap.json")
 HOME = "/opt/consul"
@@ -36,6 +38,31 @@ _TOKEN = re.compile(
 def is_ours(name):
     """Return whether a file in Consul's directory is one of ours, or the leftover of an interrupted write of ours."""
     return name in OURS or name.startswith(tuple(f".{one}." for one in OURS))
+
+
+def found(settings):
+    """
+    Return facts about the configuration files in Consul's directory, as ``{path: {"datacenter", "contradicts",
+    "understood"}}``: the datacenter that the file names or None, the keys in which a foreign file contradicts ours, and
+    whether the file could be parsed. Other values are left out: they may be secrets.
+
+    settings
+        The result of ``pgha.settings``.
+    """
+    home, files = Path(settings["consul"]["config_dir"]), {}
+    printable = pghalib.text.printable
+    for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
+        # The states check the owner of the directory later.
+        said = understood(pghalib.host.files.peek(str(path)) or "")
+        named, ours = (said or {}).get("datacenter"), is_ours(path.name)
+        keys = [] if ours else contradictions(said or {}, settings)
+        files[str(path)] = {
+            "datacenter": printable(named) if isinstance(named, str) else None,
+            "contradicts": [printable(key) for key in keys],
+            # A damaged file of the formula is written anew.
+            "understood": ours or said is not None,
+        }
+    return files
 
 
 def understood(text):
@@ -75,7 +102,7 @@ def verdict(files, settings):
     Return (faults, warnings) on the configuration files that an agent would read besides ours.
 
     files
-        The result of ``pgha_preflight.consul_files``.
+        The result of :py:func:`found`.
     """
     ours = (settings["consul"]["config"] or {}).get("datacenter") or settings["datacenter"]["name"]
     faults, warnings = [], []

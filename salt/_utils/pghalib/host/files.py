@@ -130,6 +130,17 @@ def read_foreign(path, limit=LIMIT, tail=False):
     return None if content is None else content.decode(errors="replace")
 
 
+def peek(path, limit=2**20):
+    """
+    Return the text of a file as :py:func:`read_foreign` does, and None also when that is refused: it is no regular
+    file, lies behind a link, or is larger than ``limit`` bytes.
+    """
+    try:
+        return read_foreign(path, limit)
+    except CommandExecutionError:
+        return None
+
+
 def changed_since(note, unit, others=()):
     """
     Return the paths of the files that have changed since a service was started, as a list.

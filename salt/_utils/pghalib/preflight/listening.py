@@ -1,0 +1,83 @@
+"""
+The processes that listen on this host. The kernel guarantees address, port and user; the process itself chooses its
+name, its command line and its directory.
+"""
+
+import os
+import socket
+
+import psutil
+import yaml
+
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.preflight.foreign
+import pghalib.text
+
+
+def processes(rest, trusted):
+    """
+    Return the processes that listen on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user",
+    "cmdline", "cwd", "scope"}``. ``scope`` is Patroni's scope; None when it is not known.
+
+    rest
+        Port of Patroni's REST API, None where no Patroni belongs. Only a listener at this port is asked for its scope.
+    trusted
+        Names of the users whose processes are asked: another user could put any file in its command line.
+    """
+    found = []
+    for one in psutil.net_connections(kind="inet"):
+        protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
+        # A UDP socket with a peer belongs to a client.
+        if one.laddr and (one.status == psutil.CONN_LISTEN if protocol == "tcp" else not one.raddr):
+            row = {"address": one.laddr.ip, "port": one.laddr.port, "protocol": protocol, "pid": one.pid}
+            row.update(_process(one.pid))
+            asked = protocol == "tcp" and row["port"] == rest and row["user"] in trusted
+            found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
+    return found
+
+
+def places(found, settings):
+    """
+    Return where the paths lead that identify our services, and the paths in their users' processes: ``{path: real
+    path}``. Only links of root's are followed.
+
+    found
+        The result of :py:func:`processes`.
+    settings
+        The result of ``pgha.settings``.
+    """
+    ours = ("root", settings["consul"]["user"], settings["postgres"]["user"])
+    named = [path for one in found if one["user"] in ours for path in pghalib.preflight.foreign.named(one)]
+    return {path: pghalib.host.descriptors.real(path) for path in [*pghalib.preflight.foreign.paths(settings), *named]}
+
+
+def _process(pid):
+    """Facts of a process, made printable."""
+    try:
+        process = psutil.Process(pid) if pid else None
+        if process:
+            printable = pghalib.text.printable
+            return {
+                "name": printable(process.name()),
+                "user": process.username(),
+                "cmdline": [printable(word) for word in process.cmdline()],
+                "cwd": printable(process.cwd()),
+            }
+    except psutil.Error:
+        pass
+    return {"name": "", "user": None, "cmdline": [], "cwd": None}
+
+
+def _scope(cmdline):
+    """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
+    if not any(os.path.basename(word) == "patroni" for word in cmdline):
+        return None
+    path = next((word for word in cmdline if word.startswith("/") and word.endswith((".yml", ".yaml"))), None)
+    try:
+        # The parser in C: the other parser needs many seconds for a large file.
+        content = yaml.load(pghalib.host.files.peek(path) or "", Loader=yaml.CSafeLoader) if path else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    scope = content.get("scope") if isinstance(content, dict) else None
+    return pghalib.text.printable(scope) if isinstance(scope, str) else None
