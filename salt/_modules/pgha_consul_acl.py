@@ -9,6 +9,7 @@ import json
 import re
 import time
 
+import pghalib.consul.acl
 import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.consul.drift
@@ -18,7 +19,6 @@ import pghalib.secrets.served
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 # Seconds to wait after a refused bootstrap: the token may be ours, and this server may not know it yet. Then seconds to
 # wait for the preset token.
 REFUSED_PATIENCE = 15
@@ -61,7 +61,7 @@ def token_works(name="management", stale=True):
 
         salt 'test-dcs1' pgha_consul_acl.token_works management
     """
-    return _self(_secret(name), stale=stale) is not None
+    return pghalib.consul.acl.token(_api, _secret(name), stale=stale) is not None
 
 
 def bootstrap(timeout=None):
@@ -97,7 +97,7 @@ def bootstrap(timeout=None):
     refused = {}
 
     def works():
-        if _self(secret) is not None:
+        if pghalib.consul.acl.token(_api, secret) is not None:
             return "works"
         if refused and time.monotonic() > refused["until"]:
             return "foreign"
@@ -106,11 +106,11 @@ def bootstrap(timeout=None):
             if answer["status"] == 403:
                 refused.update(until=time.monotonic() + REFUSED_PATIENCE, text=str(answer["body"]))
             elif answer["body"]["SecretID"] != secret:
-                _adopt(answer["body"])
+                pghalib.consul.acl.adopt(_api, _secrets()["management"], answer["body"])
         return None
 
     try:
-        if _self(secret) is not None:
+        if pghalib.consul.acl.token(_api, secret) is not None:
             return False
     except CommandExecutionError:
         pass
@@ -140,7 +140,8 @@ def differences():
 
         salt 'test-dcs1' pgha_consul_acl.differences
     """
-    return {title: {"old": old, "new": new} for title, (old, new, _) in _plan().items()}
+    plan = pghalib.consul.acl.plan(_settings(), _secrets, _api)
+    return {title: {"old": old, "new": new} for title, (old, new, _) in plan.items()}
 
 
 def apply():
@@ -155,7 +156,7 @@ def apply():
 
         salt 'test-dcs1' pgha_consul_acl.apply
     """
-    plan = _plan()
+    plan = pghalib.consul.acl.plan(_settings(), _secrets, _api)
     for title, (_, _, write) in plan.items():
         try:
             _api("PUT", write["path"], payload=write["payload"])
@@ -183,12 +184,8 @@ def foreign_tokens():
     settings, stored = _settings(), _secrets()["tokens"]
     own = {stored[name]["accessor"] for name in pghalib.consul.config.tokens(settings) if name in stored}
     # Consul itself chose the accessor id of the management token.
-    own.add((_self(_secret("management")) or {}).get("AccessorID"))
-    ours, powerful = pghalib.consul.config.policies(settings), {pghalib.consul.drift.GLOBAL_MANAGEMENT}
-    for policy in _api("GET", "/v1/acl/policies")["body"] or []:
-        if policy["Name"] not in ours and policy["ID"] not in powerful:
-            rules = _api("GET", f"/v1/acl/policy/{policy['ID']}")["body"]["Rules"]
-            powerful |= {policy["ID"]} if pghalib.consul.drift.writes_acl(rules) else set()
+    own.add((pghalib.consul.acl.token(_api, _secret("management")) or {}).get("AccessorID"))
+    powerful = pghalib.consul.acl.powerful(_api, pghalib.consul.config.policies(settings))
     listed, roles = (_api("GET", f"/v1/acl/{kind}")["body"] or [] for kind in ("tokens", "roles"))
     return pghalib.consul.drift.foreign_tokens(listed, roles, powerful, own)
 
@@ -277,89 +274,6 @@ def _api(method, path, **kwargs):
             "Consul does not run on this host: systemctl start consul; journalctl -u consul tells why it ended"
         )
     return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)
-
-
-def _self(secret, stale=True):
-    """The token with this secret as Consul has it, or None."""
-    # Unknown token: 403 up to Consul 1.14, 404 from 1.15. 401 means "ACL support disabled", which is an error.
-    params = {"stale": ""} if stale else None
-    answer = _api("GET", "/v1/acl/token/self", token=secret, params=params, allow=(403, 404))
-    return answer["body"] if answer["status"] == 200 else None
-
-
-def _adopt(foreign):
-    """Register the master's management token by means of the token that Consul made at bootstrap; delete the latter."""
-    token = _secrets()["management"]
-    payload = {
-        "AccessorID": token["accessor"],
-        "SecretID": token["secret"],
-        "Description": pghalib.consul.drift.MANAGEMENT_DESCRIPTION,
-        "Policies": [{"ID": pghalib.consul.drift.GLOBAL_MANAGEMENT}],
-    }
-    _api("PUT", "/v1/acl/token", token=foreign["SecretID"], payload=payload)
-    if _self(token["secret"], stale=False) is not None:
-        _api("DELETE", f"/v1/acl/token/{foreign['AccessorID']}", token=token["secret"])
-
-
-def _plan():
-    """The writes to do, policies before tokens: ``{title: (old, new, {"path", "payload"})}``."""
-    settings = _settings()
-    result = _anonymous_write()
-    known = {one["Name"]: one["ID"] for one in _api("GET", "/v1/acl/policies")["body"] or []}
-    for name, new in pghalib.consul.config.policies(settings).items():
-        payload = {"Name": name, "Description": new["description"], "Rules": new["rules"]}
-        path, old = "/v1/acl/policy", None
-        if name in known:
-            # PUT raises the index even without a difference, so compare first.
-            path += f"/{known[name]}"
-            body = _api("GET", path)["body"]
-            old = {"description": body["Description"], "rules": body["Rules"]}
-            payload["ID"] = known[name]
-        if old != new:
-            result[f"policy {name}"] = (old, new, {"path": path, "payload": payload})
-    for name, new in pghalib.consul.config.tokens(settings).items():
-        write = _token_write(name, new)
-        if write:
-            result[f"token {name}"] = write
-    return result
-
-
-def _anonymous_write():
-    """The write that takes all rights from the anonymous token. Nothing while Consul has not made that token yet."""
-    path = f"/v1/acl/token/{ANONYMOUS}"
-    answer = _api("GET", path, allow=(403, 404))
-    rights = pghalib.consul.drift.rights(answer["body"]) if answer["status"] == 200 else {}
-    if not rights:
-        return {}
-    # Consul removes the rights that are not in the payload.
-    payload = {"AccessorID": ANONYMOUS, "Description": answer["body"].get("Description") or ""}
-    return {"anonymous token": (rights, {}, {"path": path, "payload": payload})}
-
-
-def _token_write(name, new):
-    token = _secrets()["tokens"].get(name)
-    if not token:
-        raise CommandExecutionError(f"The master has no token {name} yet: salt-run pgha.secrets makes it")
-    payload = {
-        "AccessorID": token["accessor"],
-        "Description": new["description"],
-        "Policies": [{"Name": policy} for policy in new["policies"]],
-        "NodeIdentities": new["node_identities"],
-    }
-    body = _self(token["secret"], stale=False)
-    if body is None:
-        return None, new, {"path": "/v1/acl/token", "payload": {**payload, "SecretID": token["secret"]}}
-    old = {
-        "description": body["Description"],
-        "policies": [policy["Name"] for policy in body.get("Policies") or []],
-        "node_identities": body.get("NodeIdentities") or [],
-    }
-    # Rights that somebody added to a token of the formula count as a difference too.
-    more = {key: body[key] for key in ("Roles", "ServiceIdentities", "TemplatedPolicies") if body.get(key)}
-    if old == new and not more:
-        return None
-    payload["AccessorID"] = body["AccessorID"]
-    return {**old, **more}, new, {"path": f"/v1/acl/token/{body['AccessorID']}", "payload": payload}
 
 
 def _persisted():

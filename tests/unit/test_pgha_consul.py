@@ -408,6 +408,60 @@ def test_an_anonymous_token_without_rights_is_no_difference(module, monkeypatch,
     assert acl.differences() == {}
 
 
+def test_only_what_differs_is_written(module, monkeypatch):
+    """A token's own secret tells whether Consul knows it; a right that somebody added is a difference too."""
+    wanted = {"description": "Virtual IP of test", "policies": ["vip-test"], "node_identities": []}
+    rules = {"description": "mine", "rules": "acl"}
+    monkeypatch.setattr("pghalib.consul.config.tokens", lambda _settings: {"vip-test": wanted})
+    monkeypatch.setattr("pghalib.consul.config.policies", lambda _settings: {"vip-test": rules, "other": rules})
+    consul = {"Description": "Virtual IP of test", "Policies": [{"Name": "vip-test"}], "AccessorID": "of-consul"}
+    token, written = dict(consul), []
+
+    def answer(method, path, _token, payload):
+        if method == "PUT":
+            written.append((path, payload))
+        if path == "/v1/acl/token/self":
+            return (200, token) if token else (404, "")
+        if path == "/v1/acl/policies":
+            return 200, [{"Name": "vip-test", "ID": "p1"}, {"Name": "strange", "ID": "p2"}]
+        return 200, {"Description": "mine", "Rules": "acl"}
+
+    acl = module(answer)
+    other = {"Name": "other", "Description": "mine", "Rules": "acl"}
+    assert acl.differences() == acl.apply() == {"policy other": {"old": None, "new": rules}}
+    assert written == [("/v1/acl/policy", other)]
+
+    token["Roles"] = [{"Name": "strong"}]
+    written.clear()
+    assert acl.apply()["token vip-test"] == {"old": {**wanted, "Roles": [{"Name": "strong"}]}, "new": wanted}
+    payload = {"Description": "Virtual IP of test", "Policies": [{"Name": "vip-test"}], "NodeIdentities": []}
+    assert written[1] == ("/v1/acl/token/of-consul", {**payload, "AccessorID": "of-consul"})
+
+    token.clear()
+    written.clear()
+    assert acl.apply()["token vip-test"] == {"old": None, "new": wanted}
+    assert written[1] == ("/v1/acl/token", {**payload, "AccessorID": "v", "SecretID": OTHER})
+
+
+def test_an_old_consul_s_own_management_token_is_given_up_for_the_chosen_one(module):
+    calls = []
+
+    def answer(method, path, token, payload):
+        calls.append((method, path, token))
+        if path == "/v1/acl/bootstrap":
+            return 200, {"SecretID": "of-consul", "AccessorID": "made"}
+        if path == "/v1/acl/token/self":
+            return (200, {}) if ("PUT", "/v1/acl/token", "of-consul") in calls else (403, "")
+        return 200, {}
+
+    assert module(answer, version="1.8.7").bootstrap() is True
+    assert [one for one in calls if one[0] != "GET"] == [
+        ("PUT", "/v1/acl/bootstrap", ""),
+        ("PUT", "/v1/acl/token", "of-consul"),
+        ("DELETE", "/v1/acl/token/made", SECRET),
+    ]
+
+
 def test_token_that_the_master_did_not_make_is_an_error(module):
     with pytest.raises(CommandExecutionError, match=r"no token patroni-x: salt-run pgha\.secrets"):
         module(lambda *_: (200, {})).token_works("patroni-x")
