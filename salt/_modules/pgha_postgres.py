@@ -4,12 +4,13 @@ The installed PostgreSQL: its parameters on this host, the parameters that it re
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.postgres.data_directory
 import pghalib.postgres.parameters
+import pghalib.postgres.refused
 import pghalib.postgres.repository
 import pghalib.postgres.settings
 import pghalib.tls
@@ -151,29 +152,7 @@ def unknown_parameters(params):
         salt 'test-db1' pgha_postgres.unknown_parameters '{"wal_compression": "lz4"}'
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    postgres = f"{settings['bin_dir']}/postgres"
-    if not os.path.exists(postgres):
-        raise CommandExecutionError(f"{postgres} does not exist: apply pgha.postgres.install first")
-    left, refused = dict(params), {}
-    with pghalib.host.users.scratch() as scratch:
-        Path(scratch, "postgresql.conf").touch()
-        shutil.chown(f"{scratch}/postgresql.conf", settings["user"], settings["group"])
-        shutil.chown(scratch, settings["user"], settings["group"])
-        while left:
-            error = _ask(settings, postgres, scratch, left)
-            if error is None:
-                break
-            name = pghalib.postgres.settings.refused_name(error)
-            if name not in left:
-                # The message names none of the parameters: ask for each one alone to find the refused ones.
-                single = {key: _ask(settings, postgres, scratch, {key: value}) for key, value in left.items()}
-                refused.update({key: message for key, message in single.items() if message})
-                if not any(single.values()):
-                    raise CommandExecutionError(f"{postgres} cannot be asked about parameters: {error}")
-                break
-            refused[name] = error
-            del left[name]
-    return refused
+    return pghalib.postgres.refused.refused(settings, params, lambda command: _run(settings, command))
 
 
 def data_directory(path=None):
@@ -193,24 +172,8 @@ def data_directory(path=None):
     """
     settings = __salt__["pgha.settings"]()["postgres"]
     root = Path(path or settings["data_dir"])
-    names = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
-    # A new file system contains this directory from the start.
-    names.discard("lost+found")
-    facts = {
-        "path": str(root),
-        "exists": root.is_dir(),
-        "empty": not names,
-        "version": (pghalib.host.files.read_foreign(str(root / "PG_VERSION"), 64) or "").strip() or None,
-        "identifier": None,
-        "patroni": bool(names & {"patroni.dynamic.json", "postgresql.base.conf"}),
-        "running": _postmaster(root) is not None,
-    }
-    if (root / "global/pg_control").exists():
-        result = _run(settings, [f"{settings['bin_dir']}/pg_controldata", "-D", str(root)])
-        if result["retcode"] == 0:
-            found = pghalib.postgres.settings.control_data(result["stdout"])
-            facts["identifier"] = found.get("Database system identifier")
-    return facts
+    control = [f"{settings['bin_dir']}/pg_controldata", "-D", str(root)]
+    return pghalib.postgres.data_directory.state(root, lambda: _run(settings, control))
 
 
 def make_directory(path):
@@ -245,13 +208,8 @@ def repository():
     """
     repo = __salt__["pgha.settings"]()["postgres"].get("repo") or {}
     name, key_url = repo.get("name"), repo.get("key_url")
-    if not name:
+    if not name or pghalib.postgres.repository.elsewhere(name, _SOURCES):
         return None
-    others = [_SOURCES, *sorted(Path(f"{_SOURCES}.d").glob("*.list")), *sorted(Path(f"{_SOURCES}.d").glob("*.sources"))]
-    for path in others:
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if path.name != "pgha-postgres.list" and pghalib.postgres.repository.named(name, text):
-            return None
     system = pghalib.postgres.repository.release(_OS_RELEASE.read_text(encoding="utf-8", errors="replace"))
     return {
         "line": pghalib.postgres.repository.line(name, key_url, system),
@@ -276,7 +234,7 @@ def listeners(port=None):
     """
     settings = __salt__["pgha.settings"]()["postgres"]
     port = int(port or settings["port"])
-    ours = _postmaster(Path(settings["data_dir"]))
+    ours = pghalib.postgres.data_directory.postmaster(settings["data_dir"])
     found = []
     for connection in psutil.net_connections(kind="tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
@@ -303,18 +261,8 @@ def log_errors(lines=5):
         salt 'test-db1' pgha_postgres.log_errors
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    directory = Path(
-        settings["data_dir"], str(pghalib.postgres.settings.shared(settings).get("log_directory") or "log")
-    )
-    recent = [path for path in directory.glob("*.log") if time.time() - path.lstat().st_mtime < 60]
-    if not recent:
-        return []
-    newest = max(recent, key=lambda path: path.lstat().st_mtime)
-    try:
-        text = pghalib.host.files.read_foreign(str(newest), 65536, tail=True) or ""
-    except CommandExecutionError as error:
-        return [str(error)]
-    return [line for line in text.splitlines() if "FATAL: " in line or "PANIC: " in line][-int(lines) :]
+    directory = str(pghalib.postgres.settings.shared(settings).get("log_directory") or "log")
+    return pghalib.postgres.data_directory.log_errors(Path(settings["data_dir"], directory), int(lines))
 
 
 def _tuned(settings):
@@ -336,27 +284,9 @@ def _existing(path):
     return path
 
 
-def _ask(settings, postgres, scratch, params):
-    options = pghalib.postgres.parameters.options(params)
-    result = _run(settings, [postgres, "-C", "data_directory", *options, "-D", scratch])
-    if result["retcode"] == 0:
-        return None
-    errors = [line for line in result["stderr"].splitlines() if "FATAL" in line or "ERROR" in line]
-    return (errors[0].split(": ", 1)[-1] if errors else result["stderr"] or result["stdout"]).strip()
-
-
 def _run(settings, command):
     """PostgreSQL's programs refuse to run as root."""
     return pghalib.host.users.run(__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)
-
-
-def _postmaster(root):
-    """The process id of the server that has a data directory open, or None."""
-    try:
-        pid = int((pghalib.host.files.read_foreign(str(root / "postmaster.pid"), 4096) or "").split("\n", 1)[0])
-        return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
-    except (OSError, ValueError, CommandExecutionError):
-        return None
 
 
 def _command(pid):

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jinja2
+import pghalib.postgres.data_directory
 import pytest
 from salt.exceptions import CommandExecutionError
 from salt.utils.jinja import SerializerExtension
@@ -93,8 +94,8 @@ def test_a_link_is_refused_by_name(module, ask):
     assert SECRET not in str(caught.value)
 
 
-def test_a_link_to_another_process_is_no_server(module, place):
-    assert module("pgha_postgres")._postmaster(place) is None
+def test_a_link_to_another_process_is_no_server(place):
+    assert pghalib.postgres.data_directory.postmaster(place) is None
 
 
 @pytest.mark.parametrize("content", ["[]", "1", "null", "{", '"agent"'])

@@ -103,7 +103,7 @@ def server(loader_module, tmp_path, monkeypatch):
             },
             grains={"mem_total": 1958, "num_cpus": 2},
         )
-        monkeypatch.setattr(module.shutil, "chown", lambda *_args: None)
+        monkeypatch.setattr("shutil.chown", lambda *_args: None)
         return module, calls
 
     return build
@@ -470,13 +470,13 @@ def test_a_build_without_tls_is_known_as_soon_as_it_is_installed(server, states,
     assert module.tls_fault() is None
 
 
-def test_a_broken_server_says_itself_what_it_lacks(server):
+def test_a_broken_server_says_itself_what_it_lacks(server, monkeypatch):
     module, _ = server()
     settings = {**module.__salt__["pgha.settings"](), "tls": {"enabled": True}}
     module.__salt__["pgha.settings"] = lambda: settings
     module.__salt__["cmd.run_all"] = lambda *_args, **_kwargs: {"retcode": 127, "stdout": "", "stderr": "libssl.so.3?"}
     assert "libssl.so.3?" in module.tls_fault()
-    module.shutil.chown = lambda *_args: (_ for _ in ()).throw(LookupError("no such user"))
+    monkeypatch.setattr("shutil.chown", lambda *_args: (_ for _ in ()).throw(LookupError("no such user")))
     assert module.tls_fault() is None
 
 

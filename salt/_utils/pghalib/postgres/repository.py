@@ -3,7 +3,10 @@ The apt source of PostgreSQL: its line, and whether a host has the same source a
 """
 
 import re
+from pathlib import Path
 
+# Name of the formula's own source.
+OURS = "pgha-postgres.list"
 # In the line of a source: stands for the vendor's path and suite for this host's system.
 PLATFORM = "{platform}"
 
@@ -55,6 +58,23 @@ def line(name, key_url, system):
         options, _, rest = rest[1:].partition("]")
         signed = f"{options.strip()} {signed}"
     return f"{kind} [{signed}] {rest.strip()}"
+
+
+def elsewhere(name, top):
+    """
+    Return whether a source of this host other than the formula's has the repository of a line (:py:func:`named`).
+
+    name
+        The line from the settings.
+    top
+        Path of apt's sources.list; beside it is its directory ``sources.list.d``.
+    """
+    directory = Path(f"{top}.d")
+    for path in [Path(top), *sorted(directory.glob("*.list")), *sorted(directory.glob("*.sources"))]:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        if path.name != OURS and named(name, text):
+            return True
+    return False
 
 
 def named(name, text):

@@ -1,0 +1,79 @@
+"""
+What is in a data directory of PostgreSQL: whose data, whether a server has it open, the last errors in its log. All of
+it belongs to the user of PostgreSQL, so it is read as data of others.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.host.files
+import pghalib.postgres.settings
+
+
+def state(root, control):
+    """
+    Return the state of a data directory: ``path``, ``exists``, ``empty``, ``version`` (from PG_VERSION), ``identifier``
+    (the system identifier, None without a readable control file), ``patroni`` (Patroni has worked on it) and
+    ``running`` (a postmaster has it open).
+
+    root
+        Path of the directory, which need not exist.
+    control
+        A function without arguments that runs pg_controldata on it and returns the result of ``cmd.run_all``. It is
+        called only when there is a control file.
+
+    Raises CommandExecutionError when PG_VERSION is no regular file.
+    """
+    root = Path(root)
+    names = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
+    # A new file system contains this directory from the start.
+    names.discard("lost+found")
+    facts = {
+        "path": str(root),
+        "exists": root.is_dir(),
+        "empty": not names,
+        "version": (pghalib.host.files.read_foreign(str(root / "PG_VERSION"), 64) or "").strip() or None,
+        "identifier": None,
+        "patroni": bool(names & {"patroni.dynamic.json", "postgresql.base.conf"}),
+        "running": postmaster(root) is not None,
+    }
+    if (root / "global/pg_control").exists():
+        result = control()
+        if result["retcode"] == 0:
+            found = pghalib.postgres.settings.control_data(result["stdout"])
+            facts["identifier"] = found.get("Database system identifier")
+    return facts
+
+
+def postmaster(root):
+    """Return the process id of the server that has a data directory (a path) open, or None."""
+    try:
+        text = pghalib.host.files.read_foreign(str(Path(root, "postmaster.pid")), 4096) or ""
+        pid = int(text.split("\n", 1)[0])
+        return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
+    except (OSError, ValueError, CommandExecutionError):
+        return None
+
+
+def log_errors(directory, lines):
+    """
+    Return the last errors (FATAL, PANIC) from a server's log, as a list of lines; none when nothing was logged in the
+    last minute. When the log cannot be read, the reason is the only line.
+
+    directory
+        Path of the logs.
+    lines
+        How many at most.
+    """
+    recent = [path for path in Path(directory).glob("*.log") if time.time() - path.lstat().st_mtime < 60]
+    if not recent:
+        return []
+    newest = max(recent, key=lambda path: path.lstat().st_mtime)
+    try:
+        text = pghalib.host.files.read_foreign(str(newest), 65536, tail=True) or ""
+    except CommandExecutionError as error:
+        return [str(error)]
+    return [line for line in text.splitlines() if "FATAL: " in line or "PANIC: " in line][-lines:]
