@@ -6,6 +6,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import pghalib.secrets.names
 import pghalib.secrets.pki
 import pghalib.secrets.store
 import pghalib.secrets.x509
@@ -97,7 +98,7 @@ def test_a_store_that_knew_one_certificate_a_host_serves_it_until_it_is_filled(s
     # As it was: all names of a host in one certificate.
     signer, everything = (
         held["authorities"]["current"],
-        set().union(*pghalib.secrets.pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values()),
+        set().union(*pghalib.secrets.names.wanted(inventory(), DEFAULTS, "dc")["db1"].values()),
     )
     held["hosts"]["db1"] = pghalib.secrets.x509.issue("db1", everything, signer, 365)
     (store / "tls-dc.json").write_text(json.dumps(held))
@@ -297,7 +298,7 @@ class TestBrought:
             pgha = inventory(tls={**tls, "key": f"{place}/{{id}}.key"})
             (place / "ca.pem").write_text(ca or signer["certificate"])
             ids = {"dcs3": "dcs3.example.org"}
-            for name, services in pghalib.secrets.pki.wanted_names(pgha, DEFAULTS, "dc").items():
+            for name, services in pghalib.secrets.names.wanted(pgha, DEFAULTS, "dc").items():
                 pair = own.get(name) or pghalib.secrets.x509.issue(name, set().union(*services.values()), signer, 365)
                 (place / f"{name}.pem").write_text(pair["certificate"])
                 (place / f"{ids.get(name, name)}.key").write_text(pair["key"])
@@ -317,7 +318,7 @@ class TestBrought:
     def test_there_may_be_one_for_each_service(self, store, files, tmp_path, signer):
         pgha, place = files(), tmp_path / "brought"
         pgha["tls"].update(certificate=f"{place}/{{service}}/{{name}}.pem", key=f"{place}/{{service}}/{{name}}.key")
-        for name, services in pghalib.secrets.pki.wanted_names(pgha, DEFAULTS, "dc").items():
+        for name, services in pghalib.secrets.names.wanted(pgha, DEFAULTS, "dc").items():
             for service, names in services.items():
                 pair = pghalib.secrets.x509.issue(name, names, signer, 365)
                 (place / service).mkdir(exist_ok=True)
@@ -363,7 +364,7 @@ class TestBrought:
         assert_neighbours_trust_each_other(seen)
 
     def pairs(self, signer):
-        wanted = pghalib.secrets.pki.wanted_names(inventory(), DEFAULTS, "dc")
+        wanted = pghalib.secrets.names.wanted(inventory(), DEFAULTS, "dc")
         return {
             name: pghalib.secrets.x509.issue(name, set().union(*names.values()), signer, 365)
             for name, names in wanted.items()
@@ -436,7 +437,7 @@ class TestBrought:
         ids=["names", "chain", "key", "dates", "text"],
     )
     def test_what_is_wrong_is_refused_and_nothing_is_stored(self, store, files, signer, make, fault):
-        names = set().union(*pghalib.secrets.pki.wanted_names(inventory(), DEFAULTS, "dc")["db1"].values())
+        names = set().union(*pghalib.secrets.names.wanted(inventory(), DEFAULTS, "dc")["db1"].values())
         pgha = files(db1=make(names, signer))
         with pytest.raises(CommandExecutionError, match=f"db1: .*{fault}"):
             pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)

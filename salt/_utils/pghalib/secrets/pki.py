@@ -11,12 +11,11 @@ A certificate is kept while it is good. A new one is made when less than a third
 differ from the inventory, or when another authority signs.
 """
 
-import ipaddress
-
 from salt.exceptions import CommandExecutionError
 
 import pghalib.inventory
 import pghalib.secrets.brought
+import pghalib.secrets.names
 import pghalib.secrets.store
 import pghalib.secrets.trust
 import pghalib.secrets.x509
@@ -162,35 +161,6 @@ def authorities(path, datacenter):
     return pghalib.secrets.trust.bundle(_read(path, datacenter)) or None
 
 
-def wanted_names(pgha, defaults, datacenter):
-    """
-    Return the names that certificates must have: ``{host: {service: names}}``.
-
-    A server of Consul: its name, its address, and ``server.DATACENTER.DOMAIN``, which tells a server from an agent. The
-    agent of a database host: only ``client.DATACENTER.DOMAIN``. It is asked on loopback alone, and with a name of the
-    host it could pose as its databases. PostgreSQL and Patroni: name and address of the host, the virtual IP and its
-    name, and ``tls:names``, because clients connect by these names. All have loopback, where the formula asks them.
-    """
-    section = pghalib.inventory.section
-    domain = section("hosts", pgha, defaults, datacenter, None)["domain"]
-    consul = section("consul", pgha, defaults, datacenter, None)["domain"]
-    extra = [str(name) for name in section("tls", pgha, defaults, datacenter, None)["names"]]
-
-    def names(host, *more):
-        full = [f"{name}.{domain}" for name in (host["name"], *more) if domain and not _is_address(name)]
-        return {host["name"], host["address"], *loopback, *more, *full}
-
-    loopback = ("localhost", "127.0.0.1")
-    server, client = (f"{kind}.{datacenter}.{consul}" for kind in ("server", "client"))
-    servers = pghalib.inventory.hosts(pgha["datacenters"][datacenter]["servers"])
-    found = {host["name"]: {"consul": names(host) | {server}} for host in servers}
-    for cluster in pghalib.inventory.clusters_of(pgha, defaults, datacenter):
-        vip = [cluster["vip"]["address"], cluster["vip"]["name"]] if cluster["vip"] else []
-        for host in cluster["hosts"]:
-            found[host["name"]] = {"consul": {client, *loopback}, "postgres": names(host, *vip) | set(extra)}
-    return found
-
-
 def _read(path, datacenter):
     return pghalib.secrets.store.read(_file(path, datacenter), pghalib.secrets.store.TLS_SHAPE)
 
@@ -202,7 +172,7 @@ def _filled(path, pgha, defaults, encrypted, force):
         tls = pghalib.inventory.section("tls", pgha, defaults, name, None)
         if not encrypted.get(name):
             continue
-        stored, wanted = _read(path, name), wanted_names(pgha, defaults, name)
+        stored, wanted = _read(path, name), pghalib.secrets.names.wanted(pgha, defaults, name)
         brought = pghalib.secrets.brought.read(pgha, name, tls, wanted, faults)
         if not faults:
             made = _kept(stored, name, tls, wanted, brought, force, faults)
@@ -224,7 +194,7 @@ def _changing(path, pgha, defaults, datacenter):
         raise CommandExecutionError(f"{datacenter} has no authority: its traffic is not encrypted, or never deployed")
     if not pghalib.secrets.trust.signing(stored):
         raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")
-    wanted, faults = wanted_names(pgha, defaults, datacenter), []
+    wanted, faults = pghalib.secrets.names.wanted(pgha, defaults, datacenter), []
     brought = pghalib.secrets.brought.read(pgha, datacenter, tls, wanted, faults)
     _fail(faults)
     return stored, tls, wanted, brought
@@ -314,10 +284,3 @@ def _title(name, service):
 
 def _file(path, datacenter):
     return pghalib.secrets.store.file(path, "tls", datacenter)
-
-
-def _is_address(text):
-    try:
-        return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False

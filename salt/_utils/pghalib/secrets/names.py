@@ -1,0 +1,41 @@
+"""The names that the certificates of the hosts must have."""
+
+import ipaddress
+
+import pghalib.inventory
+
+
+def wanted(pgha, defaults, datacenter):
+    """
+    Return the names that certificates must have: ``{host: {service: names}}``.
+
+    A server of Consul: its name, its address, and ``server.DATACENTER.DOMAIN``, which tells a server from an agent. The
+    agent of a database host: only ``client.DATACENTER.DOMAIN``. It is asked on loopback alone, and with a name of the
+    host it could pose as its databases. PostgreSQL and Patroni: name and address of the host, the virtual IP and its
+    name, and ``tls:names``, because clients connect by these names. All have loopback, where the formula asks them.
+    """
+    section = pghalib.inventory.section
+    domain = section("hosts", pgha, defaults, datacenter, None)["domain"]
+    consul = section("consul", pgha, defaults, datacenter, None)["domain"]
+    extra = [str(name) for name in section("tls", pgha, defaults, datacenter, None)["names"]]
+
+    def names(host, *more):
+        full = [f"{name}.{domain}" for name in (host["name"], *more) if domain and not _is_address(name)]
+        return {host["name"], host["address"], *loopback, *more, *full}
+
+    loopback = ("localhost", "127.0.0.1")
+    server, client = (f"{kind}.{datacenter}.{consul}" for kind in ("server", "client"))
+    servers = pghalib.inventory.hosts(pgha["datacenters"][datacenter]["servers"])
+    found = {host["name"]: {"consul": names(host) | {server}} for host in servers}
+    for cluster in pghalib.inventory.clusters_of(pgha, defaults, datacenter):
+        vip = [cluster["vip"]["address"], cluster["vip"]["name"]] if cluster["vip"] else []
+        for host in cluster["hosts"]:
+            found[host["name"]] = {"consul": {client, *loopback}, "postgres": names(host, *vip) | set(extra)}
+    return found
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
