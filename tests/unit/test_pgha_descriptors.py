@@ -7,6 +7,7 @@ import pwd
 import stat
 import time
 
+import pghalib.host.lock
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -63,7 +64,10 @@ def test_nothing_is_written_where_another_user_may_write(files, managed, tmp_pat
     place.chmod(mode)
     with pytest.raises(CommandExecutionError, match=f"Root writes nothing in {place}: others .* chmod go-w {place}"):
         managed("place/file")
-    for write in (lambda: files.write_private(str(place / "file"), ""), lambda: files.lock(str(place / "file"), 0)):
+    for write in (
+        lambda: files.write_private(str(place / "file"), ""),
+        lambda: pghalib.host.lock.take(str(place / "file"), 0),
+    ):
         with pytest.raises(CommandExecutionError):
             write()
     # Not below either, unless nobody else can move what is there.
@@ -292,27 +296,27 @@ def test_a_note_that_is_missing_or_none_names_the_unit_alone(files, tmp_path, sh
     assert files.changed_since(str(note), str(unit), [str(other)]) == [str(unit)]
 
 
-def test_a_lock_is_roots_and_waits_for_a_bounded_time(files, tmp_path):
+def test_a_lock_is_roots_and_waits_for_a_bounded_time(tmp_path):
     path = tmp_path / "lock"
     # As an older version left it.
     path.touch(0o644)
-    with files.locked(str(path), 1) as handle:
+    with pghalib.host.lock.held(str(path), 1) as handle:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert not os.get_inheritable(handle)
         begun = time.monotonic()
         with pytest.raises(CommandExecutionError, match=f"has had the lock {path} for 0.2 s"):
-            files.lock(str(path), 0.2)
+            pghalib.host.lock.take(str(path), 0.2)
         assert 0.2 <= time.monotonic() - begun < 5
-    os.close(files.lock(str(path), 0))
+    os.close(pghalib.host.lock.take(str(path), 0))
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CommandExecutionError):
-        files.lock(str(path), 0)
+        pghalib.host.lock.take(str(path), 0)
     assert not (tmp_path / "elsewhere").exists()
     with open(tmp_path / "other", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         with pytest.raises(CommandExecutionError):
-            files.lock(str(tmp_path / "other"), 0)
+            pghalib.host.lock.take(str(tmp_path / "other"), 0)
 
 
 def test_where_a_path_leads_is_told_by_links_of_roots_alone(loader_module, tmp_path, theirs):

@@ -52,6 +52,20 @@ def at(path):
         raise CommandExecutionError(sentence(error, path)) from None
 
 
+@contextlib.contextmanager
+def about(path):
+    """
+    Context manager: as :py:func:`at`, for work on one file that touches others on the way. The sentence names only the
+    intended path, not the one of the error; a ValueError counts too.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename2 = None
+        raise CommandExecutionError(sentence(error, path))
+
+
 def told(function):
     """
     Decorator of a state: an error that a person can correct becomes the comment, and the result is False.

@@ -126,26 +126,20 @@ def directory(path, *, user, group, mode, test):
     """
     # A link of root's (to another disk, for example) stands for the directory that it leads to.
     above, name = os.path.split(real(path))
-    try:
-        with contextlib.ExitStack() as stack:
-            changes = {"made": {"old": None, "new": path}}
-            with contextlib.suppress(FileNotFoundError):
-                changes = ownership(os.fstat(stack.enter_context(opened(path))[0]), user, group, mode)
-            if test or not changes:
-                return changes
-            parent = stack.enter_context(trusted(above))
-            if "made" in changes:
-                os.mkdir(name, 0o700, dir_fd=parent)
-            handle = os.open(name, _FLAGS, dir_fd=parent)
-            stack.callback(os.close, handle)
-            os.fchown(handle, *ids(user, group))
-            os.fchmod(handle, int(mode, 8))
+    with pghalib.errors.about(path), contextlib.ExitStack() as stack:
+        changes = {"made": {"old": None, "new": path}}
+        with contextlib.suppress(FileNotFoundError):
+            changes = ownership(os.fstat(stack.enter_context(opened(path))[0]), user, group, mode)
+        if test or not changes:
             return changes
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError):
-            # It names one directory of the path; the message shall name the whole path.
-            error.filename = error.filename2 = None
-        raise CommandExecutionError(pghalib.errors.sentence(error, path))
+        parent = stack.enter_context(trusted(above))
+        if "made" in changes:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        handle = os.open(name, _FLAGS, dir_fd=parent)
+        stack.callback(os.close, handle)
+        os.fchown(handle, *ids(user, group))
+        os.fchmod(handle, int(mode, 8))
+        return changes
 
 
 def ids(user, group):

@@ -7,12 +7,10 @@ content, and no name is looked up twice. Files in directories of another user ar
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import stat
-import time
 from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
@@ -55,7 +53,7 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
     Raises CommandExecutionError when another user can change the directory, and when the file cannot be written.
     """
     target = Path(path)
-    with _reported(path), contextlib.ExitStack() as stack:
+    with pghalib.errors.about(path), contextlib.ExitStack() as stack:
         directory = _directory(stack, target.parent, test, sticky)
         leftovers = _leftovers(directory, target.name)
         left = {"leftovers": {"old": leftovers, "new": None}} if leftovers else {}
@@ -100,7 +98,7 @@ def remove(path, *, test):
     Returns a list of the names that are, or would be, removed. Raises CommandExecutionError as :py:func:`manage`.
     """
     target = Path(path)
-    with _reported(path), contextlib.ExitStack() as stack:
+    with pghalib.errors.about(path), contextlib.ExitStack() as stack:
         if not os.path.lexists(target.parent):
             return []
         directory = _directory(stack, target.parent, test, False)
@@ -162,53 +160,6 @@ def changed_since(note, unit, others=()):
     return [unit]
 
 
-@contextlib.contextmanager
-def locked(path, seconds):
-    """
-    Context manager: a lock between processes; the kernel releases it when its holder ends. Gives its descriptor.
-
-    path
-        The lock's file, in a directory of root's. It is made with 0600, so no other user can hold the lock.
-    seconds
-        How long to wait for the lock.
-
-    Raises CommandExecutionError when another process keeps the lock for longer, or when the file cannot be made.
-    """
-    handle = lock(path, seconds)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def lock(path, seconds):
-    """
-    Take a lock as :py:func:`locked` does, and return its descriptor. The lock is held until the descriptor is closed,
-    or until this process and all that inherited the descriptor have ended.
-    """
-    target = Path(path)
-    with _reported(path), pghalib.host.descriptors.trusted(target.parent) as directory:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        handle = os.open(target.name, flags, 0o600, dir_fd=directory)
-    try:
-        # An older version may have made the file open to all.
-        os.fchmod(handle, 0o600)
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return handle
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise CommandExecutionError(
-                        f"Another process has had the lock {path} for {seconds} s (fuser {path} names it)"
-                    )
-                time.sleep(0.05)
-    except BaseException:
-        os.close(handle)
-        raise
-
-
 def write_private(path, content):
     """
     Write a file that only its owner may read (0600) in place of the old one, and sync it to the disk, so that it
@@ -217,22 +168,10 @@ def write_private(path, content):
     Returns nothing; raises CommandExecutionError as :py:func:`manage`.
     """
     target = Path(path)
-    with _reported(path), pghalib.host.descriptors.trusted(target.parent) as directory:
+    with pghalib.errors.about(path), pghalib.host.descriptors.trusted(target.parent) as directory:
         for name in _leftovers(directory, target.name):
             os.unlink(name, dir_fd=directory)
         _replace(directory, target, content, os.geteuid(), os.getegid(), 0o600, None)
-
-
-@contextlib.contextmanager
-def _reported(path):
-    """Context manager: an error of the system becomes one line."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError):
-            # A write touches several files; the message shall name only the intended one.
-            error.filename = error.filename2 = None
-        raise CommandExecutionError(pghalib.errors.sentence(error, path))
 
 
 def _directory(stack, path, test, sticky):

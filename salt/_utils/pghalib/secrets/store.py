@@ -28,6 +28,7 @@ from pathlib import Path
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
+import pghalib.host.lock
 
 DEFAULT_PATH = "/var/lib/pgha"
 INDEX = "index"
@@ -62,7 +63,7 @@ def prepare(path):
 
 def locked(path):
     """Return a context in which no other process changes the store ``path``; waits up to LOCKED seconds for it."""
-    return pghalib.host.files.locked(path / ".lock", LOCKED)
+    return pghalib.host.lock.held(path / ".lock", LOCKED)
 
 
 def file(path, kind, name):
