@@ -6,6 +6,7 @@ Pure functions: the runner ``pgha.status`` asks the hosts.
 
 import pghalib.consul.drift
 import pghalib.master.answers
+import pghalib.master.events
 
 LEADERS = ("leader", "standby_leader")
 
@@ -189,7 +190,7 @@ def progress(event, jobs):
 
     The second value is None while the orchestration goes on, True (success) or False at its end.
     """
-    said = pghalib.master.answers.event(event.get("tag"), event.get("data"))
+    said = pghalib.master.events.read(event.get("tag"), event.get("data"))
     if said and said["what"] == "new":
         jobs[said["jid"]] = " ".join(said["sls"])
         return f"{jobs[said['jid']]}: started on {', '.join(said['hosts'])}", None
