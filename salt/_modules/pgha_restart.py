@@ -9,7 +9,7 @@ from pathlib import Path
 import pghalib.consul.client
 import pghalib.host.files
 import pghalib.master.turns
-import pghalib.patroni.config
+import pghalib.patroni.member
 import pghalib.secrets.served
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
@@ -175,7 +175,7 @@ def others_serve():
         member = {} if host["id"] == settings["id"] else __salt__["pgha_patroni.member"](host["address"])
         if member is None:
             raise CommandExecutionError(f"Patroni on {host['name']} does not answer")
-        if member and not pghalib.patroni.config.serves(member):
+        if member and not pghalib.patroni.member.serves(member):
             states = f"{member.get('state')}, replication is {member.get('replication_state', 'off')}"
             raise CommandExecutionError(f"{host['name']} ({member.get('role')}) is {states}")
     return True

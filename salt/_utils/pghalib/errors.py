@@ -70,7 +70,7 @@ def told(function):
     """
     Decorator of a state: an error that a person can correct becomes the comment, and the result is False.
 
-    This is for errors that the state does not expect; it reports all others itself.
+    A state catches an error itself only where it has more to say about it.
     """
 
     signature = inspect.signature(function)

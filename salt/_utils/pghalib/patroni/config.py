@@ -189,16 +189,6 @@ def secret_values(secrets):
     return [*values, *quoted, *map(_escape, values)]
 
 
-def leads(member):
-    """Return whether a member runs as the leader, by its own answer (``GET /patroni``) or by Patroni's list."""
-    return member.get("role") in ("primary", "master", "leader", "standby_leader")
-
-
-def serves(member):
-    """Return whether a member runs as the leader or as a streaming replica, by its own answer."""
-    return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
-
-
 def api(settings, address=None):
     """
     Return how to ask a member's REST API, for ``pghalib.http.request``: ``url``; ``verify``; ``cert``, which requests

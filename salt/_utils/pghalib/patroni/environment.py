@@ -50,6 +50,17 @@ def installed(venv):
     return found
 
 
+def differing(found):
+    """
+    Return the packages that are not there in the version required, as ``{name: {"old": version or None, "new":…}}``.
+
+    found
+        The result of ``pgha_patroni_env.state``.
+    """
+    old, new = found["installed"], found["wanted"]
+    return {key: {"old": old.get(key), "new": new[key]} for key in new if old.get(key) != new[key]}
+
+
 def fingerprint(text, python):
     """Return the content of MARKER for an environment of this requirements file and this (resolved) Python."""
     return hashlib.sha256(f"{python}\n{text}".encode()).hexdigest()

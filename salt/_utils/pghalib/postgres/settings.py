@@ -184,6 +184,19 @@ def host_only(tuned, settings):
     return {name: value for name, value in values.items() if same.get(name) != value}
 
 
+def sentences(parameters):
+    """
+    Return who decides about the memory settings, and which tuned parameters are left out and why, as a text.
+
+    parameters
+        The result of ``pgha_postgres.parameters``.
+    """
+    told = {"pgpro_tune": "Memory settings are pgpro_tune's.", "calculated": "Memory settings are calculated."}
+    said = [told.get(parameters["source"], "Memory settings are PostgreSQL's own.")]
+    said += [f"{name} is left out: {why}." for name, why in sorted(parameters["left_out"].items())]
+    return " ".join(said)
+
+
 def refused_name(message):
     """Return the name of the parameter that an error message of the server is about, or None when it names none."""
     match = re.search(r'parameter "([^"]+)"', message)

@@ -43,6 +43,26 @@ def paid(note):
     pghalib.host.files.remove(_path(note), test=False)
 
 
+def owing(note, check):
+    """
+    Return a check of the draft of a file. If the draft is valid, the check writes the note before the draft replaces
+    the file.
+
+    note
+        As for :py:func:`owe`.
+    check
+        A function that takes the path of the draft and returns None, or the fault.
+    """
+
+    def checked(path):
+        fault = check(path)
+        if not fault:
+            owe(note)
+        return fault
+
+    return checked
+
+
 def _path(note):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", note):
         raise CommandExecutionError(f"{note!r} is no name of a note")

@@ -1,0 +1,30 @@
+"""How a change gets into the dynamic configuration while every member may send the same change at the same moment."""
+
+import pghalib.patroni.dynamic
+import pghalib.wait
+
+#: Seconds to try again when several members send the same change at the same moment.
+_CONFLICT = 10
+
+
+def send(declared, ask, patch):
+    """
+    Send the differences between the declared and the living configuration, and return the new living one.
+
+    declared
+        The result of ``pghalib.patroni.dynamic.with_note``.
+    ask
+        A function that returns the living configuration.
+    patch
+        A function that takes the differences, sends them and returns the new configuration, None when another member
+        changed it at that moment.
+
+    Raises CommandExecutionError when Patroni does not take the change.
+    """
+
+    def sent():
+        live = ask()
+        differences = pghalib.patroni.dynamic.patch(declared, live)
+        return patch(differences) if differences else live
+
+    return pghalib.wait.until(sent, _CONFLICT, "Patroni takes the change of its dynamic configuration")
