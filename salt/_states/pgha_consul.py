@@ -5,18 +5,19 @@ The states are thin: the work is done in the execution modules ``pgha_consul`` a
 only their ID; they read settings and secrets themselves. None of them restarts Consul.
 """
 
-import contextlib
 import functools
 import json
-import shlex
-import time
 from pathlib import Path
 
+import pghalib.consul.access
 import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.consul.drift
+import pghalib.consul.quorum
+import pghalib.consul.registration
 import pghalib.errors
 import pghalib.host.files
+import pghalib.returns
 import pghalib.run
 import pghalib.secrets.served
 import pghalib.services.owed
@@ -24,12 +25,8 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 PRESET = "acl-bootstrap.json"
-TOKEN_FILE = "/root/.consul-token"  # noqa: S105
-PROFILE = "/etc/profile.d/pgha-consul.sh"
 # Note: config.json was replaced, or was about to be, and the running agent has not been told to read it yet.
 RELOAD = "consul.reload-owed"
-# Seconds: when the first server has failed for so long, the others no longer wait for it.
-STANDS = 10
 
 
 def _state(function):
@@ -83,7 +80,7 @@ def configured(ret):
     else:
         _remove_preset(ret)
     for pending in __salt__["pgha_consul.restart_pending"]():
-        _add(ret, f"Restart pending: {pending}.")
+        pghalib.returns.say(ret, f"Restart pending: {pending}.")
 
 
 @_state
@@ -103,20 +100,14 @@ def quorum_formed(ret):
     wanted = {one["address"] for one in present}
 
     def formed():
-        peers = __salt__["pgha_consul.raft_peers"]()
-        foreign = pghalib.consul.drift.foreign_servers(peers, settings["datacenter"]["servers"])
-        if foreign:
-            return {"foreign": foreign}
-        missing = wanted - {one["address"] for one in peers if one.get("voter", True)}
-        if missing:
-            raise CommandExecutionError(f"not among the voting servers: {', '.join(sorted(missing))}")
-        return {"leader": leader} if (leader := __salt__["pgha_consul.leader"]()) else None
+        peers, leader = __salt__["pgha_consul.raft_peers"](), __salt__["pgha_consul.leader"]
+        return pghalib.consul.quorum.verdict(peers, settings["datacenter"]["servers"], wanted, leader)
 
     found = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them") or {}
     if "foreign" in found:
         raise CommandExecutionError("; ".join(map(pghalib.consul.drift.server_sentence, found["foreign"])))
     if "leader" in found:
-        _add(ret, f"{len(wanted)} servers, led by {found['leader']}.")
+        pghalib.returns.say(ret, f"{len(wanted)} servers, led by {found['leader']}.")
 
 
 @_state
@@ -129,16 +120,15 @@ def acl_bootstrapped(ret):
     name
         State ID; not used.
     """
-    if not _holds(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
+    if not pghalib.wait.now(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
         changes = {"management token": {"old": None, "new": "works"}}
         if __opts__["test"]:
-            ret.update(result=None, changes=changes)
-            _add(ret, "The ACLs would be bootstrapped.")
+            pghalib.returns.would(ret, changes, "The ACLs would be bootstrapped.")
             return
         __salt__["pgha_consul_acl.bootstrap"]()
         ret["changes"] = changes
     _remove_preset(ret)
-    _add(ret, "The management token works.")
+    pghalib.returns.say(ret, "The management token works.")
 
 
 @_state
@@ -154,23 +144,21 @@ def policies_and_tokens(ret):
         State ID; not used.
     """
     if not __salt__["pgha_consul_acl.registrar"]():
-        _add(ret, "The first server of the inventory registers them.")
+        pghalib.returns.say(ret, "The first server of the inventory registers them.")
         return
-    if __opts__["test"] and not _holds(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
-        ret["result"] = None
-        ret["changes"] = {"policies and tokens": {"old": None, "new": "registered"}}
-        _add(ret, "They would be registered as soon as the ACLs are bootstrapped.")
+    if __opts__["test"] and not pghalib.wait.now(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
+        changes = {"policies and tokens": {"old": None, "new": "registered"}}
+        pghalib.returns.would(ret, changes, "They would be registered as soon as the ACLs are bootstrapped.")
         return
-    ret["changes"] = __salt__["pgha_consul_acl.differences"]() if __opts__["test"] else _registered()
-    if ret["changes"]:
-        ret["result"] = None if __opts__["test"] else True
-        _add(ret, ", ".join(ret["changes"]) + (" would be written." if __opts__["test"] else " written."))
+    if __opts__["test"]:
+        ret["changes"] = __salt__["pgha_consul_acl.differences"]()
+        ret["result"] = None if ret["changes"] else True
     else:
-        _add(ret, "They are as they should be.")
-    if "anonymous token" in ret["changes"]:
-        _add(ret, f"Anybody had its rights; they {'would be' if __opts__['test'] else 'were'} taken away.")
-    for token in __salt__["pgha_consul_acl.foreign_tokens"]():
-        _add(ret, f"WARNING: {pghalib.consul.drift.token_sentence(token)}.")
+        apply, note = __salt__["pgha_consul_acl.apply"], __salt__["pgha_consul_registrar.note"]
+        ret["changes"] = pghalib.consul.registration.register(apply, note)
+    foreign = __salt__["pgha_consul_acl.foreign_tokens"]()
+    for sentence in pghalib.consul.registration.sentences(ret["changes"], foreign, __opts__["test"]):
+        pghalib.returns.say(ret, sentence)
 
 
 @_state
@@ -185,24 +173,15 @@ def tokens_visible(ret):
     """
     # The registered tokens. The store may hold more: tokens of a host that is gone.
     names = sorted(pghalib.consul.config.tokens(__salt__["pgha.settings"]()))
-
-    unseen, failure = list(names), {}
-
-    def visible():
-        # One after another: a known token is not asked again, and the first unknown token ends the round.
-        while unseen and __salt__["pgha_consul_acl.token_works"](unseen[0]):
-            unseen.pop(0)
-        if not unseen:
-            return {"visible": True}
-        if _failed(failure):
-            return failure
-        raise CommandExecutionError(f"not known to this server: {', '.join(unseen)}")
-
+    unseen, seen = list(names), {}
+    works = __salt__["pgha_consul_acl.token_works"]
+    failed = None if __opts__["test"] else __salt__["pgha_consul_registrar.failed"]
+    visible = functools.partial(pghalib.consul.registration.visible, unseen, works, seen, failed)
     found = _gate(ret, visible, "all tokens of the datacenter on this server") or {}
     if "why" in found:
         raise CommandExecutionError(f"{found['why']}. Not known to this server: {', '.join(unseen)}")
     if "visible" in found:
-        _add(ret, f"{len(names)} tokens are known.")
+        pghalib.returns.say(ret, f"{len(names)} tokens are known.")
 
 
 @_state
@@ -214,16 +193,15 @@ def agent_token_set(ret):
         State ID; not used.
     """
     if __salt__["pgha_consul_acl.agent_token_known"]():
-        _add(ret, "It is known.")
+        pghalib.returns.say(ret, "It is known.")
         return
     changes = {"agent token": {"old": None, "new": "set"}}
     if __opts__["test"]:
-        ret.update(result=None, changes=changes)
-        _add(ret, "It would be set.")
+        pghalib.returns.would(ret, changes, "It would be set.")
         return
     __salt__["pgha_consul_acl.agent_token_set"]()
     ret["changes"] = changes
-    _add(ret, "It was set.")
+    pghalib.returns.say(ret, "It was set.")
 
 
 @_state
@@ -234,8 +212,8 @@ def joined(ret):
     name
         State ID; not used.
     """
-    if _gate(ret, lambda: __salt__["pgha_consul.registered"](), "this node in the catalog, passing serfHealth"):
-        _add(ret, "It is registered and alive.")
+    if _gate(ret, __salt__["pgha_consul.registered"], "this node in the catalog, passing serfHealth"):
+        pghalib.returns.say(ret, "It is registered and alive.")
 
 
 @_state
@@ -243,46 +221,13 @@ def admin_access(ret):
     """
     The management token is in a file that only root can read, and `consul` uses it in every new shell of root.
 
-    The procedure by hand puts the token itself into ~/.profile. With the file, the token is not in the environment of
-    every process that root starts.
-
     name
         State ID; not used.
     """
     secret = pghalib.secrets.served.own(__pillar__, __opts__)["management"]["secret"]
     api = pghalib.consul.client.api(__salt__["pgha.settings"]())
-    profile = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
-    if api["address"] != "http://127.0.0.1:8500":
-        profile += f"export CONSUL_HTTP_ADDR={shlex.quote(api['address'])}\n"
-    if api["verify"] is not True:
-        profile += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"
-    _manage(ret, TOKEN_FILE, secret + "\n", "root", "0600", None)
-    _manage(ret, PROFILE, profile, "root", "0644", None)
-
-
-def _registered():
-    """Register policies and tokens. After a failure, leave a note for the servers that wait for them."""
-    __salt__["pgha_consul_registrar.note"]()
-    try:
-        return __salt__["pgha_consul_acl.apply"]()
-    except CommandExecutionError as error:
-        with contextlib.suppress(CommandExecutionError):
-            __salt__["pgha_consul_registrar.note"](str(error))
-        raise
-
-
-def _failed(seen):
-    """
-    Whether the first server has had the same failure (``seen["why"]``) for STANDS seconds. The note of an earlier run
-    is removed when the first server comes to ``policies_and_tokens`` again, so a short failure does not count.
-    """
-    if __opts__["test"] or time.monotonic() < seen.get("ask", 0):
-        return False
-    seen["ask"] = time.monotonic() + 1
-    why = __salt__["pgha_consul_registrar.failed"]()
-    if why != seen.get("why"):
-        seen.update(why=why, since=time.monotonic())
-    return bool(why) and time.monotonic() >= seen["since"] + STANDS
+    _manage(ret, pghalib.consul.access.TOKEN_FILE, secret + "\n", "root", "0600", None)
+    _manage(ret, pghalib.consul.access.PROFILE, pghalib.consul.access.profile(api), "root", "0644", None)
 
 
 def _owing(validate, pending, path):
@@ -302,11 +247,10 @@ def _told(ret):
         # The file was changed by an earlier run: only the reload is done here.
         ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
         if __opts__["test"]:
-            ret["result"] = None
-            _add(ret, "The running agent would be told to read it.")
+            pghalib.returns.would(ret, ret["changes"], "The running agent would be told to read it.")
             return
         __salt__["pgha_consul.reload"]()
-        _add(ret, "The running agent read it.")
+        pghalib.returns.say(ret, "The running agent read it.")
     if not __opts__["test"]:
         pghalib.services.owed.paid(RELOAD)
 
@@ -326,23 +270,9 @@ def _manage(ret, path, content, group, mode, check):
         mode=mode,
         test=__opts__["test"],
         check=check,
-        secrets=_strings(pghalib.secrets.served.own(__pillar__, __opts__)),
+        secrets=pghalib.secrets.served.strings(pghalib.secrets.served.own(__pillar__, __opts__)),
     )
-    if done["changes"]:
-        ret["changes"][path] = done["changes"]
-        # The results are combined: False wins over None, and None over True.
-        ret["result"] = ret["result"] and done["result"]
-    if done["result"] is False:
-        ret["result"] = False
-    _add(ret, done["comment"])
-    return done["result"] is not False
-
-
-def _strings(value):
-    """Every string in a tree of secrets."""
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _strings(item)]
-    return [value] if isinstance(value, str) else []
+    return pghalib.returns.add(ret, path, done)
 
 
 def _remove_preset(ret):
@@ -357,18 +287,10 @@ def _gate(ret, condition, what):
     if not __opts__["test"]:
         timeout = __salt__["pgha.settings"]()["consul"]["startup_timeout"]
         return pghalib.wait.until(condition, timeout, what)
-    result = _holds(condition)
+    result = pghalib.wait.now(condition)
     if not result:
-        ret["result"] = None
-        _add(ret, f"Would wait for {what}.")
+        pghalib.returns.would(ret, ret["changes"], f"Would wait for {what}.")
     return result
-
-
-def _holds(condition):
-    try:
-        return condition()
-    except CommandExecutionError:
-        return None
 
 
 def _json(path):
@@ -376,7 +298,3 @@ def _json(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _add(ret, sentence):
-    ret["comment"] = f"{ret['comment']} {sentence}".strip()

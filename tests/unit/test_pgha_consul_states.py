@@ -4,6 +4,7 @@ import json
 import stat
 from types import SimpleNamespace
 
+import pghalib.consul.access
 import pghalib.services.owed
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -27,6 +28,8 @@ def host(tmp_path, loader_module, monkeypatch):
     conf = tmp_path / "conf"
     conf.mkdir()
     monkeypatch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pghalib.consul.access, "TOKEN_FILE", str(tmp_path / ".consul-token"))
+    monkeypatch.setattr(pghalib.consul.access, "PROFILE", str(tmp_path / "pgha-consul.sh"))
     servers = [
         {"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)
     ]
@@ -99,7 +102,6 @@ def host(tmp_path, loader_module, monkeypatch):
     def apply(name, test=False, pillar=None):
         pillar = {"pgha_secrets": secrets} if pillar is None else pillar
         module = loader_module("_states/pgha_consul.py", salt=salt, opts={"test": test}, pillar=pillar)
-        module.TOKEN_FILE, module.PROFILE = str(tmp_path / ".consul-token"), str(tmp_path / "pgha-consul.sh")
         ret = getattr(module, name)("a sentence")
         assert ret["name"] == "a sentence"
         text = json.dumps(ret)

@@ -47,6 +47,14 @@ def until(condition, timeout, what, interval=0.2):
         time.sleep(interval)
 
 
+def now(condition):
+    """Ask a condition once and return its value; None when it raises a CommandExecutionError."""
+    try:
+        return condition()
+    except CommandExecutionError:
+        return None
+
+
 def listening(address, port, timeout=2):
     """
     Return whether a process accepts connections at an address, for example of a service on another host. Nothing is

@@ -36,6 +36,13 @@ def own(pillar, opts):
     return found
 
 
+def strings(secrets):
+    """Return every string in a tree of secrets, for masking: a list."""
+    if isinstance(secrets, dict):
+        return [text for item in secrets.values() for text in strings(item)]
+    return [secrets] if isinstance(secrets, str) else []
+
+
 def encrypted(pillar):
     """
     Return whether the traffic of this host's datacenter is encrypted when the pillar leaves that to the formula. The

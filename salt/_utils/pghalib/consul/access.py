@@ -1,0 +1,26 @@
+"""
+How root's ``consul`` finds the management token and the API: a file with the token, and a script that shells read.
+
+The procedure by hand puts the token itself into ~/.profile. With the file, the token is not in the environment of
+every process that root starts.
+"""
+
+import shlex
+
+TOKEN_FILE = "/root/.consul-token"  # noqa: S105
+PROFILE = "/etc/profile.d/pgha-consul.sh"
+
+
+def profile(api):
+    """
+    Return the text of PROFILE; it holds no secret.
+
+    api
+        The result of ``pghalib.consul.client.api``. Only what differs from the defaults of ``consul`` is set.
+    """
+    text = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
+    if api["address"] != "http://127.0.0.1:8500":
+        text += f"export CONSUL_HTTP_ADDR={shlex.quote(api['address'])}\n"
+    if api["verify"] is not True:
+        text += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"
+    return text
