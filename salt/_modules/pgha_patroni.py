@@ -9,15 +9,14 @@ import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.http
-import pghalib.patroni.config
+import pghalib.patroni.client
 import pghalib.patroni.environment
+import pghalib.patroni.proof
+import pghalib.patroni.rights
 import pghalib.secrets.served
-import pghalib.tls
 from salt.exceptions import CommandExecutionError
 
 STARTED_WITH = "/run/pgha/patroni.started-with"
-#: Seconds. The members are on one network: a member that does not answer in this time has a problem.
-_TIMEOUT = 5
 
 
 def version():
@@ -94,7 +93,7 @@ def cluster(address=None):
     answer = _api("GET", "/cluster", address)
     members = answer["body"].get("members") if isinstance(answer["body"], dict) else None
     if not isinstance(members, list):
-        raise CommandExecutionError(f"Patroni lists no members: {_said(answer)}")
+        raise CommandExecutionError(f"Patroni lists no members: {pghalib.http.said(answer)}")
     return members
 
 
@@ -135,7 +134,7 @@ def patch_config(patch):
     if answer["status"] == 409:
         return None
     if answer["status"] != 200:
-        raise CommandExecutionError(f"Patroni refused the dynamic configuration: {_said(answer)}")
+        raise CommandExecutionError(f"Patroni refused the dynamic configuration: {pghalib.http.said(answer)}")
     return answer["body"]
 
 
@@ -181,7 +180,7 @@ def command(what, timeout, **details):
     details = {key: value for key, value in details.items() if not key.startswith("__")}
     answer = _api("POST", f"/{what}", protected=True, payload=details, timeout=timeout)
     if answer["status"] != 200:
-        raise CommandExecutionError(f"Patroni does not {what}: {_said(answer)}")
+        raise CommandExecutionError(f"Patroni does not {what}: {pghalib.http.said(answer)}")
     return answer["text"].strip()
 
 
@@ -201,23 +200,10 @@ def dcs():
     """
     settings = _settings()
     prefix = pghalib.consul.config.key_prefix(settings["cluster"])
-    asked = [
-        {"Resource": "key", "Access": "write", "Segment": f"{prefix}leader"},
-        {"Resource": "key", "Access": "read", "Segment": f"{prefix}leader"},
-        {"Resource": "session", "Access": "write", "Segment": settings["name"]},
-    ]
-    answer = _consul("POST", "/v1/internal/acl/authorize", payload=asked, allow=(403, 404))
-    if answer["status"] != 200:
-        raise CommandExecutionError(
-            f"Consul does not know Patroni's token ({_said(answer)}): apply pgha.dcs on its servers, which registers it"
-        )
-    denied = [
-        f"{right['Access']} {right['Resource']} {right['Segment']}" for right in answer["body"] if not right["Allow"]
-    ]
-    if denied:
-        raise CommandExecutionError(
-            f"Patroni's token may not {', '.join(denied)}: apply pgha.dcs on Consul's servers, which corrects it"
-        )
+    asked = pghalib.patroni.rights.asked(settings)
+    fault = pghalib.patroni.rights.fault(_consul("POST", "/v1/internal/acl/authorize", payload=asked, allow=(403, 404)))
+    if fault:
+        raise CommandExecutionError(fault)
     values = {}
     for key in ("initialize", "leader"):
         answer = _consul("GET", f"/v1/kv/{prefix}{key}", params={"raw": "", "consistent": ""}, allow=(404,))
@@ -240,26 +226,9 @@ def write_error(address=None):
         salt 'test-db1' pgha_patroni.write_error 198.51.100.40
     """
     settings = _settings()
-    vip = settings["cluster"]["vip"]
-    address = address or (vip["address"] if vip else settings["address"])
-    postgres = settings["postgres"]
-    # -X: read no psqlrc. The statement is no secret; the password is in the file.
-    statement = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgha', 'a write as proof')"
-    result = _run_as_user(
-        [f"{postgres['bin_dir']}/psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-c", statement],
-        env={
-            "PGHOST": address,
-            "PGPORT": str(postgres["port"]),
-            "PGUSER": "rewind",
-            "PGDATABASE": "postgres",
-            "PGPASSFILE": f"{settings['patroni']['config_dir']}/pgpass.check",
-            "PGCONNECT_TIMEOUT": "3",
-            **pghalib.tls.libpq(settings),
-            "PGOPTIONS": "-c statement_timeout=5s",
-            "LC_ALL": "C",
-        },
-        timeout=15,
-    )
+    environment = pghalib.patroni.proof.environment(settings, address or pghalib.patroni.proof.address(settings))
+    words, timeout = pghalib.patroni.proof.command(settings), pghalib.patroni.proof.TIMEOUT
+    result = _run_as_user(words, env=environment, timeout=timeout)
     return None if result["retcode"] == 0 else (result["stderr"] or result["stdout"]).strip() or "psql failed"
 
 
@@ -303,22 +272,8 @@ def _settings():
     return __salt__["pgha.settings"]()
 
 
-def _api(method, path, address=None, protected=False, timeout=_TIMEOUT, payload=None):
-    """Call a member's REST API. The password is read here and does not leave this function."""
-    api = pghalib.patroni.config.api(_settings(), address)
-    proof = {}
-    if protected:
-        proof = {"auth": ("patroni", _secrets()["restapi"]), "cert": api["cert"]}
-    return pghalib.http.request(
-        method,
-        api["url"] + path,
-        user=api["user"],
-        verify=api["verify"],
-        payload=payload,
-        timeout=timeout,
-        remedy="systemctl status patroni on that host, and its log, tell more",
-        **proof,
-    )
+def _api(method, path, address=None, **kwargs):
+    return pghalib.patroni.client.ask(_settings(), _secrets, method, path, address=address, **kwargs)
 
 
 def _consul(method, path, **kwargs):
@@ -326,10 +281,6 @@ def _consul(method, path, **kwargs):
     secrets = _secrets
     token = secrets()["patroni"]["secret"]
     return pghalib.consul.client.ask(_settings(), secrets, method, path, token=token, **kwargs)
-
-
-def _said(answer):
-    return f"{answer['status']} {answer['text'].strip()[:300]}"
 
 
 def _run_as_user(command, **kwargs):

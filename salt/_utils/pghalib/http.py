@@ -96,6 +96,11 @@ def request(
     return {"status": outcome, "body": _decoded(text), "text": text}
 
 
+def said(answer):
+    """Return the status code of an answer of :py:func:`request` and the beginning of its text, for a message."""
+    return f"{answer['status']} {answer['text'].strip()[:300]}"
+
+
 def _read(answer, method, url):
     content = b""
     for chunk in answer.iter_content(65536):
