@@ -4,15 +4,12 @@ The virtual IP: which host has it, which host should have it, and whether anothe
 
 import contextlib
 import os
-import socket
-import struct
-import time
 from pathlib import Path
 
+import pghalib.host.arp
 import pghalib.host.files
 import pghalib.host.users
-import pghalib.http
-import pghalib.patroni.config
+import pghalib.patroni.client
 import pghalib.text
 import pghalib.tls
 import pghalib.vip.config
@@ -25,8 +22,6 @@ STARTED_WITH = "/run/pgha/vip-manager.started-with"
 HELPER = "/usr/local/sbin/pgha-vip"
 # Seconds that sudo may take.
 SUDO = 15
-BROADCAST = b"\xff" * 6
-REQUEST, REPLY = 1, 2
 
 
 def addresses():
@@ -97,16 +92,9 @@ def leads(timeout=2):
 
         salt 'test-db*' pgha_vip.leads
     """
-    api = pghalib.patroni.config.api(__salt__["pgha.settings"]())
     try:
-        answer = pghalib.http.request(
-            "GET",
-            f"{api['url']}/leader",
-            user=api["user"],
-            verify=api["verify"],
-            timeout=timeout,
-            remedy="systemctl status patroni",
-        )
+        # Only a request that changes something needs a secret.
+        answer = pghalib.patroni.client.ask(__salt__["pgha.settings"](), None, "GET", "/leader", timeout=timeout)
     except CommandExecutionError:
         return None
     return {200: True, 503: False}.get(answer["status"])
@@ -258,42 +246,7 @@ def neighbours(wanted, timeout=0.6):
 
         salt 'test-db1' pgha_vip.neighbours '["198.51.100.22", "198.51.100.23"]'
     """
-    device = interface()
-    found = {address: set() for address in wanted}
-    packed = {socket.inet_aton(address): address for address in wanted}
-    try:
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
-    except PermissionError:
-        raise CommandExecutionError("ARP cannot be asked here: raw sockets need root and CAP_NET_RAW")
-    with raw:
-        raw.bind((device, 0x0806))
-        own = raw.getsockname()[4]
-        end = time.monotonic() + timeout
-        questions = [time.monotonic() + timeout * part for part in (0, 0.25, 0.5)]
-        while (now := time.monotonic()) < end:
-            if questions and now >= questions[0]:
-                questions.pop(0)
-                for target in packed:
-                    raw.send(_arp(REQUEST, own, b"\0" * 4, b"\0" * 6, target))
-            raw.settimeout(max(0.001, min([end, *questions[:1]]) - now))
-            with contextlib.suppress(TimeoutError, BlockingIOError):
-                frame = raw.recv(2048)
-                sender = _sender(frame)
-                if sender and sender[0] in packed and sender[1] != own:
-                    found[packed[sender[0]]].add(sender[1].hex(":"))
-    return {address: sorted(macs) for address, macs in found.items()}
-
-
-def _arp(kind, own, source, target_mac, target):
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, kind) + own + source + target_mac + target
-    return BROADCAST + own + b"\x08\x06" + body
-
-
-def _sender(frame):
-    """Return (protocol address, hardware address) of the sender of an ARP packet; None for any other packet."""
-    if len(frame) < 42 or frame[12:14] != b"\x08\x06" or frame[14:20] != b"\x00\x01\x08\x00\x06\x04":
-        return None
-    return frame[28:32], frame[22:28]
+    return pghalib.host.arp.neighbours(interface(), wanted, timeout)
 
 
 def _by_callback():

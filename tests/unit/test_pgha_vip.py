@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import listeners
+import pghalib.host.arp
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -304,7 +305,7 @@ class TestArp:
         def asking(taken, function, *args, **kwargs):
             module = execution()
             wire = Wire(taken)
-            monkeypatch.setattr(module.socket, "socket", lambda *_args: wire)
+            monkeypatch.setattr(pghalib.host.arp.socket, "socket", lambda *_args: wire)
             return getattr(module, function)(*args, timeout=0.05, **kwargs), wire
 
         return asking
@@ -333,14 +334,13 @@ class TestArp:
         def denied(*_args):
             raise PermissionError
 
-        monkeypatch.setattr(module.socket, "socket", denied)
+        monkeypatch.setattr(pghalib.host.arp.socket, "socket", denied)
         with pytest.raises(CommandExecutionError, match="CAP_NET_RAW"):
             module.answers()
 
-    def test_other_frames_are_passed_over(self, execution):
-        module = execution()
-        assert module._sender(b"short") is None
-        assert module._sender(b"\0" * 60) is None
+    def test_other_frames_are_passed_over(self):
+        assert pghalib.host.arp.sender(b"short") is None
+        assert pghalib.host.arp.sender(b"\0" * 60) is None
 
 
 @pytest.fixture

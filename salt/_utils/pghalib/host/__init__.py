@@ -1,1 +1,1 @@
-"""What root does on a host: files (without following other users' links), users, addresses."""
+"""What root does on a host: files (without following other users' links), users, addresses, neighbours."""
