@@ -7,11 +7,11 @@ an argument of a job or part of a result.
 
 import functools
 import os
-import re
 
+import pghalib.consul.answers
 import pghalib.consul.client
 import pghalib.consul.drift
-import pghalib.host.descriptors
+import pghalib.consul.pending
 import pghalib.host.files
 import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
@@ -102,21 +102,7 @@ def members():
 
         salt 'test-db1' pgha_consul.members
     """
-    found = _api("GET", "/v1/agent/members")["body"] or []
-    states = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}
-    result = []
-    for one in found:
-        tags = one.get("Tags") or {}
-        result.append(
-            {
-                "name": one["Name"],
-                "address": one["Addr"],
-                "status": states.get(one["Status"], str(one["Status"])),
-                "type": {"consul": "server", "node": "client"}.get(tags.get("role"), tags.get("role")),
-                "build": tags.get("build", "").split(":")[0],
-            }
-        )
-    return sorted(result, key=lambda one: one["name"])
+    return pghalib.consul.answers.members(_api("GET", "/v1/agent/members")["body"])
 
 
 def raft_peers():
@@ -137,11 +123,8 @@ def raft_peers():
     if leader():
         answer = _api("GET", "/v1/operator/raft/configuration", params={"stale": ""}, allow=(403, 404))
         if answer["status"] == 200:
-            return [
-                {**_peer(one["Address"]), "name": _known(one["Node"]), "voter": one["Voter"], "leader": one["Leader"]}
-                for one in answer["body"]["Servers"]
-            ]
-    return [_peer(one) for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
+            return pghalib.consul.answers.servers(answer["body"])
+    return [pghalib.consul.answers.peer(one) for one in _api("GET", "/v1/status/peers", token="")["body"] or []]
 
 
 def autopilot():
@@ -157,12 +140,7 @@ def autopilot():
         salt 'test-dcs1' pgha_consul.autopilot
     """
     # HTTP 429 means that the cluster is unhealthy.
-    body = _api("GET", "/v1/operator/autopilot/health", allow=(429,))["body"]
-    servers = [
-        {"name": one["Name"], "healthy": one["Healthy"], "voter": one["Voter"], "index": one["LastIndex"]}
-        for one in body["Servers"] or []
-    ]
-    return {"healthy": body["Healthy"], "failure_tolerance": body["FailureTolerance"], "servers": servers}
+    return pghalib.consul.answers.autopilot(_api("GET", "/v1/operator/autopilot/health", allow=(429,))["body"])
 
 
 def health():
@@ -198,7 +176,7 @@ def health():
             result["errors"].append(str(error))
     if result["leader"]:
         addresses = {one["address"]: one["name"] for one in _settings()["datacenter"]["servers"]}
-        result["leader"] = addresses.get(_host(result["leader"]), result["leader"])
+        result["leader"] = addresses.get(pghalib.consul.answers.host(result["leader"]), result["leader"])
     return result
 
 
@@ -249,18 +227,8 @@ def restart_pending():
     number = pid()
     if number is None:
         return []
-    result = []
-    keys = noted()
-    if keys:
-        result.append(f"changed settings: {', '.join(keys)}")
-    try:
-        runs, installed = os.readlink(f"/proc/{number}/exe"), os.path.realpath(BINARY)
-        if runs != installed:
-            result.append(f"{runs} runs, {installed} is installed")
-    except FileNotFoundError:
-        pass
-    result += [f"{path} has changed" for path in pghalib.host.files.changed_since(STARTED_WITH, UNIT)]
-    return result
+    keys, changed = noted(), pghalib.host.files.changed_since(STARTED_WITH, UNIT)
+    return pghalib.consul.pending.sentences(keys, number, BINARY, changed)
 
 
 def noted():
@@ -273,8 +241,7 @@ def noted():
 
         salt 'test-db1' pgha_consul.noted
     """
-    text = pghalib.host.files.read_foreign(PENDING, 65536) or ""
-    return [word for word in text.split() if re.fullmatch(r"[A-Za-z0-9_.-]+", word)]
+    return pghalib.consul.pending.noted(PENDING)
 
 
 def note(*keys):
@@ -290,12 +257,7 @@ def note(*keys):
 
         salt 'test-db1' pgha_consul.note domain
     """
-    known = sorted({*noted(), *keys})
-    if keys:
-        owner = {"user": "root", "group": "root", "test": False}
-        pghalib.host.descriptors.directory(os.path.dirname(PENDING), mode="0755", **owner)
-        pghalib.host.files.manage(PENDING, "\n".join(known) + "\n", mode="0644", **owner)
-    return known
+    return pghalib.consul.pending.note(PENDING, keys)
 
 
 def reload():
@@ -320,18 +282,6 @@ def _settings():
 
 def _api(method, path, **kwargs):
     return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)
-
-
-def _known(node):
-    return None if node == "(unknown)" else node
-
-
-def _peer(address):
-    return {"address": _host(address), "raft_address": address}
-
-
-def _host(address):
-    return address.rpartition(":")[0].strip("[]")
 
 
 def _run(*words, fail=True):

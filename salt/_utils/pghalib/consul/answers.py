@@ -1,0 +1,73 @@
+"""
+Answers of Consul's API about its servers and agents, in the form in which the formula passes them on. Pure functions.
+"""
+
+_STATES = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}
+_TYPES = {"consul": "server", "node": "client"}
+
+
+def members(found):
+    """
+    Return the members of the datacenter, sorted by name: ``name``, ``address``, ``status``, ``type`` and ``build`` of
+    each.
+
+    found
+        The answer of ``/v1/agent/members``, None when it is empty.
+    """
+    result = []
+    for one in found or []:
+        tags = one.get("Tags") or {}
+        result.append(
+            {
+                "name": one["Name"],
+                "address": one["Addr"],
+                "status": _STATES.get(one["Status"], str(one["Status"])),
+                "type": _TYPES.get(tags.get("role"), tags.get("role")),
+                "build": tags.get("build", "").split(":")[0],
+            }
+        )
+    return sorted(result, key=lambda one: one["name"])
+
+
+def servers(configuration):
+    """
+    Return the servers in raft: ``address`` and ``raft_address`` as for :py:func:`peer`, ``name`` (None while the server
+    that was asked does not know it), ``voter`` and ``leader`` of each.
+
+    configuration
+        The answer of ``/v1/operator/raft/configuration``.
+    """
+    return [
+        {
+            **peer(one["Address"]),
+            "name": None if one["Node"] == "(unknown)" else one["Node"],
+            "voter": one["Voter"],
+            "leader": one["Leader"],
+        }
+        for one in configuration["Servers"]
+    ]
+
+
+def peer(address):
+    """Return a server in raft by its address with the port: ``address`` (of the host) and ``raft_address``."""
+    return {"address": host(address), "raft_address": address}
+
+
+def host(address):
+    """Return an address of Consul without its port; that of IPv6 also without its brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def autopilot(body):
+    """
+    Return autopilot's report: ``healthy``, ``failure_tolerance`` and ``servers`` (``name``, ``healthy``, ``voter``,
+    ``index``).
+
+    body
+        The answer of ``/v1/operator/autopilot/health``.
+    """
+    listed = [
+        {"name": one["Name"], "healthy": one["Healthy"], "voter": one["Voter"], "index": one["LastIndex"]}
+        for one in body["Servers"] or []
+    ]
+    return {"healthy": body["Healthy"], "failure_tolerance": body["FailureTolerance"], "servers": listed}

@@ -1,0 +1,52 @@
+"""
+What a running agent applies only at its next restart: changed settings, whose keys are noted in a file, another
+program, and changed files. The note belongs to root, in a directory of root; the unit removes it at every start.
+"""
+
+import os
+import re
+
+import pghalib.host.descriptors
+import pghalib.host.files
+
+
+def noted(path):
+    """Return the keys of changed settings in the note at a path, as a list; [] without a note."""
+    text = pghalib.host.files.read_foreign(path, 65536) or ""
+    return [word for word in text.split() if re.fullmatch(r"[A-Za-z0-9_.-]+", word)]
+
+
+def note(path, keys):
+    """
+    Add keys of changed settings to the note at a path, and return all keys that are noted then, sorted. Without keys
+    nothing is written. Raises CommandExecutionError when the note cannot be written.
+    """
+    known = sorted({*noted(path), *keys})
+    if keys:
+        owner = {"user": "root", "group": "root", "test": False}
+        pghalib.host.descriptors.directory(os.path.dirname(path), mode="0755", **owner)
+        pghalib.host.files.manage(path, "\n".join(known) + "\n", mode="0644", **owner)
+    return known
+
+
+def sentences(keys, pid, program, changed):
+    """
+    Return what is pending, as a list of sentences.
+
+    keys
+        Keys of changed settings.
+    pid
+        Process id of the running agent.
+    program
+        Path of the installed program.
+    changed
+        Paths of the files that have changed since the start of the agent.
+    """
+    result = [f"changed settings: {', '.join(keys)}"] if keys else []
+    try:
+        runs, installed = os.readlink(f"/proc/{pid}/exe"), os.path.realpath(program)
+        if runs != installed:
+            result.append(f"{runs} runs, {installed} is installed")
+    except FileNotFoundError:
+        pass
+    return result + [f"{path} has changed" for path in changed]
