@@ -42,6 +42,11 @@ def test_the_library_knows_no_loader_and_nothing_above_it():
         assert not used & LOADED, path
 
 
+def test_every_file_can_be_read_at_one_sitting():
+    files = [*(LIBRARY.parents[1]).glob("_*/*.py"), *FILES]
+    assert {path.name: lines for path in files if (lines := len(path.read_text("utf-8").splitlines())) > 300} == {}
+
+
 def test_every_room_says_what_it_is_for():
     rooms = [path for path in FILES if path.name == "__init__.py"]
     assert len(rooms) > 8
