@@ -167,22 +167,6 @@ def move(verb):
     return ran["stdout"]
 
 
-def callback_allowed():
-    """
-    Return whether Patroni's user may move the virtual IP through sudo, as its callback does: True or False, None when
-    callback mode is not used.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db1' pgha_vip.callback_allowed
-    """
-    if not _by_callback():
-        return None
-    return not callback_faults()
-
-
 def callback_faults():
     """
     Return why Patroni's callback cannot move the virtual IP: a list with one sentence, or [] when it can or callback
