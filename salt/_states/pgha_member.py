@@ -7,6 +7,7 @@ import os
 import pghalib.errors
 import pghalib.host.files
 import pghalib.postgres.member_note
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
@@ -39,29 +40,34 @@ def data_kept(name):
 
 
 @pghalib.errors.told
-def noted(name):
+def noted(name, timeout):
     """
     This host has noted that it has data of its cluster, and where. The next run looks for them before it makes
     anything.
 
     name
         State ID; not used.
+    timeout
+        Seconds to wait until Patroni tells which data it has. A new leader serves before it does: Patroni tells the
+        system identifier when the bootstrap is over, and the bootstrap also makes the roles.
 
     .. code-block:: yaml
 
         This member has noted where its data are:
-          pgha_member.noted: []
+          pgha_member.noted:
+            - timeout: 300
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": ""}
+    test = __opts__["test"]
     try:
-        text = __salt__["pgha_member.note"]()
-        if text is None:
-            comment = "Patroni does not tell which data it has; the next run notes it."
-            return {**ret, "result": None if __opts__["test"] else True, "comment": comment}
-        if not __opts__["test"]:
+        if test and __salt__["pgha_member.note"]() is None:
+            return {**ret, "result": None, "comment": "The note would be written when Patroni tells which data it has."}
+        told = "Patroni tells which data it has"
+        text = pghalib.wait.until(__salt__["pgha_member.note"], 0 if test else timeout, told)
+        if not test:
             os.makedirs(os.path.dirname(pghalib.postgres.member_note.NOTE), mode=0o755, exist_ok=True)
         done = pghalib.host.files.manage(
-            pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=__opts__["test"]
+            pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=test
         )
     except CommandExecutionError as error:
         return {**ret, "result": False, "comment": str(error)}

@@ -86,6 +86,7 @@ def host(loader_module, tmp_path, monkeypatch):
         "service.status": lambda _name: place.patroni,
         "pgha_patroni.member": lambda: place.member,
     }
+    place.salt = salt
     place.data = tmp_path / "pgdata/test"
     place.data.mkdir(parents=True)
     (place.data / "PG_VERSION").touch()
@@ -106,22 +107,33 @@ def lose(host):
 
 @pytest.mark.root
 def test_a_member_notes_its_data_once(host):
-    assert host.states(test=True).noted("x")["result"] is None
+    assert host.states(test=True).noted("x", 0)["result"] is None
     assert not os.path.exists(pghalib.postgres.member_note.NOTE)
-    assert host.states().noted("x")["changes"]
+    assert host.states().noted("x", 0)["changes"]
     noted = json.loads(Path(pghalib.postgres.member_note.NOTE).read_text())
     assert (noted["cluster"], noted["system_identifier"], noted["data_dir"]) == ("test", "7431", str(host.data))
     for test in (True, False):
-        assert (host.states(test).noted("x")["result"], host.states(test).noted("x")["changes"]) == (True, {})
-    host.member = None
-    assert (host.states().noted("x")["result"], host.states(test=True).noted("x")["result"]) == (True, None)
+        assert (host.states(test).noted("x", 0)["result"], host.states(test).noted("x", 0)["changes"]) == (True, {})
+
+
+@pytest.mark.root
+def test_a_member_waits_until_patroni_tells_which_data_it_has(host):
+    """The leader of a new cluster serves before its bootstrap is over, and Patroni tells the identifier after that."""
+    answers = iter([None, {}, {"database_system_identifier": "7431"}])
+    host.salt["pgha_patroni.member"] = lambda: next(answers)
+    assert host.states().noted("x", 60)["changes"]
+    assert next(answers, "asked") == "asked"
+    host.salt["pgha_patroni.member"] = lambda: None
+    failed = host.states().noted("x", 0)
+    assert (failed["result"], failed["comment"]) == (False, "Not within 0 s: Patroni tells which data it has")
+    assert host.states(test=True).noted("x", 0)["result"] is None
 
 
 @pytest.mark.root
 def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
     lose(host)
     assert host.states().data_kept("x")["result"] is True
-    host.states().noted("x")
+    host.states().noted("x", 0)
     for test in (True, False):
         for pgha in ({}, {"new_data": "test-db1"}, {"new_data": ["test-db1"]}):
             ret = host.states(test, **pgha).data_kept("x")
@@ -137,14 +149,14 @@ def test_nothing_is_made_where_data_were_before_the_host_is_named(host):
 
 @pytest.mark.root
 def test_a_word_for_a_host_whose_data_are_there_takes_nothing_away(host):
-    host.states().noted("x")
+    host.states().noted("x", 0)
     assert host.states(new_data=["test-db2"]).data_kept("x")["changes"] == {}
     assert os.path.exists(pghalib.postgres.member_note.NOTE)
 
 
 @pytest.mark.root
 def test_a_copy_that_patroni_makes_by_itself_is_left_to_it(host):
-    host.states().noted("x")
+    host.states().noted("x", 0)
     (host.data / "PG_VERSION").unlink()
     os.chown(host.data, pwd.getpwnam("nobody").pw_uid, -1)
     assert host.states().data_kept("x")["result"] is False

@@ -64,6 +64,7 @@ Patroni runs, now and after a boot:
 
 {{ ("This host has noted where its data of " ~ cluster.name ~ " are") | yaml_dquote }}:
   pgha_member.noted:
+    - timeout: {{ patroni.startup_timeout | json }}
     - require:
       - pgha_patroni: {{ streams | yaml_dquote }}
 
