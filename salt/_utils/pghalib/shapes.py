@@ -1,0 +1,247 @@
+"""
+The shapes of what goes through the whole library: the settings of a host with all their sections, and its secrets.
+
+For readers and for the type checker: nothing here runs. ``pghalib.inventory.settings`` makes the settings from the
+pillar, ``pghalib.secrets.minted.of_minion`` the secrets. A test holds the sections to ``salt/pgha/defaults.yaml``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    # Python 3.10, which the oldest supported Salt runs with, has it in no module of its own.
+    from typing_extensions import NotRequired
+
+#: A value as JSON or YAML gives it. Values of others (answers, pillars) have this type until their shape is checked.
+Json = Any
+
+
+class Host(TypedDict):
+    """One host of the inventory: its minion id, its short name, its address in the cluster's network."""
+
+    id: str
+    name: str
+    address: str
+
+
+class Address(TypedDict):
+    """A virtual IP: the address, the length of its network's prefix, and its name in /etc/hosts."""
+
+    address: str
+    prefix: int
+    name: str
+
+
+class Moved(TypedDict):
+    """The settings that decide how a virtual IP is moved."""
+
+    manager: str
+    version: str
+    dcs_type: str | None
+
+
+class Cluster(TypedDict):
+    """One database cluster. ``namespace`` begins and ends with a slash; only the host's own cluster has ``founder``."""
+
+    name: str
+    hosts: list[Host]
+    vip: Address | None
+    namespace: str
+    vip_settings: Moved
+    founder: NotRequired[Host]
+
+
+class Datacenter(TypedDict):
+    """A Consul datacenter and its servers, in the order of the pillar."""
+
+    name: str
+    servers: list[Host]
+
+
+class Hosts(TypedDict):
+    """The section ``hosts``: names in /etc/hosts."""
+
+    manage: bool
+    domain: str | None
+
+
+class Consul(TypedDict):
+    """The section ``consul``; ``startup_timeout`` in seconds, ``log_rotate_max_files`` in days."""
+
+    version: str
+    url: str
+    hashes: dict[str, str]
+    user: str
+    group: str
+    config_dir: str
+    data_dir: str
+    log_dir: str
+    log_level: str | None
+    log_rotate_max_files: int
+    client_addr: str
+    ui: bool
+    domain: str
+    raft_multiplier: int
+    allow_weak_quorum: bool
+    startup_timeout: int
+    config: dict[str, Json]
+
+
+class Repository(TypedDict):
+    """The apt repository of a distribution of PostgreSQL; ``key_hash`` is a SHA-256 in hexadecimal digits."""
+
+    name: str
+    key_url: str | None
+    key_hash: str | None
+
+
+class Postgres(TypedDict):
+    """The section ``postgres`` with the preset of its distribution merged in."""
+
+    distribution: str
+    version: int
+    user: str
+    group: str
+    port: int
+    data_dir: str
+    socket_dir: str
+    locale: str
+    locales: list[str]
+    lc_messages: str
+    client_networks: list[str]
+    superuser_networks: list[str]
+    pg_hba: list[str]
+    tune: bool
+    parameters: dict[str, Json]
+    host_packages: list[str]
+    packages: list[str]
+    services: list[str]
+    for_1c: NotRequired[bool]
+    createcluster: NotRequired[str | None]
+    bin_dir: str
+    untuned_initdb: list[str]
+    package_data_dir: str | None
+    repo: Repository | None
+
+
+class Patroni(TypedDict):
+    """The section ``patroni``. Times are in seconds, ``maximum_lag_on_failover`` is in bytes."""
+
+    requirements: str
+    index_url: str | None
+    find_links: str | None
+    venv: str
+    python: str
+    config_dir: str
+    log_dir: str
+    log_level: str
+    namespace: str
+    restapi_port: int
+    ttl: int
+    loop_wait: int
+    retry_timeout: int
+    maximum_lag_on_failover: int
+    primary_start_timeout: int
+    synchronous_mode: str
+    synchronous_mode_strict: bool
+    synchronous_node_count: int
+    failsafe_mode: bool
+    tags: dict[str, Json]
+    startup_timeout: int
+    config: dict[str, Json]
+
+
+class Vip(TypedDict):
+    """The section ``vip``; ``interval`` in milliseconds, ``startup_timeout`` in seconds."""
+
+    manager: str
+    interface: str | None
+    version: str
+    url: str
+    hashes: dict[str, str]
+    dcs_type: str | None
+    interval: int
+    startup_timeout: int
+    config: dict[str, Json]
+
+
+class Tls(TypedDict):
+    """The section ``tls``; ``authority_days`` and ``days`` in days, files are paths on the master."""
+
+    enabled: bool | None
+    clients: str
+    authority_days: int
+    days: int
+    names: list[str]
+    ca: str | None
+    certificate: str | None
+    key: str | None
+
+
+class Preflight(TypedDict):
+    """The section ``preflight``. Times are in seconds, sizes in MiB."""
+
+    port_timeout: int
+    max_clock_skew: float
+    warn_clock_skew: float
+    min_disk_mb: int
+    min_memory_mb: int
+    probe_vip: bool
+
+
+class Settings(TypedDict):
+    """
+    The settings of one host. ``role`` is ``dcs`` (a Consul server, without ``cluster``) or ``db``; ``without`` has the
+    ids of the hosts that this run leaves out.
+    """
+
+    role: str
+    id: str
+    name: str
+    address: str
+    datacenter: Datacenter
+    cluster: Cluster | None
+    clusters: list[Cluster]
+    without: list[str]
+    hosts: Hosts
+    consul: Consul
+    postgres: Postgres
+    patroni: Patroni
+    vip: Vip
+    tls: Tls
+    preflight: Preflight
+
+
+class Token(TypedDict):
+    """A token of Consul: the accessor id names it, the secret id is what a client shows."""
+
+    accessor: str
+    secret: str
+
+
+class Certificates(TypedDict, total=False):
+    """PEM texts of one host: the authorities that it trusts, and key with certificate of each of its services."""
+
+    ca: str
+    consul: str
+    postgres: str
+
+
+class Secrets(TypedDict, total=False):
+    """
+    The secrets of one host. All hosts: ``gossip_key``, ``agent``, and ``tls`` where the traffic is encrypted. A Consul
+    server: ``management`` and ``tokens`` by name. A database host: the tokens and the passwords of its cluster.
+    """
+
+    gossip_key: str
+    agent: Token
+    management: Token
+    tokens: dict[str, Token]
+    patroni: Token
+    vip: Token
+    superuser: str
+    replication: str
+    rewind: str
+    restapi: str
+    tls: Certificates

@@ -1,0 +1,20 @@
+"""The shapes that the type checker works with are those of the settings."""
+
+import pghalib.pillar.types
+import pghalib.shapes
+import pytest
+import yaml
+from conftest import ROOT
+
+DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+SECTIONS = sorted(DEFAULTS.keys() - {"distributions"})
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_has_every_setting_of_the_defaults_and_no_other(section):
+    shape = getattr(pghalib.shapes, section.capitalize())
+    assert shape.__annotations__.keys() == pghalib.pillar.types.known(section, DEFAULTS).keys()
+
+
+def test_the_settings_of_a_host_have_every_section():
+    assert set(SECTIONS) <= pghalib.shapes.Settings.__annotations__.keys()
