@@ -15,12 +15,11 @@ import pghalib.consul.config
 import pghalib.consul.drift
 import pghalib.consul.quorum
 import pghalib.consul.registration
-import pghalib.errors
 import pghalib.host.files
-import pghalib.returns
 import pghalib.run
 import pghalib.secrets.served
 import pghalib.services.owed
+import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
@@ -29,27 +28,7 @@ PRESET = "acl-bootstrap.json"
 RELOAD = "consul.reload-owed"
 
 
-def _state(function):
-    """Decorator of all states here: makes the result, and turns errors into a failed result, without a traceback."""
-
-    @functools.wraps(function)
-    def wrapped(name):
-        ret = {"name": name, "result": True, "changes": {}, "comment": ""}
-        if __opts__["test"] and not __pillar__.get("pgha_secrets"):
-            # The very first dry run: the master makes the secrets only in a real run.
-            return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
-        try:
-            function(ret)
-        except pghalib.errors.MENDABLE as error:
-            ret.update(result=False, comment=pghalib.errors.sentence(error))
-        return ret
-
-    # Salt reads a state's arguments from its signature; with __wrapped__ it would read the wrapped function's.
-    del wrapped.__wrapped__
-    return wrapped
-
-
-@_state
+@pghalib.states.state
 def configured(ret):
     """
     config.json follows the settings and is valid, and a running agent has been told to read it. If an earlier run could
@@ -68,9 +47,8 @@ def configured(ret):
     old, new = _json(path), pghalib.consul.config.config(settings, secrets)
     validate = __salt__["pgha_consul.validate"]
     pending = pghalib.consul.config.restart_keys(old, new)
-    if not _write(ret, path, new, functools.partial(_owing, validate, pending)):
-        return
-    if ret["changes"] and not __opts__["test"] and __salt__["pgha_consul.pid"]():
+    _write(ret, path, new, functools.partial(_owing, validate, pending))
+    if ret.changes and not ret.test and __salt__["pgha_consul.pid"]():
         # Also when only the owner changed: the agent may have been unable to read the file.
         pghalib.services.owed.owe(RELOAD)
     _told(ret)
@@ -79,11 +57,10 @@ def configured(ret):
         _write(ret, directory / PRESET, preset, functools.partial(validate, str(path)))
     else:
         _remove_preset(ret)
-    for pending in __salt__["pgha_consul.restart_pending"]():
-        pghalib.returns.say(ret, f"Restart pending: {pending}.")
+    ret.say(*(f"Restart pending: {pending}." for pending in __salt__["pgha_consul.restart_pending"]()))
 
 
-@_state
+@pghalib.states.state
 def quorum_formed(ret):
     """
     The raft configuration has exactly the servers of the inventory, they have a leader, and all of them vote (the vote
@@ -103,14 +80,13 @@ def quorum_formed(ret):
         peers, leader = __salt__["pgha_consul.raft_peers"](), __salt__["pgha_consul.leader"]
         return pghalib.consul.quorum.verdict(peers, settings["datacenter"]["servers"], wanted, leader)
 
-    found = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them") or {}
+    found = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them")
     if "foreign" in found:
         raise CommandExecutionError("; ".join(map(pghalib.consul.drift.server_sentence, found["foreign"])))
-    if "leader" in found:
-        pghalib.returns.say(ret, f"{len(wanted)} servers, led by {found['leader']}.")
+    return f"{len(wanted)} servers, led by {found['leader']}."
 
 
-@_state
+@pghalib.states.state
 def acl_bootstrapped(ret):
     """
     The management token that the master chose works on this server, and no configuration file holds it any more.
@@ -121,17 +97,15 @@ def acl_bootstrapped(ret):
         State ID; not used.
     """
     if not pghalib.wait.now(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
-        changes = {"management token": {"old": None, "new": "works"}}
-        if __opts__["test"]:
-            pghalib.returns.would(ret, changes, "The ACLs would be bootstrapped.")
-            return
+        ret.plan({"management token": {"old": None, "new": "works"}})
+        if ret.test:
+            return "The ACLs would be bootstrapped."
         __salt__["pgha_consul_acl.bootstrap"]()
-        ret["changes"] = changes
     _remove_preset(ret)
-    pghalib.returns.say(ret, "The management token works.")
+    return "The management token works."
 
 
-@_state
+@pghalib.states.state
 def policies_and_tokens(ret):
     """
     The policies and tokens of the datacenter are registered as the inventory wants them, and the anonymous token has no
@@ -144,24 +118,20 @@ def policies_and_tokens(ret):
         State ID; not used.
     """
     if not __salt__["pgha_consul_acl.registrar"]():
-        pghalib.returns.say(ret, "The first server of the inventory registers them.")
-        return
-    if __opts__["test"] and not pghalib.wait.now(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
-        changes = {"policies and tokens": {"old": None, "new": "registered"}}
-        pghalib.returns.would(ret, changes, "They would be registered as soon as the ACLs are bootstrapped.")
-        return
-    if __opts__["test"]:
-        ret["changes"] = __salt__["pgha_consul_acl.differences"]()
-        ret["result"] = None if ret["changes"] else True
+        return "The first server of the inventory registers the policies and tokens."
+    if ret.test and not pghalib.wait.now(lambda: __salt__["pgha_consul_acl.token_works"]("management")):
+        ret.plan({"policies and tokens": {"old": None, "new": "registered"}})
+        return "The policies and tokens would be registered as soon as the ACLs are bootstrapped."
+    if ret.test:
+        ret.changes = __salt__["pgha_consul_acl.differences"]()
     else:
         apply, note = __salt__["pgha_consul_acl.apply"], __salt__["pgha_consul_registrar.note"]
-        ret["changes"] = pghalib.consul.registration.register(apply, note)
+        ret.changes = pghalib.consul.registration.register(apply, note)
     foreign = __salt__["pgha_consul_acl.foreign_tokens"]()
-    for sentence in pghalib.consul.registration.sentences(ret["changes"], foreign, __opts__["test"]):
-        pghalib.returns.say(ret, sentence)
+    return " ".join(pghalib.consul.registration.sentences(ret.changes, foreign, ret.test))
 
 
-@_state
+@pghalib.states.state
 def tokens_visible(ret):
     """
     This server knows every token of the datacenter, so no agent gets the answer that its token is unknown.
@@ -175,16 +145,15 @@ def tokens_visible(ret):
     names = sorted(pghalib.consul.config.tokens(__salt__["pgha.settings"]()))
     unseen, seen = list(names), {}
     works = __salt__["pgha_consul_acl.token_works"]
-    failed = None if __opts__["test"] else __salt__["pgha_consul_registrar.failed"]
+    failed = None if ret.test else __salt__["pgha_consul_registrar.failed"]
     visible = functools.partial(pghalib.consul.registration.visible, unseen, works, seen, failed)
-    found = _gate(ret, visible, "all tokens of the datacenter on this server") or {}
+    found = _gate(ret, visible, "all tokens of the datacenter on this server")
     if "why" in found:
         raise CommandExecutionError(f"{found['why']}. Not known to this server: {', '.join(unseen)}")
-    if "visible" in found:
-        pghalib.returns.say(ret, f"{len(names)} tokens are known.")
+    return f"{len(names)} tokens are known."
 
 
-@_state
+@pghalib.states.state
 def agent_token_set(ret):
     """
     This server has its agent token and keeps it after a restart.
@@ -193,18 +162,15 @@ def agent_token_set(ret):
         State ID; not used.
     """
     if __salt__["pgha_consul_acl.agent_token_known"]():
-        pghalib.returns.say(ret, "It is known.")
-        return
-    changes = {"agent token": {"old": None, "new": "set"}}
-    if __opts__["test"]:
-        pghalib.returns.would(ret, changes, "It would be set.")
-        return
+        return "This server has its agent token."
+    ret.plan({"agent token": {"old": None, "new": "set"}})
+    if ret.test:
+        return "The agent token would be set."
     __salt__["pgha_consul_acl.agent_token_set"]()
-    ret["changes"] = changes
-    pghalib.returns.say(ret, "It was set.")
+    return "The agent token was set."
 
 
-@_state
+@pghalib.states.state
 def joined(ret):
     """
     This host is a node of the datacenter that can hold a session: registered, alive, under a leader.
@@ -212,11 +178,11 @@ def joined(ret):
     name
         State ID; not used.
     """
-    if _gate(ret, __salt__["pgha_consul.registered"], "this node in the catalog, passing serfHealth"):
-        pghalib.returns.say(ret, "It is registered and alive.")
+    _gate(ret, __salt__["pgha_consul.registered"], "this node in the catalog, passing serfHealth")
+    return "This node is registered and alive."
 
 
-@_state
+@pghalib.states.state
 def admin_access(ret):
     """
     The management token is in a file that only root can read, and `consul` uses it in every new shell of root.
@@ -244,53 +210,49 @@ def _told(ret):
     if not pghalib.services.owed.owed(RELOAD):
         return
     if __salt__["pgha_consul.pid"]():
-        # The file was changed by an earlier run: only the reload is done here.
-        ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
-        if __opts__["test"]:
-            pghalib.returns.would(ret, ret["changes"], "The running agent would be told to read it.")
-            return
-        __salt__["pgha_consul.reload"]()
-        pghalib.returns.say(ret, "The running agent read it.")
-    if not __opts__["test"]:
+        if not ret.changes:
+            # The file was changed by an earlier run: only the reload is done here.
+            ret.plan({"reload": {"old": "owed", "new": "done"}})
+        if not ret.test:
+            __salt__["pgha_consul.reload"]()
+        ret.say("The running agent would be told to read it." if ret.test else "The running agent read it.")
+    if not ret.test:
         pghalib.services.owed.paid(RELOAD)
 
 
 def _write(ret, path, mapping, check):
     group = __salt__["pgha.settings"]()["consul"]["group"]
-    return _manage(ret, str(path), pghalib.consul.config.render(mapping), group, "0640", check)
+    _manage(ret, str(path), pghalib.consul.config.render(mapping), group, "0640", check)
 
 
 def _manage(ret, path, content, group, mode, check):
-    """Write a file of root and add the result to ``ret``. Returns False when the write failed, else True."""
+    """Write a file of root and add the result to ``ret``."""
     done = pghalib.host.files.manage(
         path,
         content,
         user="root",
         group=group,
         mode=mode,
-        test=__opts__["test"],
+        test=ret.test,
         check=check,
         secrets=pghalib.secrets.served.strings(pghalib.secrets.served.own(__pillar__, __opts__)),
     )
-    return pghalib.returns.add(ret, path, done)
+    ret.say(ret.add(done, path))
 
 
 def _remove_preset(ret):
     path = str(Path(__salt__["pgha.settings"]()["consul"]["config_dir"]) / PRESET)
-    if pghalib.host.files.remove(path, test=__opts__["test"]):
-        ret["changes"][path] = {"old": "there", "new": "removed"}
-        ret["result"] = None if __opts__["test"] else ret["result"]
+    if pghalib.host.files.remove(path, test=ret.test):
+        ret.changes[path] = {"old": "there", "new": "removed"}
 
 
 def _gate(ret, condition, what):
-    """Wait for a condition; in test mode ask once. Returns its value, or None when a real run would wait for it."""
-    if not __opts__["test"]:
-        timeout = __salt__["pgha.settings"]()["consul"]["startup_timeout"]
-        return pghalib.wait.until(condition, timeout, what)
-    result = pghalib.wait.now(condition)
-    if not result:
-        pghalib.returns.would(ret, ret["changes"], f"Would wait for {what}.")
-    return result
+    """Wait for a condition and return its value. In a dry run it is asked once."""
+    if not ret.test:
+        return pghalib.wait.until(condition, __salt__["pgha.settings"]()["consul"]["startup_timeout"], what)
+    if not (found := pghalib.wait.now(condition)):
+        raise pghalib.states.Later(f"Would wait for {what}.")
+    return found
 
 
 def _json(path):

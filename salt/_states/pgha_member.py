@@ -4,15 +4,15 @@ States of a member's data: checked before anything is made, and noted when the m
 
 import os
 
-import pghalib.errors
 import pghalib.host.files
 import pghalib.postgres.member_note
+import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
-@pghalib.errors.told
-def data_kept(name):
+@pghalib.states.state
+def data_kept(ret):
     """
     The data that this host had are still there, or it never had data. Otherwise the state fails, and nothing is made in
     their place. When ``pgha:new_data`` names this host, the note of lost data is removed, and Patroni makes a new copy.
@@ -25,22 +25,18 @@ def data_kept(name):
         The data of this member are not missing:
           pgha_member.data_kept: []
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "They are where they were, or there were none."}
-    try:
-        found = __salt__["pgha_member.verdict"]()
-        if found["faults"]:
-            return {**ret, "result": False, "comment": "; ".join(found["faults"])}
-        if not found["allowed"]:
-            return {**ret, "comment": "; ".join(found["warnings"]) or ret["comment"]}
-        pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=__opts__["test"])
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    changes = {"data of this member": {"old": "noted", "new": "lost, by pgha:new_data"}}
-    return {**ret, "result": None if __opts__["test"] else True, "changes": changes, "comment": "It gets a new copy."}
+    found = __salt__["pgha_member.verdict"]()
+    if found["faults"]:
+        raise CommandExecutionError("; ".join(found["faults"]))
+    if not found["allowed"]:
+        return "; ".join(found["warnings"]) or "The data are where they were, or there were none."
+    pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=ret.test)
+    ret.changes["data of this member"] = {"old": "noted", "new": "lost, by pgha:new_data"}
+    return "This member gets a new copy."
 
 
-@pghalib.errors.told
-def noted(name, timeout):
+@pghalib.states.state
+def noted(ret, timeout):
     """
     This host has noted that it has data of its cluster, and where. The next run looks for them before it makes
     anything.
@@ -57,18 +53,13 @@ def noted(name, timeout):
           pgha_member.noted:
             - timeout: 300
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": ""}
-    test = __opts__["test"]
-    try:
-        if test and __salt__["pgha_member.note"]() is None:
-            return {**ret, "result": None, "comment": "The note would be written when Patroni tells which data it has."}
-        told = "Patroni tells which data it has"
-        text = pghalib.wait.until(__salt__["pgha_member.note"], 0 if test else timeout, told)
-        if not test:
-            os.makedirs(os.path.dirname(pghalib.postgres.member_note.NOTE), mode=0o755, exist_ok=True)
-        done = pghalib.host.files.manage(
-            pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=test
-        )
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    return {"name": name, **done}
+    if ret.test and __salt__["pgha_member.note"]() is None:
+        raise pghalib.states.Later("The note would be written when Patroni tells which data it has.")
+    told = "Patroni tells which data it has"
+    text = pghalib.wait.until(__salt__["pgha_member.note"], 0 if ret.test else timeout, told)
+    if not ret.test:
+        os.makedirs(os.path.dirname(pghalib.postgres.member_note.NOTE), mode=0o755, exist_ok=True)
+    done = pghalib.host.files.manage(
+        pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=ret.test
+    )
+    return ret.add(done)

@@ -2,21 +2,20 @@
 States of the virtual IP: vip-manager's configuration, and the address on the leader.
 """
 
-import pghalib.errors
 import pghalib.host.files
 import pghalib.secrets.served
+import pghalib.states
 import pghalib.vip.config
 import pghalib.vip_manager
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-CONFIG = "/etc/vip-manager/vip-manager.yml"
 HELPER = "/usr/local/sbin/pgha-vip"
 _STOPPED = "Patroni does not run: journalctl -u patroni, or the result of its states in this run, says why."
 
 
-@pghalib.errors.told
-def configured(name=CONFIG):
+@pghalib.states.state
+def configured(ret):
     """
     vip-manager has its configuration; when it asks Consul, with the token that reads the leader key.
 
@@ -26,32 +25,28 @@ def configured(name=CONFIG):
     A running vip-manager is not restarted, because a restart removes the virtual IP for a moment. The comment says that
     a restart is pending; ``pgha_vip.restarted`` does it, one host at a time.
     """
-    try:
-        settings = __salt__["pgha.settings"]()
-        secret = None
-        if pghalib.vip_manager.asks_consul(settings["vip"]):
-            if __opts__["test"] and not __pillar__.get(pghalib.secrets.served.KEY):
-                return _ret(name, None, "The master has made no secrets yet; this would follow.")
-            secret = pghalib.secrets.served.own(__pillar__, __opts__)["vip"]["secret"]
-        mapping = pghalib.vip.config.config(settings, __salt__["pgha_vip.interface"](), secret)
-        ret = pghalib.host.files.manage(
-            name,
-            pghalib.vip.config.text(mapping),
-            user="root",
-            group="root",
-            mode="0600",
-            test=__opts__["test"],
-            secrets=[value for key, value in mapping.items() if "token" in key or "password" in key],
-        )
-    except CommandExecutionError as error:
-        return _ret(name, False, str(error))
-    if ret["result"] and __salt__["pgha_vip.restart_pending"]():
-        ret["comment"] += " A restart of vip-manager is pending: until then it works with the old configuration."
-    return {"name": name, **ret}
+    settings = __salt__["pgha.settings"]()
+    secret = None
+    if pghalib.vip_manager.asks_consul(settings["vip"]):
+        secret = pghalib.secrets.served.own(__pillar__, __opts__)["vip"]["secret"]
+    mapping = pghalib.vip.config.config(settings, __salt__["pgha_vip.interface"](), secret)
+    done = pghalib.host.files.manage(
+        ret.name,
+        pghalib.vip.config.text(mapping),
+        user="root",
+        group="root",
+        mode="0600",
+        test=ret.test,
+        secrets=[value for key, value in mapping.items() if "token" in key or "password" in key],
+    )
+    ret.say(ret.add(done))
+    if __salt__["pgha_vip.restart_pending"]():
+        return "A restart of vip-manager is pending: until then it works with the old configuration."
+    return None
 
 
-@pghalib.errors.told
-def restarted(name):
+@pghalib.states.state
+def restarted(ret):
     """
     vip-manager runs with the configuration, the unit and the program on the disk. It is restarted only if it does not.
 
@@ -62,17 +57,17 @@ def restarted(name):
     """
     pending = __salt__["pgha_vip.restart_pending"]()
     if not pending:
-        return _ret(name, True, "vip-manager does not run." if pending is None else "vip-manager runs what is there.")
-    changes = {"vip-manager": {"old": f"older than {', '.join(pending)}", "new": "restarted"}}
-    if __opts__["test"]:
-        return _ret(name, None, "vip-manager would be restarted.", changes)
+        return "vip-manager does not run." if pending is None else "vip-manager runs what is there."
+    ret.plan({"vip-manager": {"old": f"older than {', '.join(pending)}", "new": "restarted"}})
+    if ret.test:
+        return "vip-manager would be restarted."
     if not __salt__["service.restart"]("vip-manager.service"):
-        return _ret(name, False, "vip-manager did not restart: see journalctl -u vip-manager")
-    return _ret(name, True, "vip-manager was restarted.", changes)
+        raise CommandExecutionError("vip-manager did not restart: see journalctl -u vip-manager")
+    return "vip-manager was restarted."
 
 
-@pghalib.errors.told
-def follows_leader(name, timeout=60):
+@pghalib.states.state
+def follows_leader(ret, timeout=60):
     """
     The virtual IP is on this host if and only if Patroni here holds the leader lock.
 
@@ -88,20 +83,18 @@ def follows_leader(name, timeout=60):
         return seen["leads"] == seen["holds"] or _silent(seen)
 
     try:
-        pghalib.wait.until(looked, 0 if __opts__["test"] else timeout, "the virtual IP is where the leader is")
-    except CommandExecutionError as error:
+        pghalib.wait.until(looked, 0 if ret.test else timeout, "the virtual IP is where the leader is")
+    except CommandExecutionError:
         if not seen:
-            return _ret(name, False, str(error))
-        if __opts__["test"]:
-            return _ret(name, None, _where(**seen))
-        return _ret(name, False, f"{_where(**seen)} That is so after {timeout} s: see journalctl -u vip-manager")
+            raise
+        _wrong(ret, seen, f"That is so after {timeout} s: see journalctl -u vip-manager")
     if _silent(seen):
-        return _ret(name, None if __opts__["test"] else False, f"{_where(**seen)} {_STOPPED}")
-    return _ret(name, True, _where(**seen))
+        _wrong(ret, seen, _STOPPED)
+    return _where(**seen)
 
 
-@pghalib.errors.told
-def held_by_leader(name, timeout=60):
+@pghalib.states.state
+def held_by_leader(ret, timeout=60):
     """
     The virtual IP is on this host if and only if Patroni here holds the leader lock. A wrong place is corrected at
     once.
@@ -122,28 +115,25 @@ def held_by_leader(name, timeout=60):
         return seen["leads"] is not None or _silent(seen)
 
     try:
-        if not __opts__["test"]:
-            pghalib.wait.until(told, timeout, "Patroni here tells whether it is the leader")
-        elif not told():
-            return _ret(name, None, _where(**seen))
-        if _silent(seen):
-            return _ret(name, None if __opts__["test"] else False, f"{_where(**seen)} {_STOPPED}")
-        leads, holds = seen["leads"], seen["holds"]
-        if leads == holds:
-            return _ret(name, True, _where(leads, holds))
-        changes = {"virtual IP": {"old": "here" if holds else "not here", "new": "here" if leads else "not here"}}
-        if __opts__["test"]:
-            return _ret(name, None, "The virtual IP would be moved.", changes)
-        __salt__["pgha_vip.move"]("add" if leads else "del")
-        return _ret(name, True, _where(leads, leads), changes)
-    except CommandExecutionError as error:
-        if seen and seen["leads"] is None:
-            return _ret(name, False, f"{_where(**seen)} That is so after {timeout} s: see systemctl status patroni")
-        return _ret(name, False, str(error))
+        pghalib.wait.until(told, 0 if ret.test else timeout, "Patroni here tells whether it is the leader")
+    except CommandExecutionError:
+        if not seen:
+            raise
+        _wrong(ret, seen, f"That is so after {timeout} s: see systemctl status patroni")
+    if _silent(seen):
+        _wrong(ret, seen, _STOPPED)
+    leads, holds = seen["leads"], seen["holds"]
+    if leads == holds:
+        return _where(leads, holds)
+    ret.plan({"virtual IP": {"old": "here" if holds else "not here", "new": "here" if leads else "not here"}})
+    if ret.test:
+        return "The virtual IP would be moved."
+    __salt__["pgha_vip.move"]("add" if leads else "del")
+    return _where(leads, leads)
 
 
-@pghalib.errors.told
-def callback_allowed(name):
+@pghalib.states.state
+def callback_allowed(ret):
     """
     Patroni's user may move the virtual IP through sudo, as the callback does. The check runs sudo as that user.
 
@@ -152,30 +142,28 @@ def callback_allowed(name):
     """
     faults = __salt__["pgha_vip.callback_faults"]()
     if not faults:
-        return _ret(name, True, "It may.")
-    if __opts__["test"] and not __salt__["file.file_exists"](HELPER):
-        return _ret(name, None, "This would be proven when the helper is there.")
-    return _ret(name, False, " ".join(faults))
+        return "Patroni's user may move the virtual IP."
+    if ret.test and not __salt__["file.file_exists"](HELPER):
+        raise pghalib.states.Later("This would be proven when the helper is there.")
+    raise CommandExecutionError(" ".join(faults))
 
 
-@pghalib.errors.told
-def callback_released(name=HELPER):
+@pghalib.states.state
+def callback_released(ret):
     """
     The callback no longer keeps the virtual IP on this host; for the end of callback mode.
 
     name
         Path of the helper. Without the helper the formula did not put the address there, so it stays.
     """
-    if not __salt__["file.file_exists"](name):
-        return _ret(name, True, "There is no callback.")
-    if __opts__["test"]:
-        return _ret(name, None, "The virtual IP would be taken away if the callback has put it here.")
-    try:
-        done = __salt__["pgha_vip.move"]("del")
-    except CommandExecutionError as error:
-        return _ret(name, False, str(error))
-    moved = {"virtual IP": {"old": "here", "new": "not here"}} if "removed" in done else {}
-    return _ret(name, True, done, moved)
+    if not __salt__["file.file_exists"](ret.name):
+        return "There is no callback."
+    if ret.test:
+        raise pghalib.states.Later("The virtual IP would be taken away if the callback has put it here.")
+    done = __salt__["pgha_vip.move"]("del")
+    if "removed" in done:
+        ret.changes["virtual IP"] = {"old": "here", "new": "not here"}
+    return done
 
 
 def _silent(seen):
@@ -185,10 +173,13 @@ def _silent(seen):
     return __salt__["service.show"]("patroni.service").get("ActiveState") in ("inactive", "failed")
 
 
+def _wrong(ret, seen, why):
+    """Fail, because the virtual IP is not where the leader is. A dry run only says where it is."""
+    if ret.test:
+        raise pghalib.states.Later(_where(**seen) + (f" {why}" if why == _STOPPED else ""))
+    raise CommandExecutionError(f"{_where(**seen)} {why}")
+
+
 def _where(leads, holds):
     says = {True: "is the leader", False: "is not the leader", None: "does not tell whether it is the leader"}[leads]
     return f"Patroni here {says}, the virtual IP {'is' if holds else 'is not'} here."
-
-
-def _ret(name, result, comment, changes=None):
-    return {"name": name, "result": result, "changes": changes or {}, "comment": comment}

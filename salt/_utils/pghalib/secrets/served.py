@@ -15,6 +15,10 @@ KEY = "pgha_secrets"
 _OF_DATACENTER = ("gossip_key", "management")
 
 
+class Unserved(CommandExecutionError):
+    """The master serves no secrets to this host."""
+
+
 def own(pillar, opts):
     """
     Return the secrets of this host out of its pillar. No execution function returns them, as job results are stored.
@@ -24,11 +28,11 @@ def own(pillar, opts):
     opts
         The options of the loader, for the host's name in the message.
 
-    Raises CommandExecutionError when the master serves no secrets.
+    Raises Unserved when the master serves no secrets.
     """
     found = pillar.get(KEY)
     if not found:
-        raise CommandExecutionError(
+        raise Unserved(
             f"The master serves no secrets to {opts['id']}: add 'pgha: true' to ext_pillar in its configuration, run"
             " salt-run saltutil.sync_all, then salt-run pgha.secrets, which also has to know this host (the pillar of"
             " the master's own id); the master's log says when the store cannot be read"
