@@ -1,10 +1,10 @@
 # A database host, complete.
 include:
-  - pgha.role
-  - pgha.packages
+  - pgha.notes.role
+  - pgha.stages.packages
   - pgha.postgres
   - pgha.consul
   - pgha.patroni
   - pgha.vip
   - pgha.patroni.writes
-  - pgha.secrets
+  - pgha.notes.secrets

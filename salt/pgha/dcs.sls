@@ -1,7 +1,7 @@
 # A server of Consul, complete.
 include:
-  - pgha.role
+  - pgha.notes.role
   - pgha.hosts
   - pgha.consul
   - pgha.consul.acl
-  - pgha.secrets
+  - pgha.notes.secrets

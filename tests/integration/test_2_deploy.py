@@ -8,9 +8,9 @@ from integration.cluster import Cluster, service
 
 # Stage by stage: (a state that the stage applies, the host to look at, what else is to be true there by then).
 STAGES = [
-    ("pgha.preflight", "test-db1", None),
+    ("pgha.stages.preflight", "test-db1", None),
     ("pgha.dcs", "test-dcs1", "systemctl -q is-active consul"),
-    ("pgha.packages", "test-db2", "test -e /opt/pgpro"),
+    ("pgha.stages.packages", "test-db2", "test -e /opt/pgpro"),
     ("pgha.db", "test-db1", "test -e /pgdata/test/PG_VERSION"),
 ]
 

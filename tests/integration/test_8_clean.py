@@ -22,9 +22,9 @@ COMPONENTS = [
 ]
 
 
-def clean(host, component):
-    """Apply `clean` of a component to a host; returns what it changed, a line each."""
-    done = host.lab.salt("salt", host.name, "state.apply", f"pgha.{component}.clean", "--out=json", "--static")
+def clean(host, sls="pgha.clean"):
+    """Apply `clean` of a component, or of the whole host, to a host; returns what it changed, a line each."""
+    done = host.lab.salt("salt", host.name, "state.apply", sls, "--out=json", "--static")
     return formula.changed_states(host.name, json.loads(done.stdout[done.stdout.index("{") :])[host.name])
 
 
@@ -57,12 +57,12 @@ def test_clean_takes_away_what_the_formula_brought_and_no_data(cluster, ledger, 
     for component, unit, brought, stays in COMPONENTS:
         gone = [*brought, *([f"/etc/systemd/system/{unit}.service"] if unit else [])]
         assert there(host, [*gone, *stays]) == [*gone, *stays]
-        assert clean(host, component) != []
+        assert clean(host, f"pgha.{component}.clean") != []
         assert there(host, [*gone, *stays]) == stays
         if unit:
             assert service(host, unit)[:2] == ("inactive", "0")
             assert host.run(["systemctl", "is-enabled", unit], check=False).stdout.strip() in ("", "not-found")
-        assert clean(host, component) == []
+        assert clean(host, f"pgha.{component}.clean") == []
         # The rest goes on.
         ledger.wait_for_writes()
         now = cluster.services()
@@ -71,6 +71,10 @@ def test_clean_takes_away_what_the_formula_brought_and_no_data(cluster, ledger, 
 
 
 def test_nothing_of_the_servers_runs_on_the_host(host):
+    assert clean(host) != [], "the notes of the host are still there"
+    assert clean(host) == []
+    assert there(host, ["/etc/pgha"]) == []
+    assert json.loads(host.run(["salt-call", "--local", "--out=json", "grains.get", "pgha"]).stdout)["local"] == ""
     assert "test-dcs1" not in host.read("/etc/hosts")
     listening = host.run(["ss", "-Hltn"]).stdout.split()
     assert not [entry for entry in listening if entry.endswith((":5432", ":8008", ":8301"))]
@@ -89,7 +93,10 @@ def test_the_main_job_brings_the_host_back_with_its_data(cluster, host, before):
 
 def test_a_server_of_consul_comes_back_as_the_voter_that_it_was(cluster, ledger):
     server = next(host for host in cluster.dcs if host is not cluster.dcs_leader())
-    assert clean(server, "consul") != []
+    assert clean(server) != []
+    assert clean(server) == []
+    assert there(server, ["/usr/bin/consul", "/etc/consul.d/config.json", "/etc/pgha"]) == []
+    assert "test-dcs2" not in server.read("/etc/hosts")
     assert service(server, "consul")[0] == "inactive"
     ledger.wait_for_writes()
     run = formula.run(cluster.lab)

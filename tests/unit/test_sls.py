@@ -99,7 +99,7 @@ def caller_of(tmp_path_factory):
 def sls_of(role):
     """What can be applied to a host of a role."""
     of_others = {
-        "dcs": ("pgha.postgres", "pgha.patroni", "pgha.vip", "pgha.db", "pgha.packages"),
+        "dcs": ("pgha.postgres", "pgha.patroni", "pgha.vip", "pgha.db", "pgha.stages.packages"),
         "db": ("pgha.dcs", "pgha.consul.acl"),
     }
     return [name for name in sls_names() if not name.startswith(of_others[role])]
@@ -164,7 +164,7 @@ def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_o
     callers = [caller_of(minion_id, jinja) for jinja in [(), *JINJA]]
     # A loader that was just made has the context of the one before it until its first call.
     for caller in callers:
-        caller.cmd("state.show_low_sls", "pgha.role", pillar=pillar)
+        caller.cmd("state.show_low_sls", "pgha.notes.role", pillar=pillar)
     for name in (f"pgha.{role}", *(name for name in sls_of(role) if name.endswith(ends))):
         plain, *others = (caller.cmd("state.show_low_sls", name, pillar=pillar) for caller in callers)
         assert all(isinstance(chunk, dict) for chunk in plain), (name, plain)
@@ -199,7 +199,7 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
     """All other words of a state go to the function; a sync that fails leaves a host without any of the formula's."""
     known = {"saltenv", "refresh", "reload_modules", "name", "state", "fun", "order"}
     for chunk in caller_of("test-dcs1").cmd(
-        "state.show_low_sls", "pgha.modules", pillar=pillar_of("defaults", "test-dcs1")
+        "state.show_low_sls", "pgha.stages.modules", pillar=pillar_of("defaults", "test-dcs1")
     ):
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
 

@@ -1,0 +1,12 @@
+{% from "pgha/map.jinja" import pgha with context %}
+# A whole host: salt HOST state.apply pgha.clean, while the host is still in the pillar. What the formula put there is
+# removed, component after component. Data, logs, packages and users stay (docs/runbooks.md).
+include:
+{% if pgha.role == "db" %}
+  - pgha.vip.clean
+  - pgha.patroni.clean
+  - pgha.postgres.clean
+{% endif %}
+  - pgha.consul.clean
+  - pgha.hosts.clean
+  - pgha.notes.clean

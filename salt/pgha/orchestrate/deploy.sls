@@ -1,0 +1,72 @@
+{# The main job: salt-run state.orchestrate pgha
+
+   Six bare hosts become a serving cluster, and stay one. Each stage is gated by the real thing (a leader in raft, a token
+   that resolves, a replica that streams, a write through the virtual IP), so it can be interrupted anywhere and run again.
+   Targets are the ids of the inventory: a host that is missing is named before anything is done. #}
+{% from "pgha/orchestrate/common.jinja" import only_on_the_master, without_modules, begun, stage, summary with context %}
+{% if opts.get("__role") != "master" %}
+{{ only_on_the_master("pgha", "; on a minion apply pgha.dcs or pgha.db") }}
+{% elif salt["pgha_master.plan"] is not defined %}
+{{ without_modules() }}
+{% else %}
+{% set plan = salt["pgha_master.plan"]() %}
+{{ begun(plan.refused) }}
+{% if not plan.refused %}
+
+Every host answers, and none is busy with an earlier run:
+  pgha_jobs.finished:
+    - hosts: {{ plan.hosts | json }}
+    - failhard: True
+
+Every secret is stored on the master:
+  pgha_secrets.stored:
+    - failhard: True
+
+The hosts are served the pillar of now:
+  pgha_jobs.pillars_fresh:
+    - hosts: {{ plan.hosts | json }}
+    - failhard: True
+
+{# Never a dry run: it brings the formula's own modules to the hosts, and changes nothing else. Each host finds which
+   clusters of the run its pillar lacks. #}
+{% set ready = "Nothing stands in the way on any host" %}
+{{ ready }}:
+{{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"], dict(plan.run, only=plan.clusters | list), timeout=15, test=False) }}
+
+The master knows which datacenters are encrypted:
+  pgha_secrets.settled:
+    - datacenters: {{ plan.datacenters | list | json }}
+    - require:
+      - salt: {{ ready }}
+
+{% set stages = [{"salt": ready}] %}
+
+{% for datacenter, servers in plan.datacenters.items() %}
+{% set quorum = "Consul of " ~ datacenter ~ " has its quorum and denies by default" %}
+{% do stages.append({"salt": quorum}) %}
+
+{{ quorum | yaml_dquote }}:
+{{ stage(servers, ["pgha.dcs"], plan.run, [{"salt": ready}], parallel=True) }}
+{% endfor %}
+
+{% for cluster, hosts in plan.clusters.items() %}
+{% set installed = "PostgreSQL and Patroni are installed on the hosts of " ~ cluster %}
+{% do stages.append({"salt": installed}) %}
+
+{{ installed | yaml_dquote }}:
+{{ stage(hosts, ["pgha.stages.packages"], plan.run, [{"salt": ready}], parallel=True) }}
+{% endfor %}
+
+{% for cluster, hosts in plan.clusters.items() %}
+{% set serves = cluster ~ " has a leader and streaming replicas, and takes a write" %}
+{% do stages.append({"salt": serves}) %}
+
+{{ serves | yaml_dquote }}:
+{{ stage(hosts, ["pgha.db"], plan.run,
+         [{"salt": "Consul of " ~ plan.datacenter_of[cluster] ~ " has its quorum and denies by default"},
+          {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}], parallel=plan.clusters | length > 1) }}
+{% endfor %}
+
+{{ summary(stages) }}
+{% endif %}
+{% endif %}
