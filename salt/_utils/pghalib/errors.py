@@ -3,14 +3,24 @@ Errors of the system (no right, no space, a read-only file system) as one senten
 traceback.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import functools
 import inspect
+from typing import TYPE_CHECKING, ParamSpec
 
 from salt.exceptions import CommandExecutionError, SaltException
 
 import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pghalib.returns import Return
+
+Arguments = ParamSpec("Arguments")
 
 REMEDIES = {
     errno.ENOSPC: "make room there (df -h and df -i show how much is left)",
@@ -24,7 +34,7 @@ REMEDIES = {
 MENDABLE = (SaltException, OSError, UnicodeError)
 
 
-def sentence(error, path=None):
+def sentence(error: Exception, path: str | None = None) -> str:
     """
     Return the message of an exception as one line: the path, what is wrong with it, and the remedy.
 
@@ -44,7 +54,7 @@ def sentence(error, path=None):
 
 
 @contextlib.contextmanager
-def at(path):
+def at(path: str) -> Iterator[None]:
     """Context manager: an error in it becomes a CommandExecutionError whose sentence begins with the path."""
     try:
         yield
@@ -53,7 +63,7 @@ def at(path):
 
 
 @contextlib.contextmanager
-def about(path):
+def about(path: str) -> Iterator[None]:
     """
     Context manager: as :py:func:`at`, for work on one file that touches others on the way. The sentence names only the
     intended path, not the one of the error; a ValueError counts too.
@@ -66,7 +76,7 @@ def about(path):
         raise CommandExecutionError(sentence(error, path))
 
 
-def told(function):
+def told(function: Callable[Arguments, Return]) -> Callable[Arguments, Return]:
     """
     Decorator of a state: an error that a person can correct becomes the comment, and the result is False.
 
@@ -76,7 +86,7 @@ def told(function):
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Return:
         try:
             return function(*args, **kwargs)
         except MENDABLE as error:

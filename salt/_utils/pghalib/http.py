@@ -6,14 +6,20 @@ proxies, the ``.netrc`` and the authorities from the minion's environment, and f
 of these could show another party a request that was meant for one service.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import time
+from typing import TYPE_CHECKING, TypedDict
 
 import requests
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.listener
+
+if TYPE_CHECKING:
+    from pghalib.shapes import Json
 
 #: Bytes. The longest answers, the lists of a big datacenter, are much shorter.
 LIMIT = 4 * 1024 * 1024
@@ -21,20 +27,28 @@ LIMIT = 4 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
+class Answer(TypedDict):
+    """An answer over HTTP: its status code, its text, and the text decoded when it is JSON."""
+
+    status: int
+    body: Json
+    text: str
+
+
 def request(
-    method,
-    url,
+    method: str,
+    url: str,
     *,
-    timeout,
-    remedy,
-    user=None,
-    verify=True,
-    cert=None,
-    auth=None,
-    headers=None,
-    params=None,
-    payload=None,
-):
+    timeout: float,
+    remedy: str,
+    user: str | None = None,
+    verify: bool | str = True,
+    cert: str | None = None,
+    auth: tuple[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    params: dict[str, Json] | None = None,
+    payload: Json = None,
+) -> Answer:
     """
     Make one request and return the answer, whatever its status code: ``{"status": …, "body": …, "text": …}``, the body
     decoded when it is JSON.
@@ -67,7 +81,8 @@ def request(
             # The caller may treat this error as "not there", so it is logged here.
             log.debug("%s %s is not sent: %s", method, url, error)
             raise
-    began, outcome = time.monotonic(), "no answer"
+    began = time.monotonic()
+    outcome: int | str = "no answer"
     try:
         with requests.Session() as session:
             session.trust_env = False
@@ -84,7 +99,7 @@ def request(
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                outcome = answer.status_code
+                outcome = status = answer.status_code
                 text = _read(answer, method, url)
     # Errors of requests, and a missing file of authorities or certificate.
     except OSError as error:
@@ -93,15 +108,15 @@ def request(
         ) from None
     finally:
         log.debug("%s %s: %s, %d ms", method, url, outcome, (time.monotonic() - began) * 1000)
-    return {"status": outcome, "body": _decoded(text), "text": text}
+    return {"status": status, "body": _decoded(text), "text": text}
 
 
-def said(answer):
+def said(answer: Answer) -> str:
     """Return the status code of an answer of :py:func:`request` and the beginning of its text, for a message."""
     return f"{answer['status']} {answer['text'].strip()[:300]}"
 
 
-def _read(answer, method, url):
+def _read(answer: requests.Response, method: str, url: str) -> str:
     content = b""
     for chunk in answer.iter_content(65536):
         content += chunk
@@ -112,7 +127,7 @@ def _read(answer, method, url):
     return content.decode(errors="replace")
 
 
-def _decoded(text):
+def _decoded(text: str) -> Json:
     try:
         return json.loads(text)
     # RecursionError: thousands of nested brackets.

@@ -5,7 +5,16 @@ The orchestration hands them to the hosts under a key of their own: with some va
 ``pillar_source_merging_strategy`` a key in a job's pillar replaces the same key in the minion's. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pghalib.text import guess, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pghalib.shapes import Host, Json
 
 # Names of clusters; minion ids that are left out; names of secrets that may be made although the store had them; minion
 # ids of members that get new data although they had data.
@@ -13,19 +22,19 @@ KEYS = ("only", "without", "new_secrets", "new_data")
 PILLAR = "pgha_run"
 
 
-def of_pillar(pillar):
+def of_pillar(pillar: Mapping[str, Json]) -> dict[str, Json]:
     """Return the inventory out of a whole pillar: the key ``pgha``, overridden by the settings of this run."""
     pgha, run = pillar.get("pgha"), pillar.get(PILLAR)
     pgha, run = (one if isinstance(one, dict) else {} for one in (pgha, run))
     return {**pgha, **{key: run[key] for key in KEYS if key in run}}
 
 
-def listed(pillar, key):
+def listed(pillar: Mapping[str, Json], key: str) -> list[Json]:
     """Return the value of one of :py:data:`KEYS` in a whole pillar, as a list."""
     return _as_list(of_pillar(pillar).get(key))
 
 
-def present(entries, without):
+def present(entries: Iterable[Host], without: list[Json]) -> list[Host]:
     """
     Return the hosts (mappings with ``id``) of a list that a run does not leave out. The first one has the lead: it
     founds the cluster, or registers the tokens.
@@ -33,7 +42,9 @@ def present(entries, without):
     return [one for one in entries if one["id"] not in without]
 
 
-def faults(pgha, datacenters, clusters):
+def faults(
+    pgha: Mapping[str, Json], datacenters: Mapping[str, list[str]], clusters: Mapping[str, list[str]]
+) -> list[str]:
     """
     Return the faults of the settings for a run.
 
@@ -58,7 +69,7 @@ def faults(pgha, datacenters, clusters):
     return found + _without(_as_list(pgha.get("without")), datacenters, clusters)
 
 
-def _without(without, datacenters, clusters):
+def _without(without: list[Json], datacenters: Mapping[str, list[str]], clusters: Mapping[str, list[str]]) -> list[str]:
     known = [host for hosts in (*datacenters.values(), *clusters.values()) for host in hosts]
     found = [
         f"pgha:without: there is no minion {shown(name)}{guess(name, known)}" for name in without if name not in known
@@ -78,7 +89,7 @@ def _without(without, datacenters, clusters):
     return found
 
 
-def strangers(given, stored, path="pgha"):
+def strangers(given: Json, stored: Json, path: str = "pgha") -> list[str]:
     """
     Return the paths of other settings on the command line than :py:data:`KEYS`: no host would see them.
 
@@ -93,5 +104,5 @@ def strangers(given, stored, path="pgha"):
     return [] if given == stored else [path]
 
 
-def _as_list(value):
+def _as_list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else [] if value is None else [value]

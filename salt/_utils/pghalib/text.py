@@ -2,15 +2,21 @@
 Text of others (a host, a process, a peer, a pillar), made safe to show. Pure functions.
 """
 
+from __future__ import annotations
+
 import difflib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The most characters of one piece of text, and of a whole sentence with several pieces.
 WORD, SENTENCE = 200, 1000
 _KEY = re.compile(r"[A-Za-z0-9_./*@-]+")
 
 
-def printable(value, limit=WORD):
+def printable(value: object, limit: int = WORD) -> str:
     """
     Return a text with a question mark for every unprintable character (control and escape characters, marks that change
     the direction of writing, broken encodings), cut off after ``limit`` characters.
@@ -20,26 +26,26 @@ def printable(value, limit=WORD):
     return "".join(letter if letter.isprintable() else "?" for letter in cut)
 
 
-def line(value, limit=SENTENCE):
+def line(value: object, limit: int = SENTENCE) -> str:
     """Return a text as :py:func:`printable` does, in one line: a single blank is left between words."""
     # Not much more text is read than is shown: a blank may replace many characters, but not any number of them.
     return printable(" ".join(str(value)[: 10 * limit].split()), limit)
 
 
-def at(path, *keys):
+def at(path: str, *keys: object) -> str:
     """Return the path of keys below a path; a key with unusual characters is quoted."""
     for key in keys:
         path = f"{path}:{key if isinstance(key, str) and _KEY.fullmatch(key) else shown(key)}"
     return path
 
 
-def shown(value):
+def shown(value: object) -> str:
     """Return a value as a message shows it: as Python writes it, cut short."""
     text = repr(value)
     return text if len(text) <= 90 else f"{text[:80]}…"
 
 
-def guess(word, names):
+def guess(word: object, names: Iterable[object]) -> str:
     """Return the end of a message about a word that is none of these names: the closest name, or all names."""
     names = sorted(map(str, names))
     close = difflib.get_close_matches(str(word)[:100], names, 1)

@@ -9,34 +9,58 @@ each service a file that only its user may read. Key and certificate are in one 
 once: a crash or restart during a renewal cannot leave a key that does not match.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Literal
+
+    from pghalib.shapes import Certificates, Json, Settings
+
 DIRECTORY = "/etc/pgha/tls"
 CA = f"{DIRECTORY}/ca.pem"
 # From this version on libpq compares an address with those in the certificate.
 LIBPQ_KNOWS_ADDRESSES = 15
 
 
-def enabled(settings):
+class Owner(TypedDict):
+    """To whom a file belongs, by names, and its mode in octal digits."""
+
+    user: str
+    group: str
+    mode: str
+
+
+class File(Owner):
+    """A file: its whole text, and to whom it belongs."""
+
+    content: str
+
+
+def enabled(settings: Settings) -> bool:
     """Return whether the settings of a host ask for encryption."""
     return bool((settings.get("tls") or {}).get("enabled"))
 
 
-def clients(settings):
+def clients(settings: Settings) -> str:
     """Return the kind of the lines in pg_hba.conf for clients: ``host`` lets clients choose whether to encrypt."""
     kinds = {"offered": "host", "required": "hostssl", "off": "hostnossl"}
     return kinds[settings["tls"]["clients"]] if enabled(settings) else "host"
 
 
-def pem(service):
+def pem(service: str) -> str:
     """Return the file with key and certificate for ``consul`` or ``postgres`` (PostgreSQL and Patroni)."""
     return f"{DIRECTORY}/{service}.pem"
 
 
-def unread(service):
+def unread(service: str) -> str:
     """Return the file that exists while a service may not have read the authorities on the disk yet."""
     return f"/run/pgha/{service}.authorities-unread"
 
 
-def files(settings, own, service):
+def files(settings: Settings, own: Certificates, service: Literal["consul", "postgres"]) -> dict[str, File]:
     """
     Return the files with certificates that a service reads: ``{path: {"content", "user", "group", "mode"}}``.
 
@@ -47,7 +71,7 @@ def files(settings, own, service):
     """
     # PostgreSQL's key must belong to its own user, and nobody else may read it. Consul's belongs to root, like its
     # configuration.
-    owner = {"user": "root", "group": settings["consul"]["group"], "mode": "0640"}
+    owner: Owner = {"user": "root", "group": settings["consul"]["group"], "mode": "0640"}
     if service == "postgres":
         owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
     return {
@@ -56,17 +80,17 @@ def files(settings, own, service):
     }
 
 
-def authorities(settings):
+def authorities(settings: Settings) -> str | None:
     """Return the file with the authorities, None without TLS."""
     return CA if enabled(settings) else None
 
 
-def verify(settings):
+def verify(settings: Settings) -> str | bool:
     """Return the value of ``verify`` for ``requests``: our authorities, or True (its own) without the formula's TLS."""
     return authorities(settings) or True
 
 
-def sslmode(settings):
+def sslmode(settings: Settings) -> str:
     """
     Return the ``sslmode`` of connections between the members: verify-full, or verify-ca when libpq is too old to find
     an address in a certificate (the members connect by address).
@@ -75,12 +99,12 @@ def sslmode(settings):
     return "verify-full" if major >= LIBPQ_KNOWS_ADDRESSES else "verify-ca"
 
 
-def libpq(settings):
+def libpq(settings: Settings) -> dict[str, str]:
     """Return the environment of a ``psql`` that connects as the members do; {} without TLS."""
     return {"PGSSLMODE": sslmode(settings), "PGSSLROOTCERT": CA} if enabled(settings) else {}
 
 
-def patroni(settings, roles):
+def patroni(settings: Settings, roles: Iterable[str]) -> dict[str, Json]:
     """
     Return the additions to patroni.yml with TLS: the REST API asks for a client certificate for requests that change
     something (not for reading: vip-manager and load balancers have no certificate), ``patronictl`` and the members show
@@ -102,7 +126,7 @@ def patroni(settings, roles):
     }
 
 
-def switched(speaks, settings):
+def switched(speaks: bool | None, settings: Settings) -> list[str]:
     """
     Return the fault when TLS is to be switched on or off in a living cluster: a list of one line, or [].
 
@@ -120,7 +144,7 @@ def switched(speaks, settings):
     ]
 
 
-def faults(place, tls):
+def faults(place: Callable[..., str], tls: Mapping[str, Json]) -> list[str]:
     """
     Return the faults of the section ``tls`` as lines: the user's own certificate needs its key and its authority.
 

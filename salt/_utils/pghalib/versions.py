@@ -4,13 +4,15 @@ The oldest Salt, and the oldest Python of Salt, for the formula: an older one fa
 Pure functions, which run on any Python 3.
 """
 
+from __future__ import annotations
+
 import re
 
 # The oldest versions with the Python and the cryptography that the modules need.
 OLDEST_SALT, OLDEST_PYTHON = "3006.27", "3.10"
 
 
-def too_old(salt_version, python_version, who="minion"):
+def too_old(salt_version: object, python_version: object, who: str = "minion") -> str | None:
     """
     Return one sentence with the remedy when a Salt is too old for the formula; None when it is not.
 
@@ -31,7 +33,7 @@ def too_old(salt_version, python_version, who="minion"):
     return None
 
 
-def _numbers(version):
+def _numbers(version: object) -> tuple[int, ...]:
     """The first numbers of a version, at most three: 3008.0rc1 and 3008.0+5.gabc give the same as 3008.0."""
     if isinstance(version, (list, tuple)):
         version = ".".join(str(one) for one in version)

@@ -2,8 +2,17 @@
 Where vip-manager looks for the leader (Consul or Patroni), and so whether it needs a token. Pure functions.
 """
 
+from __future__ import annotations
 
-def dcs_type(version, chosen=None):
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json
+
+
+def dcs_type(version: object, chosen: str | None = None) -> str:
     """
     Return ``consul`` or ``patroni``: where vip-manager looks for the leader.
 
@@ -20,6 +29,6 @@ def dcs_type(version, chosen=None):
     return chosen or ("consul" if int(str(version).split(".")[0]) < 5 else "patroni")
 
 
-def asks_consul(vip):
+def asks_consul(vip: Mapping[str, Json]) -> bool:
     """Return whether vip-manager moves the virtual IP and asks Consul for the leader, by the section ``vip``."""
     return vip["manager"] == "vip-manager" and dcs_type(vip["version"], vip["dcs_type"]) == "consul"

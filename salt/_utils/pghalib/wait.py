@@ -1,15 +1,22 @@
 """Waiting for a condition, never for a fixed time."""
 
+from __future__ import annotations
+
 import logging
 import socket
 import time
+from typing import TYPE_CHECKING, TypeVar
 
 from salt.exceptions import CommandExecutionError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 
-def until(condition, timeout, what, interval=0.2):
+def until(condition: Callable[[], Value | None], timeout: float, what: str, interval: float = 0.2) -> Value:
     """
     Ask again and again until a condition holds.
 
@@ -47,7 +54,7 @@ def until(condition, timeout, what, interval=0.2):
         time.sleep(interval)
 
 
-def now(condition):
+def now(condition: Callable[[], Value]) -> Value | None:
     """Ask a condition once and return its value; None when it raises a CommandExecutionError."""
     try:
         return condition()
@@ -55,7 +62,7 @@ def now(condition):
         return None
 
 
-def listening(address, port, timeout=2):
+def listening(address: str, port: int | str, timeout: float = 2) -> bool:
     """
     Return whether a process accepts connections at an address, for example of a service on another host. Nothing is
     sent.

@@ -3,7 +3,13 @@ Settings that go unchanged into units of systemd, sudoers, shells and /etc/hosts
 at all, so such a setting may have only characters that are special in none of them. Pure functions.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pghalib.shapes import Json
 
 # For each kind: the correct form in words, and as a pattern for the whole text.
 PATH = ("an absolute path of letters, digits and . _ + - /", re.compile(r"(/+(?!\.\.?(/|$))[A-Za-z0-9._+-]+)+/*"))
@@ -45,7 +51,7 @@ SETTINGS = {
 _FILLED = (("{version}", "1"), ("{cluster}", "x"))
 
 
-def fault(section, key, value):
+def fault(section: str, key: str, value: str | list[str]) -> str | None:
     """
     Return the correct form when the text (or a text of the list) does not fit a setting, else None.
 
@@ -65,7 +71,7 @@ def fault(section, key, value):
     return None
 
 
-def normal(section, settings):
+def normal(section: str, settings: dict[str, Json]) -> dict[str, Json]:
     """
     Return the settings of a section with its paths in the form that the rest of the formula expects: single slashes,
     none at the end, and /run instead of /var/run, which is a link to it.
@@ -74,7 +80,7 @@ def normal(section, settings):
     return {key: path(value) if kinds.get(key) in (PATH, SHORT_PATH) else value for key, value in settings.items()}
 
 
-def path(value):
+def path(value: Json) -> Json:
     """Return a path in that form; a value that is no absolute path is returned unchanged."""
     if not isinstance(value, str) or not value.startswith("/"):
         return value
