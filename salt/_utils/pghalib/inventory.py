@@ -9,19 +9,49 @@ Pure functions: they get the pillar and the defaults (``salt/pgha/defaults.yaml`
 as correct here; ``pghalib.pillar.validate`` checks it.
 """
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import pghalib.run
 import pghalib.words
 from pghalib.text import at
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pghalib.shapes import Address, Cluster, Host, Json, Settings
+
 # Settings that have "off" or "on" among their words.
 ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
 
 
-def merge(*layers):
+class Place(TypedDict):
+    """The place of a host in an inventory; datacenter and cluster by name."""
+
+    role: str
+    id: str
+    name: str
+    address: str
+    datacenter: str | None
+    cluster: str | None
+
+
+class Plan(TypedDict):
+    """What the orchestration works on; hosts by their minion ids, datacenters and clusters by name."""
+
+    hosts: list[str]
+    datacenters: dict[str, list[str]]
+    clusters: dict[str, list[str]]
+    datacenter_of: dict[str, str]
+    run: dict[str, list[Json]]
+    names: dict[str, str]
+
+
+def merge(*layers: Mapping[str, Json] | None) -> dict[str, Json]:
     """Return mappings merged from left to right: mappings inside them are merged too, everything else is replaced."""
-    result = {}
+    result: dict[str, Json] = {}
     for layer in layers:
         for key, value in (layer or {}).items():
             if isinstance(value, dict) and isinstance(result.get(key), dict):
@@ -31,7 +61,7 @@ def merge(*layers):
     return result
 
 
-def place(pgha, minion_id):
+def place(pgha: dict[str, Json], minion_id: str) -> Place | None:
     """
     Return the place of a minion id in an inventory: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
     ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when the id is not there, or
@@ -48,7 +78,7 @@ def place(pgha, minion_id):
     return None
 
 
-def settings(pgha, defaults, minion_id):
+def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -> Settings | None:
     """
     Return the settings of one host, or None when the inventory does not name it.
 
@@ -67,24 +97,24 @@ def settings(pgha, defaults, minion_id):
     found = place(pgha, minion_id)
     if found is None:
         return None
-    datacenter, cluster = found["datacenter"], found["cluster"]
+    datacenter, without = found["datacenter"], _as_list(pgha.get("without"))
     clusters = clusters_of(pgha, defaults, datacenter)
-    found["datacenter"] = {"name": datacenter, "servers": hosts(pgha["datacenters"][datacenter]["servers"])}
-    found["cluster"] = next((known for known in clusters if known["name"] == cluster), None)
-    found["without"] = _as_list(pgha.get("without"))
-    if found["cluster"]:
-        found["cluster"]["founder"] = pghalib.run.present(found["cluster"]["hosts"], found["without"])[0]
-    found["clusters"] = clusters
-    for name in defaults.keys() - {"distributions"}:
-        found[name] = section(name, pgha, defaults, datacenter, cluster)
+    cluster = next((known for known in clusters if known["name"] == found["cluster"]), None)
+    if cluster:
+        cluster["founder"] = pghalib.run.present(cluster["hosts"], without)[0]
+    names = defaults.keys() - {"distributions"}
+    sections = {name: section(name, pgha, defaults, datacenter, found["cluster"]) for name in names}
     for name, key in ON_OFF:
-        found[name][key] = on_off(found[name][key])
-    return found
+        sections[name][key] = on_off(sections[name][key])
+    result = {**found, "cluster": cluster, "clusters": clusters, "without": without, **sections}
+    result["datacenter"] = {"name": datacenter, "servers": hosts(pgha["datacenters"][datacenter]["servers"])}
+    # The sections have their names from the defaults.
+    return cast("Settings", result)
 
 
-def hosts(entries):
+def hosts(entries: Json) -> list[Host]:
     """Return hosts in the order of the pillar: id, name (the id up to its first dot) and address of each."""
-    result = []
+    result: list[Host] = []
     for minion_id, entry in _mapping(entries).items():
         entry = entry if isinstance(entry, dict) else {"address": entry}
         name = entry.get("name") or str(minion_id).split(".")[0]
@@ -92,7 +122,7 @@ def hosts(entries):
     return result
 
 
-def vip(cluster_name, entry):
+def vip(cluster_name: str, entry: Json) -> Address | None:
     """Return ``address``, ``prefix`` and ``name`` of a virtual IP given as ``ADDRESS/PREFIX`` or as a mapping."""
     entry = entry if isinstance(entry, dict) else {"address": entry}
     if not entry.get("address"):
@@ -101,21 +131,21 @@ def vip(cluster_name, entry):
     return {"address": address, "prefix": int(prefix or 32), "name": entry.get("name") or f"{cluster_name}-db-cl"}
 
 
-def datacenter_of(pgha, cluster_name):
+def datacenter_of(pgha: dict[str, Json], cluster_name: str) -> str | None:
     """Return the name of a cluster's datacenter: the one that it names, else the only one that exists, else None."""
-    named = _mapping(pgha["clusters"][cluster_name]).get("datacenter")
+    named: str | None = _mapping(pgha["clusters"][cluster_name]).get("datacenter")
     if named:
         return named
     names = list(_mapping(pgha.get("datacenters")))
     return names[0] if len(names) == 1 else None
 
 
-def clusters_of(pgha, defaults, datacenter):
+def clusters_of(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None) -> list[Cluster]:
     """
     Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace and vip_settings
     (the settings that decide how the virtual IP is moved) of each.
     """
-    result = []
+    result: list[Cluster] = []
     for name, cluster in _mapping(pgha.get("clusters")).items():
         if datacenter_of(pgha, name) == datacenter:
             patroni, moved = (section(one, pgha, defaults, datacenter, name) for one in ("patroni", "vip"))
@@ -125,13 +155,19 @@ def clusters_of(pgha, defaults, datacenter):
                     "hosts": hosts(cluster.get("hosts")),
                     "vip": vip(name, cluster.get("vip")),
                     "namespace": "/" + str(patroni["namespace"]).strip("/") + "/",
-                    "vip_settings": {key: moved[key] for key in ("manager", "version", "dcs_type")},
+                    "vip_settings": {
+                        "manager": moved["manager"],
+                        "version": moved["version"],
+                        "dcs_type": moved["dcs_type"],
+                    },
                 }
             )
     return result
 
 
-def section(name, pgha, defaults, datacenter, cluster):
+def section(
+    name: str, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None, cluster: str | None
+) -> dict[str, Json]:
     """
     Return one section of settings, from the least to the most specific: defaults, the preset of the distribution
     (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in, paths are written
@@ -142,7 +178,7 @@ def section(name, pgha, defaults, datacenter, cluster):
     of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
     given = (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
     layers = [layer_of(layer) for layer in given]
-    preset = {}
+    preset: dict[str, Json] = {}
     if name == "postgres":
         presets = merge(defaults["distributions"], pgha.get("distributions"))
         preset = presets.get(merge(defaults[name], *layers)["distribution"]) or {}
@@ -153,7 +189,7 @@ def section(name, pgha, defaults, datacenter, cluster):
     return pghalib.words.normal(name, _fill(merged, words))
 
 
-def origin(pgha, keys, datacenter, cluster):
+def origin(pgha: dict[str, Json], keys: Sequence[str], datacenter: str | None, cluster: str | None) -> str | None:
     """
     Return the path in the pillar that a setting comes from: the most specific place that sets it, or None when it has
     its default.
@@ -181,12 +217,12 @@ def origin(pgha, keys, datacenter, cluster):
     return None
 
 
-def layer_of(given):
+def layer_of(given: Json) -> dict[str, Json]:
     """Return the pillar's value of a section as a mapping of its settings."""
     return {"enabled": given} if isinstance(given, bool) else _mapping(given)
 
 
-def _cluster_section(name, cluster):
+def _cluster_section(name: str, cluster: dict[str, Json]) -> Json:
     entry = cluster.get(name)
     if name in ("hosts", "tls"):
         # A cluster's `hosts` is its inventory. Both sections belong to the datacenter or to everything: a cluster must
@@ -197,7 +233,7 @@ def _cluster_section(name, cluster):
     return entry
 
 
-def plan(pgha, narrowed=True):
+def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     """
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
     name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (the settings of this run, as lists).
@@ -208,12 +244,13 @@ def plan(pgha, narrowed=True):
     """
     run = {key: _as_list(pgha.get(key)) if narrowed else [] for key in pghalib.run.KEYS}
     only = run["only"] or list(_mapping(pgha.get("clusters")))
-    datacenter_by_cluster = {name: datacenter_of(pgha, name) for name in only}
+    # In a correct pillar every cluster has a datacenter.
+    datacenter_by_cluster = {name: datacenter_of(pgha, name) or "" for name in only}
     clusters = {name: _of_run(pgha["clusters"][name]["hosts"], run) for name in only}
     datacenters = {name: _of_run(pgha["datacenters"][name]["servers"], run) for name in datacenter_by_cluster.values()}
     everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
 
-    def ids(groups):
+    def ids(groups: dict[str, list[Host]]) -> dict[str, list[str]]:
         return {name: [host["id"] for host in group] for name, group in groups.items()}
 
     return {
@@ -226,26 +263,26 @@ def plan(pgha, narrowed=True):
     }
 
 
-def _of_run(entries, run):
+def _of_run(entries: Json, run: dict[str, list[Json]]) -> list[Host]:
     return pghalib.run.present(hosts(entries), run["without"])
 
 
-def hosts_of(plan, datacenter):
+def hosts_of(plan: Plan, datacenter: str) -> list[str]:
     """Return the minion ids of a datacenter in a plan: its servers, and the hosts of its clusters."""
     clusters = [name for name, its in plan["datacenter_of"].items() if its == datacenter]
     return [*plan["datacenters"].get(datacenter, []), *(host for name in clusters for host in plan["clusters"][name])]
 
 
-def _as_list(value):
+def _as_list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def on_off(value):
+def on_off(value: Json) -> Json:
     """Return ``off`` or ``on`` for a boolean, as YAML reads a bare off and on as booleans; other values as they are."""
     return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
 
 
-def _fill(value, words):
+def _fill(value: Json, words: dict[str, str]) -> Json:
     """Fill ``{version}`` and ``{cluster}`` in every string; other braces are left alone (Go templates of Consul)."""
     if isinstance(value, dict):
         return {key: item if key in ("config", "parameters") else _fill(item, words) for key, item in value.items()}
@@ -257,6 +294,6 @@ def _fill(value, words):
     return value
 
 
-def _mapping(value):
+def _mapping(value: Json) -> dict[Json, Json]:
     """The value, or {} when it is no mapping: a pillar may hold anything, and validate reports the fault."""
     return value if isinstance(value, dict) else {}
