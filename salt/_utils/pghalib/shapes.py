@@ -41,13 +41,18 @@ class Moved(TypedDict):
     dcs_type: str | None
 
 
-class Cluster(TypedDict):
-    """One database cluster. ``namespace`` begins and ends with a slash; only the host's own cluster has ``founder``."""
+class Scope(TypedDict):
+    """Where Patroni keeps the state of a cluster: below the name of the cluster, in a namespace."""
 
     name: str
+    namespace: str
+
+
+class Cluster(Scope):
+    """One database cluster. ``namespace`` begins and ends with a slash; only the host's own cluster has ``founder``."""
+
     hosts: list[Host]
     vip: Address | None
-    namespace: str
     vip_settings: Moved
     founder: NotRequired[Host]
 

@@ -3,10 +3,19 @@ The check whether a host's pillar has the inventory at all, and the clusters of 
 the pillar. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.text
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def unknown(pillar, options):
+    from pghalib.shapes import Json
+
+
+def unknown(pillar: Mapping[str, Json], options: Mapping[str, Json]) -> str:
     """
     Return the sentence for a host that the inventory in its pillar does not name: the reason and the remedy.
 
@@ -36,7 +45,7 @@ def unknown(pillar, options):
     )
 
 
-def lacking(pgha, minion_id):
+def lacking(pgha: Mapping[str, Json], minion_id: str) -> str | None:
     """
     Return the sentence for a host whose pillar lacks a cluster of this run (``pgha:only``); None when it lacks none.
 

@@ -2,14 +2,22 @@
 Names in an inventory: the correct form of each, and the check that no two collide. Pure functions.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import itertools
 import re
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import pghalib.consul.config
 import pghalib.inventory
 from pghalib.text import at, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pghalib.shapes import Address, Json, Scope
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # Consul: datacenter names are lower case letters, digits, - and _.
@@ -18,35 +26,39 @@ _DATACENTER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
-def is_host(name):
+def is_host(name: object) -> bool:
     """Return whether a value can be the name of a host: one label of DNS."""
     return isinstance(name, str) and bool(_HOST.fullmatch(name))
 
 
-def is_label(name):
+def is_label(name: object) -> bool:
     """Return whether the name of a datacenter can be a label of DNS, as a certificate needs it."""
     return is_host(name)
 
 
-def is_domain(name):
+def is_domain(name: str) -> bool:
     """Return whether a text can be a name in DNS; its first label may be ``*``, as in a certificate."""
     first, *others = name.split(".")
     return (is_host(first) or (first == "*" and bool(others))) and all(map(is_host, others))
 
 
-def is_datacenter(name):
+def is_datacenter(name: str) -> bool:
     """Return whether Consul accepts this as the name of a datacenter."""
     return bool(_DATACENTER.fullmatch(name))
 
 
-def is_cluster(name):
+def is_cluster(name: str) -> bool:
     """Return whether this can be the name of a cluster, which is Patroni's scope."""
     return bool(_CLUSTER.fullmatch(name))
 
 
-def twice(datacenters, clusters):
+def twice(datacenters: Mapping[str, Json], clusters: Mapping[str, Json]) -> list[str]:
     """Return the faults of ids, names and addresses that occur more than once in the whole inventory, as lines."""
-    seen = {"minion id": defaultdict(list), "host name": defaultdict(list), "address": defaultdict(list)}
+    seen: dict[str, dict[str, list[str]]] = {
+        "minion id": defaultdict(list),
+        "host name": defaultdict(list),
+        "address": defaultdict(list),
+    }
     groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
     groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
     for path, entry, key in groups:
@@ -71,7 +83,7 @@ def twice(datacenters, clusters):
     ]
 
 
-def capitals(pgha, datacenter):
+def capitals(pgha: dict[str, Json], datacenter: str) -> list[str]:
     """
     Return the faults of names of hosts with capitals, as lines: an agent's token is linked to a node identity of
     Consul, and node identities have no capitals.
@@ -94,7 +106,7 @@ def capitals(pgha, datacenter):
     ]
 
 
-def meeting(pgha, defaults):
+def meeting(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     """
     Return the faults of clusters that collide in the same Consul, as lines: they have the same service name, or the
     keys of one lie below the keys of the other. The rights of Patroni's token depend on these names.
@@ -102,12 +114,12 @@ def meeting(pgha, defaults):
     pgha, defaults
         The pillar of that name, and the content of defaults.yaml.
     """
-    shared = defaultdict(list)
+    shared: dict[str | None, list[tuple[str, str, str]]] = defaultdict(list)
     for name, entry in pgha["clusters"].items():
         if isinstance(entry, dict):
             datacenter = pghalib.inventory.datacenter_of(pgha, name)
             patroni = pghalib.inventory.section("patroni", pgha, defaults, datacenter, name)
-            place = {"namespace": str(patroni["namespace"]), "name": str(name)}
+            place: Scope = {"namespace": str(patroni["namespace"]), "name": str(name)}
             found = (f"pgha:clusters:{name}", pghalib.consul.config.key_prefix(place))
             shared[datacenter].append((*found, pghalib.consul.config.service_name(str(name))))
     faults = []
@@ -126,7 +138,7 @@ def meeting(pgha, defaults):
     return faults
 
 
-def posing(pgha, defaults):
+def posing(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     """
     Return the faults of names that would make a database host's certificate valid for a server of Consul
     (``server.DATACENTER.DOMAIN``), and of ``tls:names`` that are neither DNS names nor addresses, as lines.
@@ -158,7 +170,7 @@ def posing(pgha, defaults):
     return faults
 
 
-def _names_of_databases(pgha, datacenter):
+def _names_of_databases(pgha: dict[str, Json], datacenter: str) -> Iterator[tuple[str, str]]:
     for name, entry in pgha["clusters"].items():
         if isinstance(entry, dict) and pghalib.inventory.datacenter_of(pgha, name) == datacenter:
             for host in pghalib.inventory.hosts(entry.get("hosts")):
@@ -168,14 +180,14 @@ def _names_of_databases(pgha, datacenter):
                 yield f"pgha:clusters:{name}:vip:name", vip["name"]
 
 
-def _vip(name, entry):
+def _vip(name: str, entry: Json) -> Address | None:
     try:
         return pghalib.inventory.vip(name, entry.get("vip")) if isinstance(entry, dict) else None
     except ValueError:
         return None
 
 
-def _is_address(text):
+def _is_address(text: object) -> bool:
     try:
         return bool(ipaddress.ip_address(str(text)))
     except ValueError:

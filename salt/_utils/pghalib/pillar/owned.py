@@ -5,12 +5,22 @@ settings, they hold secrets, or Patroni ignores them. Each has its remedy. Pure 
 Everything else that Consul, Patroni, vip-manager and PostgreSQL accept may be passed through.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import pghalib.patroni.config
 import pghalib.postgres.settings
 from pghalib.pillar.types import line_fault
 from pghalib.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pghalib.shapes import Json
+
+    Place = Callable[[list[str]], str]
 
 _MADE = "the master makes the passwords and tokens, and every host is given its own"
 _NAME = "set the name of the host in the inventory (MINION_ID: {address: …, name: …})"
@@ -109,7 +119,7 @@ _PARAMETER = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)*", re.ASCII)
 _CAPITALS = {"DateStyle", "IntervalStyle", "TimeZone"}
 
 
-def consul(place, config, tls):
+def consul(place: Place, config: Mapping[str, Json], tls: bool | None) -> list[str]:
     """
     Return the faults of ``consul:config``, as lines.
 
@@ -122,7 +132,7 @@ def consul(place, config, tls):
     """
     owned = CONSUL if tls is False else {**CONSUL, **dict.fromkeys(CONSUL_TLS, _PGHA_TLS)}
     found = _owned(place, "consul", config, owned)
-    ports = config.get("ports") if isinstance(config.get("ports"), dict) else {}
+    ports = config["ports"] if isinstance(config.get("ports"), dict) else {}
     asked = {None: (), False: ("http",), True: ("https",)}[tls]
     for key in ("server", "serf_lan", *asked):
         if key in ports and not _is_port(ports[key]):
@@ -130,7 +140,7 @@ def consul(place, config, tls):
     return found
 
 
-def patroni(place, config, tls, manager, port):
+def patroni(place: Place, config: Mapping[str, Json], tls: bool | None, manager: str, port: int) -> list[str]:
     """
     Return the faults of ``patroni:config``, as lines.
 
@@ -154,16 +164,16 @@ def patroni(place, config, tls, manager, port):
     for keys in (["postgresql", "parameters"], ["bootstrap", "dcs", "postgresql", "parameters"]):
         values = _at(config, keys)
         if isinstance(values, dict):
-            found += parameters(lambda one, keys=keys: place([*keys, *one]), values, tls, local=len(keys) == 2)
+            found += parameters(_below(place, keys), values, tls, local=len(keys) == 2)
     return found
 
 
-def vip(place, config):
+def vip(place: Place, config: Mapping[str, Json]) -> list[str]:
     """Return the faults of ``vip:config``, as lines; the arguments are as for :py:func:`consul`."""
     return _owned(place, "vip", config, VIP)
 
 
-def parameters(place, given, tls, local=False):
+def parameters(place: Place, given: Mapping[str, Json], tls: bool | None, local: bool = False) -> list[str]:
     """
     Return the faults of PostgreSQL's parameters, as lines.
 
@@ -175,7 +185,8 @@ def parameters(place, given, tls, local=False):
     local
         Whether they are for one host's file, where Patroni ignores some.
     """
-    found, spellings = [], {}
+    found: list[str] = []
+    spellings: dict[str, list[str]] = {}
     for name, value in given.items():
         where, plain = place([name]), name.lower()
         if not _PARAMETER.fullmatch(name):
@@ -201,7 +212,7 @@ def parameters(place, given, tls, local=False):
     return found
 
 
-def _owned(place, section, config, owned):
+def _owned(place: Place, section: str, config: Mapping[str, Json], owned: Mapping[str, str]) -> list[str]:
     found = []
     for name in MAPPINGS[section]:
         value = _at(config, name.split("."))
@@ -217,7 +228,12 @@ def _owned(place, section, config, owned):
 _ABSENT = object()
 
 
-def _at(config, keys):
+def _below(place: Place, above: list[str]) -> Place:
+    """The function that returns the path of a key below these keys."""
+    return lambda keys: place([*above, *keys])
+
+
+def _at(config: Json, keys: list[str]) -> Json:
     for key in keys:
         if not isinstance(config, dict) or key not in config:
             return _ABSENT
@@ -225,5 +241,5 @@ def _at(config, keys):
     return config
 
 
-def _is_port(value):
+def _is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536

@@ -2,7 +2,16 @@
 The ports that the services of a host open by its settings, and the check that no two are the same. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
 import pghalib.inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json
 
 # The ports that Consul opens unless consul:config says otherwise; -1 is closed. pghalib.consul.config closes the other
 # ports that a server would open, as nothing here uses them.
@@ -13,7 +22,16 @@ _BETWEEN_AGENTS = ("server", "serf_lan", "serf_wan")
 _BY_UDP = ("dns", "serf_lan", "serf_wan")
 
 
-def of_consul(consul, server, encrypted):
+class Port(TypedDict):
+    """A port of an agent of Consul; ``bind`` is a list of addresses, or None for the host's own address."""
+
+    name: str
+    port: int
+    protocol: str
+    bind: list[str] | None
+
+
+def of_consul(consul: Mapping[str, Json], server: bool, encrypted: bool) -> list[Port]:
     """
     Return the ports that an agent of Consul opens: a list of ``{"name", "port", "protocol", "bind"}``; ``bind`` is a
     list of addresses, or None for the host's own address.
@@ -25,14 +43,14 @@ def of_consul(consul, server, encrypted):
     encrypted
         Whether the agent speaks TLS.
     """
-    passed = consul.get("config") if isinstance(consul.get("config"), dict) else {}
+    passed = consul["config"] if isinstance(consul.get("config"), dict) else {}
     numbers = {**_CONSUL, **(_SERVER if server else {})}
     # As pghalib.consul.config sets it.
     if encrypted:
         numbers.update(http=-1, https=8501)
-    given = passed.get("ports") if isinstance(passed.get("ports"), dict) else {}
+    given = passed["ports"] if isinstance(passed.get("ports"), dict) else {}
     numbers.update({name: number for name, number in given.items() if name in numbers})
-    addresses = passed.get("addresses") if isinstance(passed.get("addresses"), dict) else {}
+    addresses = passed["addresses"] if isinstance(passed.get("addresses"), dict) else {}
     clients = passed.get("client_addr") or consul.get("client_addr") or "127.0.0.1"
     return [
         {
@@ -47,7 +65,7 @@ def of_consul(consul, server, encrypted):
     ]
 
 
-def meeting(pgha, defaults):
+def meeting(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     """
     Return the faults of services of one host that have the same port, as lines.
 
@@ -70,14 +88,16 @@ def meeting(pgha, defaults):
     return faults
 
 
-def _consul_of(pgha, defaults, datacenter, server):
+def _consul_of(
+    pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None, server: bool
+) -> dict[str, Json]:
     consul, tls = (pghalib.inventory.section(one, pgha, defaults, datacenter, None) for one in ("consul", "tls"))
     opened = of_consul(consul, server, tls["enabled"] is not False)
     return {f"Consul (consul:config:ports:{one['name']})": one["port"] for one in opened}
 
 
-def _twice(path, opened):
-    owners = {}
+def _twice(path: str, opened: Mapping[str, Json]) -> list[str]:
+    owners: dict[int, list[str]] = {}
     for name, port in opened.items():
         if _is_port(port):
             owners.setdefault(int(port), []).append(name)
@@ -88,5 +108,5 @@ def _twice(path, opened):
     ]
 
 
-def _is_port(number):
-    return not isinstance(number, bool) and str(number).isascii() and str(number).isdigit() and int(number) > 0
+def _is_port(number: object) -> bool:
+    return not isinstance(number, bool) and str(number).isascii() and str(number).isdigit() and int(str(number)) > 0

@@ -4,8 +4,11 @@ The rest has the shape that the formula expects; only this rest is checked for s
 functions.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import re
+from typing import TYPE_CHECKING
 
 import pghalib.pillar.names
 import pghalib.pillar.types
@@ -13,11 +16,14 @@ import pghalib.run
 from pghalib.pillar.types import unknown
 from pghalib.text import at, shown
 
+if TYPE_CHECKING:
+    from pghalib.shapes import Json
+
 # A minion id is part of a path on the master.
 _ID = re.compile(r"[^\s/\x00]+")
 
 
-def sift(pgha, defaults):
+def sift(pgha: dict[str, Json], defaults: dict[str, Json]) -> tuple[list[str], dict[str, Json]]:
     """
     Return the faults of type in a whole pillar, as lines that begin with their path, and the rest of the pillar.
 
@@ -51,12 +57,12 @@ def sift(pgha, defaults):
     return found, sound
 
 
-def sections(defaults):
+def sections(defaults: dict[str, Json]) -> list[str]:
     """Return the names of the sections of settings."""
     return [name for name in defaults if name != "distributions"]
 
 
-def _datacenter(path, name, entry, defaults):
+def _datacenter(path: str, name: object, entry: Json, defaults: dict[str, Json]) -> tuple[list[str], dict[str, Json]]:
     found = []
     if not (isinstance(name, str) and pghalib.pillar.names.is_datacenter(name)):
         found.append(f"{path}: Consul takes lower case letters, digits, - and _ in the name of a datacenter")
@@ -70,7 +76,7 @@ def _datacenter(path, name, entry, defaults):
     return [*found, *wrong, *faults], sound
 
 
-def _cluster(path, name, entry, defaults):
+def _cluster(path: str, name: object, entry: Json, defaults: dict[str, Json]) -> tuple[list[str], dict[str, Json]]:
     found = []
     if not (isinstance(name, str) and pghalib.pillar.names.is_cluster(name)):
         found.append(f"{path}: the name of a cluster (Patroni's scope) is made of letters, digits, - and _, 63 at most")
@@ -92,8 +98,9 @@ def _cluster(path, name, entry, defaults):
     return [*found, *wrong, *faults, *of_vip], sound
 
 
-def _vip(path, entry, defaults):
-    found, sound = [], {}
+def _vip(path: str, entry: Json, defaults: dict[str, Json]) -> tuple[list[str], dict[str, Json]]:
+    found: list[str] = []
+    sound: dict[str, Json] = {}
     address = entry
     if isinstance(entry, dict):
         address = entry.get("address")
@@ -112,7 +119,7 @@ def _vip(path, entry, defaults):
     return found, {**sound, "address": address}
 
 
-def _vip_fault(address):
+def _vip_fault(address: Json) -> str | None:
     try:
         interface = ipaddress.IPv4Interface(address) if isinstance(address, str) and "/" in address else None
     except ValueError:
@@ -126,7 +133,7 @@ def _vip_fault(address):
     return None
 
 
-def _hosts(path, entries):
+def _hosts(path: str, entries: dict[Json, Json]) -> tuple[list[str], dict[str, Json]]:
     found, sound = [], {}
     for minion_id, entry in entries.items():
         where = at(path, minion_id)
@@ -149,14 +156,14 @@ def _hosts(path, entries):
     return found, sound
 
 
-def _is_address(value):
+def _is_address(value: object) -> bool:
     try:
         return isinstance(value, str) and bool(ipaddress.IPv4Address(value))
     except ValueError:
         return False
 
 
-def _distributions(given, defaults):
+def _distributions(given: Json, defaults: dict[str, Json]) -> tuple[list[str], dict[str, Json]]:
     if given is None:
         return [], {}
     if not isinstance(given, dict):
@@ -172,7 +179,9 @@ def _distributions(given, defaults):
     return found, sound
 
 
-def _sections(path, holder, names, defaults):
+def _sections(
+    path: str, holder: dict[str, Json], names: list[str], defaults: dict[str, Json]
+) -> tuple[list[str], dict[str, Json]]:
     found, sound = [], {}
     for name in names:
         if name in holder:
@@ -181,14 +190,14 @@ def _sections(path, holder, names, defaults):
     return found, sound
 
 
-def _mapping(path, value, found, wanted):
+def _mapping(path: str, value: Json, found: list[str], wanted: str) -> dict[Json, Json]:
     if isinstance(value, dict) and value:
         return value
     found.append(f"{path}: must be a mapping, {wanted}")
     return {}
 
 
-def _texts(path, value, found):
+def _texts(path: str, value: Json, found: list[str]) -> list[str]:
     """A text, or a list of texts, as a list."""
     listed = value if isinstance(value, list) else [] if value is None else [value]
     found += [f"{path}: {shown(one)} should be text, a name" for one in listed if not isinstance(one, str)]

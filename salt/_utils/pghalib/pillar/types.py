@@ -4,11 +4,19 @@ The type of each setting's value: the type of its default, or the type listed he
 Pure functions. Each checks one value in one place of the pillar, and accepts any value that YAML can produce.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import pghalib.inventory
 import pghalib.words
 from pghalib.text import at, guess, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from pghalib.shapes import Json
 
 CHOICES = {
     ("patroni", "synchronous_mode"): ("off", "on", "quorum"),
@@ -51,7 +59,7 @@ DEEPEST = 40
 REPO = {"name": "", "key_url": "", "key_hash": ""}
 
 
-def known(section, defaults):
+def known(section: str, defaults: dict[str, Json]) -> dict[str, Json]:
     """Return the settings of a section with an example of each, those of the distributions' presets included."""
     result = dict(defaults[section])
     if section == "postgres":
@@ -60,12 +68,12 @@ def known(section, defaults):
     return result
 
 
-def unknown(path, given, names):
+def unknown(path: str, given: Iterable[object], names: Collection[str]) -> list[str]:
     """Return the faults of keys that are not among these names."""
     return [f"{at(path, key)}: unknown setting{guess(key, names)}" for key in given if key not in names]
 
 
-def section(path, name, given, defaults):
+def section(path: str, name: str, given: Json, defaults: dict[str, Json]) -> tuple[list[str], Json]:
     """
     Return the faults of one section of settings in one place, and the section without the faulty settings. Checked are
     names, types, and texts that have a special meaning to the programs that get them.
@@ -94,7 +102,7 @@ def section(path, name, given, defaults):
     return found, sound
 
 
-def _setting(path, name, key, value, example):
+def _setting(path: str, name: str, key: str, value: Json, example: Json) -> list[str]:
     choices = CHOICES.get((name, key))
     if choices:
         word = pghalib.inventory.on_off(value) if (name, key) in pghalib.inventory.ON_OFF else value
@@ -109,13 +117,13 @@ def _setting(path, name, key, value, example):
     return KINDS[type(example)](path, name, key, value, example)
 
 
-def _bool(path, _name, _key, value, example):
+def _bool(path: str, _name: str, _key: str, value: Json, example: Json) -> list[str]:
     if isinstance(value, bool):
         return []
     return [f"{path}: {shown(value)} should be true or false, such as {str(example).lower()}"]
 
 
-def _number(path, name, key, value, example):
+def _number(path: str, name: str, key: str, value: Json, example: Json) -> list[str]:
     whole = isinstance(example, int) and (name, key) not in FRACTIONS
     least, most = RANGES.get((name, key), (0, None))
     right = "a whole number" if whole else "a number"
@@ -126,7 +134,7 @@ def _number(path, name, key, value, example):
     return [f"{path}: {shown(value)} should be {right}{bounds}, such as {example}"]
 
 
-def _text(path, name, key, value, example):
+def _text(path: str, name: str, key: str, value: Json, example: Json) -> list[str]:
     if not isinstance(value, str):
         # YAML reads 1.10 as a number, which is 1.1.
         quoted = "; put it in quotes" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
@@ -135,7 +143,7 @@ def _text(path, name, key, value, example):
     return [f"{path}: {wrong}, not {shown(value)}"] if wrong else []
 
 
-def _list(path, name, key, value, example):
+def _list(path: str, name: str, key: str, value: Json, example: Json) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list):
@@ -150,7 +158,7 @@ def _list(path, name, key, value, example):
     return found
 
 
-def _mapping(path, name, key, value, example):
+def _mapping(path: str, name: str, key: str, value: Json, example: Json) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, dict):
@@ -167,7 +175,7 @@ def _mapping(path, name, key, value, example):
     return plain(path, value)
 
 
-def _hashes(path, value):
+def _hashes(path: str, value: dict[Json, Json]) -> list[str]:
     found = []
     for version, one in value.items():
         if not isinstance(version, str):
@@ -180,14 +188,14 @@ def _hashes(path, value):
 KINDS = {bool: _bool, int: _number, float: _number, str: _text, list: _list, dict: _mapping}
 
 
-def line_fault(text):
+def line_fault(text: str) -> str | None:
     """Return the fault of a text that must be one line, else None."""
     if not text:
         return "must not be empty (leave it out for the default)"
     return None if text.replace("\t", " ").isprintable() else "must be one line of printable characters"
 
 
-def plain(path, value, depth=0):
+def plain(path: str, value: Json, depth: int = 0) -> list[str]:
     """Return the faults of a value that is written as JSON or YAML: types and keys that these do not have."""
     if depth > DEEPEST:
         return [f"{path}: is nested too deep"]

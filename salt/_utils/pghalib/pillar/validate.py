@@ -6,7 +6,10 @@ touched. First each value is checked in its place (``pghalib.pillar.sound``) and
 is checked for settings that do not fit together; a faulty setting counts as its default there.
 """
 
+from __future__ import annotations
+
 import ipaddress
+from typing import TYPE_CHECKING
 
 import pghalib.consul.client
 import pghalib.inventory
@@ -18,13 +21,21 @@ import pghalib.run
 import pghalib.tls
 from pghalib.text import at, guess, shown
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pghalib.shapes import Json
+
+    # Called with settings, each as (section, key, …).
+    Place = Callable[..., str]
+
 # Consul refuses a session TTL below 10 s, and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
 SMALLEST_TTL = 20
 # From this version on an agent's token has a node identity, and node identities have no capitals.
 NODE_IDENTITIES = "1.8.1"
 
 
-def faults(pgha, defaults, who=None):
+def faults(pgha: Json, defaults: dict[str, Json], who: str | None = None) -> list[str]:
     """
     Return the faults of a whole inventory as a list of lines, empty when there is none.
 
@@ -53,17 +64,17 @@ def faults(pgha, defaults, who=None):
     return list(dict.fromkeys(wrong))
 
 
-def _ids(groups, key):
+def _ids(groups: dict[str, Json], key: str) -> dict[str, list[str]]:
     """Minion ids by the name of their datacenter or cluster."""
     return {name: list(entry[key]) for name, entry in groups.items()}
 
 
-def refusal(faults):
+def refusal(faults: list[str]) -> str:
     """Return the faults of a pillar as the text of its refusal."""
     return "The pillar cannot work, so nothing was touched:\n" + "\n".join(f"  - {fault}" for fault in faults)
 
 
-def _fitting(pgha, sound, defaults):
+def _fitting(pgha: dict[str, Json], sound: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     """The faults of settings, hosts and names that do not fit together."""
     datacenters, clusters = sound["datacenters"], sound["clusters"]
     found = []
@@ -77,17 +88,17 @@ def _fitting(pgha, sound, defaults):
     return found + pghalib.pillar.names.meeting(sound, defaults) + pghalib.pillar.names.posing(sound, defaults)
 
 
-def _place(pgha, datacenter, cluster):
+def _place(pgha: dict[str, Json], datacenter: str | None, cluster: str | None) -> Place:
     """A function that returns the path in the pillar of the first given setting, (section, key, …), that is set."""
 
-    def place(*wanted):
+    def place(*wanted: tuple[str, ...]) -> str:
         paths = [pghalib.inventory.origin(pgha, keys, datacenter, cluster) for keys in wanted]
         return next(filter(None, paths), at("pgha", *wanted[0]))
 
     return place
 
 
-def _datacenter(name, pgha, defaults):
+def _datacenter(name: str, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     path = at("pgha:datacenters", name)
     servers = pgha["datacenters"][name]["servers"]
 
@@ -113,7 +124,7 @@ def _datacenter(name, pgha, defaults):
     return found + _pinned(place(("consul", "hashes")), "consul", consul)
 
 
-def _cluster(name, given, pgha, defaults):
+def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     path = at("pgha:clusters", name)
     entry, datacenters = pgha["clusters"][name], pgha["datacenters"]
     found = []
@@ -147,8 +158,9 @@ def _cluster(name, given, pgha, defaults):
     return found
 
 
-def _vip(path, place, given, entry, settings):
-    found, wanted = [], given.get("vip") if isinstance(given, dict) else None
+def _vip(path: str, place: Place, given: Json, entry: dict[str, Json], settings: dict[str, Json]) -> list[str]:
+    found: list[str] = []
+    wanted = given.get("vip") if isinstance(given, dict) else None
     address = wanted.get("address") if isinstance(wanted, dict) else wanted
     if settings["manager"] == "none" and address is None:
         return found
@@ -169,7 +181,7 @@ def _vip(path, place, given, entry, settings):
     return found
 
 
-def _patroni(place, settings, members):
+def _patroni(place: Callable[..., str], settings: dict[str, Json], members: int) -> list[str]:
     found = []
     ttl, loop_wait, retry = (settings[key] for key in ("ttl", "loop_wait", "retry_timeout"))
     least = loop_wait + 2 * retry
@@ -195,7 +207,7 @@ def _patroni(place, settings, members):
     return found
 
 
-def _postgres(place, settings, pgha, defaults):
+def _postgres(place: Place, settings: dict[str, Json], pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     found = []
     known = {*defaults["distributions"], *pgha["distributions"]}
     if settings["distribution"] not in known:
@@ -223,7 +235,7 @@ def _postgres(place, settings, pgha, defaults):
     return found
 
 
-def _pinned(path, what, settings):
+def _pinned(path: str, what: str, settings: dict[str, Json]) -> list[str]:
     version = settings["version"]
     if version in (settings["hashes"] or {}):
         return []
