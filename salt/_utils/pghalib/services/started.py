@@ -3,6 +3,8 @@ The notes of the files that a service was started with: its unit writes them (Ex
 ``pghalib.host.files.changed_since`` compares them.
 """
 
+from __future__ import annotations
+
 import os
 import re
 
@@ -13,12 +15,12 @@ DIRECTORY = "/run/pgha"
 UNREAD = "0" * 64
 
 
-def note(unit):
+def note(unit: str) -> str:
     """Return the path of a unit's note; the argument is the unit's path, such as ``…/consul.service``."""
     return f"{DIRECTORY}/{os.path.basename(unit).removesuffix('.service')}.started-with"
 
 
-def by_an_older_unit(unit):
+def by_an_older_unit(unit: str) -> None:
     """
     Note that an older unit than the one on the disk has started the running service. Call this before systemd reads the
     new unit: a start since the change has noted the digest of the new unit, but systemd still used the old one.
