@@ -110,6 +110,12 @@ class TestConfiguration:
         assert (config["verbose"], config["interval"]) == (True, 100)
         assert "retry-num" not in config
 
+    @pytest.mark.parametrize("settings", [{"cluster": None}, {"cluster": {"name": "test", "vip": None}}])
+    def test_nothing_is_configured_without_a_virtual_ip(self, loader_module, settings_of, settings):
+        config = loader_module("_utils/pghalib/vip/config.py").config
+        with pytest.raises(CommandExecutionError, match="test-db1 is in no cluster with a virtual IP"):
+            config(settings_of() | settings, "eth0", TOKEN)
+
     def test_api_with_a_certificate_or_ipv6(self, loader_module, settings_of):
         settings = settings_of(patroni={"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009})
         module = loader_module("_utils/pghalib/vip/config.py")

@@ -2,19 +2,34 @@
 vip-manager and the callback of Patroni: their configuration, and its differences by version. Pure functions.
 """
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING, TypedDict
 
 import yaml
+from salt.exceptions import CommandExecutionError
 
 import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.patroni.config
 from pghalib.vip_manager import dcs_type
 
+if TYPE_CHECKING:
+    from pghalib.shapes import Json, Settings
+
 HEADER = "# Written by Salt (pgha); changes here are lost. The file may hold a token: only root reads it.\n"
 
 
-def config(settings, interface, token=None):
+class Interface(TypedDict):
+    """An address of this host with the length of its prefix, and the interface that has it."""
+
+    interface: str
+    address: str
+    prefix: int
+
+
+def config(settings: Settings, interface: str, token: str | None = None) -> dict[str, Json]:
     """
     Return the configuration of vip-manager as a mapping.
 
@@ -26,8 +41,13 @@ def config(settings, interface, token=None):
         Consul's token that may read the leader key; used only when vip-manager asks Consul.
 
     ``vip:config`` overrides the result; a null there removes a key.
+
+    Raises CommandExecutionError for a host without a virtual IP.
     """
-    vip, cluster, wanted = settings["cluster"]["vip"], settings["cluster"], settings["vip"]
+    cluster, wanted = settings["cluster"], settings["vip"]
+    vip = cluster["vip"] if cluster else None
+    if cluster is None or vip is None:
+        raise CommandExecutionError(f"{settings['id']} is in no cluster with a virtual IP that vip-manager could move")
     kind = dcs_type(wanted["version"], wanted["dcs_type"])
     result = {
         "ip": vip["address"],
@@ -52,27 +72,28 @@ def config(settings, interface, token=None):
     return {key: value for key, value in (result | (wanted["config"] or {})).items() if value is not None}
 
 
-def api(settings):
+def api(settings: Settings) -> str:
     """Return the URL of Patroni's REST API on this host: it listens on the host's own address."""
     return pghalib.patroni.config.api(settings)["url"]
 
 
-def text(mapping):
+def text(mapping: dict[str, Json]) -> str:
     """Return the configuration as the text of its file."""
-    return HEADER + yaml.safe_dump(mapping, sort_keys=False, default_flow_style=False, allow_unicode=True)
+    written: str = yaml.safe_dump(mapping, sort_keys=False, default_flow_style=False, allow_unicode=True)
+    return HEADER + written
 
 
-def interfaces(listing):
+def interfaces(listing: str) -> list[Interface]:
     """
     Return ``[{"interface", "address", "prefix"}]`` for the output of ``ip -j addr show``.
 
     Raises ValueError for any other text.
     """
-    found = []
+    found: list[Interface] = []
     for link in json.loads(listing or "[]"):
         for entry in link.get("addr_info", ()):
             if "local" in entry:
                 # `ip -j` gives empty entries for filtered links.
-                row = {"interface": link["ifname"], "address": entry["local"], "prefix": entry["prefixlen"]}
+                row: Interface = {"interface": link["ifname"], "address": entry["local"], "prefix": entry["prefixlen"]}
                 found.append(row)
     return found
