@@ -23,7 +23,10 @@ packages() {
         for job in \$packages \$locales; do wait \$job; done" ;;
     esac
 }
-ship() { on "$first" "tar -C /opt -c patroni" </dev/null | receive "$1"; }
+# Patroni writes byte code beside its modules when it first runs: tar then tells by 1 that a directory has changed.
+ship() {
+    on "$first" "tar -C /opt --exclude=__pycache__ -c patroni || [ \$? = 1 ]" </dev/null | receive "$1"
+}
 receive() {
     local pid=PID_${1//-/_}
     nsenter -t "${!pid}" -m -r -w -- tar -C /opt -x

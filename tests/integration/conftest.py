@@ -1,8 +1,7 @@
 """The lab, the cluster on it, and the table of outages that the run ends with."""
 
 import pytest
-from integration import formula
-from integration.cluster import Cluster
+from integration import formula, ground
 from integration.ledger import Ledger, Observer
 from lab import Lab
 
@@ -22,32 +21,22 @@ def lab():
 
 @pytest.fixture(scope="session")
 def pillar(lab):
-    """The pillar on the master, with nothing over the lab's own at first."""
-    pillar = formula.Pillar(lab)
-    pillar.put({})
-    return pillar
+    """The pillar on the master; every module finds nothing over the lab's own."""
+    return formula.Pillar(lab)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bare(lab, pillar):
-    """A lab in which nothing was deployed before."""
-    used = lab.master.run(["test", "-e", formula.STORE], check=False).returncode == 0
-    assert not used, "the lab has been used: tests/lab/lab down, then again"
-    lab.wait_ready()
-    lab.salt("salt-run", "saltutil.sync_all")
+    """A lab in which nothing is deployed."""
+    pillar.put({})
+    ground.bare(lab)
     return lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(lab, pillar):
-    """The first cluster, deployed: by the tests before, or here when a test is run alone."""
-    cluster = Cluster(lab)
-    if cluster.why_not_healthy():
-        lab.salt("salt-run", "saltutil.sync_all")
-        done = formula.run(lab)
-        assert done.code == 0, done.text
-    cluster.wait_healthy()
-    return cluster
+    """The first cluster, as the lab's pillar has it: as it was left by other modules, or deployed here."""
+    return ground.plain(lab, pillar)
 
 
 @pytest.fixture
@@ -90,6 +79,16 @@ def pytest_runtest_makereport(item):
     cluster = getattr(item, "funcargs", {}).get("cluster")
     if report.failed and cluster:
         report.sections.append(("the cluster at that moment", cluster.diagnosis()))
+
+
+#: What the lab is before a module of tests and after it (``GROUND`` of the module): bare hosts, bare hosts that become
+#: a cluster, a cluster without encryption, one with.
+GROUNDS = ("bare", "built", "plain", "encrypted")
+
+
+def pytest_collection_modifyitems(items):
+    """Put modules with the same ground together: so the hosts are made new as seldom as can be."""
+    items.sort(key=lambda item: GROUNDS.index(getattr(item.module, "GROUND", "plain")))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -20,12 +20,17 @@ class Pillar:
     """
 
     def __init__(self, lab):
-        self.master = lab.master
+        self.master, self.given = lab.master, None
 
     def put(self, pgha):
-        """Merge ``pgha`` (a mapping) over the lab's pillar; what an earlier call put there is gone."""
+        """
+        Merge ``pgha`` (a mapping) over the lab's pillar; what an earlier call put there is gone. Returns whether that
+        was something else, as far as is known.
+        """
+        before, self.given = self.given, pgha
         self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": {"tls": False, **pgha}}))
         self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
+        return before != pgha
 
 
 @dataclass

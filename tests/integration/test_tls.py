@@ -14,9 +14,11 @@ import struct
 import pghalib.secrets.x509
 import psycopg
 import pytest
-from integration import formula
+from integration import formula, ground
 from integration.cluster import Cluster
 from lab.tools import wait_for
+
+GROUND = "encrypted"
 
 # A pillar that says nothing of encryption: the default. (The other tests say no.)
 DEFAULT = {"tls": {"enabled": None}}
@@ -27,13 +29,8 @@ RPC_PLAIN, RAFT_PLAIN, RPC_TLS = b"\x00", b"\x01", b"\x03"
 @pytest.fixture(scope="module")
 def deployed(lab, pillar):
     """The main job's Run on new hosts, with nothing of encryption said or prepared."""
-    for host in lab.hosts.values():
-        if host is not lab.master:
-            host.reset(wait=False)
-    lab.master.run(["rm", "-rf", formula.STORE])
-    lab.wait_ready()
     pillar.put(DEFAULT)
-    lab.salt("salt-run", "saltutil.sync_all")
+    ground.bare(lab)
     run = formula.run(lab)
     assert run.code == 0, run.text
     return run

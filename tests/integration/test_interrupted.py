@@ -6,6 +6,8 @@ import pytest
 from integration import formula
 from integration.cluster import Cluster, service
 
+GROUND = "built"
+
 # Stage by stage: (a state that the stage applies, the host to look at, what else is to be true there by then).
 STAGES = [
     ("pgha.stages.preflight", "test-db1", None),

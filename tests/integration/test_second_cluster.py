@@ -1,7 +1,7 @@
 """A second database cluster on the same Consul, with Debian's PostgreSQL 15 and Patroni's callback for its address."""
 
 import pytest
-from integration import formula
+from integration import formula, ground
 from integration.cluster import UNITS, Cluster
 
 SECOND = {
@@ -10,27 +10,25 @@ SECOND = {
             "vip": {"address": "198.51.100.50/24", "name": "test2-db-cl", "manager": "callback"},
             "hosts": {f"test2-db{n}": f"198.51.100.{30 + n}" for n in (1, 2, 3)},
             "postgres": {"distribution": "debian", "version": 15},
+            "patroni": {"synchronous_mode": "on"},
         }
     },
 }
 
 
-FIRST = {"patroni": {"synchronous_mode": "on"}}
-
-
 @pytest.fixture(scope="module")
 def second(cluster, pillar):
-    pillar.put(FIRST)
-    run = formula.run(cluster.lab)
-    assert run.code == 0, run.text
     before = cluster.services()
-    pillar.put({**FIRST, **SECOND})
+    pillar.put(SECOND)
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     assert cluster.services() == before, "the first cluster was restarted"
     touched = [line for line in run.changed() if line.startswith("test-db")]
     assert touched == [], "the first cluster's hosts were changed"
-    return Cluster(cluster.lab, "test2", "198.51.100.50")
+    yield Cluster(cluster.lab, "test2", "198.51.100.50")
+    pillar.put({})
+    assert formula.run(cluster.lab).code == 0
+    ground.forget(cluster, "test2")
 
 
 def test_it_serves_writes_through_its_own_address(second):

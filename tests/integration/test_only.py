@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from integration import formula
-from lab.tools import wait_for
+from integration import formula, ground
 
 OTHER = {f"test2-db{n}": f"198.51.100.3{n}" for n in (1, 2, 3)}
 
@@ -22,25 +21,7 @@ def second(cluster, pillar):
     pillar.put({})
     cluster.lab.wait_ready()
     assert formula.run(cluster.lab).code == 0
-    forget(cluster, hosts, "test2")
-
-
-def forget(cluster, hosts, name):
-    """Take a cluster out of Consul that has left the pillar, as the runbook has it: the status names what is left."""
-    for host in hosts:
-        host.run(["systemctl", "disable", "--now", "patroni", "consul"], check=False)
-    members = cluster.consul("members")
-    for host in hosts:
-        if host.name in members:
-            cluster.consul("force-leave", "-prune", host.name)
-    for token in json.loads(cluster.consul("acl", "token", "list", "-format=json")):
-        if name in token["Description"]:
-            cluster.consul("acl", "token", "delete", "-id", token["AccessorID"])
-    wait_for(lambda: status(cluster) == 0, timeout=60, what="the status has nothing to say", interval=2)
-
-
-def status(cluster):
-    return cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False).returncode
+    ground.forget(cluster, "test2")
 
 
 @pytest.mark.usefixtures("second")

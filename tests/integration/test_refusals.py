@@ -1,21 +1,14 @@
 """What cannot work is refused before a host is touched, and named."""
 
-from integration import formula
+from integration import formula, ground
+
+GROUND = "bare"
 
 GATE = "Every host answers, and none is busy with an earlier run"
 SILENT = (
     "does not answer: is the host on, and does salt-minion run there? To do the rest without it, add"
     """ pillar='{"pgha": {"without": ["test-db3"]}}'"""
 )
-
-
-def touched(lab):
-    """Names of the hosts that have anything of the formula's."""
-    paths = ["/etc/consul.d", "/etc/patroni", "/opt/patroni", "/opt/consul", "/pgdata", "/etc/vip-manager"]
-    script = 'for path; do test ! -e "$path" || echo "$path"; done; grep -l pgha: /etc/hosts'
-    return [
-        host.name for host in lab.hosts.values() if host.run(["sh", "-c", script, "sh", *paths], check=False).stdout
-    ]
 
 
 def test_a_bad_pillar_is_refused_with_all_faults_at_once_and_no_host_is_touched(bare, pillar):
@@ -34,10 +27,10 @@ def test_a_bad_pillar_is_refused_with_all_faults_at_once_and_no_host_is_touched(
     assert "Traceback" not in run.text
     for fault in ("ttl", "loop_weight", "4 servers", "198.51.100.40", "198.51.100.21"):
         assert fault in run.text, f"{fault} is not named in {run.text}"
-    assert touched(bare) == []
+    assert ground.touched(bare) == []
 
 
-def test_a_host_whose_minion_is_silent_is_named_and_no_host_is_touched(bare):
+def test_a_host_whose_minion_is_silent_is_named_and_no_host_is_ground.touched(bare):
     silent = bare["test-db3"]
     silent.run(["systemctl", "stop", "salt-minion"])
     try:
@@ -47,4 +40,4 @@ def test_a_host_whose_minion_is_silent_is_named_and_no_host_is_touched(bare):
         bare.wait_ready()
     assert run.code == 1
     assert run.failed() == [f"{GATE}: test-db3: {SILENT}"], run.text
-    assert touched(bare) == []
+    assert ground.touched(bare) == []

@@ -1,8 +1,9 @@
 """The first dry run, on bare hosts: it says what would be done, and does nothing of it."""
 
 import pytest
-from integration import formula
-from integration.test_1_refusals import touched
+from integration import formula, ground
+
+GROUND = "bare"
 
 # What a cluster can be made of: each has states of its own.
 PILLARS = {
@@ -34,7 +35,7 @@ def test_it_names_everything_and_touches_nothing(bare, pillar, without_a_home, v
     said = "\n".join(run.changed())
     for host in ("test-dcs1", "test-dcs2", "test-dcs3", "test-db1", "test-db2", "test-db3"):
         assert f"{host}: Consul is configured as the pillar says" in said
-    assert touched(bare) == []
+    assert ground.touched(bare) == []
     assert bare.master.run(["find", formula.STORE, "-name", "*.json"], check=False).stdout == ""
     installed = ["ls", "-d", "/opt/pgpro", "/usr/lib/postgresql", "/var/lib/consul", "/home/gone", "/etc/pgha"]
     assert without_a_home.run(installed, check=False).stdout == ""
