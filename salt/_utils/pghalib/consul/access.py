@@ -5,13 +5,19 @@ The procedure by hand puts the token itself into ~/.profile. With the file, the 
 every process that root starts.
 """
 
+from __future__ import annotations
+
 import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pghalib.consul.client import Api
 
 TOKEN_FILE = "/root/.consul-token"  # noqa: S105
 PROFILE = "/etc/profile.d/pgha-consul.sh"
 
 
-def profile(api):
+def profile(api: Api) -> str:
     """
     Return the text of PROFILE; it holds no secret.
 
@@ -21,6 +27,6 @@ def profile(api):
     text = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
     if api["address"] != "http://127.0.0.1:8500":
         text += f"export CONSUL_HTTP_ADDR={shlex.quote(api['address'])}\n"
-    if api["verify"] is not True:
+    if isinstance(api["verify"], str):
         text += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"
     return text

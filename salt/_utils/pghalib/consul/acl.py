@@ -5,15 +5,37 @@ nothing is written except by :py:func:`adopt`.
 ``ask`` is always a function ``(method, path, **kwargs)`` as ``pghalib.consul.client.ask``, for this host.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
 from salt.exceptions import CommandExecutionError
 
 import pghalib.consul.config
 import pghalib.consul.drift
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from pghalib.consul.config import Links
+    from pghalib.http import Answer
+    from pghalib.shapes import Json, Secrets, Settings, Token
+
+    Ask = Callable[..., Answer]
+    #: The old content (None when there is none), the new one, and the call that writes it.
+    Write = tuple[Mapping[str, object] | None, Mapping[str, object], "Call"]
+
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 
 
-def token(ask, secret, stale=True):
+class Call(TypedDict):
+    """A PUT that writes a policy or a token; the payload may hold a secret."""
+
+    path: str
+    payload: dict[str, Json]
+
+
+def token(ask: Ask, secret: str, stale: bool = True) -> Json:
     """
     Return a token as Consul has it, or None when Consul does not know it.
 
@@ -28,7 +50,7 @@ def token(ask, secret, stale=True):
     return answer["body"] if answer["status"] == 200 else None
 
 
-def adopt(ask, own, foreign):
+def adopt(ask: Ask, own: Token, foreign: Json) -> None:
     """
     Register the master's management token by means of the token that Consul made at bootstrap; delete the latter.
 
@@ -48,7 +70,7 @@ def adopt(ask, own, foreign):
         ask("DELETE", f"/v1/acl/token/{foreign['AccessorID']}", token=own["secret"])
 
 
-def plan(settings, secrets, ask):
+def plan(settings: Settings, secrets: Callable[[], Secrets], ask: Ask) -> dict[str, Write]:
     """
     Return the writes to do, policies before tokens: ``{title: (old, new, {"path", "payload"})}``. Old and new hold no
     secret; the payload may.
@@ -73,17 +95,17 @@ def plan(settings, secrets, ask):
             payload["ID"] = known[name]
         if old != new:
             result[f"policy {name}"] = (old, new, {"path": path, "payload": payload})
-    for name, new in pghalib.consul.config.tokens(settings).items():
+    for name, links in pghalib.consul.config.tokens(settings).items():
         stored = secrets()["tokens"].get(name)
         if not stored:
             raise CommandExecutionError(f"The master has no token {name} yet: salt-run pgha.secrets makes it")
-        write = _write(stored, new, token(ask, stored["secret"], stale=False))
+        write = _write(stored, links, token(ask, stored["secret"], stale=False))
         if write:
             result[f"token {name}"] = write
     return result
 
 
-def powerful(ask, ours):
+def powerful(ask: Ask, ours: Collection[str]) -> set[str]:
     """
     Return the ids of the policies that give all rights, as a set.
 
@@ -98,7 +120,7 @@ def powerful(ask, ours):
     return found
 
 
-def _anonymous(ask):
+def _anonymous(ask: Ask) -> dict[str, Write]:
     """The write that takes all rights from the anonymous token. Nothing while Consul has not made that token yet."""
     path = f"/v1/acl/token/{ANONYMOUS}"
     answer = ask("GET", path, allow=(403, 404))
@@ -110,7 +132,7 @@ def _anonymous(ask):
     return {"anonymous token": (rights, {}, {"path": path, "payload": payload})}
 
 
-def _write(stored, new, body):
+def _write(stored: Token, new: Links, body: Json) -> Write | None:
     """The write that makes a token ``new``, None when it is; ``body`` is the token as Consul has it, or None."""
     payload = {
         "AccessorID": stored["accessor"],

@@ -3,13 +3,19 @@ The settings of Consul's autopilot. Consul takes them from its configuration onl
 then on they are in raft, and only the API changes them. Pure functions.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pghalib.shapes import Json
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 _PART = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
 
 
-def differences(wanted, found):
+def differences(wanted: dict[str, Json], found: dict[str, Json]) -> dict[str, tuple[Json, Json]]:
     """
     Return the differences in autopilot's configuration: ``{key of the API: (old, new)}``.
 
@@ -26,11 +32,11 @@ def differences(wanted, found):
     }
 
 
-def _camel(key):
+def _camel(key: object) -> str:
     return "".join(word.capitalize() for word in str(key).split("_"))
 
 
-def _comparable(value):
+def _comparable(value: object) -> object:
     """A duration in seconds, as it may be written in several ways (200ms, 0.2s, 1m0s); other values as they are."""
     if isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value):
         return round(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), 9)

@@ -9,13 +9,22 @@ A token is only in the header ``X-Consul-Token``: never in a URL, a log line or 
 only to the agent of this host, and only to a process of Consul's user.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.diff
 import pghalib.http
 import pghalib.tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pghalib.http import Answer
+    from pghalib.shapes import Consul, Json, Secrets, Settings
 
 TIMEOUT = 10
 BODY_SHOWN = 300
@@ -33,20 +42,28 @@ NO_LEADER = "the servers have no leader: start as many of them as are a majority
 OTHERWISE = "see journalctl -u consul on this host"
 
 
-def at_least(version, minimum):
+class Api(TypedDict):
+    """Where this host's own HTTP API is, whose process it must be, and how to verify it (see :py:func:`call`)."""
+
+    address: str
+    user: str
+    verify: str | bool
+
+
+def at_least(version: object, minimum: str) -> bool:
     """Return whether ``version`` (``1.8.7``, ``1.22.3+ent``, ``1.8.7+dfsg1``) is ``minimum`` or newer, part by part."""
     return version_tuple(version) >= version_tuple(minimum)
 
 
-def version_tuple(version):
+def version_tuple(version: object) -> tuple[int, int, int]:
     """Return ``(1, 8, 7)`` for a version of Consul; a missing third part is 0. Raises CommandExecutionError."""
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", str(version))
     if not found:
         raise CommandExecutionError(f"{version!r} is not a version of Consul such as 1.22.3")
-    return tuple(int(part or 0) for part in found.groups())
+    return int(found[1]), int(found[2]), int(found[3] or 0)
 
 
-def address(consul, tls=False):
+def address(consul: Consul, tls: bool = False) -> str:
     """
     Return the URL of this host's own HTTP API.
 
@@ -65,7 +82,7 @@ def address(consul, tls=False):
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def api(settings):
+def api(settings: Settings) -> Api:
     """Return the address of this host's own HTTP API and how to verify that it is Consul, for :py:func:`call`."""
     consul = settings["consul"]
     return {
@@ -75,7 +92,15 @@ def api(settings):
     }
 
 
-def ask(settings, secrets, method, path, *, token=None, **kwargs):
+def ask(
+    settings: Settings,
+    secrets: Callable[[], Secrets],
+    method: str,
+    path: str,
+    *,
+    token: str | None = None,
+    **kwargs: Json,
+) -> Answer:
     """
     Ask the agent of this host with the strongest token of the host: management on a server, else the agent token.
 
@@ -93,7 +118,19 @@ def ask(settings, secrets, method, path, *, token=None, **kwargs):
     return call(method, path, token=token, **api(settings), **kwargs)
 
 
-def call(method, path, *, address, user, verify=True, token=None, params=None, payload=None, allow=(), timeout=TIMEOUT):
+def call(
+    method: str,
+    path: str,
+    *,
+    address: str,
+    user: str,
+    verify: str | bool = True,
+    token: str | None = None,
+    params: dict[str, Json] | None = None,
+    payload: Json = None,
+    allow: Collection[int] = (),
+    timeout: float = TIMEOUT,
+) -> Answer:
     """
     Make one request and return the result of ``pghalib.http.request``: ``status``, ``body`` and ``text``.
 
@@ -139,7 +176,7 @@ def call(method, path, *, address, user, verify=True, token=None, params=None, p
     raise CommandExecutionError(f"Consul at {address} answered {status} to {method} {path}: {shown} ({remedy})")
 
 
-def _without_secrets(text, token, payload):
+def _without_secrets(text: str, token: str | None, payload: Json) -> str:
     """The text with the secrets of the request masked: Consul may quote the request in its answer."""
     sent = payload if isinstance(payload, dict) else {}
     secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]

@@ -6,13 +6,21 @@ The differences between Consul 1.8 and 1.22 are handled here. Consul does not st
 The differences from the by-hand procedure, with reasons: docs/procedure.md, 5 to 16, 20 and 21.
 """
 
+from __future__ import annotations
+
 import json
 import re
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.consul.client
 import pghalib.inventory
 import pghalib.tls
 import pghalib.vip_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pghalib.shapes import Consul, Json, Secrets, Settings
 
 # Keys that `consul reload` applies, or that even a restart would not apply; every other key needs a restart. From
 # "Reloadable configuration" in the documentation, the part that is the same from 1.8 to 1.22.
@@ -35,7 +43,22 @@ RELOADED = (
 )
 
 
-def config(settings, secrets):
+class Policy(TypedDict):
+    """A policy of Consul; ``rules`` are HCL."""
+
+    description: str
+    rules: str
+
+
+class Links(TypedDict):
+    """What gives a token its rights: names of policies, and node identities in the form of Consul's API."""
+
+    description: str
+    policies: list[str]
+    node_identities: list[dict[str, str]]
+
+
+def config(settings: Settings, secrets: Secrets) -> dict[str, Json]:
     """
     Return the configuration of this host's agent.
 
@@ -49,7 +72,7 @@ def config(settings, secrets):
     consul = settings["consul"]
     servers = settings["datacenter"]["servers"]
     server = settings["role"] == "dcs"
-    result = {
+    result: dict[str, Json] = {
         "acl": {"enabled": True, "default_policy": "deny", "down_policy": "extend-cache"},
         "advertise_addr": settings["address"],
         "bind_addr": settings["address"],
@@ -88,12 +111,12 @@ def config(settings, secrets):
     return pghalib.inventory.merge(result, consul.get("config"))
 
 
-def render(mapping):
+def render(mapping: dict[str, Json]) -> str:
     """Return a configuration as the text of its file: the same mapping gives the same text."""
     return json.dumps(mapping, indent=2, sort_keys=True) + "\n"
 
 
-def preset(settings, secrets):
+def preset(settings: Settings, secrets: Secrets) -> dict[str, Json] | None:
     """
     Return the configuration that presets the management token, None for a host that is no server.
 
@@ -108,7 +131,7 @@ def preset(settings, secrets):
     return {"acl": {"tokens": {key: secrets["management"]["secret"]}}}
 
 
-def restart_keys(old, new):
+def restart_keys(old: dict[str, Json] | None, new: dict[str, Json]) -> list[str]:
     """
     Return the sorted dotted names of the keys that differ between two configurations and need a restart.
 
@@ -118,7 +141,7 @@ def restart_keys(old, new):
     return sorted(".".join(path) for path in _differing(old or new, new, ()) if not _reloaded(path))
 
 
-def policies(settings):
+def policies(settings: Settings) -> dict[str, Policy]:
     """
     Return the policies of a datacenter: ``{name: {"description", "rules"}}``, each with only the rights that it needs.
 
@@ -126,7 +149,7 @@ def policies(settings):
     (reads the leader key) where vip-manager asks Consul; ``agent-NODE`` for each node when Consul has no node
     identities yet (before 1.8.1).
     """
-    result = {}
+    result: dict[str, Policy] = {}
     for cluster in settings["clusters"]:
         name = cluster["name"]
         prefix = key_prefix(cluster)
@@ -153,14 +176,14 @@ def policies(settings):
     return result
 
 
-def tokens(settings):
+def tokens(settings: Settings) -> dict[str, Links]:
     """
     Return the links of each token of a datacenter: ``{name: {"description", "policies", "node_identities"}}``.
 
     The names are those of the secrets: ``agent-NODE``, ``patroni-CLUSTER``, and, where vip-manager asks Consul,
     ``vip-CLUSTER``. The list is complete: exactly these tokens are registered and waited for.
     """
-    result = {}
+    result: dict[str, Links] = {}
     for node in _nodes(settings):
         identity = [{"NodeName": node, "Datacenter": settings["datacenter"]["name"]}]
         by_identity = _node_identities(settings)
@@ -183,12 +206,12 @@ def tokens(settings):
     return result
 
 
-def key_prefix(cluster):
+def key_prefix(cluster: Mapping[str, Json]) -> str:
     """Return the key prefix of a cluster's state, ``NAMESPACE/SCOPE/``: keys of Consul have no leading slash."""
     return "/".join(filter(None, (cluster["namespace"].strip("/"), cluster["name"]))) + "/"
 
 
-def service_name(scope):
+def service_name(scope: str) -> str:
     """
     Return the name under which Patroni registers a scope, after ``service_name_from_scope_name`` of its Consul client:
     lower case, ``.``, ``_`` and blanks become ``-``, other characters ``uNNNN``, 63 characters at most.
@@ -196,22 +219,22 @@ def service_name(scope):
     return re.sub(r"[^a-z0-9-]", _plain, scope.lower())[:63]
 
 
-def _plain(match):
+def _plain(match: re.Match[str]) -> str:
     return "-" if match.group() in "._ " else f"u{ord(match.group()):04d}"
 
 
-def _ui(consul):
+def _ui(consul: Consul) -> dict[str, Json]:
     if _at_least(consul["version"], "1.9"):
         return {"ui_config": {"enabled": bool(consul["ui"])}}
     return {"ui": bool(consul["ui"])}
 
 
-def _closed(consul):
+def _closed(consul: Consul) -> dict[str, int]:
     """Unused ports that a server opens by default, to close them: for other datacenters and for proxies of a mesh."""
     return {"serf_wan": -1, **({"grpc_tls": -1} if _at_least(consul["version"], "1.14") else {})}
 
 
-def _tls(consul):
+def _tls(consul: Consul) -> dict[str, Json]:
     """
     The API speaks only HTTPS; its clients show a token and need no certificate. Between agents both sides show a
     certificate, and only that of a server has the name of a server. The checks of Patroni's REST API verify it too.
@@ -225,28 +248,28 @@ def _tls(consul):
     return {**result, **files, "verify_incoming_rpc": True, "verify_server_hostname": True}
 
 
-def _rules(entries):
+def _rules(entries: Iterable[tuple[str, str, str]]) -> str:
     return "".join(f'{kind} "{name}" {{\n  policy = "{policy}"\n}}\n' for kind, name, policy in entries)
 
 
-def _nodes(settings):
+def _nodes(settings: Settings) -> list[str]:
     servers = [one["name"] for one in settings["datacenter"]["servers"]]
     return servers + [host["name"] for cluster in settings["clusters"] for host in cluster["hosts"]]
 
 
-def _node_identities(settings):
+def _node_identities(settings: Settings) -> bool:
     return _at_least(settings["consul"]["version"], "1.8.1")
 
 
-def _at_least(version, minimum):
+def _at_least(version: str, minimum: str) -> bool:
     return pghalib.consul.client.at_least(version, minimum)
 
 
-def _reloaded(path):
+def _reloaded(path: tuple[str, ...]) -> bool:
     return any(path[: len(known)] == known for known in RELOADED)
 
 
-def _differing(old, new, path):
+def _differing(old: object, new: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() | new.keys():
             yield from _differing(old.get(key), new.get(key), (*path, key))

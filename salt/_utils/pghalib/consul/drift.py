@@ -6,8 +6,17 @@ Names and descriptions are text of others: they are cut to fit a line, and in a 
 text is one quoted word.
 """
 
+from __future__ import annotations
+
 import re
 import shlex
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from pghalib.consul.answers import Peer
+    from pghalib.shapes import Host, Json
 
 GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 # Keys of a token that give it rights.
@@ -19,17 +28,25 @@ OURS = ("Patroni of the database cluster ", "Consul agent on ", "Virtual IP of "
 _WRITES_ACL = re.compile(r"""\bacl["']?\s*[=:]\s*["']write["']""")
 
 
-def rights(token):
+class Foreign(TypedDict):
+    """A token that is not ours; ``management``: it may do everything."""
+
+    accessor: str
+    description: str
+    management: bool
+
+
+def rights(token: dict[str, Json]) -> dict[str, Json]:
     """Return the rights of a token as Consul describes it, without empty keys: ``{}`` when it has none."""
     return {key: token[key] for key in RIGHTS if token.get(key)}
 
 
-def writes_acl(rules):
+def writes_acl(rules: str | None) -> bool:
     """Return whether the rules of a policy give the right to write ACLs, which is as good as all rights."""
     return bool(_WRITES_ACL.search(rules or ""))
 
 
-def foreign_tokens(listed, roles, powerful, own):
+def foreign_tokens(listed: Json, roles: Json, powerful: Collection[str], own: Collection[str | None]) -> list[Foreign]:
     """
     Return the tokens that are not ours and that a person should look at: tokens that may do everything, and tokens with
     a description like ours.
@@ -44,17 +61,16 @@ def foreign_tokens(listed, roles, powerful, own):
     Returns ``[{"accessor", "description", "management"}]`` by accessor.
     """
     strong_roles = {role["ID"] for role in roles if _linked(role, "Policies", powerful)}
-    result = []
+    result: list[Foreign] = []
     for token in listed:
         management = _linked(token, "Policies", powerful) or _linked(token, "Roles", strong_roles)
         description = token.get("Description") or ""
         if token["AccessorID"] not in own and (management or description.startswith(OURS)):
-            found = {"accessor": token["AccessorID"], "description": description, "management": management}
-            result.append(found)
+            result.append({"accessor": token["AccessorID"], "description": description, "management": management})
     return sorted(result, key=lambda token: token["accessor"])
 
 
-def foreign_servers(peers, servers):
+def foreign_servers(peers: Iterable[Peer], servers: Iterable[Host]) -> list[Peer]:
     """
     Return the servers in raft (``pgha_consul.raft_peers``) whose address no server in the inventory has.
 
@@ -65,7 +81,7 @@ def foreign_servers(peers, servers):
     return [peer for peer in peers if peer["address"] not in known]
 
 
-def token_sentence(token):
+def token_sentence(token: Foreign) -> str:
     """Return the sentence for one of :py:func:`foreign_tokens`, with the remedy."""
     accessor = _word(token.get("accessor"))
     power = ", which may do everything," if token.get("management") else ""
@@ -75,7 +91,7 @@ def token_sentence(token):
     )
 
 
-def server_sentence(peer):
+def server_sentence(peer: Peer) -> str:
     """Return the sentence for one of :py:func:`foreign_servers`, with the remedy."""
     name, address = _word(peer.get("name") or "a server"), _word(peer.get("address"))
     raft_address = shlex.quote(_word(peer.get("raft_address") or peer.get("address")))
@@ -87,11 +103,11 @@ def server_sentence(peer):
     )
 
 
-def _linked(entry, key, ids):
+def _linked(entry: Json, key: str, ids: Collection[str]) -> bool:
     return any(link.get("ID") in ids for link in entry.get(key) or [])
 
 
-def _word(text):
+def _word(text: object) -> str:
     """Text of others, made safe for a line on a terminal."""
     shown = "".join(one if one.isprintable() and one not in '"\\' else "?" for one in str(text))
     return shown if len(shown) <= 80 else shown[:77] + "..."

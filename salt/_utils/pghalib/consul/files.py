@@ -3,15 +3,23 @@ Files that an agent of Consul would read besides our configuration, and remains 
 Nothing is ever removed: a person decides.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pghalib.shapes import Json, Settings
 
 OURS = ("config.json", "acl-bootstrap.json")
 HOME = "/opt/consul"
@@ -35,12 +43,20 @@ _TOKEN = re.compile(
 )
 
 
-def is_ours(name):
+class Facts(TypedDict):
+    """What :py:func:`found` tells of one file."""
+
+    datacenter: str | None
+    contradicts: list[str]
+    understood: bool
+
+
+def is_ours(name: str) -> bool:
     """Return whether a file in Consul's directory is one of ours, or the leftover of an interrupted write of ours."""
     return name in OURS or name.startswith(tuple(f".{one}." for one in OURS))
 
 
-def found(settings):
+def found(settings: Settings) -> dict[str, Facts]:
     """
     Return facts about the configuration files in Consul's directory, as ``{path: {"datacenter", "contradicts",
     "understood"}}``: the datacenter that the file names or None, the keys in which a foreign file contradicts ours, and
@@ -49,7 +65,8 @@ def found(settings):
     settings
         The result of ``pgha.settings``.
     """
-    home, files = Path(settings["consul"]["config_dir"]), {}
+    home = Path(settings["consul"]["config_dir"])
+    files: dict[str, Facts] = {}
     printable = pghalib.text.printable
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
         # The states check the owner of the directory later.
@@ -65,7 +82,7 @@ def found(settings):
     return files
 
 
-def understood(text):
+def understood(text: str) -> dict[str, Json] | None:
     """
     Return a configuration file of Consul as nested mappings, None when it is neither JSON nor plain HCL.
 
@@ -83,7 +100,7 @@ def understood(text):
     return found if isinstance(found, dict) else None
 
 
-def contradictions(found, settings):
+def contradictions(found: dict[str, Json], settings: Settings) -> list[str]:
     """
     Return the keys of another file that contradict our configuration, as a sorted list such as
     ``["data_dir", "ports.http"]``. Consul reads all files of its directory, and the last one wins.
@@ -93,11 +110,13 @@ def contradictions(found, settings):
     settings
         The result of ``pgha.settings``.
     """
-    ours = pghalib.consul.config.config(settings, {"gossip_key": None, "agent": {"secret": None}})
+    # Secrets play no part: null stands in their place.
+    nulls: Json = {"gossip_key": None, "agent": {"secret": None}}
+    ours = pghalib.consul.config.config(settings, nulls)
     return sorted(set(_differing(found, ours, ())))
 
 
-def verdict(files, settings):
+def verdict(files: dict[str, Facts], settings: Settings) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on the configuration files that an agent would read besides ours.
 
@@ -122,7 +141,7 @@ def verdict(files, settings):
     return faults, warnings
 
 
-def package():
+def package() -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on a package of Consul on this host: its program, and the data directory of HashiCorp's
     package, which lies where the formula unpacks its own programs.
@@ -147,7 +166,7 @@ def package():
     return faults, warnings
 
 
-def _differing(found, ours, path):
+def _differing(found: dict[str, Json], ours: Json, path: tuple[str, ...]) -> Iterator[str]:
     for key, value in found.items():
         at = (*path, key)
         known = ours.get(key) if isinstance(ours, dict) else None
@@ -159,27 +178,32 @@ def _differing(found, ours, path):
             yield ".".join(at)
 
 
-def _merged(value):
+def _merged(value: Json) -> Json:
     """A list of mappings as one mapping, as Consul takes it where it expects a mapping; other values as they are."""
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         return {key: item for one in value for key, item in one.items()}
     return value
 
 
-def _tokens(text):
-    found, at = [], _SPACE.match(text).end()
+def _tokens(text: str) -> list[str]:
+    found, at = [], _past_space(text, 0)
     while at < len(text):
         word = _TOKEN.match(text, at)
         if not word:
             raise ValueError(text[at : at + 20])
         found.append(word.group())
-        at = _SPACE.match(text, word.end()).end()
+        at = _past_space(text, word.end())
     # Reversed: the parser pops from the end.
     return found[::-1]
 
 
-def _mapping(tokens, end):
-    found = {}
+def _past_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _mapping(tokens: list[str], end: str | None) -> dict[str, Json]:
+    found: dict[str, Json] = {}
     while tokens and tokens[-1] != end:
         key = _plain(tokens.pop())
         labels = []
@@ -203,7 +227,7 @@ def _mapping(tokens, end):
     return found
 
 
-def _value(tokens):
+def _value(tokens: list[str]) -> Json:
     if not tokens:
         raise ValueError("no value")
     word = tokens.pop()
@@ -226,7 +250,7 @@ def _value(tokens):
     return _plain(word) if word[0] == '"' else json.loads(word)
 
 
-def _plain(word):
+def _plain(word: str) -> Json:
     if word[0] == '"':
         return json.loads(word)
     if not re.fullmatch(r"[A-Za-z_][\w.-]*", word, re.ASCII):

@@ -3,33 +3,41 @@ What a running agent applies only at its next restart: changed settings, whose k
 program, and changed files. The note belongs to root, in a directory of root; the unit removes it at every start.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from typing import TYPE_CHECKING
 
 import pghalib.host.descriptors
 import pghalib.host.files
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
-def noted(path):
+    from pghalib.shapes import Json
+
+
+def noted(path: str) -> list[str]:
     """Return the keys of changed settings in the note at a path, as a list; [] without a note."""
     text = pghalib.host.files.read_foreign(path, 65536) or ""
     return [word for word in text.split() if re.fullmatch(r"[A-Za-z0-9_.-]+", word)]
 
 
-def note(path, keys):
+def note(path: str, keys: Collection[str]) -> list[str]:
     """
     Add keys of changed settings to the note at a path, and return all keys that are noted then, sorted. Without keys
     nothing is written. Raises CommandExecutionError when the note cannot be written.
     """
     known = sorted({*noted(path), *keys})
     if keys:
-        owner = {"user": "root", "group": "root", "test": False}
+        owner: dict[str, Json] = {"user": "root", "group": "root", "test": False}
         pghalib.host.descriptors.directory(os.path.dirname(path), mode="0755", **owner)
         pghalib.host.files.manage(path, "\n".join(known) + "\n", mode="0644", **owner)
     return known
 
 
-def sentences(keys, pid, program, changed):
+def sentences(keys: Collection[str], pid: int, program: str, changed: Iterable[str]) -> list[str]:
     """
     Return what is pending, as a list of sentences.
 

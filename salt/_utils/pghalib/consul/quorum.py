@@ -1,11 +1,30 @@
 """When the servers of the inventory are in quorum, and when a run must not wait for that."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
 from salt.exceptions import CommandExecutionError
 
 import pghalib.consul.drift
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
 
-def verdict(peers, servers, wanted, leader):
+    from pghalib.consul.answers import Peer
+    from pghalib.shapes import Host
+
+
+class Verdict(TypedDict, total=False):
+    """One of both: the leader's address, or the servers that are not in the inventory."""
+
+    leader: str
+    foreign: list[Peer]
+
+
+def verdict(
+    peers: Collection[Peer], servers: Iterable[Host], wanted: set[str], leader: Callable[[], str | None]
+) -> Verdict | None:
     """
     Return ``{"leader": its address}`` when the servers are in quorum, None while they have no leader, and
     ``{"foreign": …}`` at once when a server is not in the inventory: every server has all tokens, so the run must not

@@ -3,18 +3,40 @@ The registration of policies and tokens by the first server: the sentences about
 longer wait for it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import time
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.consul.drift
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from pghalib.consul.drift import Foreign
+
+T = TypeVar("T")
+
 #: Seconds: when the first server has failed for so long, the others no longer wait for it.
 STANDS = 10
 
 
-def register(apply, note):
+class Seen(TypedDict, total=False):
+    """
+    What is known of the first server's failure: the sentence, the time since when it is the same, and the time of the
+    next question (both of the monotonic clock). ``visible`` stands alone: all tokens are known.
+    """
+
+    why: str | None
+    since: float
+    ask: float
+    visible: bool
+
+
+def register(apply: Callable[[], T], note: Callable[..., object]) -> T:
     """
     Register policies and tokens, and return what ``apply`` does. After a failure, leave a note for the servers that
     wait for them.
@@ -35,7 +57,7 @@ def register(apply, note):
         raise
 
 
-def sentences(changes, foreign, test):
+def sentences(changes: Collection[str], foreign: Iterable[Foreign], test: bool) -> list[str]:
     """
     Return what a state says about the registration, as a list of sentences.
 
@@ -53,7 +75,9 @@ def sentences(changes, foreign, test):
     return said + [f"WARNING: {pghalib.consul.drift.token_sentence(token)}." for token in foreign]
 
 
-def visible(unseen, works, seen, failed):
+def visible(
+    unseen: list[str], works: Callable[[str], bool], seen: Seen, failed: Callable[[], str | None] | None
+) -> Seen:
     """
     Return ``{"visible": True}`` when this server knows all tokens, and ``{"why": …}`` when they are no longer waited
     for (see :py:func:`stands`).
@@ -77,7 +101,7 @@ def visible(unseen, works, seen, failed):
     raise CommandExecutionError(f"not known to this server: {', '.join(unseen)}")
 
 
-def stands(seen, failed):
+def stands(seen: Seen, failed: Callable[[], str | None]) -> bool:
     """
     Return whether the first server has had the same failure (``seen["why"]``) for STANDS seconds. The note of an
     earlier run is removed when the first server registers again, so a short failure does not count.
@@ -92,5 +116,5 @@ def stands(seen, failed):
     seen["ask"] = time.monotonic() + 1
     why = failed()
     if why != seen.get("why"):
-        seen.update(why=why, since=time.monotonic())
+        seen["why"], seen["since"] = why, time.monotonic()
     return bool(why) and time.monotonic() >= seen["since"] + STANDS
