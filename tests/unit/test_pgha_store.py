@@ -2,6 +2,7 @@
 
 import json
 
+import pghalib.secrets.contents
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -34,7 +35,7 @@ def test_a_damaged_file_is_named_with_the_remedy_and_no_value(store, tmp_path, c
     file = tmp_path / "datacenter-dc.json"
     file.write_text(content)
     with pytest.raises(CommandExecutionError, match="restore the store from its backup") as error:
-        store.read(file, store.DATACENTER_SHAPE)
+        store.read(file, pghalib.secrets.contents.DATACENTER_SHAPE)
     assert said in str(error.value)
     assert str(file) in str(error.value)
     assert file.read_text() == content
@@ -44,9 +45,9 @@ def test_what_is_good_is_returned_and_unknown_keys_do_no_harm(store, tmp_path):
     file = tmp_path / "cluster-one.json"
     content = {"superuser": "a-b_c", "patroni": TOKEN, "agents": {"db1": TOKEN}, "noted by a person": [1]}
     store.write(file, content)
-    assert store.read(file, store.CLUSTER_SHAPE) == content
+    assert store.read(file, pghalib.secrets.contents.CLUSTER_SHAPE) == content
     assert file.stat().st_mode & 0o777 == 0o600
-    assert store.read(tmp_path / "cluster-two.json", store.CLUSTER_SHAPE) == {}
+    assert store.read(tmp_path / "cluster-two.json", pghalib.secrets.contents.CLUSTER_SHAPE) == {}
 
 
 def test_a_link_or_a_directory_in_the_place_of_a_file_is_refused(store, tmp_path):
@@ -56,7 +57,7 @@ def test_a_link_or_a_directory_in_the_place_of_a_file_is_refused(store, tmp_path
     (tmp_path / "datacenter-c.json").mkdir()
     for name in "abc":
         with pytest.raises(CommandExecutionError, match="cannot be read"):
-            store.read(tmp_path / f"datacenter-{name}.json", store.DATACENTER_SHAPE)
+            store.read(tmp_path / f"datacenter-{name}.json", pghalib.secrets.contents.DATACENTER_SHAPE)
 
 
 @pytest.mark.root
@@ -84,3 +85,9 @@ def test_an_index_of_another_shape_is_refused(store, tmp_path):
     )
     with pytest.raises(CommandExecutionError, match="hosts/db1/role"):
         store.index(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Datacenter", "Cluster", "Tls", "Index"])
+def test_the_type_of_a_file_has_the_keys_that_are_checked(name):
+    kept = getattr(pghalib.secrets.contents, name).__annotations__
+    assert kept.keys() == getattr(pghalib.secrets.contents, f"{name.upper()}_SHAPE").keys()

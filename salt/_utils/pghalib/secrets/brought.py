@@ -2,13 +2,30 @@
 Certificates that the user brings: read from his files on the master, and checked.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.inventory
 import pghalib.secrets.x509
 
+if TYPE_CHECKING:
+    from pghalib.secrets.names import Wanted
+    from pghalib.secrets.x509 import Pair
+    from pghalib.shapes import Json
 
-def read(pgha, datacenter, tls, wanted, faults):
+
+class Brought(TypedDict):
+    """What the user brings: the authorities as PEM, and key and certificate by host and service."""
+
+    ca: str
+    pairs: dict[tuple[str, str], Pair]
+
+
+def read(
+    pgha: dict[str, Json], datacenter: str, tls: dict[str, Json], wanted: Wanted, faults: list[str]
+) -> Brought | None:
     """
     Return the user's certificates for a datacenter: ``ca`` (PEM), and ``pairs`` (key and certificate by host and
     service). None when the user brings nothing.
@@ -27,18 +44,16 @@ def read(pgha, datacenter, tls, wanted, faults):
         if pghalib.inventory.datacenter_of(pgha, name) == datacenter:
             ids.update({host["name"]: host["id"] for host in pghalib.inventory.hosts(pgha["clusters"][name]["hosts"])})
     try:
-        ca, pairs = Path(tls["ca"]).read_text(encoding="utf-8"), {}
+        ca = Path(tls["ca"]).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         faults.append(f"{datacenter}: {error}")
         return None
+    pairs: dict[tuple[str, str], Pair] = {}
     for name, services in wanted.items():
         for service, names in services.items():
             words = {"{id}": ids[name], "{name}": name, "{service}": service}
             try:
-                pair = {
-                    kind: Path(_filled_in(tls[kind], words)).read_text(encoding="utf-8")
-                    for kind in ("certificate", "key")
-                }
+                pair: Pair = {"certificate": _text(tls["certificate"], words), "key": _text(tls["key"], words)}
             except (OSError, ValueError) as error:
                 faults.append(f"{name}: {error}")
                 continue
@@ -48,7 +63,7 @@ def read(pgha, datacenter, tls, wanted, faults):
     return {"ca": ca, "pairs": pairs}
 
 
-def _filled_in(path, words):
+def _text(path: str, words: dict[str, str]) -> str:
     for word, text in words.items():
         path = str(path).replace(word, text)
-    return path
+    return Path(path).read_text(encoding="utf-8")

@@ -6,25 +6,35 @@ The index of the store tells the role of a minion. The master wrote it when it m
 never from a pillar that a minion can influence.
 """
 
-import base64
+from __future__ import annotations
+
 import contextlib
-import os
-import secrets
 import time
-import uuid
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.inventory
+import pghalib.secrets.contents
+import pghalib.secrets.needed
 import pghalib.secrets.pki
 import pghalib.secrets.store
-import pghalib.vip_manager
 
-_SHAPES = {"datacenter": pghalib.secrets.store.DATACENTER_SHAPE, "cluster": pghalib.secrets.store.CLUSTER_SHAPE}
-_PASSWORDS = ("superuser", "replication", "rewind", "restapi")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pghalib.secrets.contents import Agents, Cluster, Datacenter, Derived, Host, Index, Noted
+    from pghalib.secrets.needed import Makers
+    from pghalib.shapes import Json, Secrets, Token
+
+_SHAPES: dict[str, Json] = {
+    "datacenter": pghalib.secrets.contents.DATACENTER_SHAPE,
+    "cluster": pghalib.secrets.contents.CLUSTER_SHAPE,
+}
 
 
-def missing(path, pgha, defaults):
+def missing(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     """
     Return the sorted names of everything that :py:func:`mint` would make or note; nothing is written.
 
@@ -33,13 +43,13 @@ def missing(path, pgha, defaults):
     """
     index = pghalib.secrets.store.index(path)
     wanted = _index(path, pgha, defaults, index)
-    names = [name for _, _, names in _lacking(path, pgha, defaults, index) for name in names]
+    names = [name for _, _, names in _lacking(path, pgha, defaults) for name in names]
     names += pghalib.secrets.pki.missing(path, pgha, defaults, wanted["tls"])
     _never_again(path, names, index, pgha)
     return sorted([*names, *_noted(index, wanted)])
 
 
-def mint(path, pgha, defaults, force=False):
+def mint(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], force: bool = False) -> list[str]:
     """
     Make and store the missing secrets of an inventory, and note the role of each host.
 
@@ -61,14 +71,14 @@ def mint(path, pgha, defaults, force=False):
     with pghalib.secrets.store.locked(path):
         index = pghalib.secrets.store.index(path)
         wanted = _index(path, pgha, defaults, index)
-        lacking = _lacking(path, pgha, defaults, index)
+        lacking = _lacking(path, pgha, defaults)
         made = [name for _, _, names in lacking for name in names]
         certificates = pghalib.secrets.pki.missing(path, pgha, defaults, wanted["tls"], force)
         _never_again(path, [*made, *certificates], index, pgha)
         noted = _noted(index, wanted)
         # The roles and the encryption first: when the run is interrupted after this, the next run decides the same.
         if noted:
-            index.update(wanted)
+            index["hosts"], index["clusters"], index["tls"] = wanted["hosts"], wanted["clusters"], wanted["tls"]
             pghalib.secrets.store.write_index(path, index)
         for file, stored, names in lacking:
             for name, make in names.items():
@@ -85,7 +95,7 @@ def mint(path, pgha, defaults, force=False):
     return sorted([*made, *noted])
 
 
-def settle(path, datacenters, test=False):
+def settle(path: Path, datacenters: Iterable[str], test: bool = False) -> list[str]:
     """
     Note that the hosts of datacenters have not refused their encryption as the store has it. They stay so, even when a
     later setting, which the hosts refuse, says otherwise for a time.
@@ -110,7 +120,7 @@ def settle(path, datacenters, test=False):
     return sorted(news)
 
 
-def of_minion(path, minion_id):
+def of_minion(path: Path, minion_id: str) -> Secrets | None:
     """
     Return the secrets of one host by its minion id; None when the index does not name it, or when a secret is missing.
 
@@ -125,12 +135,13 @@ def of_minion(path, minion_id):
     """
     index = pghalib.secrets.store.index(path)
     host = index["hosts"].get(minion_id)
-    datacenter = _read(path, "datacenter", host["datacenter"]) if host else None
-    if not datacenter:
+    datacenter: Datacenter | None = _read(path, "datacenter", host["datacenter"]) if host else None
+    if not host or not datacenter:
         return None
-    own = {"gossip_key": datacenter.get("gossip_key")}
+    # None stands for a secret that is missing.
+    own: Json = {"gossip_key": datacenter.get("gossip_key")}
     if host["role"] == "db":
-        own.update(_of_member(path, host, index["clusters"].get(host.get("cluster"))))
+        own.update(_of_member(path, host, index["clusters"].get(host.get("cluster", ""))))
     else:
         own["management"] = datacenter.get("management")
         own["agent"] = datacenter.get("agents", {}).get(host["name"])
@@ -139,98 +150,93 @@ def of_minion(path, minion_id):
         return None
     if index["tls"].get(host["datacenter"]):
         own["tls"] = pghalib.secrets.pki.of_host(path, host["datacenter"], host["name"], host["role"])
-    return own
+    complete: Secrets = own
+    return complete
 
 
-def _of_member(path, host, cluster):
-    stored = _read(path, "cluster", host["cluster"]) if cluster else {}
-    found = {key: stored.get(key) for key in (*cluster["tokens"], *_PASSWORDS)} if cluster else {}
+def _of_member(path: Path, host: Host, cluster: Noted | None) -> dict[str, Json]:
+    stored: Cluster = _read(path, "cluster", host["cluster"]) if cluster else {}
+    keys = (*cluster["tokens"], *pghalib.secrets.needed.PASSWORDS) if cluster else ()
+    found: dict[str, Json] = {key: stored.get(key) for key in keys}
     return {**found, "agent": stored.get("agents", {}).get(host["name"])}
 
 
-def _registered(path, name, datacenter, index):
+def _registered(path: Path, name: str, datacenter: Datacenter, index: Index) -> dict[str, Token]:
     """The tokens that the servers of a datacenter register: only those of the inventory, not all of the store."""
-    found = {}
-    files = {None: datacenter}
+    found: dict[str, Token | None] = {}
+    clusters: dict[str, Cluster] = {}
     for host in index["hosts"].values():
         if host["datacenter"] == name:
+            holder: Agents = datacenter
             cluster = host.get("cluster")
-            files.setdefault(cluster, None)
-            if files[cluster] is None:
-                files[cluster] = _read(path, "cluster", cluster)
-            found[f"agent-{host['name']}"] = files[cluster].get("agents", {}).get(host["name"])
+            if cluster is not None:
+                if cluster not in clusters:
+                    clusters[cluster] = _read(path, "cluster", cluster)
+                holder = clusters[cluster]
+            found[f"agent-{host['name']}"] = holder.get("agents", {}).get(host["name"])
     for cluster, about in index["clusters"].items():
-        if about["datacenter"] == name and files.get(cluster):
-            found.update({f"{use}-{cluster}": files[cluster].get(use) for use in about["tokens"]})
+        if about["datacenter"] == name and cluster in clusters:
+            found.update({f"{use}-{cluster}": clusters[cluster].get(use) for use in about["tokens"]})
     return {name: token for name, token in found.items() if token}
 
 
-def _index(path, pgha, defaults, index):
+def _index(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], index: Index) -> Derived:
     """The part of the index that follows from this pillar: hosts, clusters, and which datacenters are encrypted."""
-    hosts, clusters, tls = {}, {}, {}
+    hosts: dict[str, Host] = {}
+    clusters: dict[str, Noted] = {}
+    tls: dict[str, bool] = {}
     for name, entry in (pgha.get("datacenters") or {}).items():
         for host in pghalib.inventory.hosts(entry.get("servers")):
             hosts[host["id"]] = {"role": "dcs", "name": host["name"], "datacenter": name}
         tls[name] = _encrypted(path, name, pghalib.inventory.section("tls", pgha, defaults, name, None), index)
     for name, entry in (pgha.get("clusters") or {}).items():
-        datacenter = pghalib.inventory.datacenter_of(pgha, name)
-        clusters[name] = {"datacenter": datacenter, "tokens": _tokens(pgha, defaults, datacenter, name)}
+        # In a correct pillar every cluster has a datacenter.
+        datacenter = pghalib.inventory.datacenter_of(pgha, name) or ""
+        clusters[name] = {
+            "datacenter": datacenter,
+            "tokens": pghalib.secrets.needed.tokens(pgha, defaults, datacenter, name),
+        }
         for host in pghalib.inventory.hosts(entry.get("hosts")):
             hosts[host["id"]] = {"role": "db", "name": host["name"], "datacenter": datacenter, "cluster": name}
     return {"hosts": hosts, "clusters": clusters, "tls": tls}
 
 
-def _encrypted(path, datacenter, tls, index):
+def _encrypted(path: Path, datacenter: str, tls: dict[str, Json], index: Index) -> bool:
     """The pillar's setting; without one, a datacenter stays as it was built, and a new one is encrypted."""
-    if tls["enabled"] is not None:
-        return tls["enabled"]
+    enabled: bool | None = tls["enabled"]
+    if enabled is not None:
+        return enabled
     return pghalib.secrets.store.encrypted(index).get(
         datacenter, not pghalib.secrets.store.file(path, "datacenter", datacenter).exists()
     )
 
 
-def _tokens(pgha, defaults, datacenter, cluster):
-    """The tokens of a cluster: vip-manager needs a token only when it asks Consul."""
-    vip = pghalib.inventory.section("vip", pgha, defaults, datacenter, cluster)
-    return ["patroni", "vip"] if pghalib.vip_manager.asks_consul(vip) else ["patroni"]
+def _noted(index: Index, wanted: Derived) -> list[str]:
+    return ["index"] if {**index, **wanted} != index else []
 
 
-def _noted(index, wanted):
-    return ["index"] if any(index[key] != value for key, value in wanted.items()) else []
-
-
-def _lacking(path, pgha, defaults, index):
+def _lacking(
+    path: Path, pgha: dict[str, Json], defaults: dict[str, Json]
+) -> list[tuple[Path, dict[str, Json], Makers]]:
     """Return (file, its content, {name of a missing secret: function that makes it}) for each file of an inventory."""
     result = []
-    for kind, name, wanted in _wanted(pgha, defaults):
+    for kind, name, wanted in pghalib.secrets.needed.of(pgha, defaults):
         stored = _read(path, kind, name)
         lacking = {f"{name}/{key}": make for key, make in wanted.items() if not _get(stored, key.split("/"))}
         result.append((pghalib.secrets.store.file(path, kind, name), stored, lacking))
     return result
 
 
-def _wanted(pgha, defaults):
-    """Yield (kind of file, its name, {path of a secret in it: function that makes it})."""
-    names_of = pghalib.inventory.hosts
-    for name, entry in (pgha.get("datacenters") or {}).items():
-        agents = {f"agents/{host['name']}": _token for host in names_of(entry.get("servers"))}
-        yield "datacenter", name, {"gossip_key": _key, "management": _token, **agents}
-    for name, entry in (pgha.get("clusters") or {}).items():
-        agents = {f"agents/{host['name']}": _token for host in names_of(entry.get("hosts"))}
-        tokens = _tokens(pgha, defaults, pghalib.inventory.datacenter_of(pgha, name), name)
-        yield "cluster", name, {**dict.fromkeys(tokens, _token), **dict.fromkeys(_PASSWORDS, _password), **agents}
-
-
-def _present(path, pgha, defaults):
+def _present(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> set[str]:
     """Names of all secrets that the inventory needs and the store has."""
     found = set()
-    for kind, name, wanted in _wanted(pgha, defaults):
+    for kind, name, wanted in pghalib.secrets.needed.of(pgha, defaults):
         stored = _read(path, kind, name)
         found |= {f"{name}/{key}" for key in wanted if _get(stored, key.split("/"))}
     return found | pghalib.secrets.pki.present(path, pgha)
 
 
-def _never_again(path, names, index, pgha):
+def _never_again(path: Path, names: Iterable[str], index: Index, pgha: dict[str, Json]) -> None:
     """Fail when a secret would be made that the store had once, unless the pillar asks for it by name."""
     allowed = pgha.get("new_secrets") or []
     allowed = [str(one) for one in (allowed if isinstance(allowed, list) else [allowed])]
@@ -250,32 +256,17 @@ def _never_again(path, names, index, pgha):
         )
 
 
-def _read(path, kind, name):
+def _read(path: Path, kind: str, name: str) -> Json:
     return pghalib.secrets.store.read(pghalib.secrets.store.file(path, kind, name), _SHAPES[kind])
 
 
-def _get(stored, keys):
+def _get(stored: Json, keys: list[str]) -> Json:
     for key in keys:
         stored = stored.get(key) if isinstance(stored, dict) else None
     return stored
 
 
-def _put(stored, keys, value):
+def _put(stored: Json, keys: list[str], value: Token | str) -> None:
     for key in keys[:-1]:
         stored = stored.setdefault(key, {})
     stored[keys[-1]] = value
-
-
-def _key():
-    """Gossip key: 32 random bytes in base64 (Consul 1.5 and newer take AES-256)."""
-    return base64.b64encode(os.urandom(32)).decode()
-
-
-def _token():
-    """Accessor and secret of a Consul token, both chosen here: so registering it twice is the same as once."""
-    return {"accessor": str(uuid.uuid4()), "secret": str(uuid.uuid4())}
-
-
-def _password():
-    """192 random bits in letters, digits, - and _: no quoting is needed in a file, a URL or SQL."""
-    return secrets.token_urlsafe(24)

@@ -1,11 +1,20 @@
 """The names that the certificates of the hosts must have."""
 
+from __future__ import annotations
+
 import ipaddress
+from typing import TYPE_CHECKING
 
 import pghalib.inventory
 
+if TYPE_CHECKING:
+    from pghalib.shapes import Host, Json
 
-def wanted(pgha, defaults, datacenter):
+    #: The names that certificates must have, by the name of a host and the service.
+    Wanted = dict[str, dict[str, set[str]]]
+
+
+def wanted(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str) -> Wanted:
     """
     Return the names that certificates must have: ``{host: {service: names}}``.
 
@@ -19,14 +28,14 @@ def wanted(pgha, defaults, datacenter):
     consul = section("consul", pgha, defaults, datacenter, None)["domain"]
     extra = [str(name) for name in section("tls", pgha, defaults, datacenter, None)["names"]]
 
-    def names(host, *more):
+    def names(host: Host, *more: str) -> set[str]:
         full = [f"{name}.{domain}" for name in (host["name"], *more) if domain and not _is_address(name)]
         return {host["name"], host["address"], *loopback, *more, *full}
 
     loopback = ("localhost", "127.0.0.1")
     server, client = (f"{kind}.{datacenter}.{consul}" for kind in ("server", "client"))
     servers = pghalib.inventory.hosts(pgha["datacenters"][datacenter]["servers"])
-    found = {host["name"]: {"consul": names(host) | {server}} for host in servers}
+    found: Wanted = {host["name"]: {"consul": names(host) | {server}} for host in servers}
     for cluster in pghalib.inventory.clusters_of(pgha, defaults, datacenter):
         vip = [cluster["vip"]["address"], cluster["vip"]["name"]] if cluster["vip"] else []
         for host in cluster["hosts"]:
@@ -34,7 +43,7 @@ def wanted(pgha, defaults, datacenter):
     return found
 
 
-def _is_address(text):
+def _is_address(text: str) -> bool:
     try:
         return bool(ipaddress.ip_address(text))
     except ValueError:

@@ -11,25 +11,56 @@ A certificate is kept while it is good. A new one is made when less than a third
 differ from the inventory, or when another authority signs.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
 from salt.exceptions import CommandExecutionError
 
 import pghalib.inventory
 import pghalib.secrets.brought
+import pghalib.secrets.certificates
+import pghalib.secrets.contents
 import pghalib.secrets.names
 import pghalib.secrets.store
 import pghalib.secrets.trust
 import pghalib.secrets.x509
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Literal
+
+    from pghalib.secrets.brought import Brought
+    from pghalib.secrets.contents import Tls
+    from pghalib.secrets.names import Wanted
+    from pghalib.secrets.x509 import Described
+    from pghalib.shapes import Certificates, Json
+
 # The services that have a certificate of their own, by the role of a host.
-SERVICES = {"dcs": ("consul",), "db": ("consul", "postgres")}
+SERVICES: dict[str, tuple[Literal["consul", "postgres"], ...]] = {"dcs": ("consul",), "db": ("consul", "postgres")}
 
 
-def missing(path, pgha, defaults, encrypted, force=False):
+class Standing(TypedDict):
+    """How far a datacenter is in the change of its authority, see :py:func:`standing`."""
+
+    signs: list[Described]
+    next: list[Described]
+    former: list[Described]
+    steps: list[str]
+    brought: bool
+
+
+def missing(
+    path: Path, pgha: dict[str, Json], defaults: dict[str, Json], encrypted: Mapping[str, bool], force: bool = False
+) -> list[str]:
     """Return the sorted names of everything that :py:func:`fill` would make or take over; nothing is written."""
     return sorted(name for _, _, names in _filled(path, pgha, defaults, encrypted, force) for name in names)
 
 
-def fill(path, pgha, defaults, encrypted, force=False):
+def fill(
+    path: Path, pgha: dict[str, Json], defaults: dict[str, Json], encrypted: Mapping[str, bool], force: bool = False
+) -> list[str]:
     """
     Make and store the missing authorities and certificates of an inventory, and renew those whose time is running out.
     Check and take over the certificates that the user brings. The caller holds the lock of the store.
@@ -56,13 +87,13 @@ def fill(path, pgha, defaults, encrypted, force=False):
     return sorted(name for _, _, names in filled for name in names)
 
 
-def present(path, pgha):
+def present(path: Path, pgha: dict[str, Json]) -> set[str]:
     """Return the names of the authorities that are stored for an inventory. An authority may never be made twice."""
     names = pgha.get("datacenters") or {}
     return {f"{name}/tls/authority" for name in names if _read(path, name).get("authorities")}
 
 
-def rotate(path, pgha, defaults, datacenter, step):
+def rotate(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str, step: str) -> None:
     """
     Take one step in the change of a datacenter's authority, and store the certificates that belong to the step.
 
@@ -78,14 +109,15 @@ def rotate(path, pgha, defaults, datacenter, step):
     """
     with pghalib.secrets.store.locked(path):
         stored, tls, wanted, brought = _changing(path, pgha, defaults, datacenter)
-        refusal = _refusal(datacenter, step, pghalib.secrets.trust.due(stored, _target(stored, brought)))
+        target = pghalib.secrets.certificates.target(stored, brought)
+        refusal = _refusal(datacenter, step, pghalib.secrets.trust.due(stored, target))
         if refusal:
             raise CommandExecutionError(refusal)
-        if not pghalib.secrets.trust.same(pghalib.secrets.trust.signing(stored), _target(stored, brought)):
+        if not pghalib.secrets.trust.same(pghalib.secrets.trust.signing(stored), target):
             if step == "use":
-                pghalib.secrets.trust.hand_over(stored, brought and brought["ca"])
-            faults = []
-            _kept(stored, datacenter, tls, wanted, brought, True, faults)
+                pghalib.secrets.trust.hand_over(stored, brought["ca"] if brought else None)
+            faults: list[str] = []
+            pghalib.secrets.certificates.kept(stored, datacenter, tls, wanted, brought, True, faults)
             _fail(faults)
         else:
             if step == "add":
@@ -95,11 +127,13 @@ def rotate(path, pgha, defaults, datacenter, step):
                 stored.get("authorities", {}).pop("last", None)
             pghalib.secrets.trust.turn(stored.get("authorities") or {}, step)
             if not brought:
-                _issued(stored, datacenter, tls, wanted, force=True)
+                pghalib.secrets.certificates.issued(stored, tls, wanted, force=True)
         pghalib.secrets.store.write(_file(path, datacenter), stored)
 
 
-def standing(path, pgha, defaults, datacenter, step=None):
+def standing(
+    path: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str, step: str | None = None
+) -> Standing:
     """
     Return how far a datacenter is in the change of its authority: ``steps`` (the steps that may be taken now, the one
     forward first), ``signs``, ``next`` and ``former`` (authorities as :py:func:`pghalib.secrets.x509.describe` returns
@@ -110,9 +144,9 @@ def standing(path, pgha, defaults, datacenter, step=None):
         authority.
     """
     stored, _, _, brought = _changing(path, pgha, defaults, datacenter)
-    target = _target(stored, brought)
+    target = pghalib.secrets.certificates.target(stored, brought)
     steps = pghalib.secrets.trust.due(stored, target)
-    refusal = step and _refusal(datacenter, step, steps)
+    refusal = _refusal(datacenter, step, steps) if step else None
     if refusal:
         raise CommandExecutionError(refusal)
     signing = pghalib.secrets.x509.split(pghalib.secrets.trust.signing(stored))
@@ -129,12 +163,16 @@ def standing(path, pgha, defaults, datacenter, step=None):
         for one in pghalib.secrets.x509.split(pghalib.secrets.trust.bundle(stored))
         if one not in (*signing, *coming)
     ]
-    groups = {"signs": signing, "next": coming, "former": former}
-    told = {use: [pghalib.secrets.x509.describe(one) for one in group] for use, group in groups.items()}
-    return {**told, "steps": steps, "brought": bool(brought)}
+    return {
+        "signs": [pghalib.secrets.x509.describe(one) for one in signing],
+        "next": [pghalib.secrets.x509.describe(one) for one in coming],
+        "former": [pghalib.secrets.x509.describe(one) for one in former],
+        "steps": steps,
+        "brought": bool(brought),
+    }
 
 
-def of_host(path, datacenter, name, role):
+def of_host(path: Path, datacenter: str, name: str, role: str) -> Certificates | None:
     """
     Return the PEM texts for one host: ``ca`` with the authorities, and key and certificate of each of its services.
     None when nothing is stored for the host.
@@ -148,26 +186,30 @@ def of_host(path, datacenter, name, role):
     own = stored.get("hosts", {}).get(name)
     if not own:
         return None
-    pairs = {service: _pair(own, service) for service in SERVICES[role]}
-    # An older store has one certificate for each host. All services use it until the store is filled.
-    pems = {
-        service: (pair or own)["key"].rstrip() + "\n" + (pair or own)["certificate"] for service, pair in pairs.items()
-    }
-    return {"ca": pghalib.secrets.trust.bundle(stored), **pems}
+    found: Certificates = {"ca": pghalib.secrets.trust.bundle(stored)}
+    for service in SERVICES[role]:
+        # An older store has one certificate for each host. All services use it until the store is filled.
+        pair = pghalib.secrets.certificates.pair(own, service) or own
+        found[service] = pair["key"].rstrip() + "\n" + pair["certificate"]
+    return found
 
 
-def authorities(path, datacenter):
+def authorities(path: Path, datacenter: str) -> str | None:
     """Return the authorities of a datacenter as PEM, for clients; None when there are none."""
     return pghalib.secrets.trust.bundle(_read(path, datacenter)) or None
 
 
-def _read(path, datacenter):
-    return pghalib.secrets.store.read(_file(path, datacenter), pghalib.secrets.store.TLS_SHAPE)
+def _read(path: Path, datacenter: str) -> Tls:
+    found: Tls = pghalib.secrets.store.read(_file(path, datacenter), pghalib.secrets.contents.TLS_SHAPE)
+    return found
 
 
-def _filled(path, pgha, defaults, encrypted, force):
+def _filled(
+    path: Path, pgha: dict[str, Json], defaults: dict[str, Json], encrypted: Mapping[str, bool], force: bool
+) -> list[tuple[Path, Tls, list[str]]]:
     """Return (file, its new content, names of what is new in it) for each datacenter with TLS."""
-    result, faults = [], []
+    result: list[tuple[Path, Tls, list[str]]] = []
+    faults: list[str] = []
     for name in pgha.get("datacenters") or {}:
         tls = pghalib.inventory.section("tls", pgha, defaults, name, None)
         if not encrypted.get(name):
@@ -175,18 +217,20 @@ def _filled(path, pgha, defaults, encrypted, force):
         stored, wanted = _read(path, name), pghalib.secrets.names.wanted(pgha, defaults, name)
         brought = pghalib.secrets.brought.read(pgha, name, tls, wanted, faults)
         if not faults:
-            made = _kept(stored, name, tls, wanted, brought, force, faults)
+            made = pghalib.secrets.certificates.kept(stored, name, tls, wanted, brought, force, faults)
             result.append((_file(path, name), stored, [f"{name}/tls/{one}" for one in made]))
     _fail(faults)
     return result
 
 
-def _fail(faults):
+def _fail(faults: list[str]) -> None:
     if faults:
         raise CommandExecutionError("The certificates cannot be used:\n" + "\n".join(f"  - {one}" for one in faults))
 
 
-def _changing(path, pgha, defaults, datacenter):
+def _changing(
+    path: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str
+) -> tuple[Tls, dict[str, Json], Wanted, Brought | None]:
     """Return the data for the change of an authority: the stored content, settings, names, what the user brings."""
     tls = pghalib.inventory.section("tls", pgha, defaults, datacenter, None)
     stored = _read(path, datacenter)
@@ -194,13 +238,14 @@ def _changing(path, pgha, defaults, datacenter):
         raise CommandExecutionError(f"{datacenter} has no authority: its traffic is not encrypted, or never deployed")
     if not pghalib.secrets.trust.signing(stored):
         raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")
-    wanted, faults = pghalib.secrets.names.wanted(pgha, defaults, datacenter), []
+    wanted = pghalib.secrets.names.wanted(pgha, defaults, datacenter)
+    faults: list[str] = []
     brought = pghalib.secrets.brought.read(pgha, datacenter, tls, wanted, faults)
     _fail(faults)
     return stored, tls, wanted, brought
 
 
-def _refusal(datacenter, step, steps):
+def _refusal(datacenter: str, step: str, steps: list[str]) -> str | None:
     if step in steps:
         return None
     if not steps:
@@ -209,78 +254,5 @@ def _refusal(datacenter, step, steps):
     return f"The next step for the authority of {datacenter} is {steps[0]}, not {step}{back}"
 
 
-def _target(stored, brought):
-    """The authorities that are to sign, as PEM; an empty text when the formula's is yet to be made."""
-    return brought["ca"] if brought else ((stored.get("authorities") or {}).get("current") or {}).get("certificate", "")
-
-
-def _kept(stored, datacenter, tls, wanted, brought, force, faults):
-    """Renew the certificates of the authority that signs now, and add the next one; that signs from ``use`` on."""
-    made = []
-    if not brought and not stored.get("authorities"):
-        stored["authorities"] = {"current": pghalib.secrets.x509.authority(datacenter, tls["authority_days"])}
-        made.append("authority")
-    if brought and not stored.get("hosts"):
-        # No host has a certificate yet, so none can be cut off.
-        stored["ca"] = brought["ca"]
-    added = pghalib.secrets.trust.expect(stored, _target(stored, brought))
-    made += ["ca"] if added else []
-    if stored.get("ca"):
-        return made + _taken(stored, datacenter, wanted, brought, faults)
-    return made + _issued(stored, datacenter, tls, wanted, force or added)
-
-
-def _issued(stored, datacenter, tls, wanted, force):
-    made = []
-    signer = stored["authorities"]["current"]
-    hosts = stored.setdefault("hosts", {})
-    for name, services in wanted.items():
-        own = hosts.setdefault(name, {})
-        for service, names in services.items():
-            if force or not pghalib.secrets.x509.serves(_pair(own, service), names, signer):
-                _put(own, service, pghalib.secrets.x509.issue(name, names, signer, tls["days"]))
-                made.append(_title(name, service))
-    return made
-
-
-def _taken(stored, datacenter, wanted, brought, faults):
-    """Take over the user's certificates of the authorities that sign, so that his files are not needed later."""
-    made = []
-    hosts = stored.setdefault("hosts", {})
-    if brought and pghalib.secrets.trust.same(stored["ca"], brought["ca"]) and stored["ca"] != brought["ca"]:
-        stored["ca"] = brought["ca"]
-        made.append("ca")
-    for name, services in wanted.items():
-        for service, names in services.items():
-            pair = brought and brought["pairs"][name, service]
-            fits = pair and not pghalib.secrets.x509.faults_of(
-                name, stored["ca"], pair["certificate"], pair["key"], names
-            )
-            own = hosts.get(name, {})
-            if fits and _pair(own, service) != pair:
-                _put(hosts.setdefault(name, {}), service, pair)
-                made.append(_title(name, service))
-            elif not fits and not _pair(own, service):
-                faults.append(
-                    f"{name}: has no certificate of the authority that signs now; bring one, or change the authority"
-                    f" before this host comes: salt-run pgha.authority {datacenter}"
-                )
-    return made
-
-
-def _pair(own, service):
-    """Key and certificate of a service of a host, or None. Consul's lie beside ``services``, not in it."""
-    found = own if service == "consul" else own.get("services", {}).get(service)
-    return {kind: found[kind] for kind in ("certificate", "key")} if found and "key" in found else None
-
-
-def _put(own, service, pair):
-    (own if service == "consul" else own.setdefault("services", {}).setdefault(service, {})).update(pair)
-
-
-def _title(name, service):
-    return name if service == "consul" else f"{name}/{service}"
-
-
-def _file(path, datacenter):
+def _file(path: Path, datacenter: str) -> Path:
     return pghalib.secrets.store.file(path, "tls", datacenter)

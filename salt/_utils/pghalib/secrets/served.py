@@ -5,10 +5,18 @@ The note holds fingerprints, no secret. It shows, before anything is touched, th
 that this host works with (a lost store, an older copy).
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pghalib.shapes import Json, Secrets, Settings
 
 NOTE = "/etc/pgha/secrets.json"
 KEY = "pgha_secrets"
@@ -19,7 +27,7 @@ class Unserved(CommandExecutionError):
     """The master serves no secrets to this host."""
 
 
-def own(pillar, opts):
+def own(pillar: Mapping[str, Json], opts: Mapping[str, Json]) -> Secrets:
     """
     Return the secrets of this host out of its pillar. No execution function returns them, as job results are stored.
 
@@ -30,7 +38,7 @@ def own(pillar, opts):
 
     Raises Unserved when the master serves no secrets.
     """
-    found = pillar.get(KEY)
+    found: Secrets | None = pillar.get(KEY)
     if not found:
         raise Unserved(
             f"The master serves no secrets to {opts['id']}: add 'pgha: true' to ext_pillar in its configuration, run"
@@ -40,14 +48,14 @@ def own(pillar, opts):
     return found
 
 
-def strings(secrets):
+def strings(secrets: object) -> list[str]:
     """Return every string in a tree of secrets, for masking: a list."""
     if isinstance(secrets, dict):
         return [text for item in secrets.values() for text in strings(item)]
     return [secrets] if isinstance(secrets, str) else []
 
 
-def encrypted(pillar):
+def encrypted(pillar: Mapping[str, Json]) -> bool:
     """
     Return whether the traffic of this host's datacenter is encrypted when the pillar leaves that to the formula. The
     master decides, and serves a certificate when it is. True before the master has made any secret.
@@ -56,7 +64,7 @@ def encrypted(pillar):
     return bool(found.get("tls")) if found else True
 
 
-def fingerprints(settings, secrets):
+def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str]:
     """
     Return ``{name: fingerprint}`` of a host's secrets, by their names in the master's store.
 
@@ -65,7 +73,8 @@ def fingerprints(settings, secrets):
     secrets
         The result of :py:func:`own`. Certificates are left out: they are renewed.
     """
-    datacenter, cluster = settings["datacenter"]["name"], (settings["cluster"] or {}).get("name")
+    datacenter = settings["datacenter"]["name"]
+    cluster = settings["cluster"]["name"] if settings["cluster"] else None
     found = {}
     for key, value in secrets.items():
         if key in ("tls", "tokens"):
@@ -76,12 +85,12 @@ def fingerprints(settings, secrets):
     return found
 
 
-def note(settings, secrets):
+def note(settings: Settings, secrets: Secrets) -> str:
     """Return the text of the note for these secrets."""
     return json.dumps(fingerprints(settings, secrets), indent=2, sort_keys=True) + "\n"
 
 
-def faults(text, settings, secrets, allowed):
+def faults(text: str | None, settings: Settings, secrets: Secrets, allowed: Iterable[object]) -> list[str]:
     """
     Return the fault when the master's store is not the one that this host works with: a list of one line, or [].
 

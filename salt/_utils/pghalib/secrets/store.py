@@ -15,20 +15,28 @@ It is an error when a file cannot be read, has another shape, or lacks a secret 
 reason to make new secrets: the living clusters use the old ones.
 """
 
-import base64
-import binascii
+from __future__ import annotations
+
 import errno
 import json
 import os
 import pwd
 import stat
-import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
 import pghalib.host.lock
+import pghalib.secrets.contents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from pghalib.secrets.contents import Index, Shape
+    from pghalib.shapes import Json
 
 DEFAULT_PATH = "/var/lib/pgha"
 INDEX = "index"
@@ -37,12 +45,12 @@ LOCKED = 60
 RESTORE = "restore the store from its backup (docs/runbooks.md, The store of secrets)"
 
 
-def directory(opts):
+def directory(opts: Mapping[str, Json]) -> Path:
     """Return the path of the store: ``pgha_store`` of the master's configuration, or /var/lib/pgha."""
     return Path(opts.get("pgha_store") or DEFAULT_PATH)
 
 
-def prepare(path):
+def prepare(path: Path) -> None:
     """
     Make the directory of the store, and give it the mode 0700.
 
@@ -61,29 +69,29 @@ def prepare(path):
         raise CommandExecutionError(unwritable(path, error)) from None
 
 
-def locked(path):
+def locked(path: Path) -> AbstractContextManager[int]:
     """Return a context in which no other process changes the store ``path``; waits up to LOCKED seconds for it."""
     return pghalib.host.lock.held(path / ".lock", LOCKED)
 
 
-def file(path, kind, name):
+def file(path: Path, kind: str, name: str) -> Path:
     """Return the file of the store for a kind (``datacenter``, ``cluster``, ``tls``) and its name."""
     return path / f"{kind}-{name}.json"
 
 
-def read(where, shape):
+def read(where: Path, shape: Shape) -> Json:
     """
     Return the content of a file of the store, ``{}`` when the file does not exist.
 
     where
         Path of the file.
     shape
-        The shape that the content must have, see :py:func:`misshapen`.
+        The shape that the content must have, see :py:func:`pghalib.secrets.contents.misshapen`.
 
     Raises CommandExecutionError that names the file, the fault, and the remedy.
     """
     try:
-        content = pghalib.host.files.read_foreign(where)
+        content = pghalib.host.files.read_foreign(str(where))
         if content is None:
             return {}
         found = json.loads(content)
@@ -95,7 +103,7 @@ def read(where, shape):
             f"The store of secrets {where} cannot be read ({reason}): {remedy}. Nothing is made anew in its place,"
             " because the clusters use what it held"
         ) from None
-    wrong = misshapen(found, shape)
+    wrong = pghalib.secrets.contents.misshapen(found, shape)
     if wrong:
         raise CommandExecutionError(
             f"The store of secrets {where} is damaged ({wrong}): {RESTORE}. Nothing is made anew in its place,"
@@ -104,7 +112,7 @@ def read(where, shape):
     return found
 
 
-def write(where, content):
+def write(where: Path, content: Mapping[str, object]) -> None:
     """
     Replace a file of the store by a rename, and sync it to the disk.
 
@@ -119,12 +127,14 @@ def write(where, content):
         raise CommandExecutionError(f"The store of secrets cannot be written: {error}. Nothing was touched") from None
 
 
-def index(path):
+def index(path: Path) -> Index:
     """Return the index of the store ``path`` with all its keys; their values are empty when there is no index yet."""
-    return {**{key: {} for key in INDEX_SHAPE}, **read(path / f"{INDEX}.json", INDEX_SHAPE)}
+    found: Index = {"hosts": {}, "clusters": {}, "tls": {}, "settled": {}, "made": {}}
+    found.update(read(path / f"{INDEX}.json", pghalib.secrets.contents.INDEX_SHAPE))
+    return found
 
 
-def encrypted(content):
+def encrypted(content: Index) -> dict[str, bool]:
     """
     Return {DATACENTER: whether it was built encrypted} of an index: ``settled`` (no host refused it) wins over ``tls``
     (wanted).
@@ -132,38 +142,12 @@ def encrypted(content):
     return {**content["tls"], **content["settled"]}
 
 
-def write_index(path, content):
+def write_index(path: Path, content: Index) -> None:
     """Store the index."""
     write(path / f"{INDEX}.json", content)
 
 
-def misshapen(value, shape, where=""):
-    """
-    Return the first place where ``value`` does not have a shape, as a short text with no value in it, else None.
-
-    shape
-        A mapping: ``value`` is a mapping, and a value under one of these keys has the shape given here (keys may be
-        missing; other keys are not checked). ``{"*": shape}``: a mapping with any keys. A tuple ``(shape, names…)``: a
-        mapping that must have these keys. A function: it must return true for ``value``.
-    """
-    if isinstance(shape, tuple):
-        missing = [key for key in shape[1:] if not isinstance(value, dict) or key not in value]
-        if missing:
-            return f"{where or 'it'} has no {missing[0]}"
-        shape = shape[0]
-    if callable(shape):
-        return None if shape(value) else f"{where or 'it'} is not what it must be"
-    if not isinstance(value, dict):
-        return f"{where or 'it'} is no mapping"
-    for key, item in value.items():
-        known = shape.get("*", shape.get(key))
-        wrong = known is not None and misshapen(item, known, f"{where}/{key}".lstrip("/"))
-        if wrong:
-            return wrong
-    return None
-
-
-def unwritable(path, error):
+def unwritable(path: Path, error: OSError) -> str:
     """Return the message, with the remedy, for a store that cannot be written because of an error of the system."""
     return (
         f"The store of secrets {path} cannot be written ({error.strerror or error}). Nothing was touched."
@@ -171,70 +155,14 @@ def unwritable(path, error):
     )
 
 
-def _install(path):
+def _install(path: Path) -> str:
     """The command that gives the store to the user whom the master runs as."""
     user = _user()
     return f"install -d -m 0700 -o {user} -g {user} {path} && chown -R {user}:{user} {path}"
 
 
-def _user():
+def _user() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
-
-
-def _is_text(value):
-    return isinstance(value, str) and bool(value) and value.isprintable()
-
-
-def _is_pem(value):
-    return isinstance(value, str) and "-----BEGIN " in value
-
-
-def _is_uuid(value):
-    try:
-        return isinstance(value, str) and str(uuid.UUID(value)) == value.lower()
-    except ValueError:
-        return False
-
-
-def _is_gossip_key(value):
-    try:
-        return isinstance(value, str) and len(base64.b64decode(value, validate=True)) in (16, 24, 32)
-    except (binascii.Error, ValueError):
-        return False
-
-
-def _is_bool(value):
-    return isinstance(value, bool)
-
-
-def _is_names(value):
-    return isinstance(value, list) and all(_is_text(name) for name in value)
-
-
-_TOKEN = ({"accessor": _is_uuid, "secret": _is_uuid}, "accessor", "secret")
-_PAIR = ({"key": _is_pem, "certificate": _is_pem}, "key", "certificate")
-_HOST = {"role": lambda role: role in ("dcs", "db"), "name": _is_text, "datacenter": _is_text}
-DATACENTER_SHAPE = {"gossip_key": _is_gossip_key, "management": _TOKEN, "agents": {"*": _TOKEN}}
-CLUSTER_SHAPE = {
-    "agents": {"*": _TOKEN},
-    **dict.fromkeys(("patroni", "vip"), _TOKEN),
-    **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
-}
-_OWN = ({**_PAIR[0], "services": {"*": _PAIR}}, "key", "certificate")
-TLS_SHAPE = {
-    "authorities": {"*": _PAIR},
-    "hosts": {"*": _OWN},
-    "ca": _is_pem,
-    "next_ca": _is_pem,
-    "former": _is_pem,
-}
-INDEX_SHAPE = {
-    "hosts": {"*": (_HOST, *_HOST)},
-    "clusters": {"*": ({"datacenter": _is_text, "tokens": _is_names}, "datacenter", "tokens")},
-    "tls": {"*": _is_bool},
-    "settled": {"*": _is_bool},
-    "made": {"*": _is_text},
-}

@@ -13,7 +13,18 @@ Pure functions of the stored content of a datacenter (``tls-NAME.json``):
      "former"                                    those that no longer sign, until they are dropped}
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.secrets.x509
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from pghalib.secrets.contents import Authorities, Tls
+    from pghalib.secrets.pki import Standing
 
 STEPS = ("add", "use", "drop", "back")
 EXPLAINED = {
@@ -24,15 +35,15 @@ EXPLAINED = {
 }
 
 
-def signing(stored):
+def signing(stored: Tls) -> str | None:
     """Return the authorities that sign now, as PEM; None before there are any."""
-    own = (stored.get("authorities") or {}).get("current") or {}
-    return stored.get("ca") or own.get("certificate")
+    own = (stored.get("authorities") or {}).get("current")
+    return stored.get("ca") or (own["certificate"] if own else None)
 
 
-def bundle(stored):
+def bundle(stored: Tls) -> str:
     """Return all trusted authorities as PEM, each once, those that sign first. Empty when there is none."""
-    own = {} if stored.get("ca") else stored.get("authorities") or {}
+    own = _formulas(stored)
     text = signing(stored) or ""
     others = [own[use]["certificate"] for use in ("next", "last") if use in own]
     others += [stored[key] for key in ("next_ca", "former") if stored.get(key)]
@@ -44,18 +55,18 @@ def bundle(stored):
     return text
 
 
-def same(one, other):
+def same(one: str | None, other: str | None) -> bool:
     """Return whether two PEM texts hold the same certificates."""
     return set(pghalib.secrets.x509.split(one or "")) == set(pghalib.secrets.x509.split(other or ""))
 
 
-def trusts(stored, pem):
+def trusts(stored: Tls, pem: str) -> bool:
     """Return whether all authorities of a PEM text are trusted already."""
     wanted = set(pghalib.secrets.x509.split(pem))
     return bool(wanted) and wanted <= set(pghalib.secrets.x509.split(bundle(stored)))
 
 
-def due(stored, target):
+def due(stored: Tls, target: str) -> list[str]:
     """
     Return the steps that may be taken now, the one forward first; [] when there is nothing to change.
 
@@ -65,7 +76,7 @@ def due(stored, target):
     """
     if not same(signing(stored), target):
         return ["use" if trusts(stored, target) else "add"]
-    own = {} if stored.get("ca") else stored.get("authorities") or {}
+    own = _formulas(stored)
     if "next" in own:
         return ["use", "back"]
     if "last" in own:
@@ -75,7 +86,7 @@ def due(stored, target):
     return [] if stored.get("ca") else ["add"]
 
 
-def expect(stored, target):
+def expect(stored: Tls, target: str) -> bool:
     """
     Let all hosts trust the authorities that are to sign; the present ones go on signing. Returns whether that is a
     change.
@@ -90,7 +101,7 @@ def expect(stored, target):
     return True
 
 
-def hand_over(stored, ca):
+def hand_over(stored: Tls, ca: str | None) -> None:
     """
     Let other authorities sign, and keep the former ones trusted. Changes ``stored``.
 
@@ -114,7 +125,7 @@ def hand_over(stored, ca):
         stored["former"] = "".join(former)
 
 
-def turn(own, step):
+def turn(own: Authorities, step: str) -> None:
     """Take a step from one authority of the formula's to the next; for ``add`` the caller makes the authority."""
     if step == "use":
         own["last"], own["current"] = own["current"], own.pop("next")
@@ -124,7 +135,7 @@ def turn(own, step):
         del own["next"]
 
 
-def unfinished(datacenter, steps):
+def unfinished(datacenter: str, steps: list[str]) -> str | None:
     """
     Return a sentence when a person has begun the change of an authority and not ended it, else None.
 
@@ -140,7 +151,7 @@ def unfinished(datacenter, steps):
     )
 
 
-def text(datacenter, standing, late):
+def text(datacenter: str, standing: Standing, late: Sequence[str]) -> str:
     """
     Return a text for a person: how far the change of a datacenter's authority is, and the commands of the next steps.
 
@@ -150,7 +161,11 @@ def text(datacenter, standing, late):
         Sentences that name what is not ready for the next step.
     """
     lines = [f"The authority of {datacenter}"]
-    titles = {"signs": "signs", "next": "trusted, signs next", "former": "trusted, former"}
+    titles: dict[Literal["signs", "next", "former"], str] = {
+        "signs": "signs",
+        "next": "trusted, signs next",
+        "former": "trusted, former",
+    }
     for use, title in titles.items():
         lines += [f"  {title + ':':21} {one['subject']}, until {one['until'][:10]}" for one in standing[use]]
     steps = standing["steps"]
@@ -168,3 +183,8 @@ def text(datacenter, standing, late):
     width = max(map(len, commands), default=0)
     lines += [f"  {command:{width}}  # {EXPLAINED[step]}" for command, step in zip(commands, steps, strict=True)]
     return "\n".join(lines)
+
+
+def _formulas(stored: Tls) -> Authorities:
+    """The formula's own authorities where they sign, {} where the user's do."""
+    return {} if stored.get("ca") else (stored.get("authorities") or {})

@@ -4,14 +4,22 @@ Certificates of authorities and hosts: made, read, and checked. Nothing is store
 The module uses ``cryptography``. Salt itself depends on it, so every master and minion has it.
 """
 
+from __future__ import annotations
+
 import datetime
 import ipaddress
+from typing import TYPE_CHECKING, TypedDict
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes, PublicKeyTypes
 
 # A certificate is renewed when less than this part of its time is left.
 RENEWED = 1 / 3
@@ -33,7 +41,31 @@ _USAGES = (
 )
 
 
-def authority(datacenter, days):
+class Pair(TypedDict):
+    """A certificate and its key, as PEM."""
+
+    certificate: str
+    key: str
+
+
+class End(TypedDict):
+    """When an authority or a certificate ends, see :py:func:`end_of_authority`."""
+
+    until: str
+    days: float
+    due: bool
+
+
+class Described(End):
+    """The data of a certificate, see :py:func:`describe`."""
+
+    serial: str
+    subject: str
+    issuer: str
+    names: list[str]
+
+
+def authority(datacenter: str, days: int) -> Pair:
     """Return a new authority: ``{"certificate", "key"}`` as PEM. It signs certificates of hosts and nothing else."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"pgha {datacenter} {_now():%Y-%m-%d %H:%M:%S}")])
@@ -47,7 +79,7 @@ def authority(datacenter, days):
     return _stored(certificate, key)
 
 
-def issue(name, names, signer, days):
+def issue(name: str, names: set[str], signer: Pair, days: int) -> Pair:
     """
     Return a new key and certificate of a host: ``{"certificate", "key"}`` as PEM.
 
@@ -59,11 +91,13 @@ def issue(name, names, signer, days):
         How long the certificate is valid; never longer than the authority.
     """
     ca = x509.load_pem_x509_certificate(signer["certificate"].encode())
-    ca_key = serialization.load_pem_private_key(signer["key"].encode(), None)
+    private = serialization.load_pem_private_key(signer["key"].encode(), None)
+    # That function also reads keys that cannot sign; an authority's key can.
+    ca_key: CertificateIssuerPrivateKeyTypes = private  # type: ignore[assignment]
     key = ec.generate_private_key(ec.SECP256R1())
     until = min(_now() + datetime.timedelta(days=days), ca.not_valid_after_utc)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    alternatives = [
+    alternatives: list[x509.GeneralName] = [
         x509.IPAddress(ipaddress.ip_address(one)) if _address(one) else x509.DNSName(one) for one in sorted(names)
     ]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -79,7 +113,7 @@ def issue(name, names, signer, days):
     return _stored(certificate, key)
 
 
-def describe(pem):
+def describe(pem: str) -> Described:
     """
     Return the data of the first certificate in a PEM text: ``serial`` (hexadecimal), ``subject``, ``issuer``,
     ``names``, ``until`` (ISO 8601, UTC), ``days`` left, and ``due`` (whether it is time to renew it).
@@ -97,7 +131,7 @@ def describe(pem):
     }
 
 
-def end_of_authority(trusted, certificate):
+def end_of_authority(trusted: str, certificate: str) -> End:
     """
     Return when the authority of a certificate ends: ``until`` (ISO 8601, UTC), ``days`` left and ``due`` (it is time
     for a new one).
@@ -127,7 +161,7 @@ def end_of_authority(trusted, certificate):
     }
 
 
-def split(pem):
+def split(pem: str | None) -> list[str]:
     """Return the certificates of a PEM text as a list, all written in the same way; ValueError for another text."""
     if not pem:
         return []
@@ -135,7 +169,7 @@ def split(pem):
     return [one.public_bytes(serialization.Encoding.PEM).decode() for one in found]
 
 
-def serves(own, names, signer):
+def serves(own: Pair | None, names: set[str], signer: Pair) -> bool:
     """
     Return whether a result of :py:func:`issue` is still good: it has these names, this signer, and time left. False for
     None (no certificate yet).
@@ -147,7 +181,7 @@ def serves(own, names, signer):
     return _names(certificate) == names and not _due(certificate) and _signed(certificate, ca)
 
 
-def faults_of(name, ca, certificate, key, wanted):
+def faults_of(name: str, ca: str, certificate: str, key: str, wanted: set[str]) -> list[str]:
     """
     Return the faults of a host's certificate as lines, [] when it has none.
 
@@ -182,7 +216,9 @@ def faults_of(name, ca, certificate, key, wanted):
     return found
 
 
-def _builder(subject, issuer, public, until):
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, until: datetime.datetime
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -195,18 +231,18 @@ def _builder(subject, issuer, public, until):
     )
 
 
-def _stored(certificate, key):
+def _stored(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
     form = serialization.PrivateFormat.PKCS8
     private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     return {"certificate": certificate.public_bytes(serialization.Encoding.PEM).decode(), "key": private.decode()}
 
 
-def _due(certificate):
+def _due(certificate: x509.Certificate) -> bool:
     whole = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_after_utc - _now() < whole * RENEWED
 
 
-def _signed(certificate, by):
+def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(by)
     except (ValueError, TypeError, InvalidSignature):
@@ -214,7 +250,7 @@ def _signed(certificate, by):
     return True
 
 
-def _signed_by_trusted(chain, trusted):
+def _signed_by_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]) -> bool:
     """Whether each certificate is signed by the next one, and one of them by a trusted authority."""
     for one, following in zip(chain, [*chain[1:], None], strict=True):
         if any(_signed(one, by) and _is_authority(by) for by in trusted):
@@ -224,14 +260,14 @@ def _signed_by_trusted(chain, trusted):
     return False
 
 
-def _is_authority(certificate):
+def _is_authority(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
 
 
-def _allows_both(certificate):
+def _allows_both(certificate: x509.Certificate) -> bool:
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
@@ -239,7 +275,7 @@ def _allows_both(certificate):
     return {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH} <= set(usages)
 
 
-def _names(certificate):
+def _names(certificate: x509.Certificate) -> set[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -247,16 +283,16 @@ def _names(certificate):
     return {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
 
 
-def _public(key):
+def _public(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _address(text):
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
 
 
-def _now():
+def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
