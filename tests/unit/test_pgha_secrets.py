@@ -231,6 +231,12 @@ def test_before_there_is_a_store_nothing_is_settled_by_a_dry_run(secrets, tmp_pa
     assert not (tmp_path / "store").exists()
 
 
+def test_a_host_without_a_stored_certificate_is_served_none(secrets, tmp_path):
+    secrets.mint(tmp_path, {**PGHA, "tls": True}, DEFAULTS)
+    (tmp_path / "tls-dc.json").unlink()
+    assert "tls" not in secrets.of_minion(tmp_path, "db1")
+
+
 def test_a_lost_authority_is_not_made_anew(secrets, tmp_path):
     with_tls = {**PGHA, "tls": True}
     secrets.mint(tmp_path, with_tls, DEFAULTS)

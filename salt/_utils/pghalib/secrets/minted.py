@@ -149,7 +149,9 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
     if not all(own.values()):
         return None
     if index["tls"].get(host["datacenter"]):
-        own["tls"] = pghalib.secrets.pki.of_host(path, host["datacenter"], host["name"], host["role"])
+        certificates = pghalib.secrets.pki.of_host(path, host["datacenter"], host["name"], host["role"])
+        if certificates:
+            own["tls"] = certificates
     complete: Secrets = own
     return complete
 
