@@ -30,7 +30,7 @@ def test_a_bad_pillar_is_refused_with_all_faults_at_once_and_no_host_is_touched(
     assert ground.touched(bare) == []
 
 
-def test_a_host_whose_minion_is_silent_is_named_and_no_host_is_ground.touched(bare):
+def test_a_host_whose_minion_is_silent_is_named_and_no_host_is_touched(bare):
     silent = bare["test-db3"]
     silent.run(["systemctl", "stop", "salt-minion"])
     try:
