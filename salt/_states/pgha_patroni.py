@@ -4,7 +4,6 @@ States of Patroni: its environment, its configuration, and the checks before and
 
 import os
 
-import pghalib.errors
 import pghalib.patroni.config
 import pghalib.patroni.data_directory
 import pghalib.patroni.dynamic
@@ -17,39 +16,38 @@ import pghalib.postgres.settings
 import pghalib.preflight.verdicts
 import pghalib.secrets.served
 import pghalib.services.owed
+import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
-@pghalib.errors.told
-def environment(name):
+@pghalib.states.state
+def environment(ret):
     """
     The virtual environment has the pinned packages of ``patroni.requirements``, and only root can write to it. The
     comparison starts no process.
 
     A new version does not restart a running Patroni: the comment says that a restart is pending.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "All packages are there."}
     before = __salt__["pgha_patroni_env.state"]()
-    ret["changes"] = pghalib.patroni.environment.differing(before)
-    if before["complete"] and not ret["changes"]:
-        return ret
+    differing = pghalib.patroni.environment.differing(before)
+    if before["complete"] and not differing:
+        return "All packages of Patroni's virtual environment are there."
+    ret.plan(differing)
     if not before["complete"]:
-        ret["changes"]["environment"] = {"old": None, "new": "complete"}
-    if __opts__["test"]:
-        return {**ret, "result": None, "comment": "The virtual environment would be built."}
+        ret.plan({"environment": {"old": None, "new": "complete"}})
+    if ret.test:
+        return "Patroni's virtual environment would be built."
     __salt__["pgha_patroni_env.build"]()
     after = __salt__["pgha_patroni_env.state"]()
-    lacking = ", ".join(sorted(pghalib.patroni.environment.differing(after)))
-    if lacking:
-        return _failed(ret, f"pip reported success, but these are not there in the version required: {lacking}")
-    pending = before["installed"] != after["installed"] and _running()
-    comment = "The virtual environment is built." + (" A restart of Patroni is pending." if pending else "")
-    return {**ret, "comment": comment}
+    if lacking := ", ".join(sorted(pghalib.patroni.environment.differing(after))):
+        raise CommandExecutionError(f"pip reported success, but these are not there in the version required: {lacking}")
+    ret.say("Patroni's virtual environment is built.")
+    return "A restart of Patroni is pending." if before["installed"] != after["installed"] and _running() else None
 
 
-@pghalib.errors.told
-def configured(name):
+@pghalib.states.state
+def configured(ret):
     """
     patroni.yml follows the pillar, and a running Patroni has been told to read it (without a restart). If an earlier
     run could not tell Patroni, this run does. Before the new file replaces the old one, Patroni itself checks it. The
@@ -59,53 +57,50 @@ def configured(name):
     name
         Path of patroni.yml.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": ""}
-    if __opts__["test"] and not __pillar__.get(pghalib.secrets.served.KEY):
-        return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
     settings, secrets = __salt__["pgha.settings"](), pghalib.secrets.served.own(__pillar__, __opts__)
     __salt__["pgha_tls.stays"]()
-    if __opts__["test"] and not _installed(settings):
-        return {**ret, "result": None, "comment": "It would be written, once PostgreSQL and Patroni are installed."}
+    if ret.test and not _installed(settings):
+        raise pghalib.states.Later(f"{ret.name} would be written, once PostgreSQL and Patroni are installed.")
     parameters = __salt__["pgha_postgres.parameters"]()
     written, passwords = pghalib.patroni.files.manage(
-        name,
+        ret.name,
         settings,
         secrets,
         parameters,
         validate=__salt__["pgha_patroni.validate"],
         sticky=__salt__["pgha_patroni.makes_files_beside_configuration"](),
-        test=__opts__["test"],
+        test=ret.test,
     )
-    ret["comment"] = " ".join([written["comment"], pghalib.postgres.settings.sentences(parameters)])
-    ret["result"] = written["result"]
-    for what, done in ((name, written), ("the password file of the check", passwords)):
-        if done["changes"]:
-            ret["changes"][what] = done["changes"]
-    return ret if written["result"] is False else _read(ret)
+    ret.add(passwords, "the password file of the check")
+    ret.say(pghalib.postgres.settings.sentences(parameters))
+    ret.say(ret.add(written, ret.name))
+    return _read(ret)
 
 
 def _read(ret):
     """Reload a running Patroni when a reload is owed. A stopped Patroni reads its configuration at its start."""
-    try:
-        if not pghalib.services.owed.owed(pghalib.patroni.files.RELOAD):
-            return ret
-        if __opts__["test"]:
-            changes = {**ret["changes"], "reload": {"old": "owed", "new": "done"}} if _running() else ret["changes"]
-            return {**ret, "result": None if changes else ret["result"], "changes": changes}
-        if _running():
-            if not __salt__["service.reload"]("patroni"):
-                raise CommandExecutionError("systemctl reload patroni failed: see journalctl -u patroni")
-            ret["comment"] += " Patroni was told to read it."
-            # The file was changed by an earlier run: only the reload is done here.
-            ret["changes"] = ret["changes"] or {"reload": {"old": "owed", "new": "done"}}
-        pghalib.services.owed.paid(pghalib.patroni.files.RELOAD)
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": f"{ret['comment']} Patroni was not told to read it: {error}"}
-    return ret
+    if not pghalib.services.owed.owed(pghalib.patroni.files.RELOAD):
+        return None
+    if not _running():
+        if not ret.test:
+            pghalib.services.owed.paid(pghalib.patroni.files.RELOAD)
+        return None
+    done = {"reload": {"old": "owed", "new": "done"}}
+    if ret.test:
+        ret.plan(done)
+        return "Patroni would be told to read it."
+    if not __salt__["service.reload"]("patroni"):
+        raise CommandExecutionError(
+            "Patroni was not told to read it: systemctl reload patroni failed: see journalctl -u patroni"
+        )
+    # Without other changes the file was changed by an earlier run: only the reload is done here.
+    ret.changes = ret.changes or done
+    pghalib.services.owed.paid(pghalib.patroni.files.RELOAD)
+    return "Patroni was told to read it."
 
 
-@pghalib.errors.told
-def data_directory_ours(name):
+@pghalib.states.state
+def data_directory_ours(ret):
     """
     The data directory is empty, or its data belong to this cluster. With other data the state fails, and Patroni is not
     started: a person must decide. Changes nothing.
@@ -113,18 +108,19 @@ def data_directory_ours(name):
     name
         Path of the data directory.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "It is empty: Patroni will fill it."}
-    found = __salt__["pgha_postgres.data_directory"](name)
-    if found["empty"] or (found["running"] and __salt__["pgha_patroni.member"]()):
-        return ret if found["empty"] else {**ret, "comment": "Patroni runs a server on it."}
-    if __opts__["test"] and not _consul_answers():
-        return {**ret, "result": None, "comment": "Whose data it is, can be told when Consul runs."}
+    found = __salt__["pgha_postgres.data_directory"](ret.name)
+    if found["empty"]:
+        return f"{ret.name} is empty: Patroni will fill it."
+    if found["running"] and __salt__["pgha_patroni.member"]():
+        return f"Patroni runs a server on {ret.name}."
+    if ret.test and not _consul_answers():
+        raise pghalib.states.Later(f"Whose data {ret.name} holds, can be told when Consul runs.")
     initialized = __salt__["pgha_patroni.dcs"]()["initialize"]
-    return {**ret, **pghalib.patroni.data_directory.verdict(name, found, initialized)}
+    return ret.add({"changes": {}, **pghalib.patroni.data_directory.verdict(ret.name, found, initialized)})
 
 
-@pghalib.errors.told
-def leader_elected(name, timeout, first=False):
+@pghalib.states.state
+def leader_elected(ret, timeout, first=False):
     """
     The cluster has, or had, its first leader, so this host's Patroni joins the cluster and does not found it.
 
@@ -134,11 +130,10 @@ def leader_elected(name, timeout, first=False):
     first
         True on the host that founds the cluster: it does not wait.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "This host may found the cluster."}
     if first:
-        return ret
-    if __opts__["test"]:
-        return {**ret, "comment": "The run would wait for the first leader." if not _consul_answers() else ""}
+        return "This host may found the cluster."
+    if ret.test:
+        return None if _consul_answers() else "The run would wait for the first leader."
     settings = __salt__["pgha.settings"]()
     ports = pghalib.preflight.verdicts.ports(settings)
     patience = settings["consul"]["startup_timeout"]
@@ -146,20 +141,19 @@ def leader_elected(name, timeout, first=False):
     pghalib.patroni.founding.wait(
         settings["cluster"]["founder"], ports, lambda: __salt__["pgha_patroni.dcs"]()["initialize"], patience, timeout
     )
-    return {**ret, "comment": "The cluster is initialised."}
+    return "The cluster is initialised."
 
 
-@pghalib.errors.told
-def streaming(name, timeout):
+@pghalib.states.state
+def streaming(ret, timeout):
     """
     This member runs as the leader, or as a replica that streams on the leader's timeline.
 
     timeout
         Seconds to wait for it.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": ""}
-    if __opts__["test"] and __salt__["pgha_patroni.member"]() is None:
-        return {**ret, "result": None, "comment": "The run would wait for this member."}
+    if ret.test and __salt__["pgha_patroni.member"]() is None:
+        raise pghalib.states.Later("The run would wait for this member.")
     seen = {"woken": False, "member": None}
 
     def healthy():
@@ -167,25 +161,25 @@ def streaming(name, timeout):
         if pghalib.patroni.member.serves(seen["member"] or {}):
             return True
         # A replica streams through a slot. The leader makes the slot in its next loop after this member is listed.
-        if not seen["woken"] and not __opts__["test"]:
+        if not seen["woken"] and not ret.test:
             seen["woken"] = _leader_woken()
         return False
 
     try:
-        pghalib.wait.until(healthy, 0 if __opts__["test"] else timeout, "this member leads or streams")
+        pghalib.wait.until(healthy, 0 if ret.test else timeout, "this member leads or streams")
     except CommandExecutionError:
         logged = [*__salt__["pgha_patroni.log_tail"](8), *__salt__["pgha_parameters.last_words"]()]
         settings = __salt__["pgha.settings"]()
-        return _failed(ret, pghalib.patroni.member.diagnosis(seen["member"], timeout, logged, settings))
+        raise CommandExecutionError(pghalib.patroni.member.diagnosis(seen["member"], timeout, logged, settings))
     leads = pghalib.patroni.member.leads(seen["member"])
-    comment = ["It is the leader." if leads else "It streams from the leader."]
+    ret.say("This member is the leader." if leads else "This member streams from the leader.")
     if seen["member"].get("pending_restart"):
-        comment.append("A restart is pending for some parameters (patronictl list shows them).")
-    return {**ret, "comment": " ".join(comment)}
+        return "A restart is pending for some parameters (patronictl list shows them)."
+    return None
 
 
-@pghalib.errors.told
-def dcs_configured(name, repair=False):
+@pghalib.states.state
+def dcs_configured(ret, repair=False):
     """
     The dynamic configuration in the DCS has all declared entries. Entries that the formula once wrote and no longer
     declares are removed. Entries of others are left alone and named. Only the differences are sent, in one request. Any
@@ -195,29 +189,28 @@ def dcs_configured(name, repair=False):
         True: act only where Patroni runs on this host and PostgreSQL does not. The declared configuration may be what
         lets PostgreSQL start, so the state does not wait until this member is healthy.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "It is as declared."}
-    member = __salt__["pgha_patroni.member"]() if repair or __opts__["test"] else None
+    member = __salt__["pgha_patroni.member"]() if repair or ret.test else None
     if repair and not _repairable(member or {}):
-        return {**ret, "comment": "No server that cannot start waits for it."}
-    if __opts__["test"] and member is None:
-        return {**ret, "result": None, "comment": "It would be compared, once Patroni runs."}
+        return "No server that cannot start waits for the dynamic configuration."
+    if ret.test and member is None:
+        raise pghalib.states.Later("The dynamic configuration would be compared, once Patroni runs.")
     parameters = __salt__["pgha_postgres.parameters"]()
     declared = pghalib.patroni.config.dynamic(__salt__["pgha.settings"](), parameters["shared"])
-    live = _dynamic_config()
-    others = pghalib.patroni.dynamic.undeclared(declared, live)
-    beside = f" Only in the DCS, by another hand, and left alone: {', '.join(others)}." if others else ""
+    live = _dynamic_config(ret.test)
+    others = ", ".join(pghalib.patroni.dynamic.undeclared(declared, live))
+    beside = f" Only in the DCS, by another hand, and left alone: {others}." if others else ""
     patch = pghalib.patroni.dynamic.patch(declared, live)
     if not patch:
-        return {**ret, "comment": ret["comment"] + beside}
-    ret["changes"] = pghalib.patroni.dynamic.changes(patch, live)
-    if __opts__["test"]:
-        return {**ret, "result": None, "comment": f"It would be changed on the living cluster.{beside}"}
+        return f"The dynamic configuration is as declared.{beside}"
+    ret.plan(pghalib.patroni.dynamic.changes(patch, live))
+    if ret.test:
+        return f"The dynamic configuration would be changed on the living cluster.{beside}"
     ask, send = __salt__["pgha_patroni.dynamic_config"], __salt__["pgha_patroni.patch_config"]
     left = pghalib.patroni.dynamic.patch(declared, pghalib.patroni.sending.send(declared, ask, send))
     if left:
-        return _failed(ret, f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
-    comment = "It was changed; every member follows, and says by itself if a restart is pending."
-    return {**ret, "comment": comment + beside}
+        raise CommandExecutionError(f"Patroni took the change, but these differ still: {', '.join(sorted(left))}")
+    ret.say("The dynamic configuration was changed; every member follows, and says by itself if a restart is pending.")
+    return beside.strip()
 
 
 def _repairable(member):
@@ -228,9 +221,9 @@ def _repairable(member):
         return False
 
 
-def _dynamic_config():
+def _dynamic_config(test):
     """The live configuration. A member that has just become the leader sees it only after its next loop."""
-    if __opts__["test"]:
+    if test:
         return __salt__["pgha_patroni.dynamic_config"]()
     timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
     return pghalib.wait.until(
@@ -238,8 +231,8 @@ def _dynamic_config():
     )
 
 
-@pghalib.errors.told
-def serves_writes(name, timeout):
+@pghalib.states.state
+def serves_writes(ret, timeout):
     """
     A write through the cluster's address succeeds: through the virtual IP, or, without a virtual IP, through this
     host's own address when it is the leader.
@@ -247,12 +240,11 @@ def serves_writes(name, timeout):
     timeout
         Seconds to wait for it.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "A write succeeded."}
     settings = __salt__["pgha.settings"]()
     if not settings["cluster"]["vip"] and not pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
-        return {**ret, "comment": "Without a virtual IP the leader's host checks this."}
-    if __opts__["test"]:
-        return {**ret, "comment": "A dry run writes nothing."}
+        return "Without a virtual IP the leader's host checks that the cluster takes a write."
+    if ret.test:
+        return "A dry run writes nothing."
 
     def writes():
         if error := __salt__["pgha_patroni.write_error"]():
@@ -260,7 +252,7 @@ def serves_writes(name, timeout):
         return True
 
     pghalib.wait.until(writes, timeout, "a write through the address of the cluster")
-    return ret
+    return "A write succeeded."
 
 
 def _leader_woken():
@@ -289,7 +281,3 @@ def _consul_answers():
     except CommandExecutionError:
         return False
     return True
-
-
-def _failed(ret, comment):
-    return {**ret, "result": False, "changes": {}, "comment": comment}

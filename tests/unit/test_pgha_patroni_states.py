@@ -143,7 +143,7 @@ def test_environment_that_cannot_be_built_fails(states, build, after, said):
 def configured(states):
     """A function (test, running, written) -> (the state's return, what was managed, what was reloaded)."""
 
-    def run(test=False, running=False, written=None, old=False, reload=True, **functions):
+    def run(test=False, running=False, written=None, old=False, reload=True, passwords=None, **functions):
         managed, reloaded = {}, []
         answer = written or {"result": None if test else True, "changes": {"diff": "+ttl"}, "comment": "Written."}
 
@@ -153,7 +153,7 @@ def configured(states):
             if path.startswith(pghalib.services.owed.DIRECTORY):
                 return real(path, content, **kwargs)
             managed[path] = (content, kwargs)
-            return answer if path.endswith("patroni.yml") else {"result": True, "changes": {}, "comment": ""}
+            return answer if path.endswith("patroni.yml") else {"result": True, "changes": passwords, "comment": ""}
 
         utils = {
             "pghalib.host.files.manage": manage,
@@ -205,9 +205,12 @@ def test_a_reload_that_fails_is_a_failure_and_is_made_up_for(configured):
     ret, _, reloaded = configured(running=True, reload=False)
     assert (ret["result"], reloaded) == (False, ["patroni"])
     assert "systemctl reload patroni failed" in ret["comment"]
-    assert ret["changes"], "the file was written all the same"
+    # The file was written all the same.
+    assert ret["changes"] == {"/etc/patroni/patroni.yml": {"diff": "+ttl"}}
+    assert "Written. Patroni was not told to read it: " in ret["comment"]
     dry, _, reloaded = configured(test=True, running=True, written=GOOD_FILE)
     assert (dry["result"], reloaded) == (None, [])
+    assert dry["comment"].endswith("As it should be. Patroni would be told to read it.")
     again, _, reloaded = configured(running=True, written=GOOD_FILE)
     assert (again["result"], again["changes"], reloaded) == (True, dry["changes"], ["patroni"])
     ret, _, reloaded = configured(running=True, written=GOOD_FILE)
@@ -233,6 +236,22 @@ def test_refused_configuration_reloads_nothing(configured):
     ret, _, reloaded = configured(running=True, written=bad)
     assert (ret["result"], ret["changes"], reloaded) == (False, {}, [])
     assert "refused: ttl" in ret["comment"]
+    assert "wal_compression is left out: no lz4" in ret["comment"]
+
+
+def test_a_password_file_that_was_written_is_told_when_the_configuration_is_refused(configured):
+    bad = {"result": False, "changes": {"leftovers": {"old": ["x"], "new": None}}, "comment": "refused: ttl"}
+    ret, _, _ = configured(written=bad, passwords={"diff": "+password"})
+    assert ret["result"] is False
+    assert ret["changes"] == {
+        "the password file of the check": {"diff": "+password"},
+        "/etc/patroni/patroni.yml": bad["changes"],
+    }
+
+
+def test_dry_run_that_would_write_the_password_file_alone_has_something_to_do(configured):
+    ret, _, _ = configured(test=True, written=GOOD_FILE, passwords={"diff": "+password"})
+    assert (ret["result"], list(ret["changes"])) == (None, ["the password file of the check"])
 
 
 def test_dry_run_of_the_configuration_reloads_nothing(configured):
@@ -254,7 +273,7 @@ def test_dry_run_before_the_installation_says_so(configured, tmp_path):
 @pytest.mark.parametrize("test", [True, False])
 def test_without_secrets_only_a_dry_run_passes(configured, test):
     ret, managed, _ = configured(test=test, secrets=False)
-    assert (ret["result"], managed) == (None if test else False, {})
+    assert (ret["result"], ret["changes"], managed) == (None if test else False, {}, {})
     assert "secrets" in ret["comment"]
 
 
@@ -270,7 +289,7 @@ def dcs(initialize, leader=None):
 @pytest.mark.parametrize(
     ("facts", "initialize", "result", "said"),
     [
-        ({"empty": True}, None, True, "empty"),
+        ({"empty": True}, None, True, "/pgdata/test is empty"),
         ({}, "1", True, "this cluster's data"),
         ({}, None, True, "this cluster's data"),
         ({}, "2", False, "system identifier 1, this cluster has 2"),
@@ -290,7 +309,8 @@ def test_data_of_others_is_never_taken(states, facts, initialize, result, said):
 
 def test_data_under_a_running_patroni_needs_no_consul(states):
     module = states(salt=directory(running=True), member=lambda: LEADER, dcs=fail("Consul is down"))
-    assert module.data_directory_ours("/pgdata/test")["result"] is True
+    ret = module.data_directory_ours("/pgdata/test")
+    assert (ret["result"], ret["comment"]) == (True, "Patroni runs a server on /pgdata/test.")
 
 
 def test_data_cannot_be_judged_without_consul(states):
@@ -338,7 +358,10 @@ def test_of_a_founded_cluster_the_founder_need_not_run(states):
     assert module.leader_elected("x", 5)["comment"] == "The cluster is initialised."
 
 
-@pytest.mark.parametrize(("member", "said"), [(LEADER, "It is the leader."), (REPLICA, "It streams from the leader.")])
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [(LEADER, "This member is the leader."), (REPLICA, "This member streams from the leader.")],
+)
 @pytest.mark.parametrize("test", [False, True])
 def test_healthy_member_changes_nothing(states, test, member, said):
     module = states(test, member=lambda: member, wake=fail("woken"), cluster=fail("asked"))
