@@ -4,13 +4,13 @@ Each state is for one host at a time: it waits until the others do not need this
 until this host is back.
 """
 
-import pghalib.errors
+import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
-@pghalib.errors.told
-def consul(name):
+@pghalib.states.state
+def consul(ret):
     """
     Consul on this host (server or agent) runs the installed program and configuration. A server that leads first gives
     the lead to another server.
@@ -19,19 +19,20 @@ def consul(name):
         State ID; not used.
     """
 
-    def restart(_pending):
+    def restart(changes):
         timeout = _settings()["consul"]["startup_timeout"]
         pghalib.wait.until(__salt__["pgha_restart.consul_ready"], timeout, "Consul can do without this host")
         handed_over = __salt__["pgha_restart.consul_handed_over"](timeout)
         _service("consul")
+        ret.changes.update(changes)
+        ret.say("Consul was restarted" + (" after another server had taken the lead." if handed_over else "."))
         pghalib.wait.until(__salt__["pgha_restart.consul_ready"], timeout, "this host is back in Consul")
-        return "Consul was restarted" + (" after another server had taken the lead." if handed_over else ".")
 
-    return _restarted(name, ["Consul"], restart)
+    return _restarted(ret, ["Consul"], restart)
 
 
-@pghalib.errors.told
-def patroni(name):
+@pghalib.states.state
+def patroni(ret):
     """
     Patroni and PostgreSQL on this host run the installed programs and configuration. A leader first becomes a replica
     by a switchover, which also restarts its PostgreSQL.
@@ -40,31 +41,29 @@ def patroni(name):
         State ID; not used.
     """
 
-    def restart(pending):
+    def restart(changes):
         settings = _settings()
         timeout = settings["patroni"]["startup_timeout"]
         _others_serve(timeout)
-        done = []
         if __salt__["pgha_restart.leads"]() and len(settings["cluster"]["hosts"]) > 1:
             pghalib.wait.until(_switched_over, timeout, "another member leads")
-            done.append("It gave the lead away.")
-            _streams(name, timeout)
-        if "Patroni" in pending:
+            ret.say("This member gave the lead away.")
+            _streams(ret, timeout)
+        if "Patroni" in changes:
             # A restart of Patroni also stops and starts PostgreSQL.
             _service("patroni")
-            done.append("Patroni was restarted, and PostgreSQL with it.")
+            ret.changes.update(changes)
+            ret.say("Patroni was restarted, and PostgreSQL with it.")
         elif __salt__["pgha_restart.pending"]().get("PostgreSQL"):
-            _restart_postgresql(timeout)
-            done.append("PostgreSQL was restarted.")
-        _streams(name, timeout)
+            _postgresql_restarted(ret, changes, timeout)
+        _streams(ret, timeout)
         _others_serve(timeout)
-        return " ".join(done)
 
-    return _restarted(name, ["Patroni", "PostgreSQL"], restart)
+    return _restarted(ret, ["Patroni", "PostgreSQL"], restart)
 
 
-@pghalib.errors.told
-def lowered(name):
+@pghalib.states.state
+def lowered(ret):
     """
     The leader runs with lowered parameters that a standby needs as high as its primary. Its PostgreSQL is restarted
     without a switchover, before the replicas: a replica cannot have a lower value than the leader.
@@ -72,45 +71,45 @@ def lowered(name):
     name
         State ID; not used.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "It does."}
-    try:
-        changes = __salt__["pgha_restart.lowered"]() if __salt__["pgha_restart.leads"]() else {}
-        if not changes:
-            return ret
-        if __opts__["test"]:
-            return {**ret, "result": None, "changes": changes, "comment": "PostgreSQL would be restarted."}
-        timeout = _settings()["patroni"]["startup_timeout"]
-        _others_serve(timeout)
-        _restart_postgresql(timeout)
-        _streams(name, timeout)
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    return {**ret, "changes": changes, "comment": "PostgreSQL was restarted."}
+    if not __salt__["pgha_restart.leads"]():
+        return "This member does not lead: replicas take lowered parameters up after the leader."
+    changes = __salt__["pgha_restart.lowered"]()
+    if not changes:
+        return "No lowered parameter waits for a restart of the leader."
+    ret.plan(changes)
+    if ret.test:
+        return "PostgreSQL would be restarted."
+    timeout = _settings()["patroni"]["startup_timeout"]
+    _others_serve(timeout)
+    _postgresql_restarted(ret, changes, timeout)
+    _streams(ret, timeout)
+    return None
 
 
-def _restarted(name, services, restart):
-    """Restart when one of ``services`` has a pending restart. ``restart`` gets the reasons and returns a comment."""
-
-    def pending():
-        found = __salt__["pgha_restart.pending"]()
-        return {service: found[service] for service in services if service in found}
-
-    ret = {"name": name, "result": True, "changes": {}, "comment": "It does."}
-    try:
-        before = pending()
-        if not before:
-            return ret
-        changes = {service: {"old": "; ".join(why), "new": "restarted"} for service, why in before.items()}
-        if __opts__["test"]:
-            return {**ret, "result": None, "changes": changes, "comment": "It would be restarted."}
-        comment = restart(before)
-        left = pending()
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    if left:
+def _restarted(ret, services, restart):
+    """
+    Restart when one of ``services`` has a pending restart. ``restart`` gets the changes, says what it has done, and
+    notes the changes as soon as they have happened: what follows may fail.
+    """
+    before = _pending(services)
+    if not before:
+        verb = "runs" if len(services) == 1 else "run"
+        return f"{' and '.join(services)} {verb} with the installed program and configuration."
+    changes = {service: {"old": "; ".join(why), "new": "restarted"} for service, why in before.items()}
+    ret.plan(changes)
+    if ret.test:
+        return f"{' and '.join(before)} would be restarted."
+    restart(changes)
+    ret.changes.update(changes)
+    if left := _pending(services):
         why = "; ".join(sentence for sentences in left.values() for sentence in sentences)
-        return {**ret, "result": False, "changes": changes, "comment": f"{comment} This is still pending: {why}"}
-    return {**ret, "changes": changes, "comment": comment}
+        raise CommandExecutionError(f"This is still pending: {why}")
+    return None
+
+
+def _pending(services):
+    found = __salt__["pgha_restart.pending"]()
+    return {service: found[service] for service in services if service in found}
 
 
 def _service(unit):
@@ -118,7 +117,7 @@ def _service(unit):
         raise CommandExecutionError(f"{unit} did not restart: see journalctl -u {unit}")
 
 
-def _restart_postgresql(timeout):
+def _postgresql_restarted(ret, changes, timeout):
     try:
         __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
     except CommandExecutionError as error:
@@ -127,6 +126,8 @@ def _restart_postgresql(timeout):
             f"{error}. The server said: {words}. Nothing else was restarted: correct the pillar, run the main job,"
             " and this again."
         )
+    ret.changes.update(changes)
+    ret.say("PostgreSQL was restarted.")
 
 
 def _others_serve(timeout):
@@ -140,8 +141,8 @@ def _switched_over():
     return not __salt__["pgha_restart.leads"]()
 
 
-def _streams(name, timeout):
-    done = __states__["pgha_patroni.streaming"](name, timeout)
+def _streams(ret, timeout):
+    done = __states__["pgha_patroni.streaming"](ret.name, timeout)
     if not done["result"]:
         raise CommandExecutionError(done["comment"])
 

@@ -357,10 +357,43 @@ class TestStates:
         assert states.done.count("switchover") > 1
         assert "restart patroni" not in states.done
 
-    def test_a_member_that_does_not_come_back_is_an_error(self, states):
+    def test_a_member_that_does_not_come_back_is_an_error_and_its_restart_is_told(self, states):
         states.pending, states.streams = {"PostgreSQL": ["a"]}, False
         ret = states.apply("patroni")
-        assert (ret["result"], ret["comment"]) == (False, "the log ends with")
+        assert (ret["result"], ret["comment"]) == (False, "PostgreSQL was restarted. the log ends with")
+        assert ret["changes"] == {"PostgreSQL": {"old": "a", "new": "restarted"}}
+
+    def test_a_patroni_that_does_not_come_back_has_been_restarted(self, states):
+        states.pending, states.streams = {"Patroni": ["a"], "PostgreSQL": ["b"]}, False
+        ret = states.apply("patroni")
+        assert (ret["result"], set(ret["changes"])) == (False, {"Patroni", "PostgreSQL"})
+        assert ret["comment"] == "Patroni was restarted, and PostgreSQL with it. the log ends with"
+
+    def test_a_former_leader_that_does_not_come_back_is_not_restarted(self, states):
+        states.pending, states.streams, states.leads = {"Patroni": ["a"]}, False, True
+        ret = states.apply("patroni")
+        assert (ret["result"], ret["changes"]) == (False, {})
+        assert ret["comment"] == "This member gave the lead away. the log ends with"
+        assert "restart patroni" not in states.done
+
+    def test_a_leader_that_does_not_come_back_with_lowered_parameters_has_been_restarted(self, states):
+        wanted = {"max_connections": {"old": "150", "new": "100"}}
+        states.leads, states.streams, states.salt["pgha_restart.lowered"] = True, False, lambda: wanted
+        ret = states.apply("lowered")
+        assert (ret["result"], ret["changes"]) == (False, wanted)
+        assert ret["comment"] == "PostgreSQL was restarted. the log ends with"
+
+    def test_a_consul_that_does_not_come_back_has_been_restarted(self, states):
+        def ready():
+            if "restart consul" in states.done:
+                raise CommandExecutionError("dcs1 does not vote")
+            return True
+
+        states.pending, states.salt["pgha_restart.consul_ready"] = {"Consul": ["a"]}, ready
+        ret = states.apply("consul")
+        assert (ret["result"], ret["changes"]) == (False, {"Consul": {"old": "a", "new": "restarted"}})
+        assert ret["comment"].startswith("Consul was restarted. ")
+        assert "dcs1 does not vote" in ret["comment"]
 
     @pytest.mark.parametrize("state", ["patroni", "lowered"])
     def test_a_server_that_does_not_start_is_quoted(self, states, state):
@@ -371,7 +404,7 @@ class TestStates:
         if state == "lowered":
             states.leads, states.salt["pgha_restart.lowered"] = True, lambda: {"max_connections": {}}
         ret = states.apply(state)
-        assert ret["result"] is False
+        assert (ret["result"], ret["changes"]) == (False, {})
         for words in ("503 restart failed", "FATAL: could not access file", "correct the pillar, run the main job"):
             assert words in ret["comment"]
 
@@ -379,12 +412,14 @@ class TestStates:
         states.pending = {"PostgreSQL": ["max_connections is 150, to be 100"]}
         states.salt["pgha_patroni.command"] = lambda *_args, **_kwargs: "done"
         ret = states.apply("patroni")
-        assert ret["result"] is False
-        assert "still pending: max_connections is 150, to be 100" in ret["comment"]
+        assert (ret["result"], list(ret["changes"])) == (False, ["PostgreSQL"])
+        assert ret["comment"].endswith("restarted. This is still pending: max_connections is 150, to be 100")
 
     def test_a_service_that_does_not_restart_is_an_error(self, states):
         states.pending, states.salt["service.restart"] = {"Consul": ["a"]}, lambda _unit: False
-        assert "journalctl -u consul" in states.apply("consul")["comment"]
+        ret = states.apply("consul")
+        assert (ret["result"], ret["changes"]) == (False, {})
+        assert "journalctl -u consul" in ret["comment"]
 
     @pytest.mark.parametrize("test", [True, False])
     def test_a_leader_takes_lowered_parameters_up_in_its_place(self, states, test):
