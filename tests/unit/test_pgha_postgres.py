@@ -300,6 +300,7 @@ def states(loader_module):
 def test_locales_that_are_there_change_nothing(states):
     ret = states(pgha_locales__missing=lambda _locales: []).locales_present("x", ["ru_RU.UTF-8"])
     assert (ret["result"], ret["changes"]) == (True, {})
+    assert ret["comment"] == "The host has the locales ru_RU.UTF-8."
 
 
 @pytest.mark.parametrize("test", [False, True])
@@ -336,7 +337,8 @@ def test_port_of_a_foreign_server_names_it(states, test):
 
 def test_own_server_may_have_the_port(states):
     ours = {"address": "0.0.0.0", "pid": 42, "command": "postgres", "ours": True}
-    assert states(pgha_postgres__listeners=lambda: [ours]).port_free("x")["result"] is True
+    ret = states(pgha_postgres__listeners=lambda: [ours]).port_free("x")
+    assert (ret["result"], ret["comment"]) == (True, f"Nobody else listens on port {SETTINGS['port']}.")
 
 
 @pytest.mark.parametrize(
@@ -394,11 +396,13 @@ def data(states):
 @pytest.mark.parametrize("above", [0, 65534])
 def test_data_directory_is_made_by_root_or_by_the_user_whose_the_one_above_is(data, above):
     place = data.place / "pgdata"
-    assert data("pgdata/test", test=True)["result"] is None
+    dry = data("pgdata/test", test=True)
+    assert (dry["result"], dry["comment"]) == (None, f"{place}/test would be made, or given to the server's user.")
     place.mkdir()
     os.chown(place, above, above)
     ret = data("pgdata/test")
     assert (ret["result"], list(ret["changes"])) == (True, ["made"]), ret
+    assert ret["comment"] == f"{place}/test was made."
     info = (place / "test").stat()
     assert (info.st_uid, info.st_gid, info.st_mode & 0o777) == (65534, 65534, 0o700)
     for test in (True, False):
@@ -409,7 +413,7 @@ def test_data_directory_is_made_by_root_or_by_the_user_whose_the_one_above_is(da
     assert (ret["result"], (place / "test").stat().st_mode & 0o777) == (True, 0o700)
     os.chown(place / "test", 0, 0)
     ret = data("pgdata/test")
-    assert ret["result"] is (not above)
+    assert (ret["result"], bool(ret["changes"])) == (not above, not above)
     assert above == 0 or f"chown root {place}" in ret["comment"]
 
 
