@@ -164,7 +164,7 @@ def test_second_family_and_cloud_init_are_told(state, path):
     path.write_text('# Your system has configured "manage_etc_hosts" as True (cloud-init).\n2001:db8::22 test-db2\n')
     result = state().present(str(path))
     assert result["result"] is True
-    assert "2001:db8::22" in result["comment"]
+    assert f"{path} was written. {path} also gives test-db2 the address 2001:db8::22; " in result["comment"]
     assert "cloud-init" in result["comment"]
 
 
