@@ -2,12 +2,13 @@
 The preflight as a state.
 """
 
-import pghalib.errors
+import pghalib.secrets.served
+import pghalib.states
 from salt.exceptions import CommandExecutionError
 
 
-@pghalib.errors.told
-def passed(name):
+@pghalib.states.state
+def passed(ret):
     """
     This host can take the role that the pillar gives it; all faults are named at once.
 
@@ -19,9 +20,11 @@ def passed(name):
     """
     try:
         found = __salt__["pgha_preflight.check"]()
-    except CommandExecutionError as error:
-        return {"name": name, "result": False, "changes": {}, "comment": str(error)}
+    except pghalib.secrets.served.Unserved as error:
+        # A host that has noted its secrets is not in its first dry run: it lacks them.
+        raise CommandExecutionError(str(error))
     faults = [f"fault: {text}" for text in found["faults"]]
-    warnings = [f"warning: {text}" for text in found["warnings"]]
-    comment = "\n".join([*faults, *warnings]) or "Nothing stands in the way."
-    return {"name": name, "result": not faults, "changes": {}, "comment": comment}
+    comment = "\n".join([*faults, *(f"warning: {text}" for text in found["warnings"])])
+    if faults:
+        raise CommandExecutionError(comment)
+    return comment or "Nothing stands in the way of this host's role."

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pghalib.preflight.listening
 import pghalib.preflight.meeting
 import pghalib.preflight.verdicts
+import pghalib.secrets.served
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -839,3 +840,12 @@ class TestState:
             raise CommandExecutionError("the pillar cannot work")
 
         assert self.state(loader_module, check).passed("x")["comment"] == "the pillar cannot work"
+
+    @pytest.mark.parametrize("test", [True, False])
+    def test_a_host_with_data_and_without_secrets_fails_in_a_dry_run_too(self, loader_module, test):
+        def check():
+            pghalib.secrets.served.own({}, {"id": "test-db1"})
+
+        result = self.state(loader_module, check, test).passed("x")
+        assert (result["result"], result["changes"]) == (False, {})
+        assert "serves no secrets to test-db1" in result["comment"]
