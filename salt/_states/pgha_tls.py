@@ -6,11 +6,11 @@ import functools
 import os
 import time
 
-import pghalib.errors
 import pghalib.host.files
 import pghalib.host.passage
 import pghalib.secrets.served
 import pghalib.secrets.x509
+import pghalib.states
 import pghalib.tls
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
@@ -21,8 +21,8 @@ UNITS = {"consul": "consul", "postgres": "patroni"}
 AGAIN = 5
 
 
-@pghalib.errors.told
-def installed(name, service):
+@pghalib.states.state
+def installed(ret, service):
     """
     The master's authorities, and this host's key and certificate, are in the files that a service reads.
 
@@ -33,35 +33,29 @@ def installed(name, service):
 
     The running service still uses the old files; :py:func:`in_use` makes it read the new ones.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "They are as the master has them."}
-    if __opts__["test"] and not (__pillar__.get("pgha_secrets") or {}).get("tls"):
-        return {**ret, "result": None, "comment": "The master has made no certificate yet; this would follow."}
-    try:
-        __salt__["pgha_tls.stays"]()
-        own = pghalib.secrets.served.own(__pillar__, __opts__).get("tls")
-        if not own:
-            raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
-        authorities = pghalib.tls.authorities(__salt__["pgha.settings"]())
-        for path, entry in pghalib.tls.files(__salt__["pgha.settings"](), own, service).items():
-            before = _described(path)
-            content = entry["content"]
-            if not __opts__["test"]:
-                pghalib.host.passage.made(os.path.dirname(path), test=False, top="/etc/pgha")
-                if path == authorities and before and _text(path) != content:
-                    _note_unread()
-            done = pghalib.host.files.manage(path, **entry, test=__opts__["test"])
-            if done["changes"]:
-                # Never the diff: it would show the key.
-                ret["changes"][path] = {"old": before, "new": _what(content)}
-                ret["comment"] = "They would be written." if __opts__["test"] else "They were written."
-                ret["result"] = ret["result"] and done["result"]
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "changes": {}, "comment": str(error)}
-    return ret
+    own = pghalib.secrets.served.own(__pillar__, __opts__).get("tls")
+    if ret.test and not own:
+        raise pghalib.states.Later("The master has made no certificate yet; this would follow.")
+    __salt__["pgha_tls.stays"]()
+    if not own:
+        raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
+    settings = __salt__["pgha.settings"]()
+    authorities = pghalib.tls.authorities(settings)
+    for path, entry in pghalib.tls.files(settings, own, service).items():
+        before, content = _described(path), entry["content"]
+        if not ret.test:
+            pghalib.host.passage.made(os.path.dirname(path), test=False, top="/etc/pgha")
+            if path == authorities and before and _text(path) != content:
+                _note_unread()
+        done = pghalib.host.files.manage(path, **entry, test=ret.test)
+        if done["changes"]:
+            # Never the diff: it would show the key.
+            ret.say(ret.add({**done, "changes": {"old": before, "new": _what(content)}}, path))
+    return None if ret.changes else "The certificate and the authorities are as the master has them."
 
 
-@pghalib.errors.told
-def in_use(name, service, timeout=60):
+@pghalib.states.state
+def in_use(ret, service, timeout=60):
     """
     Every port of a service shows the certificate on the disk, and the service has read the authorities.
     Otherwise the service is reloaded. If it still shows the old certificate, it is not restarted: the comment and
@@ -74,34 +68,38 @@ def in_use(name, service, timeout=60):
     timeout
         Seconds to wait until the ports answer, and until they show the certificate.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "It shows the certificate of this host."}
-    if __opts__["test"] and not __salt__["service.status"](UNITS[service]):
-        return {**ret, "result": None, "comment": "It would be looked at when the service runs."}
+    unit = UNITS[service]
+    if ret.test and not __salt__["service.status"](unit):
+        raise pghalib.states.Later(f"The certificate would be looked at when {unit} runs.")
     outdated = __salt__["pgha_tls.outdated"]
+    # The list is in a tuple, because an empty list is a good answer and must not count as false.
+    late = pghalib.wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
+    changes = {port: {"old": "another certificate", "new": "this host's"} for port in late}
+    if os.path.exists(pghalib.tls.unread(service)):
+        changes["authorities"] = {"old": "others", "new": "the master's"}
+    if not changes:
+        return f"Every port of {service} shows the certificate of this host."
+    if ret.test:
+        ret.plan(changes)
+        return f"{unit} would be told to read its TLS files ({', '.join(changes)})."
     try:
-        # The list is in a tuple, because an empty list is a good answer and must not count as false.
-        late = pghalib.wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
-        unread = pghalib.tls.unread(service)
-        ret["changes"] = {port: {"old": "another certificate", "new": "this host's"} for port in late}
-        if os.path.exists(unread):
-            ret["changes"]["authorities"] = {"old": "others", "new": "the master's"}
-        if not ret["changes"]:
-            return ret
-        if __opts__["test"]:
-            return {**ret, "result": None, "comment": f"{', '.join(ret['changes'])} would be told to be read."}
-        if "authorities" in ret["changes"]:
-            if not __salt__["service.reload"](UNITS[service]):
-                raise CommandExecutionError(f"systemctl reload {UNITS[service]} failed")
-            os.unlink(unread)
-        if not late:
-            return {**ret, "comment": "It read the authorities anew."}
+        _told(service, changes, late, timeout)
+    except CommandExecutionError as error:
+        # No failure, and no change: the service works with what it has read before.
+        return f"Restart pending: {unit} was told to read its TLS files; {error}"
+    ret.plan(changes)
+    return f"{', '.join(late)} read the certificate anew." if late else f"{unit} read the authorities anew."
+
+
+def _told(service, changes, late, timeout):
+    """Tell a service to read its authorities and its certificate, and wait until the late ports show that."""
+    if "authorities" in changes:
+        if not __salt__["service.reload"](UNITS[service]):
+            raise CommandExecutionError(f"systemctl reload {UNITS[service]} failed")
+        os.unlink(pghalib.tls.unread(service))
+    if late:
         told = {"at": float("-inf")}
         pghalib.wait.until(functools.partial(_taken, service, told), timeout, "every port shows the certificate")
-    except CommandExecutionError as error:
-        if ret["changes"]:
-            return {**ret, "changes": {}, "comment": f"Restart pending: {UNITS[service]} was told to read it; {error}"}
-        return {**ret, "result": False, "comment": str(error)}
-    return {**ret, "comment": f"{', '.join(late)} read it anew."}
 
 
 def _taken(service, told):

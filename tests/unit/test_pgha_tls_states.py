@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from salt.exceptions import CommandExecutionError
 
 
 def written(path, content, test):
@@ -10,7 +11,7 @@ def written(path, content, test):
     same = Path(path).exists() and Path(path).read_text() == content
     if not (same or test):
         Path(path).write_text(content)
-    return {"result": True, "changes": {} if same else {path: "new"}}
+    return {"result": True, "changes": {} if same else {"diff": "+new"}, "comment": f"{path} was written."}
 
 
 @pytest.fixture
@@ -67,13 +68,30 @@ def test_a_service_that_never_shows_it_waits_for_a_restart_and_is_no_change(stat
     module, _ = state(10**9)
     ret = module.in_use("x", "postgres", timeout=0.1)
     assert (ret["result"], ret["changes"]) == (True, {})
-    assert ret["comment"].startswith("Restart pending: patroni was told to read it")
+    assert ret["comment"].startswith("Restart pending: patroni was told to read its TLS files; Not within 0.1 s: ")
 
 
 def test_a_dry_run_tells_nobody(state):
     module, done = state(1, test=True)
     ret = module.in_use("x", "postgres")
     assert (ret["result"], list(ret["changes"]), done) == (None, ["Patroni's REST API"], [])
+    assert ret["comment"] == "patroni would be told to read its TLS files (Patroni's REST API)."
+    module.__salt__["service.status"] = lambda _unit: False
+    ret = module.in_use("x", "postgres")
+    assert (ret["result"], ret["changes"]) == (None, {})
+    assert ret["comment"] == "The certificate would be looked at when patroni runs."
+
+
+def test_a_service_that_does_not_answer_fails(state):
+    module, done = state(0)
+
+    def refuse(_service):
+        raise CommandExecutionError("Connection refused")
+
+    module.__salt__["pgha_tls.outdated"] = refuse
+    ret = module.in_use("x", "consul", timeout=0)
+    assert (ret["result"], ret["changes"], done) == (False, {}, [])
+    assert "consul answers with TLS. Last answer: Connection refused" in ret["comment"]
 
 
 def test_authorities_alone_are_read_too_by_each_service_once(state, served, tmp_path):
@@ -95,7 +113,9 @@ def test_a_reload_of_the_authorities_that_failed_is_made_up_for(state, served):
     served["ca"] = "second"
     module.installed("x", "consul")
     module.__salt__["service.reload"] = lambda _unit: False
-    assert "systemctl reload consul failed" in module.in_use("x", "consul", timeout=0.1)["comment"]
+    ret = module.in_use("x", "consul", timeout=0.1)
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert "systemctl reload consul failed" in ret["comment"]
     module.__salt__["service.reload"] = lambda unit: done.append(unit) or True
     assert module.in_use("x", "consul")["changes"]
     assert done == ["consul"]
@@ -114,3 +134,37 @@ def test_a_dry_run_notes_nothing(state, served, tmp_path):
     served["ca"] = "second"
     assert state(0, test=True)[0].installed("x", "consul")["result"] is None
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_installed_is_named_without_its_content(state, tmp_path):
+    module, _ = state(0)
+    ret = module.installed("x", "consul")
+    expected = {str(tmp_path / name): {"old": None, "new": "no certificate"} for name in ("ca.pem", "consul.pem")}
+    assert (ret["result"], ret["changes"]) == (True, expected)
+    assert ret["comment"] == " ".join(f"{path} was written." for path in expected)
+    ret = module.installed("x", "consul")
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert ret["comment"] == "The certificate and the authorities are as the master has them."
+
+
+def test_a_file_that_was_installed_before_another_failed_is_told(state, monkeypatch, tmp_path):
+    module, _ = state(0)
+
+    def full(path, content, test):
+        if path.endswith("consul.pem"):
+            raise CommandExecutionError(f"{path}: No space left on device")
+        return written(path, content, test)
+
+    monkeypatch.setattr("pghalib.host.files.manage", full)
+    ret = module.installed("x", "consul")
+    assert (ret["result"], list(ret["changes"])) == (False, [str(tmp_path / "ca.pem")])
+    assert ret["comment"].endswith("consul.pem: No space left on device")
+
+
+@pytest.mark.parametrize(("test", "result"), [(True, None), (False, False)])
+def test_without_a_certificate_on_the_master_only_a_dry_run_goes_on(state, served, tmp_path, test, result):
+    module, _ = state(0, test=test)
+    served.clear()
+    ret = module.installed("x", "consul")
+    assert (ret["result"], ret["changes"], list(tmp_path.iterdir())) == (result, {}, [])
+    assert "no certificate" in ret["comment"]
