@@ -4,17 +4,16 @@ States of the secrets: the master makes and stores them before they are used; a 
 
 import os
 
-import pghalib.errors
 import pghalib.host.files
 import pghalib.host.passage
 import pghalib.secrets.minted
 import pghalib.secrets.served
 import pghalib.secrets.store
-from salt.exceptions import CommandExecutionError
+import pghalib.states
 
 
-@pghalib.errors.told
-def stored(name):
+@pghalib.states.state
+def stored(ret):
     """
     Every secret that the inventory needs is in the master's store, and the store knows which minion has which role.
     Existing secrets are kept; only certificates that end soon are renewed.
@@ -27,24 +26,18 @@ def stored(name):
         Every secret is stored on the master:
           pgha_secrets.stored: []
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "All secrets are there."}
-    store, test = pghalib.secrets.store.directory(__opts__), __opts__["test"]
-    try:
-        pgha, _faults = __salt__["pgha_master.inventory"]()
-        made = (pghalib.secrets.minted.missing if test else pghalib.secrets.minted.mint)(
-            store, pgha, __salt__["pgha.defaults"]()
-        )
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
+    store = pghalib.secrets.store.directory(__opts__)
+    pgha, _faults = __salt__["pgha_master.inventory"]()
+    entries = pghalib.secrets.minted.missing if ret.test else pghalib.secrets.minted.mint
+    made = entries(store, pgha, __salt__["pgha.defaults"]())
     if not made:
-        return ret
-    changes = {one: {"old": None, "new": "to be written" if test else "written"} for one in made}
-    comment = f"{len(made)} entries of the store {'would be' if test else 'were'} written."
-    return {**ret, "result": None if test else True, "changes": changes, "comment": comment}
+        return "All secrets are there."
+    ret.changes = {one: {"old": None, "new": "to be written" if ret.test else "written"} for one in made}
+    return f"{len(made)} entries of the store {'would be' if ret.test else 'were'} written."
 
 
-@pghalib.errors.told
-def settled(name, datacenters):
+@pghalib.states.state
+def settled(ret, datacenters):
     """
     The store notes that the hosts of these datacenters have not refused its choice of TLS on or off.
 
@@ -53,16 +46,16 @@ def settled(name, datacenters):
     datacenters
         List of their names.
     """
-    store, test = pghalib.secrets.store.directory(__opts__), __opts__["test"]
-    news = pghalib.secrets.minted.settle(store, datacenters, test)
+    news = pghalib.secrets.minted.settle(pghalib.secrets.store.directory(__opts__), datacenters, ret.test)
     if not news:
-        return {"name": name, "result": True, "changes": {}, "comment": "Nothing is to be noted."}
-    changes = {one: {"old": None, "new": "to be noted" if test else "noted"} for one in news}
-    return {"name": name, "result": None if test else True, "changes": changes, "comment": ""}
+        return "Nothing is to be noted about TLS."
+    ret.changes = {one: {"old": None, "new": "to be noted" if ret.test else "noted"} for one in news}
+    noted = "would note" if ret.test else "has noted"
+    return f"The store {noted} that no host of {', '.join(news)} has refused its choice of TLS on or off."
 
 
-@pghalib.errors.told
-def in_use(name):
+@pghalib.states.state
+def in_use(ret):
     """
     This host has noted fingerprints of the secrets that it works with. The next preflight compares them with the
     secrets in the master's store.
@@ -75,25 +68,19 @@ def in_use(name):
         This host works with the secrets of the master's store:
           pgha_secrets.in_use: []
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "The note of this host is as it should be."}
-    if __opts__["test"] and not __pillar__.get(pghalib.secrets.served.KEY):
-        return {**ret, "result": None, "comment": "The master has made no secrets yet; this would follow."}
-    try:
-        secrets = pghalib.secrets.served.own(__pillar__, __opts__)
-        if not __opts__["test"]:
-            pghalib.host.passage.made(os.path.dirname(pghalib.secrets.served.NOTE), test=False, top="/etc/pgha")
-        done = pghalib.host.files.manage(
-            pghalib.secrets.served.NOTE,
-            pghalib.secrets.served.note(__salt__["pgha.settings"](), secrets),
-            user="root",
-            group="root",
-            mode="0600",
-            test=__opts__["test"],
-        )
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
+    secrets = pghalib.secrets.served.own(__pillar__, __opts__)
+    if not ret.test:
+        pghalib.host.passage.made(os.path.dirname(pghalib.secrets.served.NOTE), test=False, top="/etc/pgha")
+    done = pghalib.host.files.manage(
+        pghalib.secrets.served.NOTE,
+        pghalib.secrets.served.note(__salt__["pgha.settings"](), secrets),
+        user="root",
+        group="root",
+        mode="0600",
+        test=ret.test,
+    )
     if done["changes"]:
         done["changes"] = {
             pghalib.secrets.served.NOTE: {"old": "other fingerprints", "new": "those of the master's store"}
         }
-    return {"name": name, **done}
+    return ret.add(done)
