@@ -14,16 +14,16 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import pghalib.errors
 import pghalib.host.descriptors
 import pghalib.host.passage
+import pghalib.states
 from salt.exceptions import CommandExecutionError, SaltException
 
 MODE = 0o755
 
 
-@pghalib.errors.told
-def unpacked(name, path, source, sha256):
+@pghalib.states.state
+def unpacked(ret, path, source, sha256):
     """
     The binary is there, complete, executable, and from the archive with this hash.
 
@@ -41,43 +41,28 @@ def unpacked(name, path, source, sha256):
 
     The archive is removed from the minion's cache after the unpacking.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": f"{path} is there."}
     target = Path(path)
-    try:
-        # In a directory of another user, that user can exchange root's files.
-        with pghalib.host.descriptors.trusted(next(step for step in target.parents if step.is_dir())):
-            pass
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    above = str(target.parent.parent)
-    opened = pghalib.host.passage.made(str(target.parent), test=True, top=above) if target.parent.is_dir() else {}
+    # In a directory of another user, that user can exchange root's files.
+    with pghalib.host.descriptors.trusted(next(step for step in target.parents if step.is_dir())):
+        pass
     mode = _mode(target)
     if mode is not None:
-        changes = {**opened, **({} if mode == MODE else {path: {"old": f"{mode:04o}", "new": f"{MODE:04o}"}})}
-        if changes and not __opts__["test"]:
-            pghalib.host.passage.made(str(target.parent), test=False, top=above)
-            os.chmod(target, MODE)
-        if changes:
-            comment = f"{path} {'would be' if __opts__['test'] else 'was'} opened to other users."
-            return {**ret, "result": None if __opts__["test"] else True, "changes": changes, "comment": comment}
-        return ret
+        return _opened(ret, target, mode)
     if not sha256:
-        comment = f"No SHA-256 is listed for {source}: add it to `hashes`, beside the version"
-        return {**ret, "result": False, "comment": comment}
+        raise CommandExecutionError(f"No SHA-256 is listed for {source}: add it to `hashes`, beside the version")
     changes = {path: {"old": None, "new": source}}
-    if __opts__["test"]:
-        return {**ret, "result": None, "changes": changes, "comment": f"{path} would be unpacked from {source}."}
-    try:
-        archive = _fetched(source, sha256)
-        _extract(archive, target)
-        _forget(archive)
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    return {**ret, "changes": changes, "comment": f"{path} was unpacked from {source}."}
+    if ret.test:
+        ret.plan(changes)
+        return f"{path} would be unpacked from {source}."
+    archive = _fetched(source, sha256)
+    _extract(archive, target)
+    ret.changes.update(changes)
+    _forget(archive)
+    return f"{path} was unpacked from {source}."
 
 
-@pghalib.errors.told
-def in_use(name, link, target):
+@pghalib.states.state
+def in_use(ret, link, target):
     """
     The link points to the binary in use. A link or file that somebody put there by hand is replaced.
 
@@ -93,16 +78,28 @@ def in_use(name, link, target):
     place = Path(link)
     old = os.readlink(place) if place.is_symlink() else ("a file" if place.exists() else None)
     if old == target:
-        return {"name": name, "result": True, "changes": {}, "comment": f"{link} points to {target}."}
-    changes = {link: {"old": old, "new": target}}
-    if __opts__["test"]:
-        return {"name": name, "result": None, "changes": changes, "comment": f"{link} would point to {target}."}
+        return f"{link} points to {target}."
+    ret.plan({link: {"old": old, "new": target}})
+    if ret.test:
+        return f"{link} would point to {target}."
     # By a rename, so that the program is never missing.
     draft = place.with_name(f".{place.name}.new")
     draft.unlink(missing_ok=True)
     draft.symlink_to(target)
     draft.replace(place)
-    return {"name": name, "result": True, "changes": changes, "comment": f"{link} points to {target} now."}
+    return f"{link} points to {target} now."
+
+
+def _opened(ret, target, mode):
+    """Let other users pass the two directories above a binary that is there, and execute it."""
+    ret.changes.update(pghalib.host.passage.made(str(target.parent), test=ret.test, top=str(target.parent.parent)))
+    if mode != MODE:
+        if not ret.test:
+            os.chmod(target, MODE)
+        ret.changes[str(target)] = {"old": f"{mode:04o}", "new": f"{MODE:04o}"}
+    if not ret.changes:
+        return f"{target} is there."
+    return f"{target} {'would be' if ret.test else 'was'} opened to other users."
 
 
 def _mode(target):

@@ -107,6 +107,33 @@ def test_what_an_earlier_run_left_closed_is_opened(release, tmp_path, closed):
 
 
 @pytest.mark.root
+def test_what_was_done_before_a_failure_is_told(release, tmp_path, monkeypatch):
+    def refuse(path, *_args, **_how):
+        raise OSError(30, "Read-only file system", str(path))
+
+    archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
+    zipped(archive)
+    module = release(archive)
+    monkeypatch.setattr(module, "_forget", refuse)
+    ret = module.unpacked("n", str(target), "https://x/t", digest(archive))
+    assert (ret["result"], ret["changes"]) == (False, {str(target): {"old": None, "new": "https://x/t"}})
+    assert target.read_bytes() == CONTENT
+    target.chmod(0o600)
+    target.parent.chmod(0o700)
+    monkeypatch.setattr(os, "chmod", refuse)
+    ret = release(None).unpacked("n", str(target), "https://x/t", "0" * 64)
+    assert (ret["result"], ret["changes"]) == (False, {str(target.parent): {"old": "0700", "new": "0755"}})
+    assert ret["comment"].startswith(f"{target}: Read-only file system")
+
+
+def test_a_link_that_could_not_be_set_is_no_change(release, tmp_path):
+    link = tmp_path / "none/tool"
+    ret = release(None).in_use("n", str(link), "/opt/tool")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert str(link.parent) in ret["comment"]
+
+
+@pytest.mark.root
 def test_a_binary_that_another_user_put_there_is_replaced(release, tmp_path):
     archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
     zipped(archive)
