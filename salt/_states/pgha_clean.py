@@ -9,11 +9,12 @@ import stat
 
 import pghalib.errors
 import pghalib.host.descriptors
+import pghalib.states
 from salt.exceptions import CommandExecutionError
 
 
-@pghalib.errors.told
-def release(name, path, program):
+@pghalib.states.state
+def release(ret, path, program):
     """
     The programs that ``pgha_release.unpacked`` put below a directory are gone, with their version directories. The
     directory itself is removed too when nothing else is in it.
@@ -26,11 +27,11 @@ def release(name, path, program):
         Name of the program in each version directory; drafts of it are named ``.PROGRAM.…``.
     """
     patterns = (program, f".{program}.*")
-    return _cleaned(name, path, lambda place: _versions(place, patterns))
+    return _cleaned(ret, path, lambda place: _versions(place, patterns))
 
 
-@pghalib.errors.told
-def files(name, path, patterns):
+@pghalib.states.state
+def files(ret, path, patterns):
     """
     The files with these names are gone from a directory. The directory is removed too when nothing else is in it.
 
@@ -41,37 +42,35 @@ def files(name, path, patterns):
     patterns
         Names of files; ``*`` stands for any characters.
     """
-    return _cleaned(name, path, lambda place: _matching(place, patterns))
+    return _cleaned(ret, path, lambda place: _matching(place, patterns))
 
 
-def _cleaned(name, path, chosen):
-    ret = {"name": name, "result": True, "changes": {}, "comment": "Nothing of it is there."}
+def _cleaned(ret, path, chosen):
+    """Remove what a function chooses in a directory, and then the directory when nothing else is in it."""
     try:
         # A sticky directory of root is allowed as well: others can add files there, but not exchange them.
         with pghalib.host.descriptors.trusted(path, sticky=True) as place:
             entries = chosen(place)
-            left = sorted(set(os.listdir(place)) - entries.keys())
-            ret["changes"] = {f"{path}/{entry}": {"old": "there", "new": None} for entry in entries}
-            if not left:
-                ret["changes"][path] = {"old": "there", "new": None}
-            if ret["changes"] and not __opts__["test"]:
-                for entry, inside in entries.items():
+            left = set(os.listdir(place)) - entries.keys()
+            for entry, inside in entries.items():
+                if not ret.test:
                     _remove(place, entry, inside)
-        if not left and not __opts__["test"]:
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
+                ret.changes[f"{path}/{entry}"] = {"old": "there", "new": None}
     except FileNotFoundError:
-        return ret
+        return f"There is nothing to remove in {path}."
     except OSError as error:
-        return {**ret, "result": False, "changes": {}, "comment": pghalib.errors.sentence(error, path)}
+        raise CommandExecutionError(pghalib.errors.sentence(error, path)) from None
     except CommandExecutionError as error:
         # In a directory that others may change, nobody can know which files are the formula's.
-        return {**ret, "result": False, "changes": {}, "comment": f"{path} stays as it is: {error}"}
-    if __opts__["test"] and ret["changes"]:
-        ret["result"] = None
-    said = [f"{'Would be' if __opts__['test'] else 'Was'} removed."] if ret["changes"] else []
-    said += [f"{path} stays, as others have put something there."] if left else []
-    return {**ret, "comment": " ".join(said)}
+        raise CommandExecutionError(f"{path} stays as it is: {error}") from None
+    if not left:
+        if not ret.test:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        ret.changes[path] = {"old": "there", "new": None}
+    if ret.changes:
+        ret.say(f"What the formula put into {path} {'would be' if ret.test else 'was'} removed.")
+    return f"{path} stays, as others have put something there." if left else None
 
 
 def _remove(place, entry, inside):

@@ -30,9 +30,12 @@ def test_all_versions_go_and_the_directory_with_them(clean, tmp_path):
     assert (dry["result"], dry["changes"], len(os.listdir(home))) == (None, expected, 3)
     ret = clean[False].release("n", str(home), "consul")
     assert (ret["result"], ret["changes"], home.exists()) == (True, expected, False)
+    assert dry["comment"] == f"What the formula put into {home} would be removed."
+    assert ret["comment"] == f"What the formula put into {home} was removed."
     for test in (True, False):
         ret = clean[test].release("n", str(home), "consul")
         assert (ret["result"], ret["changes"]) == (True, {})
+        assert ret["comment"] == f"There is nothing to remove in {home}."
 
 
 def test_the_data_of_another_consul_stay(clean, tmp_path):
@@ -78,3 +81,22 @@ def test_files_go_by_name_and_others_stay(clean, tmp_path):
     (home / "patroni.yml.d").rmdir()
     assert clean[False].files("n", str(home), patterns)["changes"] == {str(home): {"old": "there", "new": None}}
     assert not home.exists()
+
+
+def test_what_went_before_a_failure_is_told(clean, tmp_path, monkeypatch):
+    home = tmp_path / "etc"
+    home.mkdir()
+    for name in ("a.yml", "b.yml"):
+        (home / name).write_text("")
+    unlink = os.unlink
+
+    def once(name, **how):
+        if len(os.listdir(home)) == 1:
+            raise OSError(5, "Input/output error")
+        unlink(name, **how)
+
+    monkeypatch.setattr(os, "unlink", once)
+    ret = clean[False].files("n", str(home), ["*.yml"])
+    (left,) = os.listdir(home)
+    assert (ret["result"], ret["changes"]) == (False, removed(home, *({"a.yml", "b.yml"} - {left})))
+    assert ret["comment"].startswith(f"{home}: Input/output error")
