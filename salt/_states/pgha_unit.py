@@ -5,16 +5,16 @@ take effect at some later moment, unnoticed), and stopped.
 
 import os
 
-import pghalib.errors
 import pghalib.host.files
 import pghalib.services.started
+import pghalib.states
 from salt.exceptions import CommandExecutionError
 
 UNITS = "/etc/systemd/system"
 
 
-@pghalib.errors.told
-def written(name, unit, source, context):
+@pghalib.states.state
+def written(ret, unit, source, context):
     """
     The file of a unit has its content, and systemd accepts it. If systemd does not, the old file stays.
 
@@ -27,20 +27,20 @@ def written(name, unit, source, context):
     context
         Variables of the template.
     """
-    ret = pghalib.host.files.manage(
+    done = pghalib.host.files.manage(
         f"{UNITS}/{unit}",
         __salt__["pgha_unit.rendered"](source, context),
         user="root",
         group="root",
         mode="0644",
-        test=__opts__["test"],
+        test=ret.test,
         check=lambda draft: __salt__["pgha_unit.verify"](draft, unit),
     )
-    return {"name": name, **ret}
+    return ret.add(done)
 
 
-@pghalib.errors.told
-def stopped(name, unit):
+@pghalib.states.state
+def stopped(ret, unit):
     """
     A service does not run and does not start at a boot. There is nothing to do where systemd does not know the service.
 
@@ -52,12 +52,17 @@ def stopped(name, unit):
     shown = __salt__["service.show"](unit)
     # A unit whose file was removed is still active in systemd while its process runs.
     if shown.get("LoadState") == "not-found" and shown.get("ActiveState") in ("inactive", "failed"):
-        return {"name": name, "result": True, "changes": {}, "comment": f"There is no {unit}."}
-    return {**__states__["service.dead"](unit, enable=False), "name": name}
+        return f"There is no {unit}."
+    done = __states__["service.dead"](unit, enable=False)
+    said = ret.add(done)
+    if done["result"] is None:
+        # In a dry run service.dead tells no changes.
+        raise pghalib.states.Later(said)
+    return said
 
 
-@pghalib.errors.told
-def read(name, unit):
+@pghalib.states.state
+def read(ret, unit):
     """
     systemd has read a unit as it is on the disk, or has forgotten a unit whose file was removed. Nothing is started or
     restarted.
@@ -69,23 +74,17 @@ def read(name, unit):
     unit
         Name of a service of the formula, such as ``consul.service``.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "systemd knows it as it is on the disk."}
-    try:
-        if not _unread(unit):
-            return ret
-        ret["changes"] = {unit: {"old": "on the disk alone", "new": "read by systemd"}}
-        if __opts__["test"]:
-            return {**ret, "result": None, "comment": "systemd would be told to read it."}
-        # The running process was started by the unit that systemd had read before: the note of its start must say so.
-        pghalib.services.started.by_an_older_unit(f"{UNITS}/{unit}")
-        __salt__["service.systemctl_reload"]()
-        shown = _unread(unit)
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "changes": {}, "comment": str(error)}
-    if shown:
-        comment = f"systemd does not take {unit} ({shown}): systemctl status {unit} says why"
-        return {**ret, "result": False, "changes": {}, "comment": comment}
-    return {**ret, "comment": "systemd has read it; what runs is left as it is."}
+    if not _unread(unit):
+        return f"systemd knows {unit} as it is on the disk."
+    ret.plan({unit: {"old": "on the disk alone", "new": "read by systemd"}})
+    if ret.test:
+        return f"systemd would be told to read {unit}."
+    # The running process was started by the unit that systemd had read before: the note of its start must say so.
+    pghalib.services.started.by_an_older_unit(f"{UNITS}/{unit}")
+    __salt__["service.systemctl_reload"]()
+    if shown := _unread(unit):
+        raise CommandExecutionError(f"systemd does not take {unit} ({shown}): systemctl status {unit} says why")
+    return f"systemd has read {unit}; what runs is left as it is."
 
 
 def _unread(unit):

@@ -32,13 +32,13 @@ def unit(loader_module):
 
 @pytest.fixture
 def state(loader_module, unit, tmp_path):
-    def make(text=GOOD, test=False, shown=None, **given):
+    def make(text=GOOD, test=False, shown=None, dies=None, **given):
         salt = {
             "pgha_unit.rendered": lambda _source, _context: text,
             "pgha_unit.verify": unit(**given).verify,
             "service.show": lambda _name: shown,
         }
-        dead = {"service.dead": lambda name, enable: {"name": name, "result": None, "changes": {}, "comment": "dead"}}
+        dead = {"service.dead": lambda name, enable: {"name": name, "comment": "dead", **(dies or {})}}
         module = loader_module("_states/pgha_unit.py", salt=salt, opts={"test": test}, states=dead)
         module.UNITS = str(tmp_path)
         return module
@@ -101,8 +101,16 @@ def test_nothing_is_pending_for_a_service_that_is_not_there(state, test):
 
 @pytest.mark.parametrize(("load", "active"), [("loaded", "inactive"), ("loaded", "active"), ("not-found", "active")])
 def test_what_systemd_knows_is_stopped(state, load, active):
-    ret = state(shown={"LoadState": load, "ActiveState": active}).stopped("n", "x.service")
-    assert (ret["name"], ret["comment"]) == ("n", "dead")
+    for test, result, changes in (
+        (False, True, {"x.service": True}),
+        (False, True, {}),
+        (False, False, {"x.service": False}),
+        (True, None, {}),
+        (True, True, {}),
+    ):
+        dies = {"result": result, "changes": changes}
+        ret = state(test=test, shown={"LoadState": load, "ActiveState": active}, dies=dies).stopped("n", "x.service")
+        assert ret == {"name": "n", "comment": "dead", **dies}
 
 
 def test_units_that_systemd_refuses_are_named(unit):
