@@ -5,6 +5,7 @@ import stat
 
 import pghalib.host.passage
 import pytest
+from salt.exceptions import CommandExecutionError
 
 # Of files of other users, which only root can make.
 pytestmark = pytest.mark.root
@@ -105,3 +106,16 @@ def test_state_says_what_it_did(loader_module, monkeypatch, tmp_path):
         assert (ret["result"], ret["changes"]) == (True, {})
     (tmp_path / "a/file").write_text("")
     assert state[False].made("n", [str(tmp_path / "a/file/x")])["changes"] == {}
+
+
+@pytest.mark.parametrize(("test", "said"), [(True, "would be"), (False, "were")])
+def test_state_tells_what_it_made_before_a_failure(loader_module, test, said):
+    def made(path, test):
+        if path == "/b":
+            raise CommandExecutionError("/b: Read-only file system")
+        return {path: {"old": None, "new": "0755"}}
+
+    state = loader_module("_states/pgha_passage.py", utils={"pghalib.host.passage.made": made}, opts={"test": test})
+    ret = state.made("n", ["/a", "/b", "/c"])
+    assert (ret["result"], list(ret["changes"]), ret["comment"]) == (False, ["/a"], "/b: Read-only file system")
+    assert state.made("n", ["/a"])["comment"] == f"The directories {said} made or opened."
