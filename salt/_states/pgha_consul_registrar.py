@@ -2,7 +2,7 @@
 States of the first server of the inventory for its whole datacenter, besides the ACLs.
 """
 
-import pghalib.errors
+import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
@@ -10,8 +10,8 @@ from salt.exceptions import CommandExecutionError
 PATIENCE = 10
 
 
-@pghalib.errors.told
-def autopilot_configured(name):
+@pghalib.states.state
+def autopilot_configured(ret):
     """
     Consul's autopilot has the configured settings, such as the minimum number of servers. Consul reads them from its
     configuration file only in a new datacenter; in a running datacenter the API sets them.
@@ -21,18 +21,24 @@ def autopilot_configured(name):
     name
         State ID; not used.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "It is as configured."}
+    if not __salt__["pgha_consul_acl.registrar"]():
+        return "The first server of the inventory sees to autopilot's configuration."
+    if not ret.plan(_differences() if ret.test else _applied()):
+        return "Autopilot's configuration is as it should be."
+    return f"Autopilot's configuration {'would be' if ret.test else 'was'} changed."
+
+
+def _differences():
+    """What a run would change, in a dry run. Before the first run there is no Consul to ask."""
     try:
-        if not __salt__["pgha_consul_acl.registrar"]():
-            return {**ret, "comment": "The first server of the inventory sees to it."}
-        if __opts__["test"]:
-            ret["changes"] = __salt__["pgha_consul_registrar.autopilot_differences"]()
-            return {**ret, "result": None, "comment": "It would be changed."} if ret["changes"] else ret
-        apply = __salt__["pgha_consul_registrar.autopilot_apply"]
-        # In a tuple, because "no change" is a good answer and must not count as false.
-        ret["changes"] = pghalib.wait.until(lambda: (apply(),), PATIENCE, "autopilot's configuration is taken")[0]
+        return __salt__["pgha_consul_registrar.autopilot_differences"]()
     except CommandExecutionError as error:
-        if __opts__["test"]:
-            return {**ret, "result": None, "comment": f"It would be compared, once Consul answers: {error}"}
-        return {**ret, "result": False, "comment": str(error)}
-    return {**ret, "comment": "It was changed."} if ret["changes"] else ret
+        later = f"Autopilot's configuration would be compared, once Consul answers: {error}"
+        raise pghalib.states.Later(later) from None
+
+
+def _applied():
+    """What was changed. It is tried again for a while."""
+    apply = __salt__["pgha_consul_registrar.autopilot_apply"]
+    # In a tuple, because "no change" is a good answer and must not count as false.
+    return pghalib.wait.until(lambda: (apply(),), PATIENCE, "autopilot's configuration is taken")[0]

@@ -52,8 +52,10 @@ def test_first_server_sets_what_differs(state):
     for found, result in (({}, True), (changes, None)):
         ret = state(True, differences=lambda found=found: found)
         assert (ret["result"], ret["changes"]) == (result, found)
+        assert ret["comment"].endswith("would be changed." if found else "is as it should be.")
         ret = state(apply=lambda found=found: found)
         assert (ret["result"], ret["changes"]) == (True, found)
+        assert ret["comment"].endswith("was changed." if found else "is as it should be.")
 
 
 def test_others_leave_it_to_the_first(state):
@@ -66,4 +68,6 @@ def test_without_a_leader_it_fails_and_a_dry_run_does_not(state):
     ret = state(apply=refuse)
     assert (ret["result"], ret["changes"]) == (False, {})
     assert "no leader" in ret["comment"]
-    assert state(True, differences=refuse)["result"] is None
+    ret = state(True, differences=refuse)
+    assert (ret["result"], ret["changes"]) == (None, {})
+    assert ret["comment"] == "Autopilot's configuration would be compared, once Consul answers: no leader"
