@@ -2,8 +2,8 @@
 Running jobs of the hosts, and the age of their pillars. Runs in the orchestration, on the master.
 """
 
-import pghalib.errors
 import pghalib.master.answers
+import pghalib.states
 import pghalib.text
 import pghalib.wait
 import salt.client
@@ -16,8 +16,8 @@ ANSWER, TRIES = 5, 3
 REFRESH = 30
 
 
-@pghalib.errors.told
-def finished(name, hosts, timeout=900):
+@pghalib.states.state
+def finished(ret, hosts, timeout=900):
     """
     Every host answers, and no host is applying states. After an interrupted orchestration the minions still finish its
     jobs. In the preflight the hosts check each other, so all of them must be free before it.
@@ -29,7 +29,6 @@ def finished(name, hosts, timeout=900):
     timeout
         Seconds to wait for busy hosts.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "All hosts answer, and none is busy."}
     tries = dict.fromkeys(hosts, 0)
 
     def idle():
@@ -46,17 +45,14 @@ def finished(name, hosts, timeout=900):
             raise CommandExecutionError(states if busy else f"no answer from {', '.join(silent)}")
         return {"silent": []}
 
-    try:
-        found = pghalib.wait.until(idle, timeout, "hosts answer, and end what an earlier job started", interval=1)
-        if found["silent"]:
-            raise CommandExecutionError("\n".join(_missing(found["silent"])))
-    except CommandExecutionError as error:
-        ret.update(result=False, comment=str(error))
-    return ret
+    found = pghalib.wait.until(idle, timeout, "hosts answer, and end what an earlier job started", interval=1)
+    if found["silent"]:
+        raise CommandExecutionError("\n".join(_missing(found["silent"])))
+    return "All hosts answer, and none is busy."
 
 
-@pghalib.errors.told
-def pillars_fresh(name, hosts):
+@pghalib.states.state
+def pillars_fresh(ret, hosts):
     """
     The master serves the hosts their current pillar. Only a master with ``pillar_cache`` can serve an older one.
 
@@ -65,21 +61,19 @@ def pillars_fresh(name, hosts):
     hosts
         List of minion ids.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "The master keeps no pillars."}
     if not __opts__.get("pillar_cache"):
-        return ret
+        return "The master keeps no pillars."
     with salt.client.get_local_client(mopts=__opts__) as client:
         # The minion's request says whether the master must compile its cached pillar anew; by default it does.
         how = {"tgt_type": "list", "timeout": REFRESH, "kwarg": {"wait": True, "timeout": REFRESH}}
         answers = client.cmd(hosts, "saltutil.refresh_pillar", **how)
     late = [host for host in hosts if answers.get(host) is not True]
     if late:
-        comment = (
+        raise CommandExecutionError(
             f"These hosts did not fetch their pillar anew, and pillar_cache of the master gives them an old one:"
             f" {', '.join(late)}"
         )
-        return {**ret, "result": False, "comment": comment}
-    return {**ret, "comment": "All hosts have fetched their pillar past pillar_cache of the master."}
+    return "All hosts have fetched their pillar past pillar_cache of the master."
 
 
 def _missing(hosts):
