@@ -5,14 +5,14 @@ States around an orchestration, on the master: it runs alone, on a valid pillar,
 import fcntl
 import os
 
-import pghalib.errors
 import pghalib.master.outcome
 import pghalib.secrets.store
+import pghalib.states
 from salt.exceptions import CommandExecutionError
 
 
-@pghalib.errors.told
-def alone(name):
+@pghalib.states.state
+def alone(ret):
     """
     No other orchestration runs on this master until this process and its child processes have ended.
 
@@ -21,18 +21,14 @@ def alone(name):
 
     The kernel keeps the lock (flock) and releases it when its holder ends, in whatever way. A dry run takes it too.
     """
-    ret = {"name": name, "result": True, "changes": {}, "comment": "No other orchestration runs."}
     path = pghalib.secrets.store.directory(__opts__)
-    try:
-        pghalib.secrets.store.prepare(path)
-        _lock(path)
-    except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": str(error)}
-    return ret
+    pghalib.secrets.store.prepare(path)
+    _lock(path)
+    return "No other orchestration runs."
 
 
-@pghalib.errors.told
-def possible(name, refused=()):
+@pghalib.states.state
+def possible(ret, refused=()):
     """
     No fault prevents the run.
 
@@ -42,9 +38,8 @@ def possible(name, refused=()):
         The faults because of which the run must not begin, as lines: ``refused`` of ``pgha_master.plan``.
     """
     if not refused:
-        return {"name": name, "result": True, "changes": {}, "comment": "Nothing speaks against it."}
-    lines = ["Nothing was touched, because of:", *(f"  - {fault}" for fault in refused)]
-    return {"name": name, "result": False, "changes": {}, "comment": "\n".join(lines)}
+        return "Nothing speaks against the run."
+    raise CommandExecutionError("\n".join(["Nothing was touched, because of:", *(f"  - {fault}" for fault in refused)]))
 
 
 # No decorator: Salt sets __running__ in the module of the function that it finds.
