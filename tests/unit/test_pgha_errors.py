@@ -170,24 +170,6 @@ def test_what_is_no_utf_8_is_said_with_its_path(errors, tmp_path):
         (tmp_path / "a").read_text(encoding="utf-8")
 
 
-def test_a_fault_of_the_formula_keeps_its_traceback(errors):
-    @errors.told
-    def state(name="x"):
-        raise KeyError("a slip")
-
-    with pytest.raises(KeyError):
-        state()
-
-
-def test_a_state_with_a_default_name_is_told_by_it(errors):
-    @errors.told
-    def state(name="/etc/hosts", more=1):
-        raise OSError(errno.EACCES, "Permission denied", name)
-
-    assert state()["name"] == "/etc/hosts"
-    assert state(more=2)["comment"].startswith("/etc/hosts: Permission denied: root is kept from it")
-
-
 @pytest.mark.root
 def test_a_full_disk_is_told_with_the_file_that_was_meant(loader_module, tmp_path, monkeypatch):
     files = loader_module("_utils/pghalib/host/files.py")

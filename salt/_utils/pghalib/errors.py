@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import inspect
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError, SaltException
 
 import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pghalib.returns import Return
-
-Arguments = ParamSpec("Arguments")
+    from collections.abc import Iterator
 
 REMEDIES = {
     errno.ENOSPC: "make room there (df -h and df -i show how much is left)",
@@ -74,24 +68,3 @@ def about(path: str) -> Iterator[None]:
         if isinstance(error, OSError):
             error.filename = error.filename2 = None
         raise CommandExecutionError(sentence(error, path))
-
-
-def told(function: Callable[Arguments, Return]) -> Callable[Arguments, Return]:
-    """
-    Decorator of a state: an error that a person can correct becomes the comment, and the result is False.
-
-    A state catches an error itself only where it has more to say about it.
-    """
-
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Return:
-        try:
-            return function(*args, **kwargs)
-        except MENDABLE as error:
-            given = signature.bind(*args, **kwargs)
-            given.apply_defaults()
-            return {"name": given.arguments["name"], "result": False, "changes": {}, "comment": sentence(error)}
-
-    return wrapped

@@ -1,5 +1,6 @@
 """
-The shapes of what goes through the whole library: the settings of a host with all their sections, and its secrets.
+The shapes of what goes through the whole library: the settings of a host with all their sections, its secrets, and what
+was done.
 
 For readers and for the type checker: nothing here runs. ``pghalib.inventory.settings`` makes the settings from the
 pillar, ``pghalib.secrets.minted.of_minion`` the secrets. A test holds the sections to ``salt/pgha/defaults.yaml``.
@@ -250,3 +251,11 @@ class Secrets(TypedDict, total=False):
     rewind: str
     restapi: str
     tls: Certificates
+
+
+class Done(TypedDict):
+    """What was done to one thing, such as a file. The result is None when it would be done, in a dry run."""
+
+    result: bool | None
+    changes: dict[str, Json]
+    comment: str

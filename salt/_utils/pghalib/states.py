@@ -29,7 +29,7 @@ import pghalib.secrets.served
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pghalib.shapes import Json
+    from pghalib.shapes import Done, Json
 
 
 class Later(CommandExecutionError):
@@ -65,7 +65,7 @@ class Return:
         """Add sentences to the comment."""
         self._said += [one for one in sentences if one]
 
-    def add(self, done: Json, what: str | None = None) -> str:
+    def add(self, done: Done, what: str | None = None) -> str:
         """
         Add the result of one thing.
 
@@ -78,10 +78,9 @@ class Return:
         """
         if done["changes"]:
             self.changes.update(done["changes"] if what is None else {what: done["changes"]})
-        comment: str = done["comment"]
         if done["result"] is False:
-            raise CommandExecutionError(comment)
-        return comment
+            raise CommandExecutionError(done["comment"])
+        return done["comment"]
 
     def mapping(self, failed: bool = False, later: bool = False) -> dict[str, Json]:
         """
