@@ -1,18 +1,24 @@
 """Which hardware addresses answer for IPv4 addresses: asked by ARP, without claiming an address (RFC 5227)."""
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import struct
 import time
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 BROADCAST = b"\xff" * 6
 REQUEST = 1
 _ARP = 0x0806
 
 
-def neighbours(device, wanted, timeout):
+def neighbours(device: str, wanted: Collection[str], timeout: float) -> dict[str, list[str]]:
     """
     Return the hardware addresses that answer for each of several addresses: ``{address: [mac, …]}``. The own one is
     never listed: a host does not answer its own request.
@@ -26,7 +32,7 @@ def neighbours(device, wanted, timeout):
 
     Raises CommandExecutionError where raw sockets are not allowed.
     """
-    found = {address: set() for address in wanted}
+    found: dict[str, set[str]] = {address: set() for address in wanted}
     packed = {socket.inet_aton(address): address for address in wanted}
     try:
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ARP))
@@ -50,7 +56,7 @@ def neighbours(device, wanted, timeout):
     return {address: sorted(macs) for address, macs in found.items()}
 
 
-def request(own, target):
+def request(own: bytes, target: bytes) -> bytes:
     """
     Return the frame that asks who has an address. The sender's protocol address is zero, so the frame claims nothing.
 
@@ -63,7 +69,7 @@ def request(own, target):
     return BROADCAST + own + b"\x08\x06" + body
 
 
-def sender(frame):
+def sender(frame: bytes) -> tuple[bytes, bytes] | None:
     """Return (protocol address, hardware address) of the sender of an ARP packet; None for any other packet."""
     if len(frame) < 42 or frame[12:14] != b"\x08\x06" or frame[14:20] != b"\x00\x01\x08\x00\x06\x04":
         return None

@@ -2,7 +2,13 @@
 Locks of Astra Linux on a host that keep the formula's programs from starting or from being installed. Pure functions.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Settings of the closed software environment. A change takes effect at the next boot.
 DIGSIG = "/etc/digsig/digsig_initramfs.conf"
@@ -10,12 +16,12 @@ DIGSIG = "/etc/digsig/digsig_initramfs.conf"
 NOCHMODX = ("/parsecfs/nochmodx", "/etc/parsec/nochmodx")
 
 
-def files():
+def files() -> list[str]:
     """Return the paths of the files that :py:func:`faults` looks at."""
     return [DIGSIG, *NOCHMODX]
 
 
-def faults(texts, works):
+def faults(texts: Mapping[str, str | None], works: bool) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) of a hardened Astra Linux.
 
@@ -41,7 +47,7 @@ def faults(texts, works):
     return ([], found) if works else (found, [])
 
 
-def _digsig(text):
+def _digsig(text: str) -> str | None:
     """The mode for programs in that file: ``1`` loads nothing without a signature. The last line counts."""
     values = re.findall(r"^\s*DIGSIG_ELF_MODE\s*=\s*[\"']?(\w+)", text, re.MULTILINE)
     return values[-1] if values else None

@@ -3,22 +3,40 @@ Directories and files as descriptors: a path is opened name by name, and a link 
 followed.
 """
 
+from __future__ import annotations
+
 import contextlib
 import grp
 import os
 import pwd
 import stat
+from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.errors
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pghalib.host.diff import Change
+
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOPS = 20
+_CLOSED = -1
+
+
+class Owner(TypedDict):
+    """Owner and mode of a file: names, and permission bits as an octal string."""
+
+    user: str
+    group: str
+    mode: str
 
 
 @contextlib.contextmanager
-def opened(path):
+def opened(path: str | Path) -> Iterator[tuple[int, str | None]]:
     """
     Context manager: a directory, open, as ``(descriptor, stranger)``.
 
@@ -39,7 +57,7 @@ def opened(path):
 
 
 @contextlib.contextmanager
-def trusted(path, sticky=False):
+def trusted(path: str | Path, sticky: bool = False) -> Iterator[int]:
     """
     Context manager: the descriptor of a directory that only root and the user of this process can change; the same
     holds for every directory above it.
@@ -53,7 +71,7 @@ def trusted(path, sticky=False):
     """
     with opened(path) as (handle, stranger):
         if not stranger and not sticky and os.fstat(handle).st_mode & 0o022:
-            stranger = path
+            stranger = str(path)
         if stranger:
             info = os.stat(stranger)
             owner = f"{name_of(pwd.getpwuid, info.st_uid)}:{name_of(grp.getgrgid, info.st_gid)}"
@@ -65,7 +83,7 @@ def trusted(path, sticky=False):
         yield handle
 
 
-def regular(directory, name):
+def regular(directory: int, name: str) -> int:
     """
     Open a file for reading and return its descriptor. The call never blocks, not even for a pipe's writer.
 
@@ -87,7 +105,7 @@ def regular(directory, name):
     return handle
 
 
-def content(handle, limit, tail=False):
+def content(handle: int, limit: int, tail: bool = False) -> bytes:
     """
     Return the bytes of an open file.
 
@@ -108,7 +126,7 @@ def content(handle, limit, tail=False):
         return stream.read(limit)
 
 
-def directory(path, *, user, group, mode, test):
+def directory(path: str, *, user: str, group: str, mode: str, test: bool) -> dict[str, Change]:
     """
     Give a directory its owner and mode, and make it when it is missing.
 
@@ -127,7 +145,7 @@ def directory(path, *, user, group, mode, test):
     # A link of root's (to another disk, for example) stands for the directory that it leads to.
     above, name = os.path.split(real(path))
     with pghalib.errors.about(path), contextlib.ExitStack() as stack:
-        changes = {"made": {"old": None, "new": path}}
+        changes: dict[str, Change] = {"made": {"old": None, "new": path}}
         with contextlib.suppress(FileNotFoundError):
             changes = ownership(os.fstat(stack.enter_context(opened(path))[0]), user, group, mode)
         if test or not changes:
@@ -142,7 +160,7 @@ def directory(path, *, user, group, mode, test):
         return changes
 
 
-def ids(user, group):
+def ids(user: str, group: str) -> list[int]:
     """Return the numbers of a user and a group by their names; ValueError names the one that does not exist."""
     found = []
     for lookup, name, what in ((pwd.getpwnam, user, "user"), (grp.getgrnam, group, "group")):
@@ -153,7 +171,7 @@ def ids(user, group):
     return found
 
 
-def ownership(info, user, group, mode):
+def ownership(info: os.stat_result, user: str, group: str, mode: str) -> dict[str, Change]:
     """
     Return the changes that owner and mode of a file need; ``info`` is its result of stat.
 
@@ -162,7 +180,7 @@ def ownership(info, user, group, mode):
     mode
         Permission bits as an octal string.
     """
-    changes = {}
+    changes: dict[str, Change] = {}
     owner = f"{name_of(pwd.getpwuid, info.st_uid)}:{name_of(grp.getgrgid, info.st_gid)}"
     if owner != f"{user}:{group}":
         changes["owner"] = {"old": owner, "new": f"{user}:{group}"}
@@ -172,7 +190,7 @@ def ownership(info, user, group, mode):
     return changes
 
 
-def real(path):
+def real(path: str) -> str:
     """
     Return where a path leads, to compare it with another path. Only links of root's are followed. When the path leads
     to no directory, its last name is kept; when the directory above cannot be opened either, the whole path is kept.
@@ -187,7 +205,7 @@ def real(path):
     return path
 
 
-def owner(path):
+def owner(path: str | Path) -> Owner:
     """
     Return ``user``, ``group`` and ``mode`` of an existing file, in the form that ``pghalib.host.files.manage`` takes:
     so a file of another owner keeps its owner and mode.
@@ -200,7 +218,7 @@ def owner(path):
     return {"user": user, "group": group, "mode": f"{stat.S_IMODE(info.st_mode):04o}"}
 
 
-def name_of(lookup, number):
+def name_of(lookup: Callable[[int], pwd.struct_passwd] | Callable[[int], grp.struct_group], number: int) -> str:
     """Return the name of a user or group (``lookup`` is getpwuid or getgrgid), or its number when it has no name."""
     try:
         return lookup(number)[0]
@@ -208,12 +226,13 @@ def name_of(lookup, number):
         return str(number)
 
 
-def _ours(info):
+def _ours(info: os.stat_result) -> bool:
     return info.st_uid in (0, os.geteuid())
 
 
-def _open(path, hops):
-    at, handle, stranger = "/", os.open("/", _FLAGS), None
+def _open(path: str, hops: int) -> tuple[int, str | None]:
+    at, handle = "/", os.open("/", _FLAGS)
+    stranger: str | None = None
     try:
         names = [name for name in path.split("/") if name]
         for index, name in enumerate(names):
@@ -224,7 +243,7 @@ def _open(path, hops):
                 if link is None:
                     raise
                 os.close(handle)
-                handle = None
+                handle = _CLOSED
                 return _open(os.path.normpath(os.path.join(at, link, *names[index + 1 :])), hops + 1)
             os.close(handle)
             handle, at = child, os.path.join(at, name)
@@ -233,12 +252,12 @@ def _open(path, hops):
                 stranger = stranger or at
         return handle, stranger
     except BaseException:
-        if handle is not None:
+        if handle != _CLOSED:
             os.close(handle)
         raise
 
 
-def _link(name, directory):
+def _link(name: str, directory: int) -> str | None:
     """The target of a link that belongs to root or to this process's user; None for anything else."""
     info = os.stat(name, dir_fd=directory, follow_symlinks=False)
     return os.readlink(name, dir_fd=directory) if stat.S_ISLNK(info.st_mode) and _ours(info) else None

@@ -6,11 +6,19 @@ names that no list has. So a file of settings (JSON, YAML) is shown as the keys 
 is shown only when our new value of that key is no secret, and when the old value is short and does not look like one.
 """
 
+from __future__ import annotations
+
 import difflib
 import json
 import re
+from typing import TYPE_CHECKING, TypedDict
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from pghalib.shapes import Json
 
 MASK = "**********"
 LONGEST_OLD = 64
@@ -30,14 +38,21 @@ _LOOKS = re.compile(
 _DRAWN = re.compile(r"(?i)(?=[a-z+_-]*[0-9])(?=[0-9+_-]*[a-z])[a-z0-9+_-]{20,}")
 
 
-def mask(text, secrets):
+class Change(TypedDict):
+    """A change as a state shows it."""
+
+    old: Json
+    new: Json
+
+
+def mask(text: str, secrets: Iterable[str | None]) -> str:
     """Return ``text`` with each of ``secrets`` (strings; empty ones are ignored) replaced by asterisks."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
 
 
-def diff(old, new, secrets=()):
+def diff(old: str | None, new: str, secrets: Collection[str] = ()) -> str:
     """
     Return how two texts differ, with no secret in it.
 
@@ -59,7 +74,7 @@ def diff(old, new, secrets=()):
     return "\n".join(lines) or "its lines end otherwise"
 
 
-def changes(name, old, new):
+def changes(name: str, old: Json, new: Json) -> Change:
     """
     Return the change of a setting in the form of a state's changes, ``{"old", "new"}``, by the same rules as
     :py:func:`diff`. In an old list only the items that stay are shown.
@@ -67,7 +82,9 @@ def changes(name, old, new):
     name
         The dotted name of the setting.
     """
-    path = name.split(".")
+    path = tuple(name.split("."))
+    now: Json
+    was: Json
     if isinstance(new, list):
         now = [MASK if _new(path, item, ()) == MASK else item for item in new]
         was = [item if item in now else MASK for item in old] if isinstance(old, list) else MASK
@@ -77,12 +94,12 @@ def changes(name, old, new):
     return {"old": None if old is None else was, "new": now}
 
 
-def _of_settings(old, new, secrets):
-    before, after = {} if old is None else _settings(old), dict(_flat(new))
+def _of_settings(old: str | None, new: dict[Json, Json], secrets: Collection[str]) -> str:
+    had = {} if old is None else _settings(old)
     lines = []
-    if before is None:
+    if had is None:
         lines.append(f"the old text is of another form: {MASK}")
-    before = dict(_flat(before or {}))
+    before, after = dict(_flat(had or {})), dict(_flat(new))
     for path in sorted(before.keys() | after.keys()):
         name = _name(path)
         if path not in before:
@@ -98,7 +115,7 @@ def _of_settings(old, new, secrets):
     return "\n".join(lines) or "the same settings, written otherwise"
 
 
-def _of_lists(path, before, after, secrets):
+def _of_lists(path: tuple[str, ...], before: list[Json], after: list[Json], secrets: Collection[str]) -> list[str]:
     name = _name(path)
     lines = [f"+ {name}: {_new(path, item, secrets)}" for item in after if item not in before]
     gone = sum(item not in after for item in before)
@@ -107,7 +124,7 @@ def _of_lists(path, before, after, secrets):
     return lines or ([f"{name}: in another order"] if before != after else [])
 
 
-def _settings(text):
+def _settings(text: str) -> dict[Json, Json] | None:
     for read, error in ((json.loads, ValueError), (yaml.safe_load, yaml.YAMLError)):
         try:
             found = read(text)
@@ -117,7 +134,7 @@ def _settings(text):
     return None
 
 
-def _flat(tree, path=()):
+def _flat(tree: dict[Json, Json], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Json]]:
     """Yield (path, value) of each leaf; a list is a leaf, and so is an empty mapping."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
@@ -126,15 +143,15 @@ def _flat(tree, path=()):
             yield (*path, str(key)), value
 
 
-def _same(one, other):
+def _same(one: Json, other: Json) -> bool:
     return (type(one), one) == (type(other), other)
 
 
-def _name(path):
+def _name(path: tuple[str, ...]) -> str:
     return ".".join(part if _harmless_old(part) else MASK for part in path)
 
 
-def _new(path, value, secrets):
+def _new(path: tuple[str, ...], value: Json, secrets: Collection[str]) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bool) or value is None:
         return text
@@ -142,14 +159,14 @@ def _new(path, value, secrets):
     return MASK if known or any(map(_NAMED.fullmatch, path)) or not _harmless(text) else text
 
 
-def _old(path, value, new):
+def _old(path: tuple[str, ...], value: Json, new: Json) -> str:
     plain = isinstance(value, (str, int, float, type(None))) and isinstance(new, (str, int, float, type(None)))
     return _new(path, value, ()) if plain and _harmless_old(str(value)) else MASK
 
 
-def _harmless_old(text):
+def _harmless_old(text: str) -> bool:
     return len(text) <= LONGEST_OLD and _harmless(text) and not _DRAWN.search(text)
 
 
-def _harmless(text):
+def _harmless(text: str) -> bool:
     return text.isprintable() and not _LOOKS.search(text)

@@ -6,12 +6,15 @@ Root works with descriptors here, in directories that only root can change. A fi
 content, and no name is looked up twice. Files in directories of another user are only read, as data.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import os
 import re
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
@@ -19,11 +22,38 @@ import pghalib.errors
 import pghalib.host.descriptors
 from pghalib.host.diff import diff, mask
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from pghalib.shapes import Json
+
+    # Gets the path of a draft, returns its fault.
+    Check = Callable[[str], str | None]
+
 # The most bytes that are read of a file: more than any of our files has, and little for a host's memory.
 LIMIT = 16 * 1024 * 1024
 
 
-def manage(path, content, *, user, group, mode, test, check=None, secrets=(), sticky=False):
+class Done(TypedDict):
+    """What was done, in the form of a state's return; ``result`` is None in test mode when there is something to do."""
+
+    result: bool | None
+    changes: dict[str, Json]
+    comment: str
+
+
+def manage(
+    path: str,
+    content: str,
+    *,
+    user: str,
+    group: str,
+    mode: str,
+    test: bool,
+    check: Check | None = None,
+    secrets: Collection[str] = (),
+    sticky: bool = False,
+) -> Done:
     """
     Give a file its content, owner and mode, and return what changed.
 
@@ -56,17 +86,18 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
     with pghalib.errors.about(path), contextlib.ExitStack() as stack:
         directory = _directory(stack, target.parent, test, sticky)
         leftovers = _leftovers(directory, target.name)
-        left = {"leftovers": {"old": leftovers, "new": None}} if leftovers else {}
+        left: dict[str, Json] = {"leftovers": {"old": leftovers, "new": None}} if leftovers else {}
         kind, handle = _existing(stack, directory, target.name)
         old = None if handle is None else pghalib.host.descriptors.content(handle, LIMIT).decode(errors="replace")
-        changes = {"kind": {"old": kind, "new": "a regular file"}} if kind else {}
+        changes: dict[str, Json] = {"kind": {"old": kind, "new": "a regular file"}} if kind else {}
         if old != content:
             changes["diff"] = diff(old, content, secrets)
         if handle is not None:
             changes.update(pghalib.host.descriptors.ownership(os.fstat(handle), user, group, mode))
         if not changes and not left:
             return {"result": True, "changes": {}, "comment": f"{path} is as it should be."}
-        if test:
+        # Only in test mode can the directory be missing.
+        if test or directory is None:
             return {"result": None, "changes": {**left, **changes}, "comment": f"{path} would be written."}
         for name in leftovers:
             os.unlink(name, dir_fd=directory)
@@ -75,7 +106,7 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
             return {"result": True, "changes": left, "comment": comment}
         uid, gid = pghalib.host.descriptors.ids(user, group)
         # A file with a second name (hard link) may lie elsewhere too, where this owner and mode would be wrong.
-        if "diff" not in changes and os.fstat(handle).st_nlink == 1:
+        if handle is not None and "diff" not in changes and os.fstat(handle).st_nlink == 1:
             os.fchown(handle, uid, gid)
             os.fchmod(handle, int(mode, 8))
             return {"result": True, "changes": {**left, **changes}, "comment": f"Owner and mode of {path} were set."}
@@ -86,7 +117,7 @@ def manage(path, content, *, user, group, mode, test, check=None, secrets=(), st
     return {"result": True, "changes": {**left, **changes}, "comment": f"{path} was written."}
 
 
-def remove(path, *, test):
+def remove(path: str, *, test: bool) -> list[str]:
     """
     Remove a file and the leftovers of its interrupted writes. A link is removed itself.
 
@@ -110,7 +141,7 @@ def remove(path, *, test):
     return names
 
 
-def read_foreign(path, limit=LIMIT, tail=False):
+def read_foreign(path: str, limit: int = LIMIT, tail: bool = False) -> str | None:
     """
     Return the text of a file in a directory that another user can write to, or None when it does not exist. Bytes that
     are not UTF-8 are replaced.
@@ -128,7 +159,7 @@ def read_foreign(path, limit=LIMIT, tail=False):
     return None if content is None else content.decode(errors="replace")
 
 
-def peek(path, limit=2**20):
+def peek(path: str, limit: int = 2**20) -> str | None:
     """
     Return the text of a file as :py:func:`read_foreign` does, and None also when that is refused: it is no regular
     file, lies behind a link, or is larger than ``limit`` bytes.
@@ -139,7 +170,7 @@ def peek(path, limit=2**20):
         return None
 
 
-def changed_since(note, unit, others=()):
+def changed_since(note: str, unit: str, others: Iterable[str] = ()) -> list[str]:
     """
     Return the paths of the files that have changed since a service was started, as a list.
 
@@ -160,7 +191,7 @@ def changed_since(note, unit, others=()):
     return [unit]
 
 
-def write_private(path, content):
+def write_private(path: str, content: str) -> None:
     """
     Write a file that only its owner may read (0600) in place of the old one, and sync it to the disk, so that it
     survives a crash of the host. Leftovers of an interrupted write of this file are removed.
@@ -174,7 +205,7 @@ def write_private(path, content):
         _replace(directory, target, content, os.geteuid(), os.getegid(), 0o600, None)
 
 
-def _directory(stack, path, test, sticky):
+def _directory(stack: contextlib.ExitStack, path: Path, test: bool, sticky: bool) -> int | None:
     """The descriptor of a file's directory, None when a run would make it. In test mode any directory is good."""
     if not test:
         return stack.enter_context(pghalib.host.descriptors.trusted(path, sticky))
@@ -184,7 +215,7 @@ def _directory(stack, path, test, sticky):
         return None
 
 
-def _existing(stack, directory, name):
+def _existing(stack: contextlib.ExitStack, directory: int | None, name: str) -> tuple[str | None, int | None]:
     """What a name stands for: (kind, when it is no regular file; descriptor, when it is one). The other is None."""
     try:
         handle = None if directory is None else pghalib.host.descriptors.regular(directory, name)
@@ -197,7 +228,7 @@ def _existing(stack, directory, name):
     return None, handle
 
 
-def _foreign(path, limit, tail=False):
+def _foreign(path: str, limit: int, tail: bool = False) -> bytes | None:
     target = Path(path)
     try:
         with contextlib.ExitStack() as stack:
@@ -213,22 +244,22 @@ def _foreign(path, limit, tail=False):
         raise CommandExecutionError(f"{path} is not read: {error.strerror}")
 
 
-def _names(directory):
+def _names(directory: int | None) -> list[str]:
     return [] if directory is None else os.listdir(directory)
 
 
-def _leftovers(directory, name):
+def _leftovers(directory: int | None, name: str) -> list[str]:
     """Names of drafts of a file that never replaced it: by the present pattern, and by that of older versions."""
     once = rf"[a-z0-9_]{{8}}{re.escape(Path(name).suffix)}"
     draft = re.compile(rf"\.{re.escape(name)}\.(pgha-[0-9a-f]{{16}}|{once})")
     return sorted(one for one in _names(directory) if draft.fullmatch(one) and _is_file(directory, one))
 
 
-def _is_file(directory, name):
+def _is_file(directory: int | None, name: str) -> bool:
     return not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
-def _digest(path):
+def _digest(path: str) -> str | None:
     try:
         content = _foreign(path, LIMIT)
     except CommandExecutionError:
@@ -236,7 +267,9 @@ def _digest(path):
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
-def _replace(directory, target, content, uid, gid, mode, check):
+def _replace(
+    directory: int, target: Path, content: str, uid: int, gid: int, mode: int, check: Check | None
+) -> str | None:
     # The draft has another suffix, so a daemon that reads all files of its directory by suffix does not read it.
     name = f".{target.name}.pgha-{os.urandom(8).hex()}"
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)

@@ -5,6 +5,8 @@ Any user may listen on a free port above 1023. The ports of Consul and Patroni a
 host, and for a moment at each restart. A request for a service must not go to a process of another user.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ipaddress
 import os
@@ -13,14 +15,30 @@ import socket
 import sys
 import urllib.parse
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTEN = "0A"
 
 
-def check(url, user, remedy):
+class Listener(TypedDict):
+    """A listening socket: the number of its user, and its own number in the kernel."""
+
+    uid: int
+    inode: int
+
+
+class _Row(Listener):
+    address: Ip
+    port: int
+
+
+def check(url: str, user: str, remedy: str) -> None:
     """
     Check that the process which listens at a URL of this host belongs to a certain user.
 
@@ -41,7 +59,7 @@ def check(url, user, remedy):
     parts = urllib.parse.urlsplit(url)
     place = f"{parts.hostname}:{parts.port}"
     try:
-        address = ipaddress.ip_address(parts.hostname)
+        address = ipaddress.ip_address(parts.hostname or "")
     except ValueError:
         raise CommandExecutionError(f"{parts.hostname} is no IP address: {user}'s service is asked on this host alone")
     if not _own(address):
@@ -57,7 +75,7 @@ def check(url, user, remedy):
         )
 
 
-def listeners(address, port):
+def listeners(address: Ip, port: int | None) -> list[Listener]:
     """
     Return the sockets that get a connection to an address of this host: a list of ``{"uid", "inode"}``, or [].
 
@@ -72,20 +90,20 @@ def listeners(address, port):
     # nothing.
     anys = ["0.0.0.0", "::"] if address.version == 4 else ["::"]  # noqa: S104
     for wanted in (address, *map(ipaddress.ip_address, anys)):
-        found = [{"uid": one["uid"], "inode": one["inode"]} for one in rows if one["address"] == wanted]
+        found: list[Listener] = [{"uid": one["uid"], "inode": one["inode"]} for one in rows if one["address"] == wanted]
         if found:
             return found
     return []
 
 
-def _listening(table):
+def _listening(table: str) -> list[_Row]:
     """The rows of listening sockets in /proc/net/tcp or tcp6."""
     try:
         lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
     except FileNotFoundError:
         # A kernel without IPv6.
         return []
-    found = []
+    found: list[_Row] = []
     for line in lines:
         fields = line.split()
         if fields[3] != LISTEN:
@@ -97,14 +115,14 @@ def _listening(table):
     return found
 
 
-def _address(words):
+def _address(words: str) -> Ip:
     """The address in a row: words of 32 bits in the machine's byte order. IPv4 mapped into IPv6 is returned as IPv4."""
     packed = b"".join(int(words[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(words), 8))
     address = ipaddress.ip_address(packed)
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _own(address):
+def _own(address: Ip) -> bool:
     """Whether an address belongs to this host: only then can it be bound."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
@@ -115,18 +133,18 @@ def _own(address):
     return True
 
 
-def _uid(user):
+def _uid(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
         raise CommandExecutionError(f"There is no user {user} on this host, so its service cannot listen") from None
 
 
-def _named(listener):
+def _named(listener: Listener) -> str:
     """A listener in words: its user, and the processes that have its socket."""
-    uid = listener["uid"]
+    uid = str(listener["uid"])
     with contextlib.suppress(KeyError):
-        uid = f"{uid} ({pwd.getpwuid(uid).pw_name})"
+        uid = f"{uid} ({pwd.getpwuid(listener['uid']).pw_name})"
     pids = []
     for directory in Path("/proc").glob("[0-9]*/fd"):
         with contextlib.suppress(OSError):

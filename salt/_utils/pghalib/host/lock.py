@@ -1,19 +1,25 @@
 """Locks between processes, in files that only root can open."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.errors
 import pghalib.host.descriptors
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @contextlib.contextmanager
-def held(path, seconds):
+def held(path: str | Path, seconds: float) -> Iterator[int]:
     """
     Context manager: a lock between processes; the kernel releases it when its holder ends. Gives its descriptor.
 
@@ -31,7 +37,7 @@ def held(path, seconds):
         os.close(handle)
 
 
-def take(path, seconds):
+def take(path: str | Path, seconds: float) -> int:
     """
     Take a lock as :py:func:`held` does, and return its descriptor. The lock is held until the descriptor is closed,
     or until this process and all that inherited the descriptor have ended.

@@ -2,18 +2,24 @@
 The directories above a service's files: they exist, and the service's user can pass them, whatever the minion's umask.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pghalib.host.descriptors
+
+if TYPE_CHECKING:
+    from pghalib.host.diff import Change
 
 MODE = "0755"
 # Closed on purpose: no service reads a file here.
 PRIVATE = ("/root",)
 
 
-def made(path, *, test, top="/"):
+def made(path: str, *, test: bool, top: str = "/") -> dict[str, Change]:
     """
     Make a directory and the missing ones above it (root's, 0755), and open the directories of root's that nobody else
     can pass: a run under the umask 077 has left them so. All others keep owner and mode.
@@ -30,7 +36,7 @@ def made(path, *, test, top="/"):
     Returns the changes, ``{path: {"old": mode or None, "new": mode}}``. Raises CommandExecutionError when a directory
     cannot be made.
     """
-    changes = {}
+    changes: dict[str, Change] = {}
     for step in [*reversed(Path(path).parents), Path(path)]:
         try:
             with pghalib.host.descriptors.opened(step) as (handle, stranger):
@@ -52,7 +58,7 @@ def made(path, *, test, top="/"):
     return changes
 
 
-def _closed(step, handle, info):
+def _closed(step: Path, handle: int, info: os.stat_result) -> bool:
     """Whether only root can pass a directory. Not counted: a directory with an access list or with its own group."""
     if (info.st_uid, info.st_gid) != (0, 0) or info.st_mode & stat.S_IXOTH or str(step) in PRIVATE:
         return False

@@ -3,10 +3,18 @@ The source address of this host's connections to the other members of its cluste
 for PostgreSQL's connections the kernel chooses the source; Consul, Patroni and the preflight bind the host's address.
 """
 
+from __future__ import annotations
+
 import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pghalib.shapes import Settings
 
 
-def sources(addresses):
+def sources(addresses: Iterable[str]) -> dict[str, str | None]:
     """
     Return the source address that the kernel chooses for each target address; None when there is no route. Nothing is
     sent.
@@ -17,13 +25,13 @@ def sources(addresses):
     return {address: _source(address) for address in addresses}
 
 
-def peers(settings):
+def peers(settings: Settings) -> list[str]:
     """Return the addresses of the other members of this host's cluster; [] for a server of Consul."""
     members = settings["cluster"]["hosts"] if settings["cluster"] else []
     return [one["address"] for one in members if one["address"] != settings["address"]]
 
 
-def faults(found, settings):
+def faults(found: Mapping[str, str | None], settings: Settings) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) when this host would connect to members from another address than the inventory's.
 
@@ -33,9 +41,10 @@ def faults(found, settings):
         The result of ``pgha.settings``. The virtual IP is allowed too. With lines in ``postgres:pg_hba`` it is only a
         warning, as they may allow the other address.
     """
-    own, names = settings["address"], _names(settings)
-    allowed = {None, own, ((settings["cluster"] or {}).get("vip") or {}).get("address")}
-    wrong = {}
+    own, names, cluster = settings["address"], _names(settings), settings["cluster"]
+    vip = cluster["vip"] if cluster else None
+    allowed = {None, own, vip["address"] if vip else None}
+    wrong: dict[str | None, list[str]] = {}
     for address, source in found.items():
         if source not in allowed:
             wrong.setdefault(source, []).append(names.get(address, address))
@@ -48,14 +57,17 @@ def faults(found, settings):
     return ([], told) if settings["postgres"].get("pg_hba") else (told, [])
 
 
-def translated(found, settings):
+def translated(
+    found: Mapping[tuple[str, int, str], Mapping[str, object]], settings: Settings
+) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) when members see this host's connections come from another address than its own.
 
     found
         The result of ``pghalib.preflight.rendezvous.meet``: ``seen_as`` is the address that a peer saw.
     """
-    own, names, wrong = settings["address"], _names(settings), {}
+    own, names = settings["address"], _names(settings)
+    wrong: dict[object, dict[str, None]] = {}
     for (peer, _port, _protocol), link in found.items():
         seen = link.get("seen_as")
         if seen not in (None, own) and peer in names:
@@ -68,16 +80,17 @@ def translated(found, settings):
     return ([], told) if settings["postgres"].get("pg_hba") else (told, [])
 
 
-def _names(settings):
-    return {one["address"]: one["name"] for one in (settings["cluster"] or {}).get("hosts", [])}
+def _names(settings: Settings) -> dict[str, str]:
+    members = settings["cluster"]["hosts"] if settings["cluster"] else []
+    return {one["address"]: one["name"] for one in members}
 
 
-def _source(address):
+def _source(address: str) -> str | None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as one:
             # With UDP, connect only chooses the route. The port must not be 0.
             one.connect((address, 9))
-            return one.getsockname()[0]
+            return str(one.getsockname()[0])
     except OSError:
         return None

@@ -1,11 +1,19 @@
 """Users and owners: programs that root starts as another user, and paths that only root can change."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
 import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pghalib.shapes import Json
 
 # The environment of a program of another user. The minion's is not passed on: root's TMPDIR may be closed to that user,
 # and the minion's proxies or variables of PostgreSQL would lead the program to another server.
@@ -14,7 +22,17 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 SCRATCH = "/tmp"  # noqa: S108
 
 
-def run(run_all, user, words, env=None, **options):
+class Ran(TypedDict):
+    """What is read of the result of ``cmd.run_all``."""
+
+    retcode: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    run_all: Callable[..., Ran], user: str, words: Sequence[str], env: Mapping[str, str] | None = None, **options: Json
+) -> Ran:
     """
     Run a program as another user and return the result of ``cmd.run_all``. Every program of the formula that does not
     run as root is started here.
@@ -47,7 +65,7 @@ def run(run_all, user, words, env=None, **options):
 
 
 @contextlib.contextmanager
-def scratch():
+def scratch() -> Iterator[str]:
     """
     Context manager: the path of an empty directory that may be given to another user; it is removed at the end.
 
@@ -60,7 +78,7 @@ def scratch():
         shutil.rmtree(place)
 
 
-def exposed(path):
+def exposed(path: str | Path) -> str | None:
     """
     Return the first part of a path (the path itself included) that others than root can replace or write to, None when
     there is none. A directory above may be sticky, like /tmp: in it nobody can replace root's files.
@@ -77,7 +95,7 @@ def exposed(path):
     return None
 
 
-def roots_alone(tree):
+def roots_alone(tree: str | Path) -> bool:
     """
     Return True when a directory and everything in it belong to root, and nobody else can write to any of it.
 
@@ -90,19 +108,19 @@ def roots_alone(tree):
         return False
 
 
-def _way(path):
+def _way(path: Path) -> Iterator[Path]:
     for step in [*reversed(path.parents), path]:
         yield step
         if step.is_symlink():
             yield from _way(step.parent / step.readlink())
 
 
-def _inside(tree):
+def _inside(tree: str | Path) -> Iterator[str]:
     for place, folders, files in os.walk(tree):
         yield from (os.path.join(place, name) for name in [*folders, *files])
 
 
-def _roots(path, sticky=False):
+def _roots(path: str | Path, sticky: bool = False) -> bool:
     """Whether a path belongs to root and nobody else can write to it; the mode of a link is ignored."""
     info = os.lstat(path)
     kept = stat.S_ISLNK(info.st_mode) or (sticky and info.st_mode & stat.S_ISVTX)
