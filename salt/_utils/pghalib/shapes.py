@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    # Python 3.10, which the oldest supported Salt runs with, has it in no module of its own.
-    from typing_extensions import NotRequired
+    # Python 3.10, which the oldest supported Salt runs with, has them in no module of its own.
+    from typing_extensions import NotRequired, ReadOnly
 
 #: A value as JSON or YAML gives it. Values of others (answers, pillars) have this type until their shape is checked.
 Json = Any
@@ -207,7 +207,7 @@ class Settings(TypedDict):
     name: str
     address: str
     datacenter: Datacenter
-    cluster: Cluster | None
+    cluster: ReadOnly[Cluster | None]
     clusters: list[Cluster]
     without: list[str]
     hosts: Hosts
@@ -217,6 +217,12 @@ class Settings(TypedDict):
     vip: Vip
     tls: Tls
     preflight: Preflight
+
+
+class MemberSettings(Settings):
+    """The settings of a database host, which is a member of a cluster."""
+
+    cluster: ReadOnly[Cluster]
 
 
 class Token(TypedDict):
