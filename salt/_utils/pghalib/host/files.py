@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
@@ -25,6 +25,7 @@ from pghalib.host.diff import diff, mask
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from pghalib.returns import Done
     from pghalib.shapes import Json
 
     # Gets the path of a draft, returns its fault.
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 
 # The most bytes that are read of a file: more than any of our files has, and little for a host's memory.
 LIMIT = 16 * 1024 * 1024
-
-
-class Done(TypedDict):
-    """What was done, in the form of a state's return; ``result`` is None in test mode when there is something to do."""
-
-    result: bool | None
-    changes: dict[str, Json]
-    comment: str
 
 
 def manage(

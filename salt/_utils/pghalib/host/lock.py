@@ -43,7 +43,7 @@ def take(path: str | Path, seconds: float) -> int:
     or until this process and all that inherited the descriptor have ended.
     """
     target = Path(path)
-    with pghalib.errors.about(path), pghalib.host.descriptors.trusted(target.parent) as directory:
+    with pghalib.errors.about(str(path)), pghalib.host.descriptors.trusted(target.parent) as directory:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         handle = os.open(target.name, flags, 0o600, dir_fd=directory)
     try:
