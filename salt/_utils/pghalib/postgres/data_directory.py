@@ -3,17 +3,37 @@ What is in a data directory of PostgreSQL: whose data, whether a server has it o
 it belongs to the user of PostgreSQL, so it is read as data of others.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
 import pghalib.postgres.settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def state(root, control):
+    from pghalib.host.users import Ran
+
+
+class State(TypedDict):
+    """What is in a data directory, see :py:func:`state`."""
+
+    path: str
+    exists: bool
+    empty: bool
+    version: str | None
+    identifier: str | None
+    patroni: bool
+    running: bool
+
+
+def state(root: str | Path, control: Callable[[], Ran]) -> State:
     """
     Return the state of a data directory: ``path``, ``exists``, ``empty``, ``version`` (from PG_VERSION), ``identifier``
     (the system identifier, None without a readable control file), ``patroni`` (Patroni has worked on it) and
@@ -31,7 +51,7 @@ def state(root, control):
     names = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
     # A new file system contains this directory from the start.
     names.discard("lost+found")
-    facts = {
+    facts: State = {
         "path": str(root),
         "exists": root.is_dir(),
         "empty": not names,
@@ -48,7 +68,7 @@ def state(root, control):
     return facts
 
 
-def postmaster(root):
+def postmaster(root: str | Path) -> int | None:
     """Return the process id of the server that has a data directory (a path) open, or None."""
     try:
         text = pghalib.host.files.read_foreign(str(Path(root, "postmaster.pid")), 4096) or ""
@@ -58,7 +78,7 @@ def postmaster(root):
         return None
 
 
-def log_errors(directory, lines):
+def log_errors(directory: str | Path, lines: int) -> list[str]:
     """
     Return the last errors (FATAL, PANIC) from a server's log, as a list of lines; none when nothing was logged in the
     last minute. When the log cannot be read, the reason is the only line.

@@ -5,13 +5,37 @@ The note of a member's data: the cluster whose data this host has had, and their
 Pure functions.
 """
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pghalib.shapes import MemberSettings
 
 NOTE = "/etc/pgha/member.json"
 _KEYS = ("cluster", "data_dir", "mount", "system_identifier")
 
 
-def note(settings, mount, identifier):
+class Data(TypedDict):
+    """What is found in the place of the data, see :py:func:`verdict`."""
+
+    empty: bool
+    mount: str
+    refilled: bool
+
+
+class Verdict(TypedDict):
+    """Whether the data are gone, and the messages."""
+
+    lost: bool
+    faults: list[str]
+    warnings: list[str]
+
+
+def note(settings: MemberSettings, mount: str, identifier: str | int) -> str:
     """
     Return the text of the note.
 
@@ -26,7 +50,7 @@ def note(settings, mount, identifier):
     return json.dumps(dict(zip(_KEYS, values, strict=True)), indent=2) + "\n"
 
 
-def mount_of(path, mounts):
+def mount_of(path: str, mounts: Iterable[str]) -> str:
     """
     Return the mount point on which a path lies.
 
@@ -39,7 +63,7 @@ def mount_of(path, mounts):
     return max(above, key=len, default="/")
 
 
-def verdict(text, settings, found):
+def verdict(text: str | None, settings: MemberSettings, found: Data) -> Verdict:
     """
     Return ``{"lost", "faults", "warnings"}``: whether this member's data are gone, and the messages.
 
@@ -51,7 +75,7 @@ def verdict(text, settings, found):
         ``{"empty", "mount", "refilled"}``: whether the data directory is empty or missing; the mount point of its file
         system; whether a running Patroni is making a new copy there (``patronictl reinit``).
     """
-    good = {"lost": False, "faults": [], "warnings": []}
+    good: Verdict = {"lost": False, "faults": [], "warnings": []}
     if text is None:
         return good
     noted = _read(text)
@@ -76,7 +100,7 @@ def verdict(text, settings, found):
     return {"lost": True, "faults": [told], "warnings": []}
 
 
-def _read(text):
+def _read(text: str) -> dict[str, str] | None:
     try:
         noted = json.loads(text)
     except (ValueError, RecursionError):

@@ -3,8 +3,17 @@ The check whether a server starts with its parameters: the options to try on a h
 messages. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.postgres.settings
 import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json, Settings
 
 #: Libraries that a server loads only after its start: without them a session, the archiver or a login fails.
 LATER = ("session_preload_libraries", "local_preload_libraries", "archive_library", "oauth_validator_libraries")
@@ -24,7 +33,7 @@ _PLACES = frozenset(
 _LIBRARY = ("could not access file", "could not load library", "incompatible library")
 
 
-def effective(settings, shared, host):
+def effective(settings: Settings, shared: Mapping[str, Json], host: Mapping[str, Json]) -> dict[str, Json]:
     """
     Return the parameters that the server of a host gets from Patroni, as ``{name: value}``: those of the DCS,
     overridden by the host's own where Patroni allows that.
@@ -49,11 +58,11 @@ def effective(settings, shared, host):
     }
 
 
-def _parameters(section):
+def _parameters(section: Json) -> dict[str, Json]:
     return ((section or {}).get("postgresql") or {}).get("parameters") or {}
 
 
-def options(parameters, **over):
+def options(parameters: Mapping[str, Json], **over: Json) -> list[str]:
     """
     Return parameters as options of the server. ``lc_messages`` comes last, so that the server's messages about the
     others are in the language of its environment.
@@ -65,7 +74,7 @@ def options(parameters, **over):
     return [word for name, value in (*first, *over.items()) for word in ("-c", f"{name}={value}")]
 
 
-def libraries(name, value):
+def libraries(name: str, value: Json) -> list[str]:
     """
     Return the libraries that a parameter names, as paths for the server. For ``local_preload_libraries`` the server
     looks only in ``$libdir/plugins``.
@@ -75,7 +84,7 @@ def libraries(name, value):
     return [f"$libdir/plugins/{one}" if local and "/" not in one else one for one in names if one]
 
 
-def complaint(said):
+def complaint(said: str) -> str:
     """
     Return the reason why the server would not start, from its standard error: the first error with its detail, as one
     text.
@@ -89,14 +98,14 @@ def complaint(said):
     return " ".join(lines)
 
 
-def last_words(text, most=3):
+def last_words(text: str, most: int = 3) -> list[str]:
     """
     Return the last errors in a server's log, each with its detail, as a list of printable lines.
 
     text
         The end of the log; it is not trusted.
     """
-    found = []
+    found: list[str] = []
     for line in text.splitlines():
         if any(mark in line for mark in ("FATAL: ", "PANIC: ", "ERROR: ")):
             found.append(line)
@@ -105,6 +114,6 @@ def last_words(text, most=3):
     return [pghalib.text.line(line) for line in dict.fromkeys(found)][-most:]
 
 
-def about_library(said):
+def about_library(said: str) -> bool:
     """Return whether a complaint is about a library that cannot be loaded."""
     return said.startswith(_LIBRARY)

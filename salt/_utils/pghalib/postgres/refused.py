@@ -3,9 +3,12 @@ Which parameters the installed server refuses. The server program itself is aske
 before it starts.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
@@ -13,8 +16,16 @@ import pghalib.host.users
 import pghalib.postgres.parameters
 import pghalib.postgres.settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-def refused(settings, params, run):
+    from pghalib.host.users import Ran
+    from pghalib.shapes import Json, Postgres
+
+    Run = Callable[[list[str]], Ran]
+
+
+def refused(settings: Postgres, params: Mapping[str, Json], run: Run) -> dict[str, str]:
     """
     Return the parameters that the installed server refuses, as ``{name: its message}``. The server is asked first with
     all parameters, then again without each one that it refuses.
@@ -33,7 +44,8 @@ def refused(settings, params, run):
     postgres = f"{settings['bin_dir']}/postgres"
     if not os.path.exists(postgres):
         raise CommandExecutionError(f"{postgres} does not exist: apply pgha.postgres.install first")
-    left, found = dict(params), {}
+    left = dict(params)
+    found: dict[str, str] = {}
     with pghalib.host.users.scratch() as scratch:
         Path(scratch, "postgresql.conf").touch()
         shutil.chown(f"{scratch}/postgresql.conf", settings["user"], settings["group"])
@@ -55,7 +67,7 @@ def refused(settings, params, run):
     return found
 
 
-def _ask(run, postgres, scratch, params):
+def _ask(run: Run, postgres: str, scratch: str, params: Mapping[str, Json]) -> str | None:
     """The server's first error, None when it takes the parameters."""
     options = pghalib.postgres.parameters.options(params)
     result = run([postgres, "-C", "data_directory", *options, "-D", scratch])

@@ -2,8 +2,14 @@
 The apt source of PostgreSQL: its line, and whether a host has the same source already.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Name of the formula's own source.
 OURS = "pgha-postgres.list"
@@ -11,12 +17,12 @@ OURS = "pgha-postgres.list"
 PLATFORM = "{platform}"
 
 
-def release(text):
+def release(text: str) -> dict[str, str]:
     """Return the content of os-release as a mapping; quotes are removed."""
     return {key: value.strip().strip("\"'") for key, _, value in (row.partition("=") for row in text.splitlines())}
 
 
-def platform(system):
+def platform(system: Mapping[str, str]) -> str:
     """
     Return the value of ``{platform}`` for the line of a source, by the rule in Postgres Pro's script
     (pgpro-repo-add.sh): ``debian bookworm``, and on Astra Linux ``astra-smolensk/1.8 1.8_x86-64``.
@@ -32,12 +38,12 @@ def platform(system):
     return f"{top} {suite}"
 
 
-def keyring(key_url):
+def keyring(key_url: str) -> str:
     """Return the path of the repository's key: apt tells a binary key from an armoured one by the file's name."""
     return "/etc/apt/keyrings/pgha-postgres." + ("gpg" if key_url.endswith((".gpg", ".kbx")) else "asc")
 
 
-def line(name, key_url, system):
+def line(name: str, key_url: str | None, system: Mapping[str, str]) -> str:
     """
     Return the line of an apt source that trusts one key only.
 
@@ -60,7 +66,7 @@ def line(name, key_url, system):
     return f"{kind} [{signed}] {rest.strip()}"
 
 
-def elsewhere(name, top):
+def elsewhere(name: str, top: str | Path) -> bool:
     """
     Return whether a source of this host other than the formula's has the repository of a line (:py:func:`named`).
 
@@ -77,7 +83,7 @@ def elsewhere(name, top):
     return False
 
 
-def named(name, text):
+def named(name: str, text: str) -> bool:
     """
     Return whether a file of apt's sources names the repository of a line, with any protocol. With ``{platform}`` in the
     line, any URL below the same parent counts: else apt would find a package twice, with two keys.
@@ -94,12 +100,12 @@ def named(name, text):
     return _bare(_url(name) or "") in sources(text)
 
 
-def sources(text):
+def sources(text: str) -> set[str]:
     """
     Return the URLs of all repositories in a file of apt's sources, of either style, without protocol and without a
     slash at the end.
     """
-    found = set()
+    found: set[str | None] = set()
     for row in text.splitlines():
         words = row.split()
         if words[:1] == ["deb"]:
@@ -109,9 +115,9 @@ def sources(text):
     return {_bare(one) for one in found if one}
 
 
-def _url(row):
+def _url(row: str) -> str | None:
     return next(iter(re.sub(r"\[[^]]*\]", "", row).split()[1:]), None)
 
 
-def _bare(url):
+def _bare(url: str) -> str:
     return url.rpartition("://")[2].rstrip("/")

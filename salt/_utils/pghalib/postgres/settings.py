@@ -1,6 +1,14 @@
 """Settings of PostgreSQL, made from the declared settings and from the host's size. Nothing is run here."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json, Postgres
 
 #: Patroni takes these only from the DCS, the same for all members, and ignores a value in a host's own file.
 CLUSTER_WIDE = frozenset(
@@ -49,7 +57,16 @@ _SETTING = re.compile(r"^\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)(.*)$")
 _QUOTED = re.compile(r"^'((?:[^'\\]|''|\\.)*)'")
 
 
-def canonical(value):
+class Parameters(TypedDict):
+    """The parameters of a host, see ``pgha_postgres.parameters``."""
+
+    shared: dict[str, Json]
+    host: dict[str, Json]
+    source: str
+    left_out: dict[str, str]
+
+
+def canonical(value: Json) -> Json:
     """
     Return a parameter's value in the form in which it is stored and compared: booleans (YAML reads on and off so) as
     ``on`` or ``off``, whole numbers in a text as numbers, all else unchanged, as a blank at the end may matter.
@@ -61,7 +78,7 @@ def canonical(value):
     return value
 
 
-def parse_tuned(text):
+def parse_tuned(text: str) -> dict[str, Json] | None:
     """
     Return the settings that pgpro_tune added to a postgresql.conf, as ``{name: value}``, or None when it added none.
 
@@ -70,7 +87,8 @@ def parse_tuned(text):
         by pgpro_tune" and a last line "End of settings added by pgpro_tune"; of several blocks the last one counts, as
         for the server.
     """
-    inside, settings = False, None
+    inside = False
+    settings: dict[str, Json] | None = None
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("#") or not stripped:
@@ -79,14 +97,14 @@ def parse_tuned(text):
             elif "End of settings added by pgpro_tune" in stripped:
                 inside = False
             continue
-        if inside:
+        if inside and settings is not None:
             match = _SETTING.match(line)
             if match:
                 settings[match.group(1).lower()] = canonical(_value(match.group(2)))
     return settings
 
 
-def calculate(memory, cores, disk):
+def calculate(memory: int, cores: int, disk: int) -> dict[str, str | int]:
     """
     Return the settings that pgpro_tune would give a host, for servers without pgpro_tune.
 
@@ -150,7 +168,7 @@ def calculate(memory, cores, disk):
     }
 
 
-def slot_limit(disk):
+def slot_limit(disk: int) -> str:
     """
     Return the WAL that a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default
     has no limit, so a single replica that stays away would fill the disk of the primary.
@@ -158,7 +176,7 @@ def slot_limit(disk):
     return f"{max(disk // 4, 1024)}MB"
 
 
-def shared(settings):
+def shared(settings: Postgres) -> dict[str, Json]:
     """
     Return the parameters that are the same on all members and live in the DCS: the defaults, those of 1C when the
     distribution is for 1C, overridden by the user's. A null of the user's removes a parameter.
@@ -166,14 +184,14 @@ def shared(settings):
     settings
         The section `postgres` of the resolved settings.
     """
-    parameters = {**DEFAULTS, "lc_messages": settings["lc_messages"]}
+    parameters: dict[str, Json] = {**DEFAULTS, "lc_messages": settings["lc_messages"]}
     if settings.get("for_1c"):
         parameters.update(ONE_C)
     parameters.update(settings.get("parameters") or {})
     return {name: canonical(value) for name, value in sorted(parameters.items()) if name not in PATRONI_OWN}
 
 
-def host_only(tuned, settings):
+def host_only(tuned: Mapping[str, Json], settings: Postgres) -> dict[str, Json]:
     """
     Return the tuned parameters that belong into the host's own file. Left out: parameters that must be equal on all
     members, parameters that the user has set for all, and values that all members have anyway.
@@ -184,7 +202,7 @@ def host_only(tuned, settings):
     return {name: value for name, value in values.items() if same.get(name) != value}
 
 
-def sentences(parameters):
+def sentences(parameters: Parameters) -> str:
     """
     Return who decides about the memory settings, and which tuned parameters are left out and why, as a text.
 
@@ -197,26 +215,26 @@ def sentences(parameters):
     return " ".join(said)
 
 
-def refused_name(message):
+def refused_name(message: str) -> str | None:
     """Return the name of the parameter that an error message of the server is about, or None when it names none."""
     match = re.search(r'parameter "([^"]+)"', message)
     return match.group(1) if match else None
 
 
-def control_data(text):
+def control_data(text: str) -> dict[str, str]:
     """Return the output of pg_controldata as ``{label: value}``."""
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {label.strip(): value.strip() for label, value in pairs}
 
 
-def locale_key(name):
+def locale_key(name: str) -> str:
     """Return a locale's name as ``locale -a`` writes it, for comparing: ``ru_RU.UTF-8`` becomes ``ru_RU.utf8``."""
     base, _, codeset = name.partition(".")
     codeset, at, modifier = codeset.partition("@")
     return f"{base}.{codeset.lower().replace('-', '')}{at}{modifier}" if codeset else name
 
 
-def _value(text):
+def _value(text: str) -> str:
     """The value of a setting's line: without quotes and without a comment after it."""
     text = text.strip()
     match = _QUOTED.match(text)
