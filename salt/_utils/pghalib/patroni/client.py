@@ -1,13 +1,33 @@
 """A small client of Patroni's REST API, on this host and on the other members, over ``pghalib.http``."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.http
 import pghalib.patroni.config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pghalib.http import Answer
+    from pghalib.shapes import Json, Secrets, Settings
 
 #: Seconds. The members are on one network: a member that does not answer in this time has a problem.
 TIMEOUT = 5
 
 
-def ask(settings, secrets, method, path, *, address=None, protected=False, timeout=TIMEOUT, payload=None):
+def ask(
+    settings: Settings,
+    secrets: Callable[[], Secrets],
+    method: str,
+    path: str,
+    *,
+    address: str | None = None,
+    protected: bool = False,
+    timeout: float = TIMEOUT,
+    payload: Json = None,
+) -> Answer:
     """
     Make one request to a member and return the result of ``pghalib.http.request``: ``status``, ``body`` and ``text``.
 
@@ -30,14 +50,14 @@ def ask(settings, secrets, method, path, *, address=None, protected=False, timeo
     Raises CommandExecutionError when the member does not answer.
     """
     api = pghalib.patroni.config.api(settings, address)
-    proof = {"auth": ("patroni", secrets()["restapi"]), "cert": api["cert"]} if protected else {}
     return pghalib.http.request(
         method,
         api["url"] + path,
         user=api["user"],
         verify=api["verify"],
+        auth=("patroni", secrets()["restapi"]) if protected else None,
+        cert=api["cert"] if protected else None,
         payload=payload,
         timeout=timeout,
         remedy="systemctl status patroni on that host, and its log, tell more",
-        **proof,
     )

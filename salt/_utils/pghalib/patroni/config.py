@@ -4,8 +4,11 @@ Patroni's configuration, made from settings, secrets and tuned parameters. Nothi
 The differences from the by-hand procedure, with reasons: docs/procedure.md, 28 to 41.
 """
 
+from __future__ import annotations
+
 import copy
 import json
+from typing import TYPE_CHECKING, TypedDict
 
 import yaml
 
@@ -14,9 +17,17 @@ import pghalib.inventory
 import pghalib.patroni.dynamic
 import pghalib.tls
 
-ROLES = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
 
-_SYNCHRONOUS = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
+    from pghalib.shapes import Json, MemberSettings, Secrets, Settings
+
+    Role = Literal["superuser", "replication", "rewind"]
+
+ROLES: dict[Role, str] = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
+
+_SYNCHRONOUS: dict[str | bool, str | bool] = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
 
 DYNAMIC = (
     "ttl",
@@ -30,7 +41,16 @@ DYNAMIC = (
 )
 
 
-def pg_hba(settings):
+class Api(TypedDict):
+    """How a member's REST API is asked."""
+
+    url: str
+    verify: str | bool
+    cert: str | None
+    user: str | None
+
+
+def pg_hba(settings: MemberSettings) -> list[str]:
     """
     Return the lines of pg_hba.conf: the user's lines first, then the local superuser, replication and rewind from the
     members of the cluster only, all other roles from the clients' networks; all but the local superuser with
@@ -54,7 +74,7 @@ def pg_hba(settings):
     host = "hostssl" if pghalib.tls.enabled(settings) else "host"
     client = pghalib.tls.clients(settings)
     lines += [f"{host} replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
-    if cluster.get("vip"):
+    if cluster["vip"]:
         members.append(cluster["vip"]["address"])
     lines += [f"{host} postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
     superuser = ROLES["superuser"]
@@ -65,7 +85,7 @@ def pg_hba(settings):
     return lines
 
 
-def dynamic(settings, shared):
+def dynamic(settings: MemberSettings, shared: Mapping[str, Json]) -> dict[str, Json]:
     """
     Return the dynamic configuration (``bootstrap.dcs``), which is the same on all members and lives in the DCS, with a
     note of its names. A new cluster starts with it; a living cluster gets it by ``PATCH /config``.
@@ -75,7 +95,7 @@ def dynamic(settings, shared):
     shared
         The PostgreSQL parameters of all members. A null removes a parameter from a living cluster.
     """
-    patroni = settings["patroni"]
+    patroni: Mapping[str, Json] = settings["patroni"]
     result = {key: patroni[key] for key in DYNAMIC}
     result["synchronous_mode"] = _SYNCHRONOUS.get(patroni["synchronous_mode"], patroni["synchronous_mode"])
     result["postgresql"] = {
@@ -88,7 +108,9 @@ def dynamic(settings, shared):
     return pghalib.patroni.dynamic.with_note(_plain(pghalib.inventory.merge(result, given)))
 
 
-def document(settings, secrets, shared, host):
+def document(
+    settings: MemberSettings, secrets: Secrets, shared: Mapping[str, Json], host: Mapping[str, Json]
+) -> dict[str, Json]:
     """
     Return the whole patroni.yml of a host as a mapping.
 
@@ -102,7 +124,7 @@ def document(settings, secrets, shared, host):
     postgres, patroni, cluster = settings["postgres"], settings["patroni"], settings["cluster"]
     address = settings["address"]
     passwords = {key: secrets[key] for key in ROLES}
-    result = {
+    result: dict[str, Json] = {
         "scope": cluster["name"],
         "namespace": patroni["namespace"],
         "name": settings["name"],
@@ -173,23 +195,24 @@ def document(settings, secrets, shared, host):
     return _plain(pghalib.inventory.merge(result, given))
 
 
-def render(config):
+def render(config: Mapping[str, Json]) -> str:
     """Return a configuration as YAML, in the order of its keys."""
     head = "# Written by Salt (pgha.patroni.config); changes made here are lost.\n"
-    return head + yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=200)
+    text: str = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=200)
+    return head + text
 
 
-def secret_values(secrets):
+def secret_values(secrets: Secrets) -> list[str]:
     """
     Return the secrets that the files of a database host hold, for masking: as they are, and as YAML and a password file
     write them.
     """
-    values = [*(secrets[key] for key in (*ROLES, "restapi")), secrets["patroni"]["secret"]]
+    values = [*(secrets[key] for key in ROLES), secrets["restapi"], secrets["patroni"]["secret"]]
     quoted = [yaml.safe_dump([value], default_flow_style=False).strip()[2:].strip("'\"") for value in values]
     return [*values, *quoted, *map(_escape, values)]
 
 
-def api(settings, address=None):
+def api(settings: Settings, address: str | None = None) -> Api:
     """
     Return how to ask a member's REST API, for ``pghalib.http.request``: ``url``; ``verify``; ``cert``, which requests
     that change something need (None without TLS); and ``user``, who must listen there on this host.
@@ -214,25 +237,26 @@ def api(settings, address=None):
     }
 
 
-def pgpass(settings, secrets):
+def pgpass(settings: Settings, secrets: Secrets) -> str:
     """Return the password file with which the formula checks that a server at some address accepts a write."""
     return f"*:{settings['postgres']['port']}:*:{ROLES['rewind']}:{_escape(secrets['rewind'])}\n"
 
 
-def _escape(password):
+def _escape(password: str) -> str:
     return password.replace("\\", "\\\\").replace(":", "\\:")
 
 
-def _network(address):
+def _network(address: str) -> str:
     return f"{address}/{128 if ':' in address else 32}"
 
 
-def _without_null(value):
+def _without_null(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
     return value
 
 
-def _plain(value):
+def _plain(value: Mapping[str, Json]) -> dict[str, Json]:
     """The value with plain types of YAML and JSON: those of the pillar may be subclasses."""
-    return json.loads(json.dumps(value))
+    plain: dict[str, Json] = json.loads(json.dumps(value))
+    return plain

@@ -3,8 +3,22 @@ Whose data are in a data directory: those of this cluster, of another cluster, o
 run. Pure functions.
 """
 
+from __future__ import annotations
 
-def verdict(path, found, initialized):
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from pghalib.postgres.data_directory import State
+
+
+class Verdict(TypedDict):
+    """Whether Patroni may start on the data, in the form of a state's return."""
+
+    result: bool
+    comment: str
+
+
+def verdict(path: str, found: State, initialized: str | None) -> Verdict:
     """
     Return the verdict on a data directory that is not empty, as ``{"result", "comment"}``: True when Patroni may start
     on it, else False with the remedy. With other data than this cluster's a person must decide.
@@ -37,9 +51,9 @@ def verdict(path, found, initialized):
     return _ours(f"It holds this cluster's data (system identifier {identifier}).")
 
 
-def _ours(comment):
+def _ours(comment: str) -> Verdict:
     return {"result": True, "comment": comment}
 
 
-def _refused(comment):
+def _refused(comment: str) -> Verdict:
     return {"result": False, "comment": comment}

@@ -6,20 +6,33 @@ changes in the same write as the settings, every member sees it, and a snapshot 
 no values. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.host.diff
 import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pghalib.host.diff import Change
+    from pghalib.shapes import Json
+
+    # The keys from the top down to a value.
+    Path = tuple[str, ...]
 
 #: The key of the note, and the key in it: a list of names like ``postgresql/parameters/work_mem``.
 NOTE, NAMES = "pgha", "declared"
 
 
-def with_note(declared):
+def with_note(declared: dict[str, Json]) -> dict[str, Json]:
     """Return a dynamic configuration together with the note of what it sets (a null sets nothing)."""
     values = {key: value for key, value in declared.items() if key != NOTE}
     return {**values, NOTE: {NAMES: sorted(_name(path) for path, value in _leaves(values) if value is not None)}}
 
 
-def differences(declared, live):
+def differences(declared: dict[str, Json], live: Json) -> dict[str, Json]:
     """
     Return the mapping for ``PATCH /config`` that gives the living configuration all declared keys: only the
     differences, {} when there are none. Keys that are not declared are left alone; null removes a key.
@@ -27,7 +40,7 @@ def differences(declared, live):
     Booleans are compared as PostgreSQL reads them (true, on and "on" are equal), and 100 equals "100". Texts are
     compared exactly, blanks included.
     """
-    patch = {}
+    patch: dict[str, Json] = {}
     for key, value in declared.items():
         now = live.get(key) if isinstance(live, dict) else None
         if isinstance(value, dict):
@@ -39,7 +52,7 @@ def differences(declared, live):
     return patch
 
 
-def patch(declared, live):
+def patch(declared: dict[str, Json], live: Json) -> dict[str, Json]:
     """
     Return the mapping for ``PATCH /config``: :py:func:`differences`, and null for each key that the formula once put
     there and no longer declares. Keys of others are left alone.
@@ -52,7 +65,7 @@ def patch(declared, live):
     return _merged(differences(declared, live), _gone(live, declared, _noted(live)))
 
 
-def undeclared(declared, live):
+def undeclared(declared: dict[str, Json], live: Json) -> list[str]:
     """
     Return the dotted names of the keys in the living configuration that the formula did not put there, as a sorted
     list. ``pause`` is left out: the status reports it separately.
@@ -63,12 +76,12 @@ def undeclared(declared, live):
     return sorted(pghalib.text.printable(".".join(path)) for path in others if path not in known | noted)
 
 
-def changes(patch, live, prefix=""):
+def changes(patch: dict[str, Json], live: Json, prefix: str = "") -> dict[str, Change]:
     """
     Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``. For the note: the names that come
     and go.
     """
-    result = {}
+    result: dict[str, Change] = {}
     for key, value in patch.items():
         now = live.get(key) if isinstance(live, dict) else None
         if isinstance(value, dict) and not prefix and key == NOTE:
@@ -81,7 +94,7 @@ def changes(patch, live, prefix=""):
     return result
 
 
-def _noted(live):
+def _noted(live: Json) -> set[Path]:
     """The paths in the note. It is not trusted: others can write to the DCS too."""
     note = live.get(NOTE) if isinstance(live, dict) else None
     names = note.get(NAMES) if isinstance(note, dict) else None
@@ -89,9 +102,9 @@ def _noted(live):
     return {path for path in paths if path[0] != NOTE}
 
 
-def _gone(live, declared, noted, above=()):
+def _gone(live: Json, declared: dict[str, Json], noted: set[Path], above: Path = ()) -> dict[str, Json]:
     """The patch that removes all noted keys that are not declared; a mapping that is empty then is removed too."""
-    taken = {}
+    taken: dict[str, Json] = {}
     for key, value in live.items() if isinstance(live, dict) else ():
         path = (*above, key)
         if isinstance(value, dict):
@@ -105,7 +118,7 @@ def _gone(live, declared, noted, above=()):
     return taken
 
 
-def _leaves(tree, above=()):
+def _leaves(tree: dict[str, Json], above: Path = ()) -> Iterator[tuple[Path, Json]]:
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*above, str(key)))
@@ -113,7 +126,7 @@ def _leaves(tree, above=()):
             yield (*above, str(key)), value
 
 
-def _merged(patch, other):
+def _merged(patch: dict[str, Json], other: dict[str, Json]) -> dict[str, Json]:
     result = dict(patch)
     for key, value in other.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
@@ -121,15 +134,15 @@ def _merged(patch, other):
     return result
 
 
-def _name(path):
+def _name(path: Path) -> str:
     return "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def _path(name):
+def _path(name: str) -> Path:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in name.split("/"))
 
 
-def _same(value, other):
+def _same(value: Json, other: Json) -> bool:
     if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(value) == len(other) and all(map(_same, value, other))
     if value is None or other is None:
@@ -139,6 +152,6 @@ def _same(value, other):
     return str(value) == str(other)
 
 
-def _switch(value):
+def _switch(value: Json) -> str:
     text = str(value).lower()
     return {"true": "on", "false": "off"}.get(text, text)

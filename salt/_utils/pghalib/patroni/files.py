@@ -2,15 +2,35 @@
 The files of Patroni on a database host: to whom they belong, who may read them, and how they are written.
 """
 
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
 import pghalib.host.files
 import pghalib.patroni.config
 import pghalib.services.owed
+
+if TYPE_CHECKING:
+    from pghalib.host.files import Check
+    from pghalib.postgres.settings import Parameters
+    from pghalib.returns import Done
+    from pghalib.shapes import MemberSettings, Secrets
 
 #: Note: patroni.yml was replaced, or was about to be, and Patroni has not been told to read it yet.
 RELOAD = "patroni.reload-owed"
 
 
-def manage(path, settings, secrets, parameters, *, validate, sticky, test):
+def manage(
+    path: str,
+    settings: MemberSettings,
+    secrets: Secrets,
+    parameters: Parameters,
+    *,
+    validate: Check,
+    sticky: bool,
+    test: bool,
+) -> tuple[Done, Done]:
     """
     Write patroni.yml, and the password file of the formula's test write. When patroni.yml changes, a reload is noted
     before the file is replaced.
@@ -33,27 +53,26 @@ def manage(path, settings, secrets, parameters, *, validate, sticky, test):
     CommandExecutionError when a file cannot be written.
     """
     config = pghalib.patroni.config.document(settings, secrets, parameters["shared"], parameters["host"])
-    common = {
-        "group": settings["postgres"]["group"],
-        "test": test,
-        "secrets": pghalib.patroni.config.secret_values(secrets),
-        "sticky": sticky,
-    }
-    passwords = pghalib.host.files.manage(
+    write = functools.partial(
+        pghalib.host.files.manage,
+        group=settings["postgres"]["group"],
+        test=test,
+        secrets=pghalib.patroni.config.secret_values(secrets),
+        sticky=sticky,
+    )
+    passwords = write(
         f"{settings['patroni']['config_dir']}/pgpass.check",
         pghalib.patroni.config.pgpass(settings, secrets),
         # libpq ignores a password file that others may read.
         user=settings["postgres"]["user"],
         mode="0600",
-        **common,
     )
-    written = pghalib.host.files.manage(
+    written = write(
         path,
         pghalib.patroni.config.render(config),
         check=pghalib.services.owed.owing(RELOAD, validate),
         user="root",
         mode="0640",
-        **common,
     )
     if written["result"] and written["changes"]:
         # Also when only the owner changed: Patroni may have been unable to read the file.

@@ -3,14 +3,24 @@ The wait of a member until another member has founded the cluster. When the foun
 not run on it shows where.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.wait
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def wait(founder, ports, initialized, patience, timeout):
+    from pghalib.shapes import Host
+
+
+def wait(
+    founder: Host, ports: dict[str, int], initialized: Callable[[], object], patience: float, timeout: float
+) -> None:
     """
     Wait until the cluster is initialised.
 
@@ -45,7 +55,7 @@ def wait(founder, ports, initialized, patience, timeout):
     pghalib.wait.until(initialized, timeout, what)
 
 
-def _either(asked, enough):
+def _either(asked: Callable[[], object], enough: Callable[[], bool]) -> bool:
     """Whether one of two conditions holds. An error of the first is raised only while the second does not hold."""
     try:
         if asked():

@@ -3,25 +3,32 @@ What a member says about itself (``GET /patroni``) and about the others (``GET /
 is down, and why it does not stream. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.text
 
+if TYPE_CHECKING:
+    from pghalib.shapes import Json, MemberSettings
 
-def leads(member):
+
+def leads(member: dict[str, Json]) -> bool:
     """Return whether a member runs as the leader, by its own answer (``GET /patroni``) or by Patroni's list."""
     return member.get("role") in ("primary", "master", "leader", "standby_leader")
 
 
-def serves(member):
+def serves(member: dict[str, Json]) -> bool:
     """Return whether a member runs as the leader or as a streaming replica, by its own answer."""
     return member.get("state") == "running" and (leads(member) or member.get("replication_state") == "streaming")
 
 
-def down(member):
+def down(member: dict[str, Json]) -> bool:
     """Return whether a member's PostgreSQL does not run, by its own answer: it has stopped, or it cannot start."""
     return any(word in str(member.get("state")) for word in ("failed", "crashed", "stopped"))
 
 
-def leader_of(members, name):
+def leader_of(members: list[dict[str, Json]], name: str) -> dict[str, Json] | None:
     """
     Return the leader that has this member in its cluster, as an entry of Patroni's list. None while the member is not
     listed, and when no other member leads.
@@ -35,7 +42,7 @@ def leader_of(members, name):
     return leader if name in [entry["name"] for entry in members] else None
 
 
-def diagnosis(member, timeout, logged, settings):
+def diagnosis(member: dict[str, Json] | None, timeout: float, logged: list[str], settings: MemberSettings) -> str:
     """
     Return why a member neither leads nor streams, as a text of several lines, with the remedy.
 

@@ -3,20 +3,27 @@ The write that proves that a server accepts writes: a transaction with a message
 replica like any other transaction, and leaves nothing in a table. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.patroni.config
 import pghalib.tls
+
+if TYPE_CHECKING:
+    from pghalib.shapes import MemberSettings, Settings
 
 #: Seconds that the whole write may take.
 TIMEOUT = 15
 
 
-def address(settings):
+def address(settings: MemberSettings) -> str:
     """Return the address to write through: the virtual IP of the cluster, else this host's own address."""
     vip = settings["cluster"]["vip"]
     return vip["address"] if vip else settings["address"]
 
 
-def command(settings):
+def command(settings: Settings) -> list[str]:
     """Return the command of the write, as a list of words. The statement is no secret; the password is in a file."""
     statement = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgha', 'a write as proof')"
     # -X: read no psqlrc.
@@ -24,7 +31,7 @@ def command(settings):
     return [f"{settings['postgres']['bin_dir']}/psql", *options]
 
 
-def environment(settings, host):
+def environment(settings: Settings, host: str) -> dict[str, str]:
     """Return the variables of the environment for the command, to write through the address ``host``."""
     return {
         "PGHOST": host,

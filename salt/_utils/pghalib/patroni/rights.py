@@ -3,11 +3,19 @@ The rights of Patroni's token in Consul, without which the keys of a cluster loo
 Patroni would initialise it again. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.consul.config
 import pghalib.http
 
+if TYPE_CHECKING:
+    from pghalib.http import Answer
+    from pghalib.shapes import MemberSettings
 
-def asked(settings):
+
+def asked(settings: MemberSettings) -> list[dict[str, str]]:
     """
     Return the rights that Patroni needs on a host, as the payload of ``/v1/internal/acl/authorize``.
 
@@ -22,7 +30,7 @@ def asked(settings):
     ]
 
 
-def fault(answer):
+def fault(answer: Answer) -> str | None:
     """
     Return None when the token has all rights, else a sentence with the remedy.
 
