@@ -211,7 +211,7 @@ WRONG = [None, True, "7", "\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"]
 
 @pytest.fixture
 def said(loader_module):
-    return loader_module("_utils/pghalib/preflight/rendezvous.py").said
+    return loader_module("_utils/pghalib/preflight/greeting.py").said
 
 
 def test_what_a_peer_says(said):

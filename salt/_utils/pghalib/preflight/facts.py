@@ -2,12 +2,15 @@
 The facts of a host that the preflight judges: its system, its disks, PostgreSQL's data directory. Nothing is changed.
 """
 
+from __future__ import annotations
+
 import os
 import platform
 import re
 import shutil
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import psutil
 from salt.exceptions import CommandExecutionError
@@ -15,8 +18,43 @@ from salt.exceptions import CommandExecutionError
 import pghalib.host.files
 import pghalib.text
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def host(paths, addresses):
+    from pghalib.vip.config import Interface
+
+
+class Disk(TypedDict):
+    """The place of a directory: the free space, and whether the directory is in use already."""
+
+    path: str
+    free_mb: int
+    in_use: bool
+
+
+class Facts(TypedDict):
+    """The facts of a host, see :py:func:`host`."""
+
+    release: dict[str, str]
+    machine: str
+    systemd: bool
+    hostname: str
+    memory_mb: int
+    disks: list[Disk]
+    addresses: list[Interface]
+    interfaces: dict[str, dict[str, bool]]
+
+
+class Data(TypedDict):
+    """The state of PostgreSQL's data directory, see :py:func:`data_directory`."""
+
+    path: str
+    entries: list[str]
+    version: str | None
+    link: bool
+
+
+def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
     """
     Return the facts of this host: ``release`` (os-release), ``machine``, ``systemd``, ``hostname``, ``memory_mb``,
     ``disks`` (of each path ``path``, ``free_mb``, ``in_use``), ``addresses`` and ``interfaces``.
@@ -43,7 +81,7 @@ def host(paths, addresses):
     }
 
 
-def data_directory(path):
+def data_directory(path: str | Path) -> Data:
     """
     Return the state of PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
     None without data) and ``link`` (whether the last name of the path is a link).
@@ -72,16 +110,16 @@ def data_directory(path):
     return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
 
 
-def _disk(path):
+def _disk(path: str) -> Disk:
     """Return the free space at the place of a directory, and whether the directory is already in use."""
     there = Path(path)
     in_use = there.is_dir() and any(there.iterdir())
     while not there.exists():
         there = there.parent
-    return {"path": str(path), "free_mb": shutil.disk_usage(there).free // 2**20, "in_use": in_use}
+    return {"path": path, "free_mb": shutil.disk_usage(there).free // 2**20, "in_use": in_use}
 
 
-def _interfaces():
+def _interfaces() -> dict[str, dict[str, bool]]:
     """Read by system calls: in a container /sys may show another network namespace."""
     found = psutil.net_if_stats().items()
     return {name: {"loopback": "loopback" in stats.flags.split(",")} for name, stats in found}

@@ -3,11 +3,26 @@ The verdict of the preflight on data, services and configurations that are on a 
 Pure functions. Nothing is ever removed: a person decides.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.pillar.ports
 import pghalib.text
 import pghalib.tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from pghalib.preflight.facts import Data
+    from pghalib.preflight.listening import Process
+    from pghalib.shapes import Settings
+
+    # Where a path leads.
+    Place = Callable[[str], str]
+    # A fault and a warning, None each when there is none.
+    Verdict = tuple[str | None, str | None]
 
 # Names in the top level of a data directory. An interrupted bootstrap leaves some of them without a PG_VERSION.
 # fmt: off
@@ -27,7 +42,14 @@ SHOWN = 5
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
 
-def data_directory(data, settings):
+class Locales(TypedDict):
+    """The names of the locales that are installed, and of all that the system knows (None when that is unknown)."""
+
+    installed: list[str]
+    supported: list[str] | None
+
+
+def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on PostgreSQL's data directory.
 
@@ -45,7 +67,7 @@ def data_directory(data, settings):
     return faults, warnings
 
 
-def _contents(data, settings):
+def _contents(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
     path, wanted = data["path"], str(settings["postgres"]["version"]).split(".")[0]
     if data["version"]:
         if data["version"].split(".")[0] != wanted:
@@ -65,7 +87,7 @@ def _contents(data, settings):
     return [], []
 
 
-def locales(found, settings):
+def locales(found: Locales, settings: Settings) -> list[str]:
     """
     Return the faults of locales that are neither installed nor known to the system.
 
@@ -87,7 +109,7 @@ def locales(found, settings):
     ]
 
 
-def paths(settings):
+def paths(settings: Settings) -> list[str]:
     """
     Return the absolute paths in a host's settings that identify a running process, as a list. The kernel gives paths
     without links, so compare these by where they lead.
@@ -97,14 +119,16 @@ def paths(settings):
     return [path for path in [*found, postgres["data_dir"], postgres.get("package_data_dir")] if path]
 
 
-def named(one):
+def named(one: Process) -> list[str]:
     """Return the absolute paths in a listener's command line that show whether the process is ours, as a list."""
     words = _options(one["cmdline"], ("config-dir", "config-file"))
     words += [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
     return [word for word in words if word.startswith("/")]
 
 
-def listeners(found, settings, ports, places=None):
+def listeners(
+    found: Iterable[Process], settings: Settings, ports: Mapping[str, int], places: Mapping[str, str] | None = None
+) -> list[list[str]]:
     """
     Return (faults, warnings) on processes that listen on the ports of our services.
 
@@ -119,11 +143,13 @@ def listeners(found, settings, ports, places=None):
     places = places or {}
     own, server = [settings["address"]], settings["role"] == "dcs"
     opened = pghalib.pillar.ports.of_consul(settings["consul"], server, pghalib.tls.enabled(settings))
+    wanted: dict[tuple[int, str], tuple[Collection[str], str]]
     wanted = {(one["port"], one["protocol"]): (one["bind"] or own, "consul") for one in opened}
     if not server:
         wanted[(ports["postgres"], "tcp")] = (WILDCARDS, "postgres")
         wanted[(ports["rest"], "tcp")] = (own, "patroni")
-    faults, warnings = {}, {}
+    faults: dict[str | None, list[str]] = {}
+    warnings: dict[str | None, list[str]] = {}
     for one in found:
         bind, service = wanted.get((one["port"], one["protocol"]), ((), None))
         if service and (set(bind) & set(WILDCARDS) or one["address"] in (*bind, *WILDCARDS)):
@@ -139,12 +165,12 @@ def listeners(found, settings, ports, places=None):
     ]
 
 
-def served(found, address):
+def served(found: Iterable[Process], address: str) -> set[int]:
     """Return the TCP ports on which a process listens, at the given address or at all addresses."""
     return {one["port"] for one in found if one["protocol"] == "tcp" and one["address"] in (address, *WILDCARDS)}
 
 
-def _consul(one, settings, place):
+def _consul(one: Process, settings: Settings, place: Place) -> Verdict:
     if one["name"] != "consul" or one["user"] not in ("root", settings["consul"]["user"]):
         return _other(one, "Consul"), None
     paths = _options(one["cmdline"], ("config-dir", "config-file"))
@@ -157,7 +183,7 @@ def _consul(one, settings, place):
     return None, None
 
 
-def _postgres(one, settings, place):
+def _postgres(one: Process, settings: Settings, place: Place) -> Verdict:
     if not one["name"].startswith("postgres") or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "PostgreSQL"), None
     postgres = settings["postgres"]
@@ -170,14 +196,15 @@ def _postgres(one, settings, place):
     return None, None
 
 
-def _patroni(one, settings, place):
+def _patroni(one: Process, settings: Settings, place: Place) -> Verdict:
     named = any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"])
     if not named or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "Patroni"), None
-    if one["scope"] and one["scope"] != settings["cluster"]["name"]:
+    cluster = settings["cluster"]
+    if cluster and one["scope"] and one["scope"] != cluster["name"]:
         return (
             f"a Patroni of the cluster {one['scope']} runs, process {one['pid']}, the pillar says"
-            f" {settings['cluster']['name']}: stop it, or correct the pillar"
+            f" {cluster['name']}: stop it, or correct the pillar"
         ), None
     home = place(settings["patroni"]["config_dir"])
     files = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
@@ -188,16 +215,16 @@ def _patroni(one, settings, place):
     return None, None
 
 
-def _place(places, path):
+def _place(places: Mapping[str, str], path: str) -> str:
     """Where a path leads; a trailing slash is ignored."""
     return places.get(path, path).rstrip("/")
 
 
-def _within(path, home):
+def _within(path: str, home: str) -> bool:
     return path == home or path.startswith(home + "/")
 
 
-def _other(one, service):
+def _other(one: Process, service: str) -> str:
     who = f"{one['name']}, process {one['pid']} of {one['user']}," if one["pid"] else "a process that cannot be seen"
     setting = {"Consul": "consul:config:ports", "PostgreSQL": "postgres:port", "Patroni": "patroni:restapi_port"}[
         service
@@ -205,7 +232,7 @@ def _other(one, service):
     return f"{who} has the port of {service}: stop it, or set another port ({setting})"
 
 
-def _options(cmdline, names):
+def _options(cmdline: list[str], names: Collection[str]) -> list[str]:
     """Return the values of options; they may be written -name=value or -name value, with one dash or two."""
     values = []
     for word, following in zip(cmdline, [*cmdline[1:], ""], strict=False):
@@ -215,12 +242,12 @@ def _options(cmdline, names):
     return values
 
 
-def _some(names):
+def _some(names: list[str]) -> str:
     """The first few names of a list that others gave, made printable."""
     more = ", …" if len(names) > SHOWN else ""
     return ", ".join(pghalib.text.printable(name) for name in names[:SHOWN]) + more
 
 
-def _plain(name):
+def _plain(name: object) -> str:
     """Return a locale's name as `locale -a` writes it: ru_RU.UTF-8 is ru_RU.utf8."""
     return str(name).lower().replace("-", "")

@@ -3,8 +3,11 @@ The processes that listen on this host. The kernel guarantees address, port and 
 name, its command line and its directory.
 """
 
+from __future__ import annotations
+
 import os
 import socket
+from typing import TYPE_CHECKING, TypedDict
 
 import psutil
 import yaml
@@ -14,8 +17,30 @@ import pghalib.host.files
 import pghalib.preflight.foreign
 import pghalib.text
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
-def processes(rest, trusted):
+    from pghalib.shapes import Settings
+
+
+class _Known(TypedDict):
+    name: str
+    user: str | None
+    cmdline: list[str]
+    cwd: str | None
+
+
+class Process(_Known):
+    """A process that listens at an address and port; what is not known of it is None or empty."""
+
+    address: str
+    port: int
+    protocol: str
+    pid: int | None
+    scope: str | None
+
+
+def processes(rest: int | None, trusted: Collection[str]) -> list[Process]:
     """
     Return the processes that listen on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user",
     "cmdline", "cwd", "scope"}``. ``scope`` is Patroni's scope; None when it is not known.
@@ -25,19 +50,27 @@ def processes(rest, trusted):
     trusted
         Names of the users whose processes are asked: another user could put any file in its command line.
     """
-    found = []
+    found: list[Process] = []
     for one in psutil.net_connections(kind="inet"):
         protocol = "udp" if one.type == socket.SOCK_DGRAM else "tcp"
         # A UDP socket with a peer belongs to a client.
         if one.laddr and (one.status == psutil.CONN_LISTEN if protocol == "tcp" else not one.raddr):
-            row = {"address": one.laddr.ip, "port": one.laddr.port, "protocol": protocol, "pid": one.pid}
-            row.update(_process(one.pid))
-            asked = protocol == "tcp" and row["port"] == rest and row["user"] in trusted
-            found.append({**row, "scope": _scope(row["cmdline"]) if asked else None})
+            known = _process(one.pid)
+            asked = protocol == "tcp" and one.laddr.port == rest and known["user"] in trusted
+            found.append(
+                {
+                    "address": one.laddr.ip,
+                    "port": one.laddr.port,
+                    "protocol": protocol,
+                    "pid": one.pid,
+                    **known,
+                    "scope": _scope(known["cmdline"]) if asked else None,
+                }
+            )
     return found
 
 
-def places(found, settings):
+def places(found: Iterable[Process], settings: Settings) -> dict[str, str]:
     """
     Return where the paths lead that identify our services, and the paths in their users' processes: ``{path: real
     path}``. Only links of root's are followed.
@@ -52,7 +85,7 @@ def places(found, settings):
     return {path: pghalib.host.descriptors.real(path) for path in [*pghalib.preflight.foreign.paths(settings), *named]}
 
 
-def _process(pid):
+def _process(pid: int | None) -> _Known:
     """Facts of a process, made printable."""
     try:
         process = psutil.Process(pid) if pid else None
@@ -69,7 +102,7 @@ def _process(pid):
     return {"name": "", "user": None, "cmdline": [], "cwd": None}
 
 
-def _scope(cmdline):
+def _scope(cmdline: list[str]) -> str | None:
     """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
     if not any(os.path.basename(word) == "patroni" for word in cmdline):
         return None

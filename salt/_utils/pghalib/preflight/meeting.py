@@ -3,16 +3,30 @@ How a host takes part in the meeting of all hosts: which ports it opens, which i
 verdict on what it found.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pghalib.host.routes
 import pghalib.preflight.foreign
 import pghalib.preflight.rendezvous
 import pghalib.preflight.verdicts
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pghalib.preflight.listening import Process
+    from pghalib.preflight.rendezvous import Links
+    from pghalib.preflight.verdicts import Plan
+    from pghalib.shapes import Settings
+
 # Seconds that a port is left free for a service that is about to start.
 STARTING = 2
 
 
-def meet(settings, plan, listening, ca, starts):
+def meet(
+    settings: Settings, plan: Plan, listening: Iterable[Process], ca: str | None, starts: Callable[[str], bool]
+) -> Links:
     """
     Meet the other hosts of a run, and return the result of ``pghalib.preflight.rendezvous.meet``.
 
@@ -30,7 +44,8 @@ def meet(settings, plan, listening, ca, starts):
     ports = pghalib.preflight.verdicts.ports(settings)
     served = pghalib.preflight.foreign.served(listening, settings["address"])
     listen = set(plan["listen"]) - served
-    later, hold = {}, set()
+    later: dict[int, float] = {}
+    hold: set[int] = set()
     if listen & {ports["rpc"], ports["gossip"]} and starts("consul.service"):
         later |= {ports["rpc"]: STARTING, ports["gossip"]: STARTING}
     if listen & {ports["postgres"], ports["rest"]} and starts("patroni.service"):
@@ -53,7 +68,7 @@ def meet(settings, plan, listening, ca, starts):
     )
 
 
-def verdict(found, plan, settings):
+def verdict(found: Links, plan: Plan, settings: Settings) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on what a host found at the meeting: unreachable ports, strange hosts, clocks, translated
     addresses.

@@ -8,32 +8,70 @@ nothing until it gets a request, and counts as reached. Any other answer is nons
 the port counts as not reached.
 """
 
+from __future__ import annotations
+
 import asyncio  # Its TimeoutError is the built-in one only from Python 3.11 on; older Pythons run this too.
 import contextlib
-import email.utils
 import errno
-import ipaddress
-import json
 import socket
 import ssl
 import threading
 import time
+from typing import TYPE_CHECKING, TypedDict
 
-import pghalib.text
+import pghalib.preflight.echo
+import pghalib.preflight.greeting
 
-MAGIC = "pgha-preflight"
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    # Python 3.10 has it in no module of its own.
+    from typing_extensions import NotRequired
+
+    from pghalib.shapes import Json
+
+    # By address, port, and "tcp" or "udp".
+    Links = dict[tuple[str, int, str], "Link"]
+
 NONSENSE = "answered nonsense"
-# Seconds since 1970: a later time is no real clock.
-LAST = 10**11
 # Seconds: for one attempt to connect; between two attempts; for the line of a temporary listener.
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
 # The most bytes that are read from a peer; a real answer is shorter.
 MOST = 4096
 
 
+class Link(TypedDict):
+    """
+    What a host found at a port of another, see :py:func:`meet`; from ``udp`` on, what the peer said there (see
+    :py:func:`pghalib.preflight.greeting.said`).
+    """
+
+    ok: bool
+    error: str | None
+    id: str | None
+    offset: float | None
+    margin: float | None
+    udp: NotRequired[bool]
+    hold: NotRequired[list[int]]
+    seen_as: NotRequired[str | None]
+    http: NotRequired[bool]
+
+
 def meet(
-    me, address, links, listen, expect, *, timeout, udp=None, http=None, ca=None, later=None, hold=(), excuse=None
-):
+    me: str,
+    address: str,
+    links: Iterable[tuple[str, int]],
+    listen: Iterable[int],
+    expect: Mapping[int, Collection[str]],
+    *,
+    timeout: float,
+    udp: int | None = None,
+    http: int | None = None,
+    ca: str | None = None,
+    later: Mapping[int, float] | None = None,
+    hold: Iterable[int] = (),
+    excuse: Mapping[int, int] | None = None,
+) -> Links:
     """
     Open listeners, connect to everyone, and return what was found.
 
@@ -65,9 +103,9 @@ def meet(
     the number of seconds that the other clock is ahead, plus or minus the margin; None when unknown.
     """
     meeting = _Meeting(me, address, listen, expect, udp, http, ca, set(hold), excuse or {}, time.monotonic() + timeout)
-    failure = []
+    failure: list[Exception] = []
 
-    def run():
+    def run() -> None:
         try:
             asyncio.run(meeting.run(links, later or {}))
         except Exception as error:  # noqa: BLE001
@@ -82,51 +120,30 @@ def meet(
     return meeting.found
 
 
-def said(answer, http):
-    """
-    Return the content of a peer's first bytes, ``{}`` when there are none, None when they are nonsense.
-
-    http
-        Whether the port speaks HTTP.
-
-    The keys: ``time`` of the peer and its ``unsure`` seconds; from a temporary listener ``id``, ``udp`` (it listens on
-    UDP too), ``hold`` (ports that it does not open) and ``seen_as`` (the address from which the peer sees this host
-    connect); from a service ``http``.
-    """
-    try:
-        if answer.startswith(b"{"):
-            line = json.loads(answer)
-            told = {key: line[key] for key in ("id", "time", "udp", "hold", "seen_as")}
-            fits = MAGIC in line and isinstance(told["id"], str) and isinstance(told["udp"], bool)
-            fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
-            fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
-            if not fits:
-                return None
-            # ip_address takes numbers too, and anything may follow a %.
-            seen = told["seen_as"] and str(ipaddress.ip_address(told["seen_as"].partition("%")[0]))
-            return {**told, "id": pghalib.text.printable(told["id"]), "seen_as": seen}
-        if answer.startswith(b"HTTP/") and http:
-            told = {"http": True}
-            for header in answer.decode("latin-1").split("\r\n")[1:]:
-                if header.lower().startswith("date:"):
-                    # Date has whole seconds only, cut off.
-                    told["time"] = email.utils.parsedate_to_datetime(header[5:].strip()).timestamp() + 0.5
-                    told["unsure"] = 0.5
-            return told if 0 <= told.get("time", 0) < LAST else None
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
-        return None
-    return None if answer else {}
-
-
 class _Meeting:
-    def __init__(self, me, address, listen, expect, udp, http, ca, hold, excuse, deadline):
+    def __init__(
+        self,
+        me: str,
+        address: str,
+        listen: Iterable[int],
+        expect: Mapping[int, Collection[str]],
+        udp: int | None,
+        http: int | None,
+        ca: str | None,
+        hold: set[int],
+        excuse: Mapping[int, int],
+        deadline: float,
+    ) -> None:
         self.me, self.address, self.listen, self.expect = me, address, set(listen), expect
         self.udp, self.http, self.hold, self.excuse, self.deadline = udp, http, hold, excuse, deadline
         self.tls = ssl.create_default_context(cadata=ca) if ca else None
-        self.found, self.servers, self.seen, self.echo = {}, {}, set(), None
+        self.found: Links = {}
+        self.servers: dict[int, asyncio.Server] = {}
+        self.seen: set[tuple[str | None, int, str]] = set()
+        self.echo: asyncio.DatagramTransport | None = None
         self.pending = self.listen - self.hold
 
-    async def run(self, links, later):
+    async def run(self, links: Iterable[tuple[str, int]], later: Mapping[int, float]) -> None:
         openers = [asyncio.create_task(self.open(port, later.get(port, 0))) for port in sorted(self.pending)]
         try:
             await asyncio.gather(*(self.reach(*link) for link in links))
@@ -143,38 +160,37 @@ class _Meeting:
             if self.echo:
                 self.echo.close()
 
-    def everyone_was_here(self):
+    def everyone_was_here(self) -> bool:
         ports = self.pending | set(self.servers)
         wanted = {(peer, port, "tcp") for port in ports for peer in self.expect.get(port, ())}
-        if self.echo:
+        if self.echo and self.udp is not None:
             wanted |= {(peer, self.udp, "udp") for peer in self.expect.get(self.udp, ())}
         return wanted <= self.seen
 
-    async def open(self, port, delay):
+    async def open(self, port: int, delay: float) -> None:
         await asyncio.sleep(delay)
         if port == self.udp:
             with contextlib.suppress(OSError):
-                loop = asyncio.get_running_loop()
-                self.echo, _ = await loop.create_datagram_endpoint(lambda: _Echo(self), (self.address, port))
+                self.echo = await pghalib.preflight.echo.opened(
+                    self.address, port, lambda peer: self.seen.add((peer, port, "udp"))
+                )
         with contextlib.suppress(OSError):
             # The port is taken: another check looks at the process that has it.
             self.servers[port] = await asyncio.start_server(self.welcome, self.address, port, reuse_address=True)
         self.pending.discard(port)
 
-    async def welcome(self, _reader, writer):
+    async def welcome(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # None when the client has gone already.
         peer, port = (writer.get_extra_info("peername") or [None])[0], writer.get_extra_info("sockname")[1]
-        line = {MAGIC: 1, "id": self.me, "time": time.time(), "udp": self.echo is not None, "hold": sorted(self.hold)}
-        line["seen_as"] = peer
         with contextlib.suppress(OSError):
-            writer.write(json.dumps(line).encode() + b"\n")
+            writer.write(pghalib.preflight.greeting.line(self.me, self.echo is not None, self.hold, peer))
             await writer.drain()
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
         self.seen.add((peer, port, "tcp"))
 
-    async def reach(self, peer, port):
+    async def reach(self, peer: str, port: int) -> None:
         found = self.found.setdefault((peer, port, "tcp"), _unknown())
         while True:
             left = self.deadline - time.monotonic()
@@ -185,7 +201,7 @@ class _Meeting:
             except (OSError, asyncio.TimeoutError) as error:
                 found["error"] = _reason(error)
             else:
-                found.update(ok=True, error=None)
+                found["ok"], found["error"] = True, None
                 with contextlib.suppress(OSError, asyncio.TimeoutError):
                     await self.listen_to(reader, writer, peer, port, begin, found)
                 break
@@ -193,20 +209,28 @@ class _Meeting:
                 break
             await asyncio.sleep(PAUSE)
         if found.get("udp") and port == self.udp:
-            await self.echoed(peer)
+            await self.echoed(peer, port)
 
-    async def connected(self, peer, port, **how):
+    async def connected(self, peer: str, port: int, **how: Json) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(peer, port, local_addr=(self.address, 0), **how)
 
-    def excused(self, peer, port):
+    def excused(self, peer: str, port: int) -> bool:
         """Whether a port that refuses counts as reached: the port that excuses it answers for real, or it is held."""
         found = self.found[(peer, port, "tcp")]
-        other = self.found.get((peer, self.excuse.get(port), "tcp"), {})
-        if found["error"] == "refused" and (other.get("http") or port in other.get("hold", ())):
-            found.update(ok=True, error=None)
+        other = self.found.get((peer, self.excuse[port], "tcp")) if port in self.excuse else None
+        if found["error"] == "refused" and other and (other.get("http") or port in other.get("hold", ())):
+            found["ok"], found["error"] = True, None
         return found["ok"]
 
-    async def listen_to(self, reader, writer, peer, port, begin, found):
+    async def listen_to(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: str,
+        port: int,
+        begin: float,
+        found: Link,
+    ) -> None:
         try:
             answer = b""
             if port == self.http and self.tls:
@@ -225,65 +249,33 @@ class _Meeting:
         finally:
             writer.close()
         margin = (time.time() - begin) / 2
-        told = said(answer, port == self.http)
+        told = pghalib.preflight.greeting.said(answer, port == self.http)
         if told is None:
-            found.update(ok=False, error=NONSENSE)
+            found["ok"], found["error"] = False, NONSENSE
             return
-        there, unsure = told.pop("time", None), told.pop("unsure", 0)
-        if there is not None:
-            found.update(offset=there - begin - margin, margin=margin + unsure)
-        found.update(told)
+        if "time" in told:
+            found["offset"], found["margin"] = told["time"] - begin - margin, margin + told.get("unsure", 0)
+        if "id" in told:
+            found["id"], found["udp"], found["hold"] = told["id"], told["udp"], told["hold"]
+            found["seen_as"] = told["seen_as"]
+        if "http" in told:
+            found["http"] = True
 
-    async def echoed(self, peer):
-        found = self.found.setdefault((peer, self.udp, "udp"), _unknown())
-        found["error"] = "timed out"
-        answer = asyncio.Event()
-        loop = asyncio.get_running_loop()
+    async def echoed(self, peer: str, port: int) -> None:
+        found = self.found.setdefault((peer, port, "udp"), _unknown())
         try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Question(answer), (self.address, 0), (peer, self.udp)
-            )
+            found["ok"] = await pghalib.preflight.echo.answered(self.address, peer, port, self.deadline)
         except OSError as error:
             found["error"] = _reason(error)
-            return
-        try:
-            while time.monotonic() < self.deadline:
-                transport.sendto(MAGIC.encode())
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(answer.wait(), 2 * PAUSE)
-                    found.update(ok=True, error=None)
-                    return
-        finally:
-            transport.close()
+        else:
+            found["error"] = None if found["ok"] else "timed out"
 
 
-class _Echo(asyncio.DatagramProtocol):
-    def __init__(self, meeting):
-        self.meeting = meeting
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def datagram_received(self, data, addr):
-        if data == MAGIC.encode():
-            self.transport.sendto(data, addr)
-            self.meeting.seen.add((addr[0], self.meeting.udp, "udp"))
-
-
-class _Question(asyncio.DatagramProtocol):
-    def __init__(self, answer):
-        self.answer = answer
-
-    def datagram_received(self, data, _addr):
-        if data == MAGIC.encode():
-            self.answer.set()
-
-
-def _unknown():
+def _unknown() -> Link:
     return {"ok": False, "error": None, "id": None, "offset": None, "margin": None}
 
 
-def _reason(error):
+def _reason(error: OSError | asyncio.TimeoutError) -> str:
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return "timed out"
     number = error.errno

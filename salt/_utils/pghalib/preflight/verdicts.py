@@ -3,17 +3,45 @@ The requirements for a host before anything is installed: who connects to whom, 
 functions.
 """
 
+from __future__ import annotations
+
 import ipaddress
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.consul.client
 import pghalib.tls
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pghalib.preflight.facts import Facts
+    from pghalib.preflight.rendezvous import Links
+    from pghalib.shapes import MemberSettings, Settings
+
 # The first version with CVE-2021-37219 fixed, by minor version; 1.11 and later never had it.
-RAFT_FIXED = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
+RAFT_FIXED: dict[tuple[int, ...], str] = {(1, 8): "1.8.15", (1, 9): "1.9.9", (1, 10): "1.10.2"}
 SUPPORTED = {("debian", "12"), ("astra", "1.8")}
 
 
-def ports(settings):
+class Plan(TypedDict):
+    """Who connects to whom, seen from one host: see :py:func:`plan`; ``ids`` are minion ids by address."""
+
+    links: list[tuple[str, int]]
+    listen: list[int]
+    expect: dict[int, list[str]]
+    names: dict[str, str]
+    ids: dict[str, str]
+
+
+class _Node(TypedDict):
+    id: str
+    name: str
+    address: str
+    cluster: str | None
+    server: bool
+
+
+def ports(settings: Settings) -> dict[str, int]:
     """Return the ports of the services of a cluster: ``rpc``, ``gossip``, ``http``, ``postgres``, ``rest``."""
     given = (settings["consul"]["config"] or {}).get("ports") or {}
     return {
@@ -25,7 +53,7 @@ def ports(settings):
     }
 
 
-def plan(settings, ids):
+def plan(settings: Settings, ids: Iterable[str]) -> Plan:
     """
     Return who connects to whom, seen from one host.
 
@@ -39,12 +67,12 @@ def plan(settings, ids):
     the members of a database cluster talk to each other's PostgreSQL and Patroni.
     """
     known = ports(settings)
-    nodes = [{**server, "cluster": None, "server": True} for server in settings["datacenter"]["servers"]]
+    nodes: list[_Node] = [{**server, "cluster": None, "server": True} for server in settings["datacenter"]["servers"]]
     for cluster in settings["clusters"]:
         nodes += [{**host, "cluster": cluster["name"], "server": False} for host in cluster["hosts"]]
     me = next(node for node in nodes if node["id"] == settings["id"])
     peers = [node for node in nodes if node["id"] in set(ids) - {me["id"]}]
-    expect = {}
+    expect: dict[int, list[str]] = {}
     for peer in peers:
         for port in _needed(peer, me, known):
             expect.setdefault(port, []).append(peer["address"])
@@ -57,7 +85,7 @@ def plan(settings, ids):
     }
 
 
-def _needed(source, target, known):
+def _needed(source: _Node, target: _Node, known: Mapping[str, int]) -> list[int]:
     needed = [known["gossip"]]
     if target["server"]:
         needed.append(known["rpc"])
@@ -66,7 +94,7 @@ def _needed(source, target, known):
     return needed
 
 
-def system(facts, settings):
+def system(facts: Facts, settings: Settings) -> tuple[list[str], list[str]]:
     """Return (faults, warnings) on operating system, architecture, name and memory."""
     faults, warnings = [], []
     release = facts["release"]
@@ -74,8 +102,11 @@ def system(facts, settings):
         pretty = release.get("PRETTY_NAME") or release.get("ID") or "unknown"
         warnings.append(f"the system is {pretty}; tried are Debian 12 and Astra Linux 1.8")
     if facts["machine"] != "x86_64":
-        for name in ("consul", "vip") if settings["vip"]["manager"] == "vip-manager" else ("consul",):
-            if any(word in settings[name]["url"] for word in ("amd64", "x86_64")):
+        urls = {"consul": settings["consul"]["url"]}
+        if settings["vip"]["manager"] == "vip-manager":
+            urls["vip"] = settings["vip"]["url"]
+        for name, url in urls.items():
+            if any(word in url for word in ("amd64", "x86_64")):
                 faults.append(
                     f"this host is {facts['machine']}, {name}:url is for x86_64: set {name}:url and {name}:hashes"
                 )
@@ -95,7 +126,7 @@ def system(facts, settings):
     return faults, warnings
 
 
-def trust(settings):
+def trust(settings: Settings) -> list[str]:
     """Return the warnings on the risks from the network between the hosts, or from a host with a certificate."""
     if not pghalib.tls.enabled(settings):
         return [
@@ -113,7 +144,7 @@ def trust(settings):
     return []
 
 
-def network(facts, settings):
+def network(facts: Facts, settings: Settings) -> tuple[list[str], list[str]]:
     """Return (faults, warnings) on this host's address and the place of the virtual IP."""
     rows, address = facts["addresses"], settings["address"]
     own = next((row for row in rows if row["address"] == address), None)
@@ -144,7 +175,13 @@ def network(facts, settings):
     return [], []
 
 
-def virtual_ip(answering, members, attributable, patroni_runs, settings):
+def virtual_ip(
+    answering: Iterable[str],
+    members: Mapping[str, Iterable[str]],
+    attributable: bool,
+    patroni_runs: bool,
+    settings: MemberSettings,
+) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on who answers at the virtual IP.
 
@@ -157,7 +194,10 @@ def virtual_ip(answering, members, attributable, patroni_runs, settings):
     patroni_runs
         Whether Patroni answers on any member. If it does and nothing can be compared, the virtual IP counts as ours.
     """
-    address = settings["cluster"]["vip"]["address"]
+    vip = settings["cluster"]["vip"]
+    if vip is None:
+        return [], []
+    address = vip["address"]
     ours = {mac: member for member, macs in members.items() for mac in macs}
     strangers = [mac for mac in answering if mac not in ours]
     if strangers and (attributable or not patroni_runs):
@@ -171,7 +211,7 @@ def virtual_ip(answering, members, attributable, patroni_runs, settings):
     return [], []
 
 
-def reachability(found, names):
+def reachability(found: Links, names: Mapping[str, str]) -> list[str]:
     """
     Return the faults of the network: one for each peer and reason, with the ports concerned.
 
@@ -180,7 +220,7 @@ def reachability(found, names):
     names
         Mapping of an address to the name of its host.
     """
-    missing = {}
+    missing: dict[tuple[str, str | None], list[str]] = {}
     for (peer, port, protocol), link in found.items():
         if not link["ok"]:
             missing.setdefault((peer, link["error"]), []).append(f"{port}/{protocol}")
@@ -196,25 +236,25 @@ def reachability(found, names):
     ]
 
 
-def identity(found, ids):
+def identity(found: Links, ids: Mapping[str, str]) -> list[str]:
     """Return the faults of hosts that answer at the address of another host."""
     wrong = {(peer, link["id"]) for (peer, _, _), link in found.items() if link["id"] and link["id"] != ids.get(peer)}
     return [f"at {peer}, the address of {ids.get(peer)}, answers {answered}" for peer, answered in sorted(wrong)]
 
 
-def clocks(found, names, settings):
+def clocks(found: Links, names: Mapping[str, str], settings: Settings) -> tuple[list[str], list[str]]:
     """Return (faults, warnings) on clocks: the difference of each peer's clock, less the margin of the measurement."""
-    best = {}
+    best: dict[str, tuple[float, float]] = {}
     for (peer, _, _), link in found.items():
-        known = link["offset"] is not None
-        if known and (peer not in best or link["margin"] < best[peer]["margin"]):
-            best[peer] = link
+        offset, margin = link["offset"], link["margin"]
+        if offset is not None and margin is not None and (peer not in best or margin < best[peer][1]):
+            best[peer] = offset, margin
     limits = settings["preflight"]
     for limit, fatal in ((limits["max_clock_skew"], True), (limits["warn_clock_skew"], False)):
         off = [
-            f"{names.get(peer, peer)} {link['offset']:+.1f} s"
-            for peer, link in sorted(best.items())
-            if abs(link["offset"]) - link["margin"] > limit
+            f"{names.get(peer, peer)} {offset:+.1f} s"
+            for peer, (offset, margin) in sorted(best.items())
+            if abs(offset) - margin > limit
         ]
         if off:
             text = f"clocks differ from this host's by more than {limit} s: {', '.join(off)}; synchronise them"
