@@ -71,7 +71,8 @@ def said(answer: bytes, http: bool) -> Said | None:
             if not fits:
                 return None
             # ip_address takes numbers too, and anything may follow a %.
-            seen = told["seen_as"] and str(ipaddress.ip_address(told["seen_as"].partition("%")[0]))
+            seen = told["seen_as"]
+            seen = None if seen is None else str(ipaddress.ip_address(seen.partition("%")[0]))
             name = pghalib.text.printable(told["id"])
             return {"id": name, "time": told["time"], "udp": told["udp"], "hold": told["hold"], "seen_as": seen}
         if answer.startswith(b"HTTP/") and http:
