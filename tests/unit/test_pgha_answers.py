@@ -3,6 +3,7 @@
 import copy
 import math
 
+import pghalib.master.told as shapes
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -178,6 +179,22 @@ def test_nothing_wrong_at_any_place_gets_through(answers, kind, answer):
         assert not any(key.startswith("evil") for key in keys(told) if isinstance(key, str)), given
         count += 1
     assert count > 20
+
+
+def test_a_checked_answer_has_the_keys_of_its_shape(answers):
+    server, database = answers.status(SERVER), answers.status(DATABASE)
+    for answer, shape in (
+        (server, shapes.Status),
+        (server["tls"], shapes.Tls),
+        (server["tls"]["authority"], shapes.Authority),
+        (server["consul"], shapes.Consul),
+        (server["consul"]["members"][0], shapes.Node),
+        (server["consul"]["foreign_servers"][0], shapes.Server),
+        (server["foreign_tokens"][0], shapes.Token),
+        (database["members"][0], shapes.Member),
+        (answers.standing(ANSWERS["standing"][0]), shapes.Standing),
+    ):
+        assert answer.keys() == shape.__annotations__.keys(), shape
 
 
 @pytest.mark.parametrize("host", ["dcs1", "db1"])

@@ -6,14 +6,29 @@ Each kind of answer has a function that returns the checked answer, or raises Co
 part; ``sort`` does that for the answers of many hosts. Pure functions.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import math
 import re
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.master.told
 import pghalib.master.turns
 import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import NoReturn, TypeVar
+
+    from pghalib.master.told import Authority, Consul, Job, Member, Node, Server, Standing, Status, Tls, Token
+    from pghalib.shapes import Json
+
+    Value = TypeVar("Value")
+    # Gets a value and its place in the answer, returns the checked value.
+    Check = Callable[[Json, str], Value]
 
 # The most items that a list in an answer may hold: hosts, sentences, jobs.
 MOST = 500
@@ -25,7 +40,9 @@ WORDS = re.compile(r"[A-Za-z0-9 _.+~-]{0,60}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[0-9T:.+Z-]{0,30}")
 
 
-def sort(hosts, answers, check):
+def sort(
+    hosts: Iterable[str], answers: Mapping[str, Json], check: Callable[[Json], Value]
+) -> tuple[dict[str, Value], dict[str, str]]:
     """
     Return the answers of hosts, as ``({host: checked answer}, {host: sentence why there is none})``.
 
@@ -36,7 +53,8 @@ def sort(hosts, answers, check):
     check
         The function for this kind of answer.
     """
-    told, refused = {}, {}
+    told: dict[str, Value] = {}
+    refused: dict[str, str] = {}
     for host in hosts:
         answer = answers.get(host)
         if isinstance(answer, str) and answer:
@@ -52,9 +70,10 @@ def sort(hosts, answers, check):
     return told, refused
 
 
-def status(answer):
+def status(answer: Json) -> Status:
     """Return the checked answer of ``pgha.status``."""
     return _mapping(
+        pghalib.master.told.Status,
         answer,
         "",
         role=_one_of("dcs", "db"),
@@ -72,38 +91,39 @@ def status(answer):
     )
 
 
-def standing(answer):
+def standing(answer: Json) -> Standing:
     """Return the checked answer of ``pgha_restart.standing``."""
-    return _mapping(answer, "", pending=_pending, leads=_truth, synchronous=_truth, lowered=_lowered)
+    shape = pghalib.master.told.Standing
+    return _mapping(shape, answer, "", pending=_pending, leads=_truth, synchronous=_truth, lowered=_lowered)
 
 
-def behind(answer):
+def behind(answer: Json) -> list[str]:
     """Return the checked sentences of ``pgha_tls.behind``."""
     return _list(_sentence)(answer, "")
 
 
-def jobs(answer):
+def jobs(answer: Json) -> list[str]:
     """Return the names of the running functions from an answer of ``saltutil.is_running``."""
     return [job["fun"] for job in _list(_job)(answer, "")]
 
 
-def _wrong(where):
+def _wrong(where: str) -> NoReturn:
     raise CommandExecutionError(f"answered nonsense ({where or 'all of it'})")
 
 
-def _mapping(value, where, **known):
+def _mapping(shape: Callable[..., Value], value: Json, where: str, **known: Check[object]) -> Value:
     """The known keys of a mapping, each with its checked value; a missing key is checked as None."""
     if not isinstance(value, dict):
         _wrong(where)
-    return {key: check(value.get(key), f"{where}:{key}" if where else key) for key, check in known.items()}
+    return shape(**{key: check(value.get(key), f"{where}:{key}" if where else key) for key, check in known.items()})
 
 
-def _optional(check):
+def _optional(check: Check[Value]) -> Check[Value | None]:
     return lambda value, where: None if value is None else check(value, where)
 
 
-def _list(check):
-    def checked(value, where):
+def _list(check: Check[Value]) -> Check[list[Value]]:
+    def checked(value: Json, where: str) -> list[Value]:
         if not isinstance(value, (list, tuple)) or len(value) > MOST:
             _wrong(where)
         return [check(one, f"{where}:{number}" if where else str(number)) for number, one in enumerate(value)]
@@ -111,8 +131,8 @@ def _list(check):
     return checked
 
 
-def _one_of(*choices):
-    def checked(value, where):
+def _one_of(*choices: str) -> Check[str]:
+    def checked(value: Json, where: str) -> str:
         if not isinstance(value, str) or value not in choices:
             _wrong(where)
         return value
@@ -120,8 +140,8 @@ def _one_of(*choices):
     return checked
 
 
-def _like(pattern):
-    def checked(value, where):
+def _like(pattern: re.Pattern[str]) -> Check[str]:
+    def checked(value: Json, where: str) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
             _wrong(where)
         return value
@@ -129,39 +149,39 @@ def _like(pattern):
     return checked
 
 
-def _truth(value, where):
+def _truth(value: Json, where: str) -> bool:
     if not isinstance(value, bool):
         _wrong(where)
     return value
 
 
-def _number(value, where):
+def _number(value: Json, where: str) -> float:
     # No clock, log or timeline reaches this number. The comparison also refuses NaN.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**63:
         _wrong(where)
     return value
 
 
-def _sentence(value, where):
+def _sentence(value: Json, where: str) -> str:
     if not isinstance(value, str):
         _wrong(where)
     return pghalib.text.line(value)
 
 
-def _faults(value, where):
+def _faults(value: Json, where: str) -> list[str]:
     told = [sentence for sentence in _list(_sentence)(value, where) if sentence]
     more = [f"and {len(told) - SHOWN} more faults; see salt HOST pgha.status"] if len(told) > SHOWN else []
     return told[:SHOWN] + more
 
 
-def _ip(value, where):
+def _ip(value: Json, where: str) -> str:
     try:
         return str(ipaddress.ip_address(_like(ADDRESS)(value, where)))
     except ValueError:
         return _wrong(where)
 
 
-def _pending(value, where):
+def _pending(value: Json, where: str) -> dict[str, list[str]]:
     if not isinstance(value, dict) or not set(value) <= set(pghalib.master.turns.SERVICES):
         _wrong(where)
     return {
@@ -171,14 +191,15 @@ def _pending(value, where):
     }
 
 
-def _lowered(value, where):
+def _lowered(value: Json, where: str) -> list[str]:
     if not isinstance(value, dict) or not set(value) <= set(pghalib.master.turns.AT_LEAST_THE_PRIMARYS):
         _wrong(where)
     return sorted(value)
 
 
-def _tls(value, where):
+def _tls(value: Json, where: str) -> Tls:
     told = _mapping(
+        pghalib.master.told.Tls,
         value,
         where,
         until=_optional(_like(MOMENT)),
@@ -192,12 +213,14 @@ def _tls(value, where):
     return told
 
 
-def _authority(value, where):
-    return _mapping(value, where, until=_like(MOMENT), days=_number, due=_truth, own=_truth)
+def _authority(value: Json, where: str) -> Authority:
+    shape = pghalib.master.told.Authority
+    return _mapping(shape, value, where, until=_like(MOMENT), days=_number, due=_truth, own=_truth)
 
 
-def _consul(value, where):
+def _consul(value: Json, where: str) -> Consul:
     return _mapping(
+        pghalib.master.told.Consul,
         value,
         where,
         leader=_optional(_like(ADDRESS)),
@@ -208,8 +231,9 @@ def _consul(value, where):
     )
 
 
-def _server(value, where):
+def _server(value: Json, where: str) -> Server:
     return _mapping(
+        pghalib.master.told.Server,
         value,
         where,
         name=_optional(_sentence),
@@ -219,13 +243,15 @@ def _server(value, where):
     )
 
 
-def _token(value, where):
-    return _mapping(value, where, accessor=_sentence, description=_sentence, management=_truth)
+def _token(value: Json, where: str) -> Token:
+    shape = pghalib.master.told.Token
+    return _mapping(shape, value, where, accessor=_sentence, description=_sentence, management=_truth)
 
 
-def _node(value, where):
+def _node(value: Json, where: str) -> Node:
     words = _like(WORDS)
     return _mapping(
+        pghalib.master.told.Node,
         value,
         where,
         name=_like(NODE),
@@ -236,9 +262,10 @@ def _node(value, where):
     )
 
 
-def _member(value, where):
+def _member(value: Json, where: str) -> Member:
     words = _like(WORDS)
     return _mapping(
+        pghalib.master.told.Member,
         value,
         where,
         name=_like(NODE),
@@ -250,10 +277,10 @@ def _member(value, where):
     )
 
 
-def _count(value, where):
+def _count(value: Json, where: str) -> float | str:
     """A number, or ``unknown``."""
     return value if value == "unknown" and isinstance(value, str) else _number(value, where)
 
 
-def _job(value, where):
-    return _mapping(value, where, fun=_like(ADDRESS))
+def _job(value: Json, where: str) -> Job:
+    return _mapping(pghalib.master.told.Job, value, where, fun=_like(ADDRESS))

@@ -3,9 +3,17 @@ What the events of the master's bus tell about a running orchestration of the fo
 bus, so an event is only data, as the answers of hosts are. Pure functions.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.text
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from pghalib.shapes import Json
 
 # The most hosts or states of one event that are read.
 MOST = 500
@@ -14,7 +22,32 @@ ORCHESTRATIONS = {"pgha", "pgha.restart"}
 RUNNERS = ("runner.state.orchestrate", "runner.state.orch", "runner.state.sls")
 
 
-def read(tag, data):
+class Started(TypedDict):
+    """A job starts."""
+
+    what: Literal["new"]
+    jid: str
+    sls: list[str]
+    hosts: list[str]
+
+
+class Returned(TypedDict):
+    """A host returns from a job."""
+
+    what: Literal["ret"]
+    jid: str
+    host: str
+    done: bool
+
+
+class Ended(TypedDict):
+    """The orchestration ends."""
+
+    what: Literal["end"]
+    done: bool
+
+
+def read(tag: object, data: object) -> Started | Returned | Ended | None:
     """
     Return the data of an event of the master's bus about an orchestration of the formula; None for any other event, and
     for one that Salt did not make. ``what`` is ``new`` (a job starts: ``jid``, ``sls``, ``hosts``), ``ret`` (a host
@@ -34,12 +67,13 @@ def read(tag, data):
         return {"what": "ret", "jid": parts[2], "host": pghalib.text.line(parts[4], 100), "done": done}
     ended = parts[:2] == ["salt", "run"] and parts[3:] == ["ret"] and data.get("fun") in RUNNERS
     if ended and set(_sls(data.get("fun_args"))) & ORCHESTRATIONS:
-        returned = data.get("return") if isinstance(data.get("return"), dict) else {}
+        given = data.get("return")
+        returned = given if isinstance(given, dict) else {}
         return {"what": "end", "done": data.get("success") is True and returned.get("retcode", 0) == 0}
     return None
 
 
-def _sls(arguments):
+def _sls(arguments: Json) -> list[str]:
     """The names of states in the arguments of ``state.sls`` and similar functions, or []."""
     arguments = _as_list(arguments)
     if not arguments:
@@ -51,5 +85,5 @@ def _sls(arguments):
     return [pghalib.text.line(name, 100) for name in names[:MOST] if isinstance(name, str)]
 
 
-def _as_list(value):
+def _as_list(value: Json) -> list[Json]:
     return list(value) if isinstance(value, (list, tuple)) else []

@@ -4,14 +4,54 @@ The state of the clusters, put together from the hosts' answers, and its tables 
 Pure functions: the runner ``pgha.status`` asks the hosts.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
 import pghalib.consul.drift
 import pghalib.master.answers
 import pghalib.master.events
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    # Python 3.10 has it in no module of its own.
+    from typing_extensions import NotRequired
+
+    from pghalib.consul.answers import Peer
+    from pghalib.inventory import Plan
+    from pghalib.master.told import Member, Node, Server, Status, Tls
+    from pghalib.shapes import Json
+
 LEADERS = ("leader", "standby_leader")
 
 
-def summary(plan, told):
+class Datacenter(TypedDict):
+    """A datacenter: ``voters`` are not known where no server knows a leader."""
+
+    leader: str | None
+    members: list[Node]
+    voters: NotRequired[list[str | None] | None]
+
+
+class Cluster(TypedDict):
+    """A database cluster; ``vip_holders`` are names of hosts, ``undeclared`` keys that are only in the DCS."""
+
+    members: list[Member]
+    vip: str | None
+    vip_holders: list[str]
+    undeclared: list[str]
+
+
+class State(TypedDict):
+    """The state of everything in an inventory, see :py:func:`summary`."""
+
+    datacenters: dict[str, Datacenter]
+    clusters: dict[str, Cluster]
+    faults: list[str]
+
+
+def summary(plan: Plan, told: Mapping[str, Json]) -> State:
     """
     Return the state of everything in an inventory, with its faults.
 
@@ -23,26 +63,26 @@ def summary(plan, told):
     The keys: ``datacenters``, ``clusters`` (a mapping by name each), ``faults`` (a list of lines, empty when all is
     well).
     """
-    told, refused = pghalib.master.answers.sort(plan["hosts"], told, pghalib.master.answers.status)
-    for host in [host for host, answer in told.items() if answer["name"] != plan["names"][host]]:
-        refused[host] = f"calls itself {told.pop(host)['name']}, the pillar {plan['names'][host]}"
+    good, refused = pghalib.master.answers.sort(plan["hosts"], told, pghalib.master.answers.status)
+    for host in [host for host, answer in good.items() if answer["name"] != plan["names"][host]]:
+        refused[host] = f"calls itself {good.pop(host)['name']}, the pillar {plan['names'][host]}"
     faults = [f"{host}: {refused[host]}" for host in plan["hosts"] if host in refused]
-    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in _tls(answer["tls"])]
-    faults += [f"{host}: {fault}" for host, answer in told.items() for fault in answer["faults"] or []]
-    datacenters = {name: _datacenter(name, hosts, told, faults) for name, hosts in plan["datacenters"].items()}
+    faults += [f"{host}: {fault}" for host, answer in good.items() for fault in _tls(answer["tls"])]
+    faults += [f"{host}: {fault}" for host, answer in good.items() for fault in answer["faults"] or []]
+    datacenters = {name: _datacenter(name, hosts, good, faults) for name, hosts in plan["datacenters"].items()}
     clusters = {
-        name: _cluster(name, {host: plan["names"][host] for host in hosts}, told, faults)
+        name: _cluster(name, {host: plan["names"][host] for host in hosts}, good, faults)
         for name, hosts in plan["clusters"].items()
     }
     faults += [
         f"{host}: {service} waits for a restart: {'; '.join(why)}"
-        for host, answer in told.items()
+        for host, answer in good.items()
         for service, why in (answer["pending"] or {}).items()
     ]
     return {"datacenters": datacenters, "clusters": clusters, "faults": faults}
 
 
-def _tls(tls):
+def _tls(tls: Tls | None) -> list[str]:
     if not tls:
         return []
     found = [f"{port} shows another certificate than the one on the disk; restart it" for port in tls["outdated"]]
@@ -53,7 +93,7 @@ def _tls(tls):
     return found
 
 
-def _authority(name, hosts, told):
+def _authority(name: str, hosts: list[str], told: Mapping[str, Status]) -> list[str]:
     """The fault of an authority that ends: once for a datacenter, as all of its hosts have the same authority."""
     tls = [told[host]["tls"] for host in hosts if host in told]
     ending = [one["authority"] for one in tls if one and one["authority"] and one["authority"]["due"]]
@@ -69,16 +109,16 @@ def _authority(name, hosts, told):
     ]
 
 
-def _datacenter(name, hosts, told, faults):
+def _datacenter(name: str, hosts: list[str], told: Mapping[str, Status], faults: list[str]) -> Datacenter:
     faults += _authority(name, hosts, told)
-    seen = [told[host]["consul"] for host in hosts if host in told and told[host]["consul"]]
-    seen = [health for health in seen if health["leader"]]
+    answers = [told[host]["consul"] for host in hosts if host in told]
+    seen = [health for health in answers if health and health["leader"]]
     if not seen:
         faults.append(f"Consul {name}: no server knows a leader")
         return {"leader": None, "members": []}
     # A host that Consul refuses knows the leader but no members.
     health = next((health for health in seen if health["members"]), seen[0])
-    leaders = sorted({other["leader"] for other in seen})
+    leaders = sorted({other["leader"] for other in seen if other["leader"]})
     if len(leaders) > 1:
         faults.append(f"Consul {name}: the servers disagree about the leader: {', '.join(leaders)}")
     if not health["members"]:
@@ -87,7 +127,7 @@ def _datacenter(name, hosts, told, faults):
         if member["status"] != "alive":
             faults.append(f"Consul {name}: {member['name']} is {member['status']}")
     foreign = health["foreign_servers"] or []
-    faults += [f"Consul {name}: {pghalib.consul.drift.server_sentence(peer)}" for peer in foreign]
+    faults += [f"Consul {name}: {_server(peer)}" for peer in foreign]
     own = len(health["voters"] or ()) - sum(bool(peer["voter"]) for peer in foreign)
     if health["voters"] is not None and own != len(hosts):
         faults.append(f"Consul {name}: {own} voters instead of {len(hosts)}")
@@ -97,9 +137,16 @@ def _datacenter(name, hosts, told, faults):
     return {"leader": health["leader"], "members": health["members"] or [], "voters": health["voters"]}
 
 
-def _cluster(name, names, told, faults):
+def _server(server: Server) -> str:
+    raft_address = server["raft_address"] or server["address"]
+    peer: Peer = {"name": server["name"], "address": server["address"], "raft_address": raft_address}
+    return pghalib.consul.drift.server_sentence(peer)
+
+
+def _cluster(name: str, names: dict[str, str], told: Mapping[str, Status], faults: list[str]) -> Cluster:
     answers = {host: told[host] for host in names if host in told}
-    members, strangers = {}, {}
+    members: dict[str, Member] = {}
+    strangers: dict[str, str] = {}
     for host, answer in answers.items():
         for member in answer["members"] or []:
             if member["name"] == names[host]:
@@ -135,7 +182,7 @@ def _cluster(name, names, told, faults):
     }
 
 
-def text(state):
+def text(state: State) -> str:
     """Return a summary as tables: the clusters first, then Consul, then the faults."""
     parts = []
     for name, cluster in state["clusters"].items():
@@ -159,7 +206,7 @@ def text(state):
         beside = f"\n  only in the DCS, not in the pillar: {', '.join(cluster['undeclared'])}"
         parts.append(f"{head}\n{table}" + (beside if cluster["undeclared"] else ""))
     for name, datacenter in state["datacenters"].items():
-        rows = [
+        nodes = [
             (
                 member["name"],
                 member["address"],
@@ -170,7 +217,7 @@ def text(state):
             )
             for member in sorted(datacenter["members"], key=lambda member: (member["type"] != "server", member["name"]))
         ]
-        parts.append(f"Consul {name}\n" + _table(("node", "address", "type", "status", "version", "raft"), rows))
+        parts.append(f"Consul {name}\n" + _table(("node", "address", "type", "status", "version", "raft"), nodes))
     faults = state["faults"]
     parts.append(
         "\n".join(["WRONG:", *(f"  - {fault}" for fault in faults)]) if faults else "Everything is as it should be."
@@ -178,7 +225,7 @@ def text(state):
     return "\n\n".join(parts)
 
 
-def progress(event, jobs):
+def progress(event: Mapping[str, Json], jobs: dict[str, str]) -> tuple[str | None, bool | None]:
     """
     Return (line, end) for one event of the master's bus: the line to show about a running orchestration of the formula,
     or None, and how the orchestration ended.
@@ -201,13 +248,13 @@ def progress(event, jobs):
     return None, None
 
 
-def _plain(value):
+def _plain(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _table(head, rows):
-    rows = [tuple(map(str, row)) for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    cells = [tuple(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join("  " + line for line in lines)

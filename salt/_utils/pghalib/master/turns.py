@@ -2,6 +2,18 @@
 The order of the hosts in a rolling restart. Pure functions.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.host.diff import Change
+    from pghalib.inventory import Plan
+    from pghalib.master.told import Standing
+    from pghalib.shapes import Json
+
 SERVER = ["pgha.consul.restart"]
 # Patroni first: so a leader has become a replica before the agent and vip-manager of its host are restarted.
 DATABASE = ["pgha.patroni.restart", "pgha.consul.restart", "pgha.vip.restart"]
@@ -19,7 +31,15 @@ AT_LEAST_THE_PRIMARYS = (
 )
 
 
-def order(plan, told):
+class Turn(TypedDict):
+    """The turn of one host: the states that it runs, and the services that wait for them."""
+
+    host: str
+    sls: list[str]
+    what: str
+
+
+def order(plan: Plan, told: Mapping[str, Standing]) -> list[Turn]:
     """
     Return the turns of a rolling restart, one host after another: a list of ``{"host", "sls", "what"}``, [] when
     nothing is pending.
@@ -33,7 +53,7 @@ def order(plan, told):
     ones after the others, and the leader last. Exception: parameters that a standby needs as high as its primary
     (``max_connections`` and others) were lowered. Then the leader is restarted first, without a switchover.
     """
-    turns = []
+    turns: list[Turn] = []
     for servers in plan["datacenters"].values():
         turns += [_turn(host, SERVER, told) for host in sorted(servers, key=lambda host: told[host]["leads"])]
     for hosts in plan["clusters"].values():
@@ -43,7 +63,7 @@ def order(plan, told):
     return [turn for turn in turns if turn["what"]]
 
 
-def lowered(reasons):
+def lowered(reasons: Mapping[str, dict[str, Json]]) -> dict[str, Change]:
     """
     Return the parameters that are to be lowered and that a standby needs as high as its primary, as
     ``{name: {"old", "new"}}``.
@@ -58,6 +78,6 @@ def lowered(reasons):
     }
 
 
-def _turn(host, sls, told):
+def _turn(host: str, sls: list[str], told: Mapping[str, Standing]) -> Turn:
     # No text of the host's own: the orchestration is made from this.
     return {"host": host, "sls": sls, "what": ", ".join(name for name in SERVICES if told[host]["pending"].get(name))}
