@@ -25,8 +25,7 @@ from pghalib.host.diff import diff, mask
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from pghalib.returns import Done
-    from pghalib.shapes import Json
+    from pghalib.shapes import Done, Json
 
     # Gets the path of a draft, returns its fault.
     Check = Callable[[str], str | None]

@@ -14,8 +14,7 @@ import pghalib.services.owed
 if TYPE_CHECKING:
     from pghalib.host.files import Check
     from pghalib.postgres.settings import Parameters
-    from pghalib.returns import Done
-    from pghalib.shapes import MemberSettings, Secrets
+    from pghalib.shapes import Done, MemberSettings, Secrets
 
 #: Note: patroni.yml was replaced, or was about to be, and Patroni has not been told to read it yet.
 RELOAD = "patroni.reload-owed"
