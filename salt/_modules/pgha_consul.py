@@ -14,13 +14,10 @@ import pghalib.consul.drift
 import pghalib.consul.pending
 import pghalib.host.files
 import pghalib.secrets.served
+import pghalib.services.started
 from salt.exceptions import CommandExecutionError
 
 BINARY = "/usr/bin/consul"
-# Files of root in a directory of root. PENDING lists the pending changes; the unit removes it when the service starts.
-PENDING = "/run/pgha/consul.restart-pending"
-STARTED_WITH = "/run/pgha/consul.started-with"
-UNIT = "/etc/systemd/system/consul.service"
 
 
 def version():
@@ -227,7 +224,7 @@ def restart_pending():
     number = pid()
     if number is None:
         return []
-    keys, changed = noted(), pghalib.host.files.changed_since(STARTED_WITH, UNIT)
+    keys, changed = noted(), pghalib.services.started.changed("consul")
     return pghalib.consul.pending.sentences(keys, number, BINARY, changed)
 
 
@@ -241,7 +238,7 @@ def noted():
 
         salt 'test-db1' pgha_consul.noted
     """
-    return pghalib.consul.pending.noted(PENDING)
+    return pghalib.consul.pending.noted()
 
 
 def note(*keys):
@@ -257,7 +254,7 @@ def note(*keys):
 
         salt 'test-db1' pgha_consul.note domain
     """
-    return pghalib.consul.pending.note(PENDING, keys)
+    return pghalib.consul.pending.note(keys)
 
 
 def reload():

@@ -2,8 +2,6 @@
 Patroni on this host and its cluster: its REST API, its keys in Consul, a test write.
 """
 
-import os
-
 import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.host.files
@@ -14,9 +12,8 @@ import pghalib.patroni.environment
 import pghalib.patroni.proof
 import pghalib.patroni.rights
 import pghalib.secrets.served
+import pghalib.services.started
 from salt.exceptions import CommandExecutionError
-
-STARTED_WITH = "/run/pgha/patroni.started-with"
 
 
 def version():
@@ -265,7 +262,7 @@ def makes_files_beside_configuration():
         salt 'test-db1' pgha_patroni.makes_files_beside_configuration
     """
     # The unit that writes this note is installed after the patroni.yml with the new directory of the password file.
-    return bool(__salt__["service.status"]("patroni")) and not os.path.exists(STARTED_WITH)
+    return bool(__salt__["service.status"]("patroni")) and not pghalib.services.started.noted("patroni")
 
 
 def _settings():

@@ -9,13 +9,12 @@ from pathlib import Path
 import pghalib.consul.client
 import pghalib.host.files
 import pghalib.master.turns
+import pghalib.patroni.environment
 import pghalib.patroni.member
 import pghalib.secrets.served
+import pghalib.services.started
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
-
-UNIT = "/etc/systemd/system/patroni.service"
-STARTED_WITH = "/run/pgha/patroni.started-with"
 
 
 def standing():
@@ -208,9 +207,8 @@ def _process_pending():
     """Files that changed since the running Patroni was started, as a list of sentences."""
     if not __salt__["service.status"]("patroni"):
         return []
-    requirements = f"{_settings()['patroni']['venv']}/.pgha-requirements"
-    changed = pghalib.host.files.changed_since(STARTED_WITH, UNIT, [requirements])
-    return [f"{path} has changed" for path in changed]
+    requirements = f"{_settings()['patroni']['venv']}/{pghalib.patroni.environment.MARKER}"
+    return [f"{path} has changed" for path in pghalib.services.started.changed("patroni", [requirements])]
 
 
 def _reasons():

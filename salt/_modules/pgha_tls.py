@@ -150,7 +150,7 @@ def behind(wanted):
         if os.path.exists(pghalib.tls.unread(service))
     ]
     # If an older unit started vip-manager, nobody knows which authorities it trusts.
-    unknown = {path, "/etc/systemd/system/vip-manager.service"}
+    unknown = {path, pghalib.services.started.unit("vip-manager")}
     if _settings()["role"] == "db" and unknown & set(__salt__["pgha_vip.restart_pending"]() or []):
         found.append("vip-manager was started with others: salt-run state.orchestrate pgha.restart")
     return found

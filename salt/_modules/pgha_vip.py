@@ -10,6 +10,7 @@ import pghalib.host.arp
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.patroni.client
+import pghalib.services.started
 import pghalib.text
 import pghalib.tls
 import pghalib.vip.config
@@ -17,8 +18,6 @@ import yaml
 from salt.exceptions import CommandExecutionError
 
 CONFIG = "/etc/vip-manager/vip-manager.yml"
-UNIT = "/etc/systemd/system/vip-manager.service"
-STARTED_WITH = "/run/pgha/vip-manager.started-with"
 HELPER = "/usr/local/sbin/pgha-vip"
 # Seconds that sudo may take.
 SUDO = 15
@@ -137,7 +136,7 @@ def restart_pending():
         return None
     authorities = pghalib.tls.authorities(__salt__["pgha.settings"]())
     files = [path for path in (CONFIG, authorities) if path]
-    pending = pghalib.host.files.changed_since(STARTED_WITH, UNIT, files)
+    pending = pghalib.services.started.changed("vip-manager", files)
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
             pending.append("/usr/bin/vip-manager")

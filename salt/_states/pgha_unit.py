@@ -6,11 +6,10 @@ take effect at some later moment, unnoticed), and stopped.
 import os
 
 import pghalib.host.files
+import pghalib.services
 import pghalib.services.started
 import pghalib.states
 from salt.exceptions import CommandExecutionError
-
-UNITS = "/etc/systemd/system"
 
 
 @pghalib.states.state
@@ -28,7 +27,7 @@ def written(ret, unit, source, context):
         Variables of the template.
     """
     done = pghalib.host.files.manage(
-        f"{UNITS}/{unit}",
+        f"{pghalib.services.UNITS}/{unit}",
         __salt__["pgha_unit.rendered"](source, context),
         user="root",
         group="root",
@@ -80,7 +79,7 @@ def read(ret, unit):
     if ret.test:
         return f"systemd would be told to read {unit}."
     # The running process was started by the unit that systemd had read before: the note of its start must say so.
-    pghalib.services.started.by_an_older_unit(f"{UNITS}/{unit}")
+    pghalib.services.started.by_an_older_unit(unit.removesuffix(".service"))
     __salt__["service.systemctl_reload"]()
     if shown := _unread(unit):
         raise CommandExecutionError(f"systemd does not take {unit} ({shown}): systemctl status {unit} says why")
@@ -93,6 +92,6 @@ def _unread(unit):
     state = shown.get("LoadState")
     if shown.get("NeedDaemonReload") == "yes":
         return f"{state}, changed on the disk"
-    if state == "loaded" or not os.path.lexists(f"{UNITS}/{unit}"):
+    if state == "loaded" or not os.path.lexists(f"{pghalib.services.UNITS}/{unit}"):
         return None
     return str(state)

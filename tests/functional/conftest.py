@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pghalib.services
 import pghalib.services.owed
 import pytest
 from functional.consul_hosts import Datacenter, released
@@ -23,7 +24,7 @@ def loader(pytestconfig):
 def notes(tmp_path_factory):
     """Notes of what is owed lie below the tests' directory, and not in this machine's /run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path_factory.mktemp("owed") / "pgha"))
+        patch.setattr(pghalib.services, "DIRECTORY", str(tmp_path_factory.mktemp("owed") / "pgha"))
         yield
 
 

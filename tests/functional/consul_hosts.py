@@ -11,6 +11,7 @@ import time
 import uuid
 
 import pghalib.consul.client
+import pghalib.services
 import pghalib.services.owed
 from lab import mirror
 from salt.exceptions import CommandExecutionError
@@ -125,8 +126,6 @@ class Host:
         for name in MODULES:
             module = loader(f"_modules/{name}.py", salt=self.salt, pillar={"pgha_secrets": self.secrets()})
             module.BINARY = self.binary
-            module.PENDING = str(place / "run/restart-pending")
-            module.UNIT, module.STARTED_WITH = str(place / "run/unit"), str(place / "run/started-with")
             public = [key for key in vars(module) if not key.startswith("_")]
             self.salt.update({f"{name}.{key}": getattr(module, key) for key in public})
             setattr(self, name.removeprefix("pgha_"), module)
@@ -141,7 +140,7 @@ class Host:
         module = self.loader(
             f"_states/{kind}.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
-        pghalib.services.owed.DIRECTORY = str(self.place / "run")
+        pghalib.services.DIRECTORY = pghalib.services.UNITS = str(self.place / "run")
         return getattr(module, name)(name)
 
     def state(self, name):

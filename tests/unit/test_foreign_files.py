@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import jinja2
 import pghalib.postgres.data_directory
+import pghalib.services
 import pytest
 from salt.exceptions import CommandExecutionError
 from salt.utils.jinja import SerializerExtension
@@ -107,11 +108,12 @@ def test_tokens_of_whatever_content_are_one_clear_error(module, place, content):
 
 
 @pytest.fixture
-def consul(module, tmp_path):
+def consul(module, tmp_path, monkeypatch):
     """Consul's module with its notes below tmp_path."""
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path / "pgha"))
+    monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
     consul = module("pgha_consul")
-    consul.PENDING, consul.STARTED_WITH = str(tmp_path / "pgha/pending"), str(tmp_path / "pgha/started")
-    consul.UNIT, consul.BINARY = str(tmp_path / "unit"), os.path.realpath("/proc/self/exe")
+    consul.BINARY = os.path.realpath("/proc/self/exe")
     return consul
 
 
@@ -134,27 +136,27 @@ def test_what_is_pending_is_noted_in_a_directory_of_roots(consul, tmp_path):
 
 def test_of_a_note_only_keys_are_taken(consul, tmp_path):
     (tmp_path / "pgha").mkdir()
-    (tmp_path / "pgha/pending").write_text("domain root:x:0:0 $(id) a;b <b> \x1b[31m\nports.https\n")
+    (tmp_path / "pgha/consul.restart-pending").write_text("domain root:x:0:0 $(id) a;b <b> \x1b[31m\nports.https\n")
     assert consul.noted() == ["domain", "ports.https"]
-    (tmp_path / "pgha/pending").unlink()
-    (tmp_path / "pgha/pending").symlink_to(tmp_path / "shadow")
+    (tmp_path / "pgha/consul.restart-pending").unlink()
+    (tmp_path / "pgha/consul.restart-pending").symlink_to(tmp_path / "shadow")
     with pytest.raises(CommandExecutionError, match=REFUSED):
         consul.noted()
 
 
-def test_an_agent_of_an_older_unit_has_nothing_pending_but_the_unit(consul):
-    assert consul.restart_pending() == [f"{consul.UNIT} has changed"]
+def test_an_agent_of_an_older_unit_has_nothing_pending_but_the_unit(consul, tmp_path):
+    assert consul.restart_pending() == [f"{tmp_path}/consul.service has changed"]
 
 
 @pytest.mark.parametrize(("runs", "noted", "makes"), [(True, False, True), (True, True, False), (False, False, False)])
 def test_a_patroni_that_makes_files_beside_its_configuration_is_known_by_its_start(
-    module, tmp_path, runs, noted, makes
+    module, tmp_path, monkeypatch, runs, noted, makes
 ):
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path))
     patroni = module("pgha_patroni")
     patroni.salt["service.status"] = lambda _name: runs
-    patroni.STARTED_WITH = str(tmp_path / "note")
     if noted:
-        Path(patroni.STARTED_WITH).touch()
+        (tmp_path / "patroni.started-with").touch()
     assert patroni.makes_files_beside_configuration() is makes
 
 

@@ -153,15 +153,6 @@ def test_address_is_that_of_the_own_agent(util, consul, expected):
     assert util.address(consul) == expected
 
 
-def test_versions_are_compared_by_their_numbers(util):
-    assert util.at_least("1.22.3", "1.9")
-    assert util.at_least("1.15.0", "1.15")
-    assert util.at_least("v1.15.0+ent", "1.15.0")
-    assert not util.at_least("1.8.7+dfsg1", "1.15")
-    with pytest.raises(CommandExecutionError, match=r"'latest' is not a version of Consul such as 1\.22\.3"):
-        util.at_least("latest", "1.15")
-
-
 def test_waiting_ends_with_the_last_thing_that_went_wrong(util):
     answers = iter([CommandExecutionError("first"), None, "there"])
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pghalib.consul.access
 import pghalib.secrets.served
+import pghalib.services
 import pghalib.services.owed
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -28,7 +29,7 @@ def host(tmp_path, loader_module, monkeypatch):
     """A host: ``salt`` (its functions), ``apply(state, test=…)``, ``conf`` (its configuration directory), ``done``."""
     conf = tmp_path / "conf"
     conf.mkdir()
-    monkeypatch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path / "run"))
     monkeypatch.setattr(pghalib.consul.access, "TOKEN_FILE", str(tmp_path / ".consul-token"))
     monkeypatch.setattr(pghalib.consul.access, "PROFILE", str(tmp_path / "pgha-consul.sh"))
     servers = [

@@ -8,6 +8,7 @@ import stat
 import time
 
 import pghalib.host.lock
+import pghalib.services.started
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -277,23 +278,30 @@ def test_what_another_user_wrote_is_read_as_data(files, theirs, shadow):
         files.read_foreign(str(path))
 
 
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """The notes of services, with the notes and the units below tmp_path."""
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
+    return pghalib.services.started
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"oneword\n", b"\n \n\n", b"\xff\xfe\n", b"a b c d\n", b"x" * 100_000, b"0 /unit extra"]
 )
-def test_a_note_of_whatever_content_raises_nothing(files, tmp_path, content):
-    (tmp_path / "note").write_bytes(content)
-    (tmp_path / "unit").touch()
-    assert str(tmp_path / "unit") in files.changed_since(str(tmp_path / "note"), str(tmp_path / "unit"))
+def test_a_note_of_whatever_content_raises_nothing(started, tmp_path, content):
+    (tmp_path / "consul.started-with").write_bytes(content)
+    (tmp_path / "consul.service").touch()
+    assert str(tmp_path / "consul.service") in started.changed("consul")
 
 
-def test_a_note_that_is_missing_or_none_names_the_unit_alone(files, tmp_path, shadow):
-    unit, other = tmp_path / "unit", tmp_path / "other"
+def test_a_note_that_is_missing_or_none_names_the_unit_alone(started, tmp_path, shadow):
+    unit, other = tmp_path / "consul.service", tmp_path / "other"
     unit.write_text("a")
     other.write_text("b")
-    note = tmp_path / "note"
-    assert files.changed_since(str(note), str(unit), [str(other)]) == [str(unit)]
-    note.symlink_to(shadow)
-    assert files.changed_since(str(note), str(unit), [str(other)]) == [str(unit)]
+    assert started.changed("consul", [str(other)]) == [str(unit)]
+    (tmp_path / "consul.started-with").symlink_to(shadow)
+    assert started.changed("consul", [str(other)]) == [str(unit)]
 
 
 def test_a_lock_is_roots_and_waits_for_a_bounded_time(tmp_path):

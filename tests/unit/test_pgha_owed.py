@@ -2,6 +2,7 @@
 
 import os
 
+import pghalib.services
 import pghalib.services.owed
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -12,7 +13,7 @@ NOTE = "patroni.reload-owed"
 @pytest.fixture
 def directory(tmp_path, monkeypatch):
     place = tmp_path / "run"
-    monkeypatch.setattr(pghalib.services.owed, "DIRECTORY", str(place))
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(place))
     return place
 
 

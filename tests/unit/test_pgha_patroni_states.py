@@ -3,6 +3,7 @@
 import json
 
 import pghalib.host.files
+import pghalib.services
 import pghalib.services.owed
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -45,7 +46,7 @@ def series(*values):
 
 @pytest.fixture(autouse=True)
 def notes(tmp_path, monkeypatch):
-    monkeypatch.setattr(pghalib.services.owed, "DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path / "run"))
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def configured(states):
         real = pghalib.host.files.manage
 
         def manage(path, content, **kwargs):
-            if path.startswith(pghalib.services.owed.DIRECTORY):
+            if path.startswith(pghalib.services.DIRECTORY):
                 return real(path, content, **kwargs)
             managed[path] = (content, kwargs)
             return answer if path.endswith("patroni.yml") else {"result": True, "changes": passwords, "comment": ""}

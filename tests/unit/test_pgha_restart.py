@@ -6,6 +6,7 @@ import os
 import time
 from types import SimpleNamespace
 
+import pghalib.services
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -68,7 +69,7 @@ class TestOrder:
 
 
 @pytest.fixture
-def host(loader_module, tmp_path):
+def host(loader_module, tmp_path, monkeypatch):
     """A function (role) -> the execution module of a host, with ``salt``, ``members`` and ``consul`` to set."""
 
     def build(role="db"):
@@ -107,7 +108,8 @@ def host(loader_module, tmp_path):
             return {"status": 200 if path in consul else 404, "body": consul.get(path)}
 
         module = loader_module("_modules/pgha_restart.py", salt=salt, utils={"pghalib.consul.client.ask": ask})
-        module.UNIT, module.STARTED_WITH = str(tmp_path / "unit"), str(tmp_path / "started")
+        monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path))
+        monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
         module.salt, module.members, module.health, module.consul, module.asked = salt, members, health, consul, asked
         module.place = tmp_path
         return module
@@ -119,10 +121,10 @@ class TestHost:
     def started(self, module):
         """The process runs what is on the disk."""
         lines = []
-        for path in (module.place / "unit", module.place / ".pgha-requirements"):
+        for path in (module.place / "patroni.service", module.place / ".pgha-requirements"):
             path.write_text(path.name)
             lines.append(f"{hashlib.sha256(path.name.encode()).hexdigest()}  {path}\n")
-        (module.place / "started").write_text("".join(lines))
+        (module.place / "patroni.started-with").write_text("".join(lines))
 
     def test_nothing_is_pending_where_everything_runs_as_it_is_there(self, host):
         module = host()
@@ -146,8 +148,8 @@ class TestHost:
 
     def test_a_process_whose_start_noted_nothing_is_older_than_its_unit(self, host):
         module = host()
-        (module.place / "unit").write_text("x")
-        assert f"{module.place}/unit has changed" in module.pending()["Patroni"]
+        (module.place / "patroni.service").write_text("x")
+        assert f"{module.place}/patroni.service has changed" in module.pending()["Patroni"]
         module.salt["service.status"] = lambda _unit: False
         assert "Patroni" not in module.pending()
 

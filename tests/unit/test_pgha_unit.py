@@ -2,6 +2,7 @@
 
 import hashlib
 
+import pghalib.services
 import pghalib.services.started
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -14,7 +15,8 @@ ABSENT = {"LoadState": "not-found", "NeedDaemonReload": "no"}
 @pytest.fixture
 def unit(loader_module, tmp_path, monkeypatch):
     """A function (answers of systemd, test, there) -> (the state's return, how often systemd was told to read)."""
-    monkeypatch.setattr(pghalib.services.started, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
 
     def read(*answers, test=False, there=True, reload=None):
         left, told = list(answers), []
@@ -23,7 +25,6 @@ def unit(loader_module, tmp_path, monkeypatch):
             "service.systemctl_reload": reload or (lambda: told.append(1)),
         }
         module = loader_module("_states/pgha_unit.py", salt=salt, opts={"test": test})
-        module.UNITS = str(tmp_path)
         if there:
             (tmp_path / "consul.service").write_text("[Unit]\n")
         return module.read("n", "consul.service"), len(told)
@@ -69,16 +70,15 @@ def test_a_systemd_that_does_not_reload_fails(unit):
     assert (ret["result"], ret["changes"]) == (False, {})
 
 
-def test_a_start_between_the_change_and_the_reading_counts_as_one_by_the_older_unit(unit, loader_module, tmp_path):
+def test_a_start_between_the_change_and_the_reading_counts_as_one_by_the_older_unit(unit, tmp_path):
     """Its note has the digest of the file that was on the disk, while systemd ran what it had read before."""
     path, other = tmp_path / "consul.service", tmp_path / "other"
     digest = hashlib.sha256(b"[Unit]\n").hexdigest()
     other.write_text("[Unit]\n")
     note = tmp_path / "consul.started-with"
     note.write_text(f"{digest}  {path}\n{digest}  {other}\n")
-    files = loader_module("_utils/pghalib/host/files.py")
     unit(FRESH)
-    assert files.changed_since(str(note), str(path), [str(other)]) == []
+    assert pghalib.services.started.changed("consul", [str(other)]) == []
     unit(STALE, FRESH)
-    assert files.changed_since(str(note), str(path), [str(other)]) == [str(path)]
+    assert pghalib.services.started.changed("consul", [str(other)]) == [str(path)]
     assert note.stat().st_mode & 0o777 == 0o600

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pghalib.services
 import pytest
 
 GOOD = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sh -c 'exit 0'\nKillMode=mixed\n"
@@ -31,7 +32,9 @@ def unit(loader_module):
 
 
 @pytest.fixture
-def state(loader_module, unit, tmp_path):
+def state(loader_module, unit, tmp_path, monkeypatch):
+    monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
+
     def make(text=GOOD, test=False, shown=None, dies=None, **given):
         salt = {
             "pgha_unit.rendered": lambda _source, _context: text,
@@ -39,9 +42,7 @@ def state(loader_module, unit, tmp_path):
             "service.show": lambda _name: shown,
         }
         dead = {"service.dead": lambda name, enable: {"name": name, "comment": "dead", **(dies or {})}}
-        module = loader_module("_states/pgha_unit.py", salt=salt, opts={"test": test}, states=dead)
-        module.UNITS = str(tmp_path)
-        return module
+        return loader_module("_states/pgha_unit.py", salt=salt, opts={"test": test}, states=dead)
 
     return make
 

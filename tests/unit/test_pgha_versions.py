@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from salt.exceptions import CommandExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "salt").glob("_*/*.py"))
@@ -47,6 +48,29 @@ def versions(loader_module):
 )
 def test_what_is_too_old_is_said_in_one_sentence(versions, salt, python, said):
     assert versions.too_old(salt, python) == said
+
+
+@pytest.mark.parametrize(
+    ("version", "minimum", "newer"),
+    [
+        ("1.22.3", "1.9", True),
+        ("1.15.0", "1.15", True),
+        ("v1.15.0+ent", "1.15.0", True),
+        ("1.8.7+dfsg1", "1.15", False),
+        ("1.8.7+dfsg1", "1.8.7", True),
+        (18, "15", True),
+        ("14.9", "15", False),
+        ("5.0.0", "5", True),
+        ("4.9.9", "5", False),
+    ],
+)
+def test_versions_are_compared_by_their_numbers(versions, version, minimum, newer):
+    assert versions.at_least(version, minimum) is newer
+
+
+def test_a_word_is_no_version(versions):
+    with pytest.raises(CommandExecutionError, match=r"'latest' is not a version such as 1\.22\.3"):
+        versions.at_least("latest", "1.15")
 
 
 def test_the_sentence_says_whose_salt_it_is(versions):

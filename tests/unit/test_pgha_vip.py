@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import listeners
 import pghalib.host.arp
+import pghalib.services
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -138,8 +139,7 @@ def execution(loader_module, settings_of, tmp_path):
             "service.show": lambda _unit: show or {},
         }
         module = loader_module("_modules/pgha_vip.py", salt=salt)
-        module.CONFIG, module.UNIT = str(tmp_path / "vip-manager.yml"), str(tmp_path / "unit")
-        module.STARTED_WITH, module.HELPER = str(tmp_path / "started"), str(tmp_path / "helper")
+        module.CONFIG, module.HELPER = str(tmp_path / "vip-manager.yml"), str(tmp_path / "helper")
         module.host = host
         return module
 
@@ -208,20 +208,23 @@ class TestExecution:
             assert other.heard() == []
 
     def test_restart_is_pending_after_any_change(self, execution, tmp_path, monkeypatch):
+        monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path))
+        monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
+        unit, note = tmp_path / "vip-manager.service", tmp_path / "vip-manager.started-with"
         assert execution().restart_pending() is None
         module = execution(show={"MainPID": "4711"})
         Path(module.CONFIG).write_text("a")
-        Path(module.UNIT).write_text("b")
-        digests = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (module.CONFIG, module.UNIT)}
-        Path(module.STARTED_WITH).write_text("".join(f"{digest}  {path}\n" for path, digest in digests.items()))
+        unit.write_text("b")
+        digests = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (module.CONFIG, unit)}
+        note.write_text("".join(f"{digest}  {path}\n" for path, digest in digests.items()))
         monkeypatch.setattr(module.os, "readlink", lambda _path: "/opt/vip-manager/4.0.0/vip-manager")
         monkeypatch.setattr(module.os.path, "realpath", lambda _path: "/opt/vip-manager/4.0.0/vip-manager")
         assert module.restart_pending() == []
         Path(module.CONFIG).write_text("changed")
         monkeypatch.setattr(module.os.path, "realpath", lambda _path: "/opt/vip-manager/4.0.1/vip-manager")
         assert module.restart_pending() == [module.CONFIG, "/usr/bin/vip-manager"]
-        Path(module.STARTED_WITH).unlink()
-        assert module.UNIT in module.restart_pending()
+        note.unlink()
+        assert str(unit) in module.restart_pending()
 
     @pytest.mark.parametrize("refused", [None, "show"])
     def test_the_right_of_the_callback_is_proven_by_patronis_user(self, execution, refused):

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.services
+import pghalib.versions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Literal
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 DIRECTORY = "/etc/pgha/tls"
 CA = f"{DIRECTORY}/ca.pem"
 # From this version on libpq compares an address with those in the certificate.
-LIBPQ_KNOWS_ADDRESSES = 15
+LIBPQ_KNOWS_ADDRESSES = "15"
 
 
 class Owner(TypedDict):
@@ -57,7 +60,7 @@ def pem(service: str) -> str:
 
 def unread(service: str) -> str:
     """Return the file that exists while a service may not have read the authorities on the disk yet."""
-    return f"/run/pgha/{service}.authorities-unread"
+    return f"{pghalib.services.DIRECTORY}/{service}.authorities-unread"
 
 
 def files(settings: Settings, own: Certificates, service: Literal["consul", "postgres"]) -> dict[str, File]:
@@ -95,8 +98,8 @@ def sslmode(settings: Settings) -> str:
     Return the ``sslmode`` of connections between the members: verify-full, or verify-ca when libpq is too old to find
     an address in a certificate (the members connect by address).
     """
-    major = int(str(settings["postgres"]["version"]).split(".")[0])
-    return "verify-full" if major >= LIBPQ_KNOWS_ADDRESSES else "verify-ca"
+    known = pghalib.versions.at_least(settings["postgres"]["version"], LIBPQ_KNOWS_ADDRESSES)
+    return "verify-full" if known else "verify-ca"
 
 
 def libpq(settings: Settings) -> dict[str, str]:

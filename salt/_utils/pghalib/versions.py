@@ -1,15 +1,41 @@
 """
-The oldest Salt, and the oldest Python of Salt, for the formula: an older one fails during a run, with a traceback.
+Versions of programs, compared part by part; and the oldest Salt, with the oldest Python, that the formula runs with: an
+older one fails during a run, with a traceback.
 
-Pure functions, which run on any Python 3.
+Pure functions.
 """
 
 from __future__ import annotations
 
 import re
 
+from salt.exceptions import CommandExecutionError
+
 # The oldest versions with the Python and the cryptography that the modules need.
 OLDEST_SALT, OLDEST_PYTHON = "3006.27", "3.10"
+
+
+def at_least(version: object, minimum: str) -> bool:
+    """
+    Return whether a version is ``minimum`` or newer. Missing parts are 0.
+
+    version
+        E.g. ``1.8.7``, ``v1.22.3+ent``, ``1.8.7+dfsg1`` or the number 18.
+    minimum
+        E.g. ``1.15``.
+
+    Raises CommandExecutionError when ``version`` does not begin with a number.
+    """
+    return parts(version) >= parts(minimum)
+
+
+def parts(version: object) -> tuple[int, int, int]:
+    """Return ``(1, 8, 7)`` for the version ``1.8.7+dfsg1``. Raises CommandExecutionError as :py:func:`at_least`."""
+    numbers = _numbers(version)
+    if not numbers:
+        raise CommandExecutionError(f"{version!r} is not a version such as 1.22.3")
+    major, minor, patch = (*numbers, 0, 0)[:3]
+    return major, minor, patch
 
 
 def too_old(salt_version: object, python_version: object, who: str = "minion") -> str | None:

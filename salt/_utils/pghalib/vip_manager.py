@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pghalib.versions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,7 +28,7 @@ def dcs_type(version: object, chosen: str | None = None) -> str:
     up after one to two seconds, needs no token, and keeps it where Patroni's failsafe mode keeps the leader without
     Consul.
     """
-    return chosen or ("consul" if int(str(version).split(".")[0]) < 5 else "patroni")
+    return chosen or ("patroni" if pghalib.versions.at_least(version, "5") else "consul")
 
 
 def asks_consul(vip: Mapping[str, Json]) -> bool:

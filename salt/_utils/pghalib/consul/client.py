@@ -11,7 +11,6 @@ only to the agent of this host, and only to a process of Consul's user.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
@@ -48,19 +47,6 @@ class Api(TypedDict):
     address: str
     user: str
     verify: str | bool
-
-
-def at_least(version: object, minimum: str) -> bool:
-    """Return whether ``version`` (``1.8.7``, ``1.22.3+ent``, ``1.8.7+dfsg1``) is ``minimum`` or newer, part by part."""
-    return version_tuple(version) >= version_tuple(minimum)
-
-
-def version_tuple(version: object) -> tuple[int, int, int]:
-    """Return ``(1, 8, 7)`` for a version of Consul; a missing third part is 0. Raises CommandExecutionError."""
-    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", str(version))
-    if not found:
-        raise CommandExecutionError(f"{version!r} is not a version of Consul such as 1.22.3")
-    return int(found[1]), int(found[2]), int(found[3] or 0)
 
 
 def address(consul: Consul, tls: bool = False) -> str:

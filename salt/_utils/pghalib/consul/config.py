@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import pghalib.consul.client
 import pghalib.inventory
 import pghalib.tls
+import pghalib.versions
 import pghalib.vip_manager
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def preset(settings: Settings, secrets: Secrets) -> dict[str, Json] | None:
     """
     if settings["role"] != "dcs":
         return None
-    key = "initial_management" if _at_least(settings["consul"]["version"], "1.11") else "master"
+    key = "initial_management" if pghalib.versions.at_least(settings["consul"]["version"], "1.11") else "master"
     return {"acl": {"tokens": {key: secrets["management"]["secret"]}}}
 
 
@@ -224,14 +225,14 @@ def _plain(match: re.Match[str]) -> str:
 
 
 def _ui(consul: Consul) -> dict[str, Json]:
-    if _at_least(consul["version"], "1.9"):
+    if pghalib.versions.at_least(consul["version"], "1.9"):
         return {"ui_config": {"enabled": bool(consul["ui"])}}
     return {"ui": bool(consul["ui"])}
 
 
 def _closed(consul: Consul) -> dict[str, int]:
     """Unused ports that a server opens by default, to close them: for other datacenters and for proxies of a mesh."""
-    return {"serf_wan": -1, **({"grpc_tls": -1} if _at_least(consul["version"], "1.14") else {})}
+    return {"serf_wan": -1, **({"grpc_tls": -1} if pghalib.versions.at_least(consul["version"], "1.14") else {})}
 
 
 def _tls(consul: Consul) -> dict[str, Json]:
@@ -242,7 +243,7 @@ def _tls(consul: Consul) -> dict[str, Json]:
     own = pghalib.tls.pem("consul")
     files = {"ca_file": pghalib.tls.CA, "cert_file": own, "key_file": own, "verify_outgoing": True}
     result = {"enable_agent_tls_for_checks": True, "ports": {"http": -1, "https": 8501}}
-    if _at_least(consul["version"], "1.12"):
+    if pghalib.versions.at_least(consul["version"], "1.12"):
         rpc = {"verify_incoming": True, "verify_server_hostname": True}
         return {**result, "tls": {"defaults": files, "internal_rpc": rpc}}
     return {**result, **files, "verify_incoming_rpc": True, "verify_server_hostname": True}
@@ -258,11 +259,7 @@ def _nodes(settings: Settings) -> list[str]:
 
 
 def _node_identities(settings: Settings) -> bool:
-    return _at_least(settings["consul"]["version"], "1.8.1")
-
-
-def _at_least(version: str, minimum: str) -> bool:
-    return pghalib.consul.client.at_least(version, minimum)
+    return pghalib.versions.at_least(settings["consul"]["version"], "1.8.1")
 
 
 def _reloaded(path: tuple[str, ...]) -> bool:

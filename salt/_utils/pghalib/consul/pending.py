@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.services
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
 
-def noted(path: str) -> list[str]:
-    """Return the keys of changed settings in the note at a path, as a list; [] without a note."""
-    text = pghalib.host.files.read_foreign(path, 65536) or ""
+def noted() -> list[str]:
+    """Return the keys of changed settings in the note, as a list; [] without a note."""
+    text = pghalib.host.files.read_foreign(_path(), 65536) or ""
     return [word for word in text.split() if re.fullmatch(r"[A-Za-z0-9_.-]+", word)]
 
 
-def note(path: str, keys: Collection[str]) -> list[str]:
+def note(keys: Collection[str]) -> list[str]:
     """
-    Add keys of changed settings to the note at a path, and return all keys that are noted then, sorted. Without keys
-    nothing is written. Raises CommandExecutionError when the note cannot be written.
+    Add keys of changed settings to the note, and return all keys that are noted then, sorted. Without keys nothing is
+    written. Raises CommandExecutionError when the note cannot be written.
     """
-    known = sorted({*noted(path), *keys})
+    known = sorted({*noted(), *keys})
     if keys:
         owner: dict[str, Json] = {"user": "root", "group": "root", "test": False}
-        pghalib.host.descriptors.directory(os.path.dirname(path), mode="0755", **owner)
-        pghalib.host.files.manage(path, "\n".join(known) + "\n", mode="0644", **owner)
+        pghalib.host.descriptors.directory(pghalib.services.DIRECTORY, mode="0755", **owner)
+        pghalib.host.files.manage(_path(), "\n".join(known) + "\n", mode="0644", **owner)
     return known
 
 
@@ -58,3 +59,8 @@ def sentences(keys: Collection[str], pid: int, program: str, changed: Iterable[s
     except FileNotFoundError:
         pass
     return result + [f"{path} has changed" for path in changed]
+
+
+def _path() -> str:
+    # The unit of Consul removes it by this name.
+    return f"{pghalib.services.DIRECTORY}/consul.restart-pending"

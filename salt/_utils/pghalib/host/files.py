@@ -23,7 +23,7 @@ import pghalib.host.descriptors
 from pghalib.host.diff import diff, mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
 
     from pghalib.shapes import Done, Json
 
@@ -162,25 +162,16 @@ def peek(path: str, limit: int = 2**20) -> str | None:
         return None
 
 
-def changed_since(note: str, unit: str, others: Iterable[str] = ()) -> list[str]:
+def digest(path: str) -> str | None:
     """
-    Return the paths of the files that have changed since a service was started, as a list.
-
-    note
-        File of root's that the unit's ExecStartPre wrote: ``sha256sum PATH…``. Without it an older unit has started
-        the service. Then only the unit is returned, as a restart for the unit takes up all files.
-    unit
-        Path of the unit.
-    others
-        Paths of the other files that the service reads when it starts.
+    Return the SHA-256 of a file as hexadecimal digits; None when it is missing, ``unreadable`` when it may not be read
+    (see :py:func:`read_foreign`).
     """
-    with contextlib.suppress(CommandExecutionError):
-        text = read_foreign(note, 65536)
-        if text is not None:
-            lines = (line.split(None, 1) for line in text.splitlines())
-            started = {words[1]: words[0] for words in lines if len(words) == 2}
-            return [path for path in (unit, *others) if started.get(path) != _digest(path)]
-    return [unit]
+    try:
+        content = _foreign(path, LIMIT)
+    except CommandExecutionError:
+        return "unreadable"
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def write_private(path: str, content: str) -> None:
@@ -249,14 +240,6 @@ def _leftovers(directory: int | None, name: str) -> list[str]:
 
 def _is_file(directory: int | None, name: str) -> bool:
     return not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-
-
-def _digest(path: str) -> str | None:
-    try:
-        content = _foreign(path, LIMIT)
-    except CommandExecutionError:
-        return "unreadable"
-    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def _replace(

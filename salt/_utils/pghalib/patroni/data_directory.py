@@ -35,7 +35,7 @@ def verdict(path: str, found: State, initialized: str | None) -> Verdict:
     if identifier is None:
         # Patroni never starts a server on incomplete data. It reports them, and `streaming` names the remedy.
         if initialized:
-            return _ours("It holds an incomplete copy; Patroni decides what to do with it.")
+            return _ours(f"{path} holds an incomplete copy; Patroni decides what to do with it.")
         return _refused(f"{path} is not empty, and no complete PostgreSQL data: {aside}.")
     if initialized and initialized != identifier:
         return _refused(
@@ -48,7 +48,7 @@ def verdict(path: str, found: State, initialized: str | None) -> Verdict:
             f" {identifier}). To make it the first member of this cluster, start Patroni by hand on it"
             f" (systemctl start patroni), else {aside}."
         )
-    return _ours(f"It holds this cluster's data (system identifier {identifier}).")
+    return _ours(f"{path} holds this cluster's data (system identifier {identifier}).")
 
 
 def _ours(comment: str) -> Verdict:

@@ -19,6 +19,7 @@ import pghalib.pillar.ports
 import pghalib.pillar.sound
 import pghalib.run
 import pghalib.tls
+import pghalib.versions
 from pghalib.text import at, guess, shown
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _datacenter(name: str, pgha: dict[str, Json], defaults: dict[str, Json]) -> 
     found += pghalib.pillar.owned.consul(
         lambda keys: place(("consul", "config", *keys)), consul["config"] or {}, tls["enabled"]
     )
-    if pghalib.consul.client.at_least(consul["version"], NODE_IDENTITIES):
+    if pghalib.versions.at_least(consul["version"], NODE_IDENTITIES):
         found += pghalib.pillar.names.capitals(pgha, name)
     return found + _pinned(place(("consul", "hashes")), "consul", consul)
 

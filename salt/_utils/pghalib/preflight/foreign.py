@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 import pghalib.pillar.ports
 import pghalib.text
 import pghalib.tls
+import pghalib.versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -68,7 +69,7 @@ def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]
 
 
 def _contents(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
-    path, wanted = data["path"], str(settings["postgres"]["version"]).split(".")[0]
+    path, wanted = data["path"], str(pghalib.versions.parts(settings["postgres"]["version"])[0])
     if data["version"]:
         if data["version"].split(".")[0] != wanted:
             return [

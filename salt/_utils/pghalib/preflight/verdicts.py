@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.consul.client
 import pghalib.tls
+import pghalib.versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,8 +136,8 @@ def trust(settings: Settings) -> list[str]:
             " the inventory reach them"
         ]
     version = settings["consul"]["version"]
-    fixed = RAFT_FIXED.get(pghalib.consul.client.version_tuple(version)[:2], "1.8.15")
-    if not pghalib.consul.client.at_least(version, "1.11") and not pghalib.consul.client.at_least(version, fixed):
+    fixed = RAFT_FIXED.get(pghalib.versions.parts(version)[:2], "1.8.15")
+    if not pghalib.versions.at_least(version, "1.11") and not pghalib.versions.at_least(version, fixed):
         return [
             f"Consul {version} takes commands of raft from every host with a certificate, not from servers alone"
             f" (CVE-2021-37219): set consul:version to {fixed} or newer"

@@ -1,8 +1,6 @@
 """
 Changes that a running service has not taken up yet: a change of its files is noted before it is made, and the note is
 removed when the service has taken the change up. If a run ends in between, for any reason, the next run does the rest.
-
-The notes belong to root, below /run: after a reboot they are gone, and every service reads its files at its start.
 """
 
 from __future__ import annotations
@@ -17,13 +15,12 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Check = Callable[[str], str | None]
-
-DIRECTORY = "/run/pgha"
 
 
 def owe(note: str) -> None:
@@ -37,7 +34,7 @@ def owe(note: str) -> None:
     """
     path = _path(note)
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
-    pghalib.host.descriptors.directory(DIRECTORY, user=user, group=group, mode="0755", test=False)
+    pghalib.host.descriptors.directory(pghalib.services.DIRECTORY, user=user, group=group, mode="0755", test=False)
     pghalib.host.files.manage(path, f"{note}\n", user=user, group=group, mode="0644", test=False)
 
 
@@ -74,4 +71,4 @@ def owing(note: str, check: Check) -> Check:
 def _path(note: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", note):
         raise CommandExecutionError(f"{note!r} is no name of a note")
-    return f"{DIRECTORY}/{note}"
+    return f"{pghalib.services.DIRECTORY}/{note}"
