@@ -5,16 +5,9 @@ For Astra Linux 1.8 (ID=astra, ID_LIKE=debian in os-release) Salt 3008 reports t
 load the modules that require ``Debian``: packages, repositories, locales. A custom grain overrides Salt's own.
 """
 
-from pathlib import Path
-
-OS_RELEASE = Path("/etc/os-release")
+import pghalib.host.os_release
 
 
 def os_family():
     """Return ``{"os_family": "Debian"}`` on Astra Linux and nothing elsewhere."""
-    try:
-        lines = OS_RELEASE.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    release = dict(line.split("=", 1) for line in lines if "=" in line)
-    return {"os_family": "Debian"} if release.get("ID", "").strip("\"'") == "astra" else {}
+    return {"os_family": "Debian"} if pghalib.host.os_release.read().get("ID") == "astra" else {}

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pghalib.host.files
+import pghalib.host.os_release
 import pghalib.host.users
 import pghalib.postgres.data_directory
 import pghalib.postgres.parameters
@@ -20,7 +21,6 @@ from salt.exceptions import CommandExecutionError
 #: Name of the drop-in file that keeps a package's own service from starting (pgha.postgres.install).
 HELD_BACK = ".service.d/pgha.conf"
 _SOURCES = Path("/etc/apt/sources.list")
-_OS_RELEASE = Path("/etc/os-release")
 #: The code searches the server's messages, so they must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
 
@@ -210,9 +210,8 @@ def repository():
     name, key_url = repo.get("name"), repo.get("key_url")
     if not name or pghalib.postgres.repository.elsewhere(name, _SOURCES):
         return None
-    system = pghalib.postgres.repository.release(_OS_RELEASE.read_text(encoding="utf-8", errors="replace"))
     return {
-        "line": pghalib.postgres.repository.line(name, key_url, system),
+        "line": pghalib.postgres.repository.line(name, key_url, pghalib.host.os_release.read()),
         "key_url": key_url,
         "key_file": pghalib.postgres.repository.keyring(key_url) if key_url else None,
     }

@@ -40,23 +40,24 @@ def test_a_file_that_root_cannot_write_is_named(locale_gen):
         module.make(["ru_RU.UTF-8"])
 
 
-def test_the_release_of_a_system(loader_module, tmp_path, monkeypatch):
-    grain = loader_module("_grains/pgha.py")
-    monkeypatch.setattr(grain, "OS_RELEASE", tmp_path / "os-release")
-    grain.OS_RELEASE.write_bytes(BYTES + b"ID=astra\n")
-    assert grain.os_family() == {"os_family": "Debian"}
-
-
-def test_an_unreadable_release_is_an_unknown_system(loader_module, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "release"),
+    [
+        (BYTES + b"ID=astra\nVERSION_ID=1.8_x86-64\n", {"ID": "astra", "VERSION_ID": "1.8_x86-64"}),
+        (b'ID=debian\nPRETTY_NAME="\xcc"\n', {"ID": "debian", "PRETTY_NAME": "\ufffd"}),
+        (None, {}),
+    ],
+)
+def test_the_release_of_a_system(loader_module, tmp_path, content, release):
+    path = tmp_path / "os-release"
+    if content is not None:
+        path.write_bytes(content)
     settings = {"role": "dcs", "consul": {"data_dir": "/"}}
     salt = {"pgha.settings": lambda: settings, "pgha_vip.addresses": list}
-    module = loader_module("_modules/pgha_preflight.py", salt=salt)
-
-    def release():
-        return BYTES.decode()
-
-    monkeypatch.setattr("platform.freedesktop_os_release", release)
-    assert module.host()["release"] == {}
+    utils = {"pghalib.host.os_release.PATHS": (path,)}
+    found = loader_module("_modules/pgha_preflight.py", salt=salt, utils=utils).host()["release"]
+    assert {key: found.get(key) for key in release} == release
+    assert bool(found) is bool(release)
 
 
 @pytest.mark.parametrize("content", [b"", BYTES, b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])

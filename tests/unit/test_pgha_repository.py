@@ -6,30 +6,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from salt.exceptions import CommandExecutionError
 
 SALT = Path(__file__).parents[2] / "salt/pgha"
 DEFAULTS = yaml.safe_load((SALT / "defaults.yaml").read_text())
 VENDOR = DEFAULTS["distributions"]["postgrespro-1c"]["repo"]
 DEBIAN = {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}
 ASTRA = {"ID": "astra", "VERSION_ID": "1.8_x86-64", "VERSION_CODENAME": "1.8_x86-64"}
-FILE = """\
-# a comment
-
-ID=astra
-VERSION_ID="1.8_x86-64"
-VERSION_CODENAME='1.8_x86-64'
-"""
 KEYRING = "/etc/apt/keyrings/pgha-postgres"
 
 
 @pytest.fixture
 def utils(loader_module):
     return loader_module("_utils/pghalib/postgres/repository.py")
-
-
-def test_os_release_is_read_with_and_without_quotes(utils):
-    found = utils.release(FILE)
-    assert {key: found[key] for key in ASTRA} == ASTRA
 
 
 @pytest.mark.parametrize(
@@ -45,6 +34,12 @@ def test_the_vendors_line_is_that_of_the_hosts_system(utils, release, source):
     name = VENDOR["name"].replace("{version}", "18")
     place = "https://repo.postgrespro.ru/1c/1c-18"
     assert utils.line(name, VENDOR["key_url"], release) == f"deb [signed-by={KEYRING}.asc] {place}/{source}"
+
+
+def test_a_host_that_does_not_tell_its_system_needs_a_line_of_its_own(utils):
+    with pytest.raises(CommandExecutionError, match=r"no /etc/os-release.* set postgres:repo:name"):
+        utils.line(VENDOR["name"], None, {})
+    assert utils.line("deb https://m/a x main", None, {}) == "deb https://m/a x main"
 
 
 @pytest.mark.parametrize(

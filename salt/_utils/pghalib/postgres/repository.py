@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from salt.exceptions import CommandExecutionError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,11 +19,6 @@ OURS = "pgha-postgres.list"
 PLATFORM = "{platform}"
 
 
-def release(text: str) -> dict[str, str]:
-    """Return the content of os-release as a mapping; quotes are removed."""
-    return {key: value.strip().strip("\"'") for key, _, value in (row.partition("=") for row in text.splitlines())}
-
-
 def platform(system: Mapping[str, str]) -> str:
     """
     Return the value of ``{platform}`` for the line of a source, by the rule in Postgres Pro's script
@@ -29,7 +26,14 @@ def platform(system: Mapping[str, str]) -> str:
 
     system
         os-release of the host, a mapping.
+
+    Raises CommandExecutionError when it is empty: the host has no such file.
     """
+    if not system:
+        raise CommandExecutionError(
+            f"this host has no /etc/os-release, which {PLATFORM} in postgres:repo:name is made of: write that file, or"
+            " set postgres:repo:name"
+        )
     top, suite = system.get("ID", ""), system.get("VERSION_CODENAME", "")
     if top == "astra":
         number = system.get("VERSION_ID", "").partition("_")[0]
@@ -54,8 +58,12 @@ def line(name: str, key_url: str | None, system: Mapping[str, str]) -> str:
         The URL of the key; None adds no key to the line (for example a mirror marked as trusted).
     system
         os-release of the host, a mapping.
+
+    Raises CommandExecutionError when ``{platform}`` cannot be filled in (:py:func:`platform`).
     """
-    kind, _, rest = name.strip().replace(PLATFORM, platform(system)).partition(" ")
+    if PLATFORM in name:
+        name = name.replace(PLATFORM, platform(system))
+    kind, _, rest = name.strip().partition(" ")
     if not key_url or "signed-by=" in name:
         return f"{kind} {rest.strip()}"
     signed = f"signed-by={keyring(key_url)}"

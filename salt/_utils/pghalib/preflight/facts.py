@@ -16,6 +16,7 @@ import psutil
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
+import pghalib.host.os_release
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -64,13 +65,9 @@ def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
     addresses
         The result of ``pgha_vip.addresses``.
     """
-    try:
-        release = platform.freedesktop_os_release()
-    except (OSError, ValueError):
-        # The file is missing or not UTF-8: an unknown system, which is a warning.
-        release = {}
     return {
-        "release": release,
+        # Empty where the file is missing: an unknown system, which is a warning.
+        "release": pghalib.host.os_release.read(),
         "machine": platform.machine(),
         "systemd": os.path.isdir("/run/systemd/system"),
         "hostname": socket.gethostname(),
