@@ -9,6 +9,7 @@ import pytest
 import salt.client
 import salt.config
 import yaml
+from salt.exceptions import SaltRenderError
 
 ROOT = Path(__file__).resolve().parents[2]
 PILLAR = yaml.safe_load((ROOT / "pillar/pgha/test-dcs.sls").read_text())["pgha"]
@@ -87,6 +88,8 @@ def caller_of(tmp_path_factory):
                 utils_dirs=[str(ROOT / "_utils")],
                 states_dirs=[str(ROOT / "_states")],
                 grains_dirs=[str(ROOT / "_grains")],
+                render_dirs=[str(ROOT / "tests/renderers")],
+                renderer="jinja|linted|yaml",
             )
             opts.update(over)
             opts.update({name: dict.fromkeys(jinja, True) for name in ("jinja_env", "jinja_sls_env")})
@@ -123,6 +126,20 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
             if chunk["state"] == "file" and chunk["fun"] in ("managed", "directory"):
                 assert "mode" in chunk, chunk
                 assert "dir_mode" in chunk or not chunk.get("makedirs"), chunk
+
+
+def through_the_renderers(caller, text):
+    """What a text becomes, by the renderers that a caller has for SLS."""
+    return caller.cmd("slsutil.renderer", string=text, default_renderer=caller.opts["renderer"])
+
+
+def test_the_pillar_of_the_lab_renders(caller_of):
+    text = (ROOT / "tests/lab/pillar/pgha.sls").read_text()
+    # The lab writes it beside the pillar.
+    parts = '{% set parts = {"mirror": "http://192.0.2.1", "consul": {}, "vip-manager": {}} %}'
+    text = text.replace('{%- import_json "parts.json" as parts %}', parts)
+    pgha = through_the_renderers(caller_of("test-dcs1"), text)["pgha"]
+    assert pgha["patroni"] == {"find_links": "http://192.0.2.1/wheels/"}
 
 
 # What a master and its minions may be set up with (jinja_env, jinja_sls_env), beside nothing of it.
@@ -193,6 +210,44 @@ def test_every_file_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_
 def test_no_template_is_left_out_of_this():
     files = {str(path.relative_to(ROOT / "salt/pgha")) for path in (ROOT / "salt/pgha").rglob("files/*.j*")}
     assert files == set(TEMPLATES)
+
+
+SOURCES = sorted(
+    path
+    for folder in ("salt", "pillar", "tests")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".sls", ".jinja") and path.parent.name != "files"
+)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_sls_can_be_read_in_an_editor(path):
+    text = path.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    assert lines.pop() == ""
+    assert [line for line in lines if len(line) > 120 or "\t" in line or line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a:\n  test.nop: []\na:\n  test.nop: []\n", "3: duplication of key"),
+        ("a:\n  test.nop:\n    - name: b\n      - c: d\n", "4: syntax error"),
+        ("a:\n  test.nop:\n     - name: b\n", "3: wrong indentation"),
+        ("a:\n  test.nop:\n    - name: b \n", "3: trailing spaces"),
+        ("a:\n  file.directory:\n    - mode: 0755\n", "3: forbidden implicit octal value"),
+        ("a:\n  service.running:\n    - enable: yes\n", "3: truthy value"),
+        ("a:\n  service.running:\n    - name:\n", "3: empty value"),
+    ],
+)
+def test_what_is_no_clean_yaml_is_a_fault(loader_module, text, fault):
+    with pytest.raises(SaltRenderError, match=f"^spoiled is no clean YAML when rendered:\n{fault}"):
+        loader_module("tests/renderers/linted.py").render(text, sls="spoiled")
+
+
+def test_every_rendering_here_is_checked_for_clean_yaml(caller_of):
+    with pytest.raises(SaltRenderError, match='duplication of key "a" in mapping'):
+        through_the_renderers(caller_of("test-dcs1"), "{% for _ in (1, 2) %}\na:\n  test.nop: []\n{% endfor %}\n")
 
 
 def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_of):
@@ -294,13 +349,13 @@ def orchestration(request, caller_of, tmp_path_factory):
         ext_pillar=[{"pgha": True}],
     )
     (home / "pillar").mkdir()
-    (home / "pillar/top.sls").write_text(json.dumps({"base": {"*": ["inventory"]}}))
+    (home / "pillar/top.sls").write_text("#!json\n" + json.dumps({"base": {"*": ["inventory"]}}))
 
     def render(name, answers, command_line=None, **over):
         # ascii(): half a character of UTF-16 is no UTF-8.
         (home / "answers").write_text(ascii(answers))
         pillar = {"pgha": merged(copy.deepcopy(PILLAR), over)}
-        (home / "pillar/inventory.sls").write_text(json.dumps(pillar))
+        (home / "pillar/inventory.sls").write_text("#!json\n" + json.dumps(pillar))
         # What cannot be rendered is logged at great length.
         logging.disable()
         try:

@@ -1,5 +1,5 @@
-# The ACLs of a datacenter, on its servers (2.3 and 2.4 of the procedure): apply it to all of them at once. The first server
-# of the inventory bootstraps and registers, the others wait until they see the result.
+# The ACLs of a datacenter, on its servers (2.3 and 2.4 of the procedure): apply it to all of them at once. The first
+# server of the inventory bootstraps and registers, the others wait until they see the result.
 include:
   - pgha.consul.service
 

@@ -20,9 +20,14 @@ The user of Consul exists:
     - require:
       - group: The group of Consul exists
 
-# 0750, not 775: the configuration holds the gossip key and a token, the data all tokens. The configuration is root's, so
-# that the daemon cannot rewrite what it is told at its next start, and so is the directory above its data.
-{% set owners = {consul.config_dir: "root", "/var/lib/consul": "root", consul.data_dir: consul.user, consul.log_dir: consul.user} %}
+# 0750, not 775: the configuration holds the gossip key and a token, the data all tokens. The configuration is root's,
+# so that the daemon cannot rewrite what it is told at its next start, and so is the directory above its data.
+{% set owners = {
+  consul.config_dir: "root",
+  "/var/lib/consul": "root",
+  consul.data_dir: consul.user,
+  consul.log_dir: consul.user,
+} %}
 
 The ways to the directories of Consul are open to it:
   pgha_passage.made:

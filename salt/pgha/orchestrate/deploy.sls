@@ -1,9 +1,10 @@
 {# The main job: salt-run state.orchestrate pgha
 
-   Six bare hosts become a serving cluster, and stay one. Each stage is gated by the real thing (a leader in raft, a token
-   that resolves, a replica that streams, a write through the virtual IP), so it can be interrupted anywhere and run again.
-   Targets are the ids of the inventory: a host that is missing is named before anything is done. #}
-{% from "pgha/orchestrate/common.jinja" import only_on_the_master, without_modules, begun, stage, summary with context %}
+   Six bare hosts become a serving cluster, and stay one. Each stage is gated by the real thing (a leader in raft, a
+   token that resolves, a replica that streams, a write through the virtual IP), so it can be interrupted anywhere and
+   run again. Targets are the ids of the inventory: a host that is missing is named before anything is done. #}
+{% from "pgha/orchestrate/common.jinja"
+   import only_on_the_master, without_modules, begun, stage, summary with context %}
 {% if opts.get("__role") != "master" %}
 {{ only_on_the_master("pgha", "; on a minion apply pgha.dcs or pgha.db") }}
 {% elif salt["pgha_master.plan"] is not defined %}
@@ -31,7 +32,8 @@ The hosts are served the pillar of now:
    clusters of the run its pillar lacks. #}
 {% set ready = "Nothing stands in the way on any host" %}
 {{ ready }}:
-{{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"], dict(plan.run, only=plan.clusters | list), timeout=15, test=False) }}
+{{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"], dict(plan.run, only=plan.clusters | list),
+         timeout=15, test=False) }}
 
 The master knows which datacenters are encrypted:
   pgha_secrets.settled:
@@ -64,7 +66,8 @@ The master knows which datacenters are encrypted:
 {{ serves | yaml_dquote }}:
 {{ stage(hosts, ["pgha.db"], plan.run,
          [{"salt": "Consul of " ~ plan.datacenter_of[cluster] ~ " has its quorum and denies by default"},
-          {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}], parallel=plan.clusters | length > 1) }}
+          {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}],
+         parallel=plan.clusters | length > 1) }}
 {% endfor %}
 
 {{ summary(stages) }}

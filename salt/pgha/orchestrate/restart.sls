@@ -2,7 +2,8 @@
 
    The main job never restarts what runs. This one restarts what waits for it and nothing else, one host after another;
    each waits until the others can do without it and until it is back. Interrupted anywhere, it is run again. #}
-{% from "pgha/orchestrate/common.jinja" import only_on_the_master, without_modules, begun, stage, summary with context %}
+{% from "pgha/orchestrate/common.jinja"
+   import only_on_the_master, without_modules, begun, stage, summary with context %}
 {% if opts.get("__role") != "master" %}
 {{ only_on_the_master("pgha.restart", "") }}
 {% elif salt["pgha_master.turns"] is not defined %}

@@ -1,4 +1,5 @@
-{# Stops Patroni, and PostgreSQL with it, and removes what the formula put there. Never the data, nor the keys in Consul. #}
+{# Stops Patroni, and PostgreSQL with it, and removes what the formula put there. Never the data, nor the keys in
+   Consul. #}
 {% from "pgha/map.jinja" import pgha with context %}
 {% set patroni = pgha.patroni %}
 

@@ -31,7 +31,8 @@ include:
       - sls: pgha.postgres.install
       - pgha_passage: {{ ways | yaml_dquote }}
 
-{# A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is moved. #}
+{# A Patroni that was started when its password file lay here goes on: it may make files, and none of root's is
+   moved. #}
 {{ (patroni.config_dir ~ " is root's, and " ~ postgres.group ~ " may read it") | yaml_dquote }}:
   file.directory:
     - name: {{ patroni.config_dir | yaml_dquote }}
@@ -58,7 +59,8 @@ include:
    where root does not write. In none of these words is a character that means something to a shell: pghalib.pillar lets
    no other pass. #}
 {% set environment = [
-  "# Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find the cluster.",
+  "# Written by Salt. For one user only: Patroni's environment, PostgreSQL's programs, and where they find"
+    ~ " the cluster.",
   'if [ "$(id -un)" = "' ~ postgres.user ~ '" ]; then',
   '    . "' ~ patroni.venv ~ '/bin/activate"',
   '    export PATH="$PATH:' ~ postgres.bin_dir ~ '"',

@@ -3,7 +3,9 @@
 include:
   - pgha.postgres.install
 
-{{ ("PostgreSQL " ~ pgha.postgres.version ~ " would start on this host with the parameters that are set") | yaml_dquote }}:
+{% set version = pgha.postgres.version %}
+{% set sentence = "PostgreSQL " ~ version ~ " would start on this host with the parameters that are set" %}
+{{ sentence | yaml_dquote }}:
   pgha_postgres.parameters_accepted:
     - require:
       - sls: pgha.postgres.install

@@ -1,5 +1,5 @@
-# What the formula brings of its own: first of all, because the states after it are made of it. Only the kinds that there
-# are: saltutil.sync_all asks the master for twenty, which takes six seconds on six hosts where this takes one.
+# What the formula brings of its own: first of all, because the states after it are made of it. Only the kinds that
+# there are: saltutil.sync_all asks the master for twenty, which takes six seconds on six hosts where this takes one.
 {% for kind in ("utils", "grains", "modules", "states") %}
 
 The formula's {{ kind }} are on this host:
