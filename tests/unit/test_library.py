@@ -35,6 +35,14 @@ def test_no_two_rooms_of_the_library_need_each_other():
     assert set(graphlib.TopologicalSorter(needs).static_order()) == set(needs)
 
 
+def test_no_two_files_of_the_library_need_each_other():
+    """Types count too: a reader who follows a name never comes back to where he began."""
+    files = {".".join(("pghalib", *path.relative_to(LIBRARY).with_suffix("").parts)): path for path in FILES}
+    needs = {own: {name for name in imported(path) if name in files} - {own} for own, path in files.items()}
+    assert sum(map(len, needs.values())) > 150
+    assert set(graphlib.TopologicalSorter(needs).static_order()) == set(needs)
+
+
 def test_the_library_knows_no_loader_and_nothing_above_it():
     for path in FILES:
         assert not [name for name in imported(path) if name.startswith("pgha_")], path

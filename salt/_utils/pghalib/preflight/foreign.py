@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pghalib.preflight.facts import Data
-    from pghalib.preflight.listening import Process
     from pghalib.shapes import Settings
 
     # Where a path leads.
@@ -41,6 +40,25 @@ PGDATA = frozenset(
 # The most names in a message, when others gave these names.
 SHOWN = 5
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
+
+
+class Known(TypedDict):
+    """What a process says of itself, made printable."""
+
+    name: str
+    user: str | None
+    cmdline: list[str]
+    cwd: str | None
+
+
+class Process(Known):
+    """A process that listens at an address and port; what is not known of it is None or empty."""
+
+    address: str
+    port: int
+    protocol: str
+    pid: int | None
+    scope: str | None
 
 
 class Locales(TypedDict):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import psutil
 import yaml
@@ -20,24 +20,8 @@ import pghalib.text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from pghalib.preflight.foreign import Known, Process
     from pghalib.shapes import Settings
-
-
-class _Known(TypedDict):
-    name: str
-    user: str | None
-    cmdline: list[str]
-    cwd: str | None
-
-
-class Process(_Known):
-    """A process that listens at an address and port; what is not known of it is None or empty."""
-
-    address: str
-    port: int
-    protocol: str
-    pid: int | None
-    scope: str | None
 
 
 def processes(rest: int | None, trusted: Collection[str]) -> list[Process]:
@@ -85,7 +69,7 @@ def places(found: Iterable[Process], settings: Settings) -> dict[str, str]:
     return {path: pghalib.host.descriptors.real(path) for path in [*pghalib.preflight.foreign.paths(settings), *named]}
 
 
-def _process(pid: int | None) -> _Known:
+def _process(pid: int | None) -> Known:
     """Facts of a process, made printable."""
     try:
         process = psutil.Process(pid) if pid else None

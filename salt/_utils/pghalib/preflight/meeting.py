@@ -15,7 +15,7 @@ import pghalib.preflight.verdicts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pghalib.preflight.listening import Process
+    from pghalib.preflight.foreign import Process
     from pghalib.preflight.rendezvous import Links
     from pghalib.preflight.verdicts import Plan
     from pghalib.shapes import Settings

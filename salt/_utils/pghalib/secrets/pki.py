@@ -13,7 +13,7 @@ differ from the inventory, or when another authority signs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
@@ -34,21 +34,11 @@ if TYPE_CHECKING:
     from pghalib.secrets.brought import Brought
     from pghalib.secrets.contents import Tls
     from pghalib.secrets.names import Wanted
-    from pghalib.secrets.x509 import Described
+    from pghalib.secrets.trust import Standing
     from pghalib.shapes import Certificates, Json
 
 # The services that have a certificate of their own, by the role of a host.
 SERVICES: dict[str, tuple[Literal["consul", "postgres"], ...]] = {"dcs": ("consul",), "db": ("consul", "postgres")}
-
-
-class Standing(TypedDict):
-    """How far a datacenter is in the change of its authority, see :py:func:`standing`."""
-
-    signs: list[Described]
-    next: list[Described]
-    former: list[Described]
-    steps: list[str]
-    brought: bool
 
 
 def missing(

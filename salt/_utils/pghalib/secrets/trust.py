@@ -15,7 +15,7 @@ Pure functions of the stored content of a datacenter (``tls-NAME.json``):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.secrets.x509
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from pghalib.secrets.contents import Authorities, Tls
-    from pghalib.secrets.pki import Standing
+    from pghalib.secrets.x509 import Described
 
 STEPS = ("add", "use", "drop", "back")
 EXPLAINED = {
@@ -33,6 +33,16 @@ EXPLAINED = {
     "drop": "nobody trusts the former authority any more",
     "back": "the change is taken back by one step",
 }
+
+
+class Standing(TypedDict):
+    """How far a datacenter is in the change of its authority (``pghalib.secrets.pki.standing``)."""
+
+    signs: list[Described]
+    next: list[Described]
+    former: list[Described]
+    steps: list[str]
+    brought: bool
 
 
 def signing(stored: Tls) -> str | None:
