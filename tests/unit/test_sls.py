@@ -115,8 +115,7 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
     pillar = pillar_of(variant, minion_id)
     role = "dcs" if "dcs" in minion_id else "db"
     # Each by itself once, since it has to include what it requires; the whole host, which includes them, every time.
-    whole = [f"pgha.{role}", *(name for name in sls_of(role) if name.endswith(".clean"))]
-    for name in sls_of(role) if variant == "defaults" else whole:
+    for name in sls_of(role) if variant == "defaults" else (f"pgha.{role}", "pgha.clean"):
         low = caller.cmd("state.show_low_sls", name, pillar=pillar)
         assert all(isinstance(chunk, dict) for chunk in low), (name, low)
         assert CANARY not in json.dumps(low), name
@@ -177,7 +176,7 @@ def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_o
     pillar = pillar_of(variant, minion_id)
     role = "dcs" if "dcs" in minion_id else "db"
     # Those two and all that no other one includes.
-    ends = (".clean", ".restart", ".lower", ".preflight", ".modules")
+    ends = ("pgha.clean", ".restart", ".lower", ".preflight", ".modules")
     callers = [caller_of(minion_id, jinja) for jinja in [(), *JINJA]]
     # A loader that was just made has the context of the one before it until its first call.
     for caller in callers:
@@ -314,7 +313,7 @@ def test_whatever_a_setting_holds_arrives_as_written_and_adds_no_state(caller_of
     bad = copy.deepcopy(good)
     merged(bad["pgha"], HOSTILE_PILLAR)
     of_role = "dcs" if "dcs" in minion_id else "db"
-    for name in (f"pgha.{of_role}", *(name for name in sls_of(of_role) if name.endswith(".clean"))):
+    for name in (f"pgha.{of_role}", "pgha.clean"):
         expected, low = (caller.cmd("state.show_low_sls", name, pillar=pillar) for pillar in (good, bad))
         assert all(isinstance(chunk, dict) for chunk in [*expected, *low]), (name, low)
         assert sorted(functions(low)) == sorted(functions(expected)), name
