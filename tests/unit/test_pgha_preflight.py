@@ -427,6 +427,12 @@ class TestLocales:
     def test_package_is_still_to_come(self, foreign, settings_of):
         assert foreign.locales({"installed": ["C"], "supported": None}, settings_of()) == []
 
+    @pytest.mark.parametrize(("name", "known"), [("ru_RU.utf8", True), ("C.UTF-8", True), ("ru_ru.UTF-8", False)])
+    def test_a_locale_is_spelt_as_locale_gen_reads_it(self, foreign, settings_of, name, known):
+        found = {"installed": ["C.utf8"], "supported": ["ru_RU.UTF-8", "en_US.UTF-8"]}
+        faults = foreign.locales(found, settings_of(postgres={"locale": name, "locales": []}))
+        assert bool(faults) is not known
+
 
 def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None, protocol="tcp"):
     user = user or {8301: "consul", 8500: "consul", 8300: "consul"}.get(port, "postgres")

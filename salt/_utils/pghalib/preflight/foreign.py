@@ -9,6 +9,7 @@ import functools
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.pillar.ports
+import pghalib.postgres.settings
 import pghalib.text
 import pghalib.tls
 import pghalib.versions
@@ -114,17 +115,17 @@ def locales(found: Locales, settings: Settings) -> list[str]:
         ``{"installed": names of `locale -a`, "supported": names of /usr/share/i18n/SUPPORTED or None}``; None when the
         package locales is not installed yet.
     """
-    postgres = settings["postgres"]
+    postgres, key = settings["postgres"], pghalib.postgres.settings.locale_key
     wanted = dict.fromkeys([postgres["locale"], *postgres["locales"], postgres["lc_messages"]])
-    installed = {_plain(name) for name in found["installed"]} | {"c", "posix", "c.utf8"}
-    missing = [name for name in wanted if name and _plain(name) not in installed]
+    installed = {key(name) for name in found["installed"]} | {"C", "POSIX", "C.utf8"}
+    missing = [name for name in wanted if name and key(name) not in installed]
     if found["supported"] is None:
         return []
-    known = {_plain(name) for name in found["supported"]}
+    known = {key(name) for name in found["supported"]}
     return [
         f"the locale {name} is not known here: see /usr/share/i18n/SUPPORTED, correct postgres:locale or :locales"
         for name in missing
-        if _plain(name) not in known
+        if key(name) not in known
     ]
 
 
@@ -265,8 +266,3 @@ def _some(names: list[str]) -> str:
     """The first few names of a list that others gave, made printable."""
     more = ", …" if len(names) > SHOWN else ""
     return ", ".join(pghalib.text.printable(name) for name in names[:SHOWN]) + more
-
-
-def _plain(name: object) -> str:
-    """Return a locale's name as `locale -a` writes it: ru_RU.UTF-8 is ru_RU.utf8."""
-    return str(name).lower().replace("-", "")
