@@ -5,6 +5,10 @@ import json
 import logging
 from pathlib import Path
 
+import pghalib.postgres.member_note
+import pghalib.secrets.served
+import pghalib.services.started
+import pghalib.tls
 import pytest
 import salt.client
 import salt.config
@@ -256,6 +260,23 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
         "state.show_low_sls", "pgha.stages.modules", pillar=pillar_of("defaults", "test-dcs1")
     ):
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
+
+
+@pytest.mark.parametrize("minion_id", SECRETS)
+def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_of, minion_id):
+    low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
+    removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
+    removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
+    database = "db" in minion_id
+    noted = {pghalib.tls.CA, pghalib.secrets.served.NOTE}
+    for service in ("consul", *(("patroni", "vip-manager") if database else ())):
+        noted |= {pghalib.services.started.unit(service), pghalib.services.started.note(service)}
+    for service in ("consul", *(("postgres",) if database else ())):
+        noted |= {pghalib.tls.pem(service), pghalib.tls.unread(service)}
+    for note in ("consul.reload-owed", "consul.restart-pending", *(("patroni.reload-owed",) if database else ())):
+        noted.add(f"{pghalib.services.DIRECTORY}/{note}")
+    noted |= {pghalib.postgres.member_note.NOTE} if database else set()
+    assert noted - removed == set()
 
 
 def test_highstate_gives_each_role_its_states(caller_of):

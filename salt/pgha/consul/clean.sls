@@ -18,6 +18,8 @@ Nothing of Consul is installed:
       - /etc/pgha/tls/consul.pem
       - /run/pgha/consul.restart-pending
       - /run/pgha/consul.started-with
+      - /run/pgha/consul.reload-owed
+      - /run/pgha/consul.authorities-unread
       - /usr/bin/consul
     - require:
       - pgha_unit: Consul does not run

@@ -21,6 +21,7 @@ Nothing of Patroni is installed:
       - /run/patroni
       - /run/pgha/patroni.started-with
       - /run/pgha/patroni.reload-owed
+      - /run/pgha/postgres.authorities-unread
 {# What an interrupted build has left. #}
       - {{ aside | yaml_dquote }}
     - require:
