@@ -1,0 +1,189 @@
+"""
+The verdict on the history of a drill: rules that every fault has to leave whole. Each rule looks at an operation once.
+
+The rules come from what a client may rely on: an acknowledged write is there exactly once, a read shows everything that
+was acknowledged before it, one server at most acknowledges writes, and one host at most has the virtual IP.
+
+Pure functions.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pghalib.drill.history import History, Look, Read, Write
+
+#: The most examples in a verdict.
+SHOWN = 5
+MS = 10**6
+
+
+class Verdict(TypedDict):
+    """The verdict of one rule: whether it held, how often it was broken, and some examples, as sentences."""
+
+    rule: str
+    held: bool
+    count: int
+    examples: list[str]
+
+
+class Span(NamedTuple):
+    """The time from ``start`` to ``end`` (nanoseconds) in which something held of a host."""
+
+    start: int
+    end: int
+    host: str
+
+
+def check(history: History, skew: int = 0, overlap: int = 250) -> list[Verdict]:
+    """
+    Return the verdict of every rule.
+
+    history
+        The result of ``pghalib.drill.history.read``.
+    skew
+        Milliseconds that the clocks of the observers' hosts may differ: a shorter overlap proves nothing.
+    overlap
+        Milliseconds that two hosts may both have the virtual IP in a planned switchover (``vip:interval``).
+    """
+    acknowledged = _acknowledged(history["writes"])
+    final = {key: collections.Counter(values) for key, values in history["final"].items()}
+    return [
+        _verdict("every acknowledged write is there", _lost(acknowledged, final)),
+        _verdict("nothing is there that no client wrote", _phantoms(history["writes"], final)),
+        _verdict("every write is there once", _duplicates(final)),
+        _verdict("a read shows what was acknowledged before it", _stale(history["writes"], history["reads"])),
+        _verdict("what was read is there in the end", _vanished(history["reads"], final)),
+        _verdict("one server at most acknowledges writes", _primaries(history["looks"], skew)),
+        _verdict("one host at most has the virtual IP", _addresses(history["looks"], max(skew, overlap))),
+    ]
+
+
+def outage(history: History) -> Span:
+    """
+    Return the longest time between two acknowledged writes of any client, as a Span without a host. It begins with the
+    first write, and ends with the end of the last one, acknowledged or not.
+    """
+    writes = history["writes"]
+    moments = sorted(write["end"] for write in writes if write["outcome"] == "ok")
+    edges = [min((write["start"] for write in writes), default=0), *moments, max((w["end"] for w in writes), default=0)]
+    start, end = max(itertools.pairwise(edges), key=lambda pair: pair[1] - pair[0])
+    return Span(start, end, "")
+
+
+def _verdict(rule: str, broken: Iterable[str]) -> Verdict:
+    examples, count = [], 0
+    for sentence in broken:
+        count += 1
+        if count <= SHOWN:
+            examples.append(sentence)
+    return {"rule": rule, "held": not count, "count": count, "examples": examples}
+
+
+def _acknowledged(writes: Iterable[Write]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for write in writes:
+        if write["outcome"] == "ok":
+            found.setdefault(write["key"], []).append(write["value"])
+    return found
+
+
+def _lost(acknowledged: Mapping[int, list[int]], final: Mapping[int, collections.Counter[int]]) -> Iterator[str]:
+    for key, values in acknowledged.items():
+        there = final.get(key, collections.Counter())
+        yield from (f"client {key}: {value} is lost" for value in values if value not in there)
+
+
+def _phantoms(writes: Iterable[Write], final: Mapping[int, collections.Counter[int]]) -> Iterator[str]:
+    possible: dict[int, set[int]] = {}
+    last: dict[int, int] = {}
+    for write in writes:
+        key, value = write["key"], write["value"]
+        last[key] = max(last.get(key, 0), value)
+        if write["outcome"] != "fail":
+            possible.setdefault(key, set()).add(value)
+    for key, values in final.items():
+        # The last write of a client that was killed has no line in the history.
+        known = possible.get(key, set()) | {last.get(key, 0) + 1}
+        yield from (f"client {key}: {value} was not written" for value in values if value not in known)
+
+
+def _duplicates(final: Mapping[int, collections.Counter[int]]) -> Iterator[str]:
+    for key, values in final.items():
+        yield from (f"client {key}: {value} is there {times} times" for value, times in values.items() if times > 1)
+
+
+def _stale(writes: Iterable[Write], reads: Iterable[Read]) -> Iterator[str]:
+    """Both are sorted by their start. A write that ended before a read began has to be in it."""
+    ended = collections.deque(sorted((one for one in writes if one["outcome"] == "ok"), key=lambda one: one["end"]))
+    open_: dict[int, set[int]] = {}
+    for read in reads:
+        while ended and ended[0]["end"] < read["start"]:
+            write = ended.popleft()
+            open_.setdefault(write["key"], set()).add(write["value"])
+        key = read["key"]
+        expected = {value for value in open_.get(key, ()) if value > read["floor"]}
+        # Values up to the floor were in an earlier read, and are in no later one.
+        open_[key] = expected
+        missing = expected.difference(read["values"])
+        if missing:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            yield f"client {key}: a read lacked {min(missing)}{others}, acknowledged before it began"
+
+
+def _vanished(reads: Iterable[Read], final: Mapping[int, collections.Counter[int]]) -> Iterator[str]:
+    told: set[tuple[int, int]] = set()
+    for read in reads:
+        key = read["key"]
+        for value in read["values"]:
+            if value not in final.get(key, {}) and (key, value) not in told:
+                told.add((key, value))
+                yield f"client {key}: {value} was read and is gone"
+
+
+def _primaries(looks: Iterable[Look], skew: int) -> Iterator[str]:
+    """Overlaps of the times in which two hosts acknowledged writes; a host that leads again has another timeline."""
+    spans: dict[tuple[str, int | None], Span] = {}
+    for look in looks:
+        if look["acknowledged"]:
+            own = look["host"], look["timeline"]
+            start = spans[own].start if own in spans else look["start"]
+            spans[own] = Span(start, look["end"], look["host"])
+    for one, other, both in _overlaps(spans.values()):
+        if both > skew * MS:
+            yield f"{one} and {other} both acknowledged writes for {both // MS} ms"
+
+
+def _addresses(looks: Iterable[Look], allowed: int) -> Iterator[str]:
+    for one, other, both in _overlaps(addresses(looks)):
+        if both > allowed * MS:
+            yield f"{one} and {other} both had the virtual IP for {both // MS} ms"
+
+
+def addresses(looks: Iterable[Look]) -> list[Span]:
+    """Return the times in which hosts had the virtual IP, by what they saw: from the first look with it to the last."""
+    found, since = [], dict[str, Span]()
+    for look in looks:
+        host = look["host"]
+        if look["address"]:
+            start = since[host].start if host in since else look["start"]
+            since[host] = Span(start, look["end"], host)
+        elif host in since:
+            found.append(since.pop(host))
+    return sorted([*found, *since.values()])
+
+
+def _overlaps(spans: Iterable[Span]) -> Iterator[tuple[str, str, int]]:
+    """(host, host, nanoseconds) for each two spans of different hosts that overlap. Spans are few: one a change."""
+    active: list[Span] = []
+    for span in sorted(spans):
+        active = [one for one in active if one.end > span.start]
+        for one in active:
+            if one.host != span.host:
+                yield one.host, span.host, min(one.end, span.end) - span.start
+        active.append(span)

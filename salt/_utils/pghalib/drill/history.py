@@ -1,0 +1,146 @@
+"""
+The history of a drill: one JSON object a line, written while it happens by clients, observers and the drill itself.
+
+All moments are nanoseconds of the wall clock (``time.time_ns``), as several hosts write. Pure functions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pghalib.shapes import Json
+
+
+class Write(TypedDict):
+    """
+    A client appended ``value`` to its list ``key``. A client writes 1, 2, 3, … to a list of its own, one at a time.
+
+    ``outcome`` is ``ok`` (acknowledged without any doubt), ``fail`` (certainly not written) or ``info`` (nobody can
+    know: the connection was lost, or the COMMIT came with a WARNING).
+    """
+
+    kind: Literal["write"]
+    key: int
+    value: int
+    start: int
+    end: int
+    outcome: Literal["ok", "fail", "info"]
+
+
+class Read(TypedDict):
+    """A client read all values above ``floor`` in the list ``key``."""
+
+    kind: Literal["read"]
+    key: int
+    floor: int
+    values: list[int]
+    start: int
+    end: int
+
+
+class Look(TypedDict):
+    """
+    What an observer saw on its own host: whether the host has the virtual IP, whether its PostgreSQL is a primary (None
+    when there is no answer), the timeline, and whether it acknowledged a write on its own address.
+    """
+
+    kind: Literal["look"]
+    host: str
+    start: int
+    end: int
+    address: bool
+    primary: bool | None
+    timeline: int | None
+    acknowledged: bool
+
+
+class Mark(TypedDict):
+    """Something that the drill did, such as the begin and the end of a fault."""
+
+    kind: Literal["mark"]
+    at: int
+    what: str
+
+
+class History(TypedDict):
+    """A whole history. ``final`` has the lists as they were in the end, in the order in which they are stored."""
+
+    writes: list[Write]
+    reads: list[Read]
+    looks: list[Look]
+    marks: list[Mark]
+    final: dict[int, list[int]]
+
+
+_WHOLE = {
+    "write": {"key": int, "value": int, "start": int, "end": int, "outcome": str},
+    "read": {"key": int, "floor": int, "values": list, "start": int, "end": int},
+    "look": {"host": str, "start": int, "end": int, "address": bool, "acknowledged": bool},
+    "mark": {"at": int, "what": str},
+    "final": {"key": int, "values": list},
+}
+_OUTCOMES = ("ok", "fail", "info")
+
+
+def read(lines: Iterable[str]) -> History:
+    """
+    Return the history in lines of JSON.
+
+    lines
+        In any order, of one or several files. A line that was cut off at its end (its writer was killed) is passed over
+        when it is the last one of its file: give the files one after another.
+
+    Raises CommandExecutionError that names the number and the fault of a line that is no record.
+    """
+    found: dict[str, list[Json]] = {kind: [] for kind in _WHOLE}
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise CommandExecutionError(f"line {number} of the history is not JSON") from None
+        fault = _fault(record)
+        if fault:
+            raise CommandExecutionError(f"line {number} of the history: {fault}")
+        found[record["kind"]].append(record)
+    final: dict[int, list[int]] = {}
+    for record in found["final"]:
+        final.setdefault(record["key"], []).extend(record["values"])
+    return {
+        "writes": sorted(found["write"], key=_start),
+        "reads": sorted(found["read"], key=_start),
+        "looks": sorted(found["look"], key=_start),
+        "marks": sorted(found["mark"], key=_at),
+        "final": final,
+    }
+
+
+def _start(record: Json) -> int:
+    start: int = record["start"]
+    return start
+
+
+def _at(record: Json) -> int:
+    at: int = record["at"]
+    return at
+
+
+def _fault(record: object) -> str | None:
+    """What is wrong with the shape of a record, or None. The true type is asked for: a boolean is no number."""
+    if not isinstance(record, dict) or str(record.get("kind")) not in _WHOLE:
+        return "it has no known kind"
+    wrong = [key for key, kind in _WHOLE[record["kind"]].items() if type(record.get(key)) is not kind]
+    if wrong:
+        return f"{', '.join(wrong)} of a {record['kind']} is missing or of another type"
+    if record["kind"] == "write" and record["outcome"] not in _OUTCOMES:
+        return f"the outcome of a write is one of {', '.join(_OUTCOMES)}"
+    if any(type(value) is not int for value in record.get("values", ())):
+        return "values are whole numbers"
+    return None

@@ -1,0 +1,157 @@
+"""The checker of the drill: a right history passes, and for each rule a history that is wrong on purpose does not."""
+
+import copy
+import json
+
+import pytest
+from pghalib.drill import checker, history
+from salt.exceptions import CommandExecutionError
+
+MS = 10**6
+LOST, PHANTOM, TWICE, STALE, VANISHED, PRIMARIES, ADDRESSES = range(7)
+
+
+def write(value, at, key=1, outcome="ok", took=2):
+    return {
+        "kind": "write",
+        "key": key,
+        "value": value,
+        "start": at * MS,
+        "end": (at + took) * MS,
+        "outcome": outcome,
+    }
+
+
+def read(values, at, key=1, floor=0):
+    return {"kind": "read", "key": key, "floor": floor, "values": values, "start": at * MS, "end": (at + 1) * MS}
+
+
+def look(host, at, address=False, acknowledged=False, timeline=1):
+    return {
+        "kind": "look",
+        "host": host,
+        "start": at * MS,
+        "end": (at + 1) * MS,
+        "address": address,
+        "primary": acknowledged,
+        "timeline": timeline,
+        "acknowledged": acknowledged,
+    }
+
+
+# Two clients; db1 leads, then db2 on the next timeline. A write in between is open, and is not there in the end.
+RIGHT = [
+    *(write(value, 10 * value) for value in range(1, 11)),
+    *(write(value, 10 * value + 5, key=2) for value in range(1, 11)),
+    write(11, 110, outcome="info"),
+    write(12, 130, outcome="fail"),
+    write(13, 5000),
+    read([1, 2, 3, 4], 45),
+    read([6, 7, 8], 86, floor=5),
+    {"kind": "mark", "at": 105 * MS, "what": "the leader is killed"},
+    *(look("db1", at, address=True, acknowledged=True) for at in range(0, 110, 10)),
+    *(look("db1", at) for at in range(110, 6000, 500)),
+    *(look("db2", at, timeline=1) for at in range(0, 2000, 500)),
+    *(look("db2", at, address=True, acknowledged=True, timeline=2) for at in range(2000, 6000, 500)),
+    {"kind": "final", "key": 1, "values": [*range(1, 11), 13]},
+    {"kind": "final", "key": 2, "values": list(range(1, 11))},
+]
+
+
+def told(records):
+    return history.read(json.dumps(record) + "\n" for record in records)
+
+
+def broken(records, **bounds):
+    """The rules that a history breaks, by their number."""
+    return [number for number, one in enumerate(checker.check(told(records), **bounds)) if not one["held"]]
+
+
+def final(records, key, values):
+    return [
+        {**record, "values": values} if record["kind"] == "final" and record["key"] == key else record
+        for record in copy.deepcopy(records)
+    ]
+
+
+def test_a_right_history_breaks_no_rule():
+    assert broken(RIGHT) == []
+    assert broken(list(reversed(RIGHT))) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "records"),
+    [
+        ([LOST], final(RIGHT, 1, [*range(1, 10), 13])),
+        ([LOST], final(RIGHT, 2, [])),
+        # A write that may or may not be there is neither.
+        ([], final(RIGHT, 1, [*range(1, 12), 13])),
+        # One that failed for certain.
+        ([PHANTOM], final(RIGHT, 1, [*range(1, 11), 12, 13])),
+        ([PHANTOM], final(RIGHT, 2, [*range(1, 11), 99])),
+        # The last one of a client that was killed.
+        ([], final(RIGHT, 2, list(range(1, 12)))),
+        ([TWICE], final(RIGHT, 2, [*range(1, 11), 10])),
+        ([STALE], [*RIGHT, read([1, 2, 3, 4, 5, 6, 7, 8, 9], 115)]),
+        # Ended after the read had begun.
+        ([], [*RIGHT, read([1, 2, 3, 4, 5, 6, 7, 8, 9], 101)]),
+        ([VANISHED], [*RIGHT, read([11], 115, floor=10)]),
+        ([LOST, VANISHED], final(RIGHT, 1, [1, 2, 3, 5, 6, 7, 8, 9, 10, 13])),
+        ([PRIMARIES], [*RIGHT, look("db1", 2100, acknowledged=True)]),
+        # It leads once more, on another timeline, after the other one.
+        ([], [*RIGHT, look("db1", 7000, acknowledged=True, timeline=3)]),
+        ([ADDRESSES], [*RIGHT, look("db3", 2200, address=True), look("db3", 2460, address=True)]),
+        ([], [*RIGHT, look("db3", 2200, address=True), look("db3", 2400, address=True), look("db3", 2401)]),
+    ],
+)
+def test_a_wrong_history_breaks_its_rule_and_no_other(rules, records):
+    assert broken(records) == rules
+
+
+def test_a_host_that_was_frozen_had_the_address_all_the_time():
+    """There is no look while it is frozen; the first one afterwards still sees the address."""
+    frozen = [look("db1", 100, address=True), look("db2", 5000, address=True), look("db2", 9000, address=True)]
+    (verdict,) = [one for one in checker.check(told([*frozen, look("db1", 8000, address=True)])) if not one["held"]]
+    assert verdict["examples"] == ["db1 and db2 both had the virtual IP for 3001 ms"]
+
+
+def test_clocks_that_differ_prove_nothing():
+    records = [*RIGHT, look("db1", 2100, acknowledged=True)]
+    assert broken(records, skew=100) == [PRIMARIES]
+    assert broken(records, skew=102) == []
+
+
+def test_examples_are_few_and_all_are_counted():
+    lost = checker.check(told(final(RIGHT, 1, [])))[LOST]
+    assert (lost["count"], len(lost["examples"])) == (11, checker.SHOWN)
+    assert lost["examples"][0] == "client 1: 1 is lost"
+
+
+def test_the_outage_is_the_longest_time_without_an_acknowledged_write():
+    outage = checker.outage(told(RIGHT))
+    # From the last write of client 2 to that after the failover; what is open counts as none.
+    assert (outage.start, outage.end) == (107 * MS, 5002 * MS)
+    # It may last to the end of the drill.
+    ended = [*RIGHT, *(write(value, 6000 + value, outcome="info", took=6000) for value in (14, 15))]
+    assert checker.outage(told(ended)).end == 12015 * MS
+
+
+def test_a_line_that_its_writer_did_not_end_is_passed_over():
+    lines = [json.dumps(record) + "\n" for record in RIGHT]
+    assert history.read([*lines, '{"kind": "wri'])["final"].keys() == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "line 2 of the history is not JSON"),
+        ("[]", "line 2 of the history: it has no known kind"),
+        ('{"kind": ["a"]}', "it has no known kind"),
+        ('{"kind": "write", "key": true}', "key, value, start, end, outcome of a write is missing or of another type"),
+        (json.dumps({**write(1, 1), "outcome": "maybe"}), "the outcome of a write is one of ok, fail, info"),
+        (json.dumps(read([1, "2"], 1)), "values are whole numbers"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(line, fault):
+    with pytest.raises(CommandExecutionError, match=fault):
+        history.read([json.dumps(write(1, 1)) + "\n", line + "\n"])
