@@ -2,11 +2,12 @@
 Functions of the master: make the secrets, change certificates and authorities, show the status of the clusters.
 """
 
-import contextlib
 import time
 
+import pghalib.drill.command
+import pghalib.drill.faults
 import pghalib.inventory
-import pghalib.master.answers
+import pghalib.master.asking
 import pghalib.master.compiled
 import pghalib.master.refusal
 import pghalib.master.report
@@ -15,12 +16,11 @@ import pghalib.secrets.minted
 import pghalib.secrets.pki
 import pghalib.secrets.store
 import pghalib.secrets.trust
-import salt.client
 import salt.utils.event
 from salt.exceptions import CommandExecutionError
 
-# Seconds in which a present host must answer; after them Salt asks again.
-PRESENT = 3
+# Seconds to wait for the answers of present hosts about their status.
+STATUS = 10
 
 
 @pghalib.master.refusal.told
@@ -112,7 +112,7 @@ def authority(datacenter, step=None, form="text"):
 
 
 @pghalib.master.refusal.told
-def status(form="text", timeout=10):
+def status(form="text", timeout=STATUS):
     """
     Show the status of all clusters of the inventory: members, roles, lag, timelines, Consul, holder of the virtual IP.
 
@@ -131,27 +131,13 @@ def status(form="text", timeout=10):
         salt-run pgha.status
         salt-run pgha.status form=data --out=json
     """
-    pgha = _checked()
-    plan = pghalib.inventory.plan(pgha)
-    how = {"tgt_type": "list", "timeout": int(timeout), "gather_job_timeout": PRESENT}
-    with salt.client.get_local_client(mopts=__opts__) as client:
-        # A host answers by the pillar in its memory, so the pillar is refreshed first: somebody may have edited it.
-        # A busy host says so to Salt, and Salt waits for it; absent hosts are known in seconds.
-        fresh = client.cmd(
-            plan["hosts"], "saltutil.refresh_pillar", kwarg={"wait": True}, **{**how, "timeout": PRESENT}
-        )
-        told = client.cmd([host for host in plan["hosts"] if fresh.get(host) is True], "pgha.status", **how)
-    # Silent hosts are not asked again: that would take the same time once more.
-    refused = {host: answer for host, answer in fresh.items() if answer is not True}
-    state = pghalib.master.report.summary(plan, {**told, **refused})
-    state["faults"] = [*_store_faults(pgha), *_unfinished(pgha), *state["faults"]]
+    state = _state(_checked(), int(timeout))
     if form == "data":
         return state
     text = pghalib.master.report.text(state)
     if state["faults"]:
         # Salt would show an exception with its traceback. This way it shows only the tables, and also ends with 1.
-        print(text)
-        return {"data": {"retcode": 1}, "outputter": "txt"}
+        return _failed(text)
     return text
 
 
@@ -187,6 +173,71 @@ def watch(timeout=3600):
     raise CommandExecutionError(f"No orchestration ended within {timeout} s")
 
 
+@pghalib.master.refusal.told
+def drill(cluster=None, faults=None, workers=4, harmful=False, list=False):  # noqa: A002 - what a person types
+    """
+    Prove what a cluster does under faults: clients write and read through the virtual IP, observers watch every member,
+    and the outage of each fault is told. In the end every rule is judged, such as that no acknowledged write is lost.
+
+    cluster
+        Its name in the inventory.
+    faults
+        Names with commas between them, in this order; default: all harmless ones.
+    workers
+        How many clients write.
+    harmful
+        True: faults that do harm (kill -9) may be made, too. They are made only by name.
+    list
+        True: name all faults, what each does and how long clients may wait for a write, and do nothing.
+
+    The drill makes a login and a table of its own and removes both. It is refused, with the reasons, when the status
+    has faults, Patroni is paused, or an orchestration runs. ``salt-run`` ends with 1 when a rule is broken or an outage
+    is longer than promised. The history is kept in the master's cache, one line of JSON for each operation.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.drill list=True
+        salt-run pgha.drill test
+        salt-run pgha.drill test faults=switchover,kill-postgres harmful=True
+    """
+    if list:
+        print(pghalib.drill.faults.table())
+        return None
+    pgha = _checked()
+    _one_of("cluster", cluster, [*pgha["clusters"]])
+    text, good = pghalib.drill.command.run(
+        opts=__opts__,
+        pgha=pgha,
+        defaults=_defaults(),
+        program=__salt__["salt.cmd"]("cp.get_file_str", "salt://pgha/drill/files/client.py"),
+        state=lambda: _state(pgha, STATUS),
+        cluster=cluster,
+        names=pghalib.drill.faults.listed(faults),
+        workers=int(workers),
+        harmful=bool(harmful),
+    )
+    return text if good else _failed(text)
+
+
+def _state(pgha, timeout):
+    """The state of everything in the inventory, as ``pghalib.master.report.summary`` returns it."""
+    plan = pghalib.inventory.plan(pgha)
+    state = pghalib.master.report.summary(plan, pghalib.master.asking.status(__opts__, plan["hosts"], timeout))
+    state["faults"] = [
+        *_store_faults(pgha),
+        *pghalib.secrets.pki.unfinished(_store(), pgha, _defaults()),
+        *state["faults"],
+    ]
+    return state
+
+
+def _failed(text):
+    print(text)
+    return {"data": {"retcode": 1}, "outputter": "txt"}
+
+
 def _main_job(done):
     if __salt__["state.orchestrate"]("pgha")["retcode"]:
         raise CommandExecutionError(f"{done}, but the main job failed: run salt-run state.orchestrate pgha again")
@@ -210,17 +261,8 @@ def _not_narrowed(pgha, datacenter):
 
 def _late(pgha, datacenter):
     """Sentences about hosts of a datacenter where the host or a service has other authorities than the master."""
-    plan = pghalib.inventory.plan(pgha, narrowed=False)
-    hosts = pghalib.inventory.hosts_of(plan, datacenter)
-    authorities = pghalib.secrets.pki.authorities(_store(), datacenter)
-    with salt.client.get_local_client(mopts=__opts__) as client:
-        answers = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
-    told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.behind)
-    late = {}
-    for host in hosts:
-        for why in [refused[host]] if host in refused else told[host]:
-            late.setdefault(why, []).append(host)
-    return [f"{', '.join(its)}: {why}" for why, its in late.items()]
+    hosts = pghalib.inventory.hosts_of(pghalib.inventory.plan(pgha, narrowed=False), datacenter)
+    return pghalib.master.asking.late(__opts__, hosts, pghalib.secrets.pki.authorities(_store(), datacenter))
 
 
 def _store():
@@ -236,17 +278,6 @@ def _store_faults(pgha):
     return (
         [f"the store has not been filled for this pillar ({', '.join(lacking)}); run the main job"] if lacking else []
     )
-
-
-def _unfinished(pgha):
-    """A sentence for each datacenter in which a change of the authority is not finished."""
-    found = []
-    for datacenter in pgha.get("datacenters") or {}:
-        # An error here: there is no authority, or the certificates have a fault, which is a fault of the store.
-        with contextlib.suppress(CommandExecutionError):
-            steps = pghalib.secrets.pki.standing(_store(), pgha, _defaults(), datacenter)["steps"]
-            found.append(pghalib.secrets.trust.unfinished(datacenter, steps))
-    return [sentence for sentence in found if sentence]
 
 
 def _checked():

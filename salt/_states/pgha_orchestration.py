@@ -2,9 +2,7 @@
 States around an orchestration, on the master: it runs alone, on a valid pillar, and ends with a summary of failures.
 """
 
-import fcntl
-import os
-
+import pghalib.master.alone
 import pghalib.master.outcome
 import pghalib.secrets.store
 import pghalib.states
@@ -21,9 +19,7 @@ def alone(ret):
 
     The kernel keeps the lock (flock) and releases it when its holder ends, in whatever way. A dry run takes it too.
     """
-    path = pghalib.secrets.store.directory(__opts__)
-    pghalib.secrets.store.prepare(path)
-    _lock(path)
+    pghalib.master.alone.lock(pghalib.secrets.store.directory(__opts__))
     return "No other orchestration runs."
 
 
@@ -60,21 +56,3 @@ def summarised(name):
     lines = pghalib.master.outcome.failures(__running__)  # noqa: F821 - Salt sets it
     comment = "\n".join(lines) or "Nothing has failed."
     return {"name": name, "result": not lines, "changes": {}, "comment": comment}
-
-
-def _lock(path):
-    # Not closed, on purpose: the lock must last as long as the process.
-    try:
-        handle = os.open(path / ".orchestration.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise CommandExecutionError(pghalib.secrets.store.unwritable(path, error)) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 100, 0).decode() or "unknown"
-        os.close(handle)
-        raise CommandExecutionError(
-            f"Another orchestration is running on this master (process {holder}); wait for its end. Nothing was touched"
-        ) from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)

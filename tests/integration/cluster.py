@@ -132,13 +132,16 @@ class Cluster:
         path = "/opt/pgpro/1c-18/bin:/usr/lib/postgresql/15/bin:/usr/bin:/bin"
         return host.run(words, env={"PATH": path}).stdout.strip()
 
+    def client(self):
+        """What libpq needs to know to connect from outside to the virtual IP as the superuser, a mapping."""
+        secret = formula.store(self.lab, f"cluster-{self.name}")["superuser"]
+        known = {"host": self.vip, "dbname": "postgres", "user": "postgres", "password": secret}
+        return known | ({"sslmode": "verify-full", "sslrootcert": self.authorities} if self.authorities else {})
+
     def connect(self, address=None, **options):
         """A connection of a client outside to the virtual IP (or ``address``) as the superuser."""
-        secret = formula.store(self.lab, f"cluster-{self.name}")["superuser"]
-        if self.authorities:
-            options = {"sslmode": "verify-full", "sslrootcert": self.authorities, **options}
-        options = {"dbname": "postgres", "user": "postgres", "password": secret, "connect_timeout": 5, **options}
-        return psycopg.connect(host=address or self.vip, autocommit=True, **options)
+        known = {**self.client(), "connect_timeout": 5, **({"host": address} if address else {}), **options}
+        return psycopg.connect(autocommit=True, **known)
 
     def consul(self, *words, host=None):
         """The output of the command ``consul`` in root's login shell on a server of Consul."""

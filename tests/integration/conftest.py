@@ -66,7 +66,7 @@ def measured(request, ledger, observer):
 
     def note(what, limit):
         outage = ledger.outage()
-        OUTAGES.append((what, outage, limit, len(ledger.ok), len(ledger.info), observer.looks, observer.overlaps))
+        OUTAGES.append((what, outage, limit, *ledger.counts(), observer.looks, observer.overlaps))
         assert outage <= limit, f"{what}: {outage:.1f} s without a write, {limit} s at most were promised"
 
     return note

@@ -1,104 +1,107 @@
 """
-A client that keeps account: it writes through the virtual IP all the time and knows what was acknowledged.
-
-An operation is ``ok`` when the server acknowledged it without any doubt. A lost connection leaves it open whether the
-row is there; so does a COMMIT with a WARNING ("committed locally, but might not have been replicated"): both are
-``info`` and may or may not be in the table.
+A client that keeps account: the drill's own, which writes and reads through the virtual IP all the time. What it notes
+is judged by the drill's own checker.
 """
 
 import itertools
 import json
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 
 import psycopg
+from lab.tools import CHECKOUT, wait_for
+from pghalib.drill import checker, history
 
+CLIENT = CHECKOUT / "salt/pgha/drill/files/client.py"
 WORKERS = 3
+# Seconds; the client ends when it is told to.
+LONGEST = 3600
 
 
 class Ledger:
-    """Context manager: workers write from its entry to its exit into a table of their own."""
+    """Context manager: the client works from its entry to its exit in a table of its own."""
 
     _serial = itertools.count(1)
 
     def __init__(self, cluster):
         self.cluster = cluster
         self.table = f"ledger_{next(self._serial)}_{time.time_ns()}"
-        self.ok, self.info, self.errors = [], set(), []
-        self._ids, self._stop = itertools.count(1), threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(WORKERS)]
 
     def __enter__(self):
-        with self.cluster.connect() as connection:
-            # No key: a row that is there twice is to be seen, not to be refused.
-            connection.execute(f"CREATE TABLE {self.table} (id bigint NOT NULL)")
-        self.started = time.monotonic()
-        for thread in self._threads:
-            thread.start()
+        wait_for(self._table_made, timeout=30, what="a client can write")
+        settings = {
+            "connection": self.cluster.client(),
+            "table": self.table,
+            "workers": WORKERS,
+            "pause": 0.02,
+            "seconds": LONGEST,
+        }
+        self._told, self._errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, CLIENT], stdin=subprocess.PIPE, stdout=self._told, stderr=self._errors, text=True
+        )
+        self._process.stdin.write(json.dumps(settings))
+        self._process.stdin.close()
         self.wait_for_writes()
         return self
 
     def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
+        self._process.terminate()
+        try:
+            self._process.wait(150)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
-    def _connect(self):
-        return self.cluster.connect(
-            connect_timeout=2, tcp_user_timeout=2000, keepalives_idle=1, keepalives_interval=1, keepalives_count=2,
-            options="-c statement_timeout=10s",
-        )  # fmt: skip
+    def _table_made(self):
+        try:
+            with self.cluster.connect() as connection:
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {self.table} (key int NOT NULL, value bigint NOT NULL)")
+        except psycopg.Error:
+            return False
+        return True
 
-    def _work(self):
-        connection = None
-        while not self._stop.is_set():
-            try:
-                if connection is None:
-                    warnings = []
-                    connection = self._connect()
-                    connection.add_notice_handler(lambda notice, seen=warnings: seen.append(notice.severity))
-                self._write(connection, warnings)
-            except psycopg.Error as error:
-                self.errors.append(str(error).strip())
-                if connection is not None:
-                    connection.close()
-                    connection = None
-            self._stop.wait(0.02)
-        if connection is not None:
-            connection.close()
+    def history(self):
+        """What the client has noted until now."""
+        self._told.seek(0)
+        return history.read(self._told)
 
-    def _write(self, connection, warnings):
-        number = next(self._ids)
-        self.info.add(number)
-        warnings.clear()
-        connection.execute(f"INSERT INTO {self.table} VALUES (%s)", [number])
-        if not warnings:
-            self.ok.append((time.monotonic(), number))
-            self.info.discard(number)
+    def counts(self):
+        """(how many writes were acknowledged, of how many nobody can know)"""
+        outcomes = [write["outcome"] for write in self.history()["writes"]]
+        return outcomes.count("ok"), outcomes.count("info")
 
     def wait_for_writes(self, timeout=120):
         """Wait until writes that begin from now on are acknowledged."""
-        count, deadline = len(self.ok), time.monotonic() + timeout
-        while len(self.ok) < count + 2 * WORKERS:
-            assert time.monotonic() < deadline, (
-                f"no write within {timeout} s; {len(self.info)} are open; the last errors: {self.errors[-2:]}"
-            )
-            time.sleep(0.02)
+        since = time.time_ns()
+
+        def acknowledged():
+            assert self._process.poll() is None, f"the client has ended: {self._complaint()}"
+            new = [one for one in self.history()["writes"] if one["start"] > since and one["outcome"] == "ok"]
+            return len(new) >= 2 * WORKERS
+
+        wait_for(acknowledged, timeout=timeout, what="writes are acknowledged", interval=0.2)
 
     def outage(self):
         """Seconds of the longest time without an acknowledged write."""
-        moments = sorted([self.started, *(moment for moment, _ in self.ok)])
-        return max(after - before for before, after in itertools.pairwise(moments))
+        longest = checker.outage(self.history())
+        return (longest.end - longest.start) / 1e9
 
     def check(self):
-        """Fail when an acknowledged write is not there exactly once, or one is there that nobody sent."""
-        with self.cluster.connect() as connection:
-            there = [row[0] for row in connection.execute(f"SELECT id FROM {self.table}")]
-        acknowledged = {number for _, number in self.ok}
-        lost, final = sorted(acknowledged - set(there)), set(there)
-        assert not lost, f"{len(lost)} acknowledged writes are lost, such as {lost[:5]}"
-        assert len(there) == len(final), f"{len(there) - len(final)} rows are there twice"
-        assert final <= acknowledged | self.info, "rows are there that nobody wrote"
+        """Fail when what the client saw breaks a rule, such as that an acknowledged write is there exactly once."""
+        assert self._process.returncode == 0, f"the client failed: {self._complaint()}"
+        found = self.history()
+        assert len(found["final"]) == WORKERS
+        assert found["reads"], "the client has read nothing"
+        broken = [f"{one['rule']}: {one['examples']}" for one in checker.check(found) if not one["held"]]
+        assert not broken, broken
+
+    def _complaint(self):
+        self._errors.seek(0)
+        return self._errors.read()
 
 
 class Observer:

@@ -8,11 +8,12 @@ from .tools import run, say, write
 
 # PGHA_SALT: another version of Salt for the master and all minions.
 SALT = os.environ.get("PGHA_SALT", "3008.3")
-# git is for a master that has the formula from a repository (gitfs); Salt brings GitPython along.
+# Two are for the master: git, which may have the formula in a repository (gitfs; Salt brings GitPython along), and
+# python3-psycopg, for the client of a drill.
 PACKAGES = [
     "systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "iputils-arping", "python3", "python3-venv",
     "ca-certificates", "sudo", "locales", "procps", "unzip", "openssl",
-    "git",
+    "git", "python3-psycopg",
 ]  # fmt: skip
 # What is mounted and started on the way is gone with the command, also when it is interrupted.
 APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]

@@ -13,6 +13,7 @@ differ from the inventory, or when another authority signs.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
@@ -160,6 +161,20 @@ def standing(
         "steps": steps,
         "brought": bool(brought),
     }
+
+
+def unfinished(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
+    """
+    Return a sentence for each datacenter in which a change of the authority is not finished. Arguments as those of
+    ``pghalib.secrets.minted.mint``.
+    """
+    found = []
+    for datacenter in pgha.get("datacenters") or {}:
+        # An error here: there is no authority, or the certificates have a fault, which is a fault of the store.
+        with contextlib.suppress(CommandExecutionError):
+            steps = standing(path, pgha, defaults, datacenter)["steps"]
+            found.append(pghalib.secrets.trust.unfinished(datacenter, steps))
+    return [sentence for sentence in found if sentence]
 
 
 def of_host(path: Path, datacenter: str, name: str, role: str) -> Certificates | None:

@@ -1,0 +1,210 @@
+"""
+A drill on this host: the login and the table of its client, the observer, and the faults. ``salt-run pgha.drill`` calls
+all of these, in the order in which they belong.
+"""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pghalib.drill.faults
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.postgres.scram
+import pghalib.services
+from salt.exceptions import CommandExecutionError
+
+#: Name of the login and of the schema.
+NAME = "pgha_drill"
+TABLE = f"{NAME}.ledger"
+OBSERVER = "pgha-drill-observer.service"
+# Seconds between two looks of the observer.
+INTERVAL = 0.1
+# The most bytes of an observer's history that are returned.
+LIMIT = 64 * 2**20
+_GONE = f"DROP SCHEMA IF EXISTS {NAME} CASCADE; DROP ROLE IF EXISTS {NAME};"
+
+
+def prepare(verifier, minutes):
+    """
+    Make the login and the table of the drill's client. Call this on the leader. What an earlier drill left is removed.
+
+    verifier
+        Verifier of the password for SCRAM-SHA-256: no password is part of a job.
+    minutes
+        How long the login is valid, so that it ends also when the drill cannot remove it.
+
+    Returns nothing. Raises CommandExecutionError when PostgreSQL refuses.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_drill.prepare 'SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy' 30
+    """
+    if not pghalib.postgres.scram.PATTERN.fullmatch(str(verifier)):
+        raise CommandExecutionError("The verifier is none of SCRAM-SHA-256")
+    until = f"now() + interval '{int(minutes)} min'"
+    _sql(
+        f"{_GONE} CREATE ROLE {NAME} LOGIN CONNECTION LIMIT 100 PASSWORD '{verifier}';"
+        f" DO $$ BEGIN EXECUTE format('ALTER ROLE {NAME} VALID UNTIL %L', {until}); END $$;"
+        f" CREATE SCHEMA {NAME}; CREATE TABLE {TABLE} (key int NOT NULL, value bigint NOT NULL);"
+        f" GRANT USAGE ON SCHEMA {NAME} TO {NAME}; GRANT SELECT, INSERT ON {TABLE} TO {NAME};"
+    )
+
+
+def remove():
+    """
+    Remove the login and the table of the drill's client. Call this on the leader. Returns nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_drill.remove
+    """
+    _sql(_GONE)
+
+
+def observe(seconds):
+    """
+    Start the observer on this host.
+
+    seconds
+        After this time systemd stops the observer, also when nobody asks for what it has seen.
+
+    Returns nothing. Raises CommandExecutionError when it cannot be started.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_drill.observe 600
+    """
+    settings = __salt__["pgha.settings"]()
+    postgres = settings["postgres"]
+    vip = settings["cluster"]["vip"]
+    given = {
+        "host": settings["name"],
+        "address": vip["address"] if vip else None,
+        "interval": INTERVAL,
+        "connection": {
+            "host": postgres["socket_dir"],
+            "port": postgres["port"],
+            "user": postgres["user"],
+            "dbname": "postgres",
+        },
+    }
+    program, output = _place("observe.py"), _place("looks.jsonl")
+    _stop()
+    pghalib.host.descriptors.directory(str(program.parent), user="root", group="root", mode="0755", test=False)
+    text = Path(__salt__["cp.cache_file"]("salt://pgha/drill/files/observe.py")).read_text(encoding="utf-8")
+    pghalib.host.files.manage(str(program), text, user="root", group="root", mode="0644", test=False)
+    command = [
+        *("systemd-run", "--quiet", "--collect", f"--unit={OBSERVER}", f"--uid={postgres['user']}"),
+        *(f"--property=RuntimeMaxSec={int(seconds)}", f"--property=StandardOutput=truncate:{output}"),
+        *(f"{settings['patroni']['venv']}/bin/python", str(program), json.dumps(given)),
+    ]
+    result = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)
+    if result["retcode"]:
+        raise CommandExecutionError(f"the observer did not start: {result['stderr'] or result['stdout']}")
+
+
+def observed():
+    """
+    Stop the observer of this host, and return what it has seen: lines of JSON, as text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_drill.observed
+    """
+    _stop()
+    path = _place("looks.jsonl")
+    text = pghalib.host.files.read_foreign(str(path), LIMIT)
+    for one in ("looks.jsonl", "observe.py"):
+        pghalib.host.files.remove(str(_place(one)), test=False)
+    return text or ""
+
+
+def fault(name):
+    """
+    Make one fault of a drill on this host. It ends by itself.
+
+    name
+        One of ``salt-run pgha.drill list=True``. On which host it belongs is said there.
+
+    Returns a sentence. Raises CommandExecutionError when it cannot be made.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db2' pgha_drill.fault restart-replica
+    """
+    one = pghalib.drill.faults.FAULTS.get(name)
+    if one is None:
+        raise CommandExecutionError(f"There is no fault {name!r}; there is {', '.join(pghalib.drill.faults.FAULTS)}")
+    settings = __salt__["pgha.settings"]()
+    timeout = settings["patroni"]["startup_timeout"]
+    if one["how"] == "switchover":
+        return __salt__["pgha_patroni.command"]("switchover", timeout, leader=settings["name"])
+    if one["how"] == "restart":
+        return __salt__["pgha_patroni.command"]("restart", timeout)
+    if one["how"] == "service":
+        if not __salt__["service.restart"](one["unit"]):
+            raise CommandExecutionError(f"{one['unit']} did not restart: see journalctl -u {one['unit']}")
+        return f"{one['unit']} was restarted"
+    pid = _postmaster(settings) if one["how"] == "postmaster" else _main_pid(one["unit"])
+    os.kill(pid, signal.SIGKILL)
+    return f"process {pid} was killed"
+
+
+def _main_pid(unit):
+    pid = int(__salt__["service.show"](f"{unit}.service").get("MainPID") or 0)
+    if not pid:
+        raise CommandExecutionError(f"{unit} does not run here")
+    return pid
+
+
+def _postmaster(settings):
+    """The postmaster's process id. The file belongs to PostgreSQL's user, so the process is looked at as well."""
+    postgres = settings["postgres"]
+    text = pghalib.host.files.read_foreign(f"{postgres['data_dir']}/postmaster.pid", 4096) or ""
+    first = text.split("\n", 1)[0]
+    if re.fullmatch(r"[1-9]\d{0,9}", first):
+        program = os.path.realpath(f"{postgres['bin_dir']}/postgres")
+        try:
+            if os.readlink(f"/proc/{first}/exe") == program:
+                return int(first)
+        except OSError:
+            pass
+    raise CommandExecutionError(f"PostgreSQL does not run on {postgres['data_dir']}")
+
+
+def _stop():
+    __salt__["cmd.run_all"](["systemctl", "stop", OBSERVER], python_shell=False, ignore_retcode=True)
+
+
+def _place(name):
+    return Path(pghalib.services.DIRECTORY, "drill", name)
+
+
+def _sql(statements):
+    settings = __salt__["pgha.settings"]()
+    postgres = settings["postgres"]
+    words = [f"{postgres['bin_dir']}/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-1", "-c", statements]
+    environment = {
+        "PGHOST": postgres["socket_dir"],
+        "PGPORT": str(postgres["port"]),
+        "PGDATABASE": "postgres",
+        "PGOPTIONS": "-c statement_timeout=30s",
+        "LC_ALL": "C",
+    }
+    result = pghalib.host.users.run(__salt__["cmd.run_all"], postgres["user"], words, env=environment, timeout=60)
+    if result["retcode"]:
+        raise CommandExecutionError(f"PostgreSQL refuses: {(result['stderr'] or result['stdout']).strip()}")

@@ -1,0 +1,75 @@
+"""
+What a drill needs to know before it begins: the members of the cluster, how its client connects, and whether the
+cluster may be harmed now. Pure functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pghalib.drill.faults
+import pghalib.master.report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.inventory import Plan
+    from pghalib.master.report import State
+    from pghalib.shapes import Json, MemberSettings
+
+
+def standing(cluster: str, plan: Plan, state: State) -> tuple[str | None, list[str], list[str]]:
+    """
+    Return (leader, replicas, faults): minion ids, and everything that the status has to say.
+
+    plan
+        The result of ``pghalib.inventory.plan``.
+    state
+        The result of ``pghalib.master.report.summary``.
+    """
+    ids = {plan["names"][host]: host for host in plan["clusters"][cluster]}
+    known = [(ids[one["name"]], one["role"]) for one in state["clusters"][cluster]["members"] if one["name"] in ids]
+    leader = next((host for host, role in known if role in pghalib.master.report.LEADERS), None)
+    return leader, [host for host, _ in known if host != leader], state["faults"]
+
+
+def reasons(
+    wanted: list[str] | None, settings: MemberSettings, harmful: bool, faults: list[str], dynamic: Mapping[str, Json]
+) -> list[str]:
+    """
+    Return why a drill may not begin, as sentences.
+
+    wanted
+        Names of faults, None for all harmless ones.
+    settings
+        Those of one member.
+    harmful
+        Whether the person has said that harmful faults may be made.
+    faults
+        What the status has to say.
+    dynamic
+        The cluster's dynamic configuration.
+    """
+    found = pghalib.drill.faults.chosen(wanted, settings["vip"], harmful)[1]
+    if dynamic.get("pause"):
+        found.append("Patroni is paused (patronictl resume ends that)")
+    return [*found, *(f"the status says: {fault}" for fault in faults)]
+
+
+def connection(settings: MemberSettings, authorities: str | None) -> dict[str, Json]:
+    """
+    Return libpq's keywords for a client of the cluster, without user and password.
+
+    settings
+        Those of one member.
+    authorities
+        The file with the authorities that a client verifies the server by; None where the traffic is not encrypted.
+    """
+    cluster, postgres = settings["cluster"], settings["postgres"]
+    hosts = [cluster["vip"]["address"]] if cluster["vip"] else [one["address"] for one in cluster["hosts"]]
+    found: dict[str, Json] = {"host": ",".join(hosts), "port": postgres["port"], "dbname": "postgres"}
+    if not cluster["vip"]:
+        found["target_session_attrs"] = "read-write"
+    if authorities and settings["tls"]["clients"] != "off":
+        found |= {"sslmode": "verify-full", "sslrootcert": authorities}
+    return found

@@ -1,0 +1,105 @@
+"""
+The command ``salt-run pgha.drill`` on the master: it takes the lock, looks whether the cluster may be harmed now, runs
+the course, and tells the result.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.drill.begin
+import pghalib.drill.course
+import pghalib.drill.faults
+import pghalib.inventory
+import pghalib.master.alone
+import pghalib.master.asking
+import pghalib.secrets.pki
+import pghalib.secrets.store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pghalib.master.report import State
+    from pghalib.shapes import Json, MemberSettings
+
+# Seconds until Salt asks whether a host still works on a function of the drill.
+PATIENCE = 120
+
+
+def run(
+    opts: Mapping[str, Json],
+    pgha: dict[str, Json],
+    defaults: dict[str, Json],
+    program: str,
+    state: Callable[[], State],
+    cluster: str,
+    names: list[str] | None,
+    workers: int,
+    harmful: bool,
+) -> tuple[str, bool]:
+    """
+    Make a drill, and return its report as text and whether all is good. Lines of progress are printed.
+
+    opts
+        The master's options.
+    pgha, defaults
+        The pillar of that name, checked, and the content of defaults.yaml.
+    program
+        The text of the client's program.
+    state
+        A function that returns the status of everything (``pghalib.master.report.summary``).
+    cluster
+        Name of a cluster in the pillar.
+    names
+        Names of faults; None for all harmless ones.
+    workers
+        How many clients write.
+    harmful
+        Whether the person has said that harmful faults may be made.
+
+    Raises CommandExecutionError with all reasons when the drill may not begin.
+    """
+    store = pghalib.secrets.store.directory(opts)
+    pghalib.master.alone.lock(store)
+    plan, began = pghalib.inventory.plan(pgha, narrowed=False), time.monotonic()
+    members = plan["clusters"][cluster]
+    settings: Json = pghalib.inventory.settings(pgha, defaults, members[0])
+    place = Path(opts["cachedir"], "pgha", "drills", f"{cluster}-{time.strftime('%Y%m%d-%H%M%S')}")
+
+    def ask(host: str, function: str, *given: Json) -> Json:
+        return pghalib.master.asking.call(opts, PATIENCE, host, function, *given)
+
+    def standing() -> tuple[str | None, list[str], list[str]]:
+        return pghalib.drill.begin.standing(cluster, plan, state())
+
+    leader, _, faults = standing()
+    dynamic = ask(leader, "pgha_patroni.dynamic_config") if leader else {}
+    against = pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic)
+    if against:
+        raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
+    place.mkdir(mode=0o700, parents=True)
+    course = pghalib.drill.course.Course(
+        ask, standing, lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True), place, program
+    )
+    results, verdicts = course.run(
+        members,
+        pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
+        pghalib.drill.begin.connection(settings, _authorities(settings, store, place)),
+        workers,
+    )
+    good = pghalib.drill.course.good(results, verdicts)
+    return pghalib.drill.course.text(cluster, results, verdicts, place), good
+
+
+def _authorities(settings: MemberSettings, store: Path, place: Path) -> str | None:
+    """The file with the authorities for the drill's client; None where the traffic is not encrypted."""
+    datacenter = settings["datacenter"]["name"]
+    if not pghalib.secrets.store.index(store)["tls"].get(datacenter):
+        return None
+    path = place / "ca.pem"
+    path.write_text(pghalib.secrets.pki.authorities(store, datacenter) or "", encoding="utf-8")
+    return str(path)

@@ -1,0 +1,239 @@
+"""
+The course of a drill, on the master: a login for its client, observers on all members, the client, then fault after
+fault, each followed by a look at what it cost. Everything that the drill brings is taken away in the end, also when it
+is interrupted; what a killed drill leaves ends by itself (the login expires, systemd stops the observers).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.drill.checker
+import pghalib.drill.faults
+import pghalib.drill.history
+import pghalib.postgres.scram
+import pghalib.wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pghalib.drill.checker import Verdict
+    from pghalib.shapes import Json
+
+    # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
+    Ask = Callable[..., Json]
+
+LOGIN = "pgha_drill"
+TABLE = f"{LOGIN}.ledger"
+# Seconds: until the cluster is whole again after a fault, and of calm writing before the first fault and after each.
+RECOVERY, CALM = 300, 3
+# Seconds that a fault may take at the most, for the time that login and observers are given.
+LONGEST = 420
+# Python programs of a master that may have psycopg.
+PYTHONS = (sys.executable, "/usr/bin/python3")
+REMEDY = "apt install python3-psycopg, or salt-pip install 'psycopg[binary]'"
+
+
+class Result(TypedDict):
+    """What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds."""
+
+    fault: str
+    host: str
+    outage: float
+    bound: float
+
+
+class Course:
+    """
+    One drill.
+
+    ask
+        A function (minion id, function, arguments…) that calls a function on a host and returns its answer.
+    standing
+        A function that returns (leader, replicas, faults): minion ids, and what the status has to say.
+    say
+        A function that shows a line of progress.
+    place
+        An existing directory of the master's user for the history.
+    program
+        The text of the client's program (``salt://pgha/drill/files/client.py``).
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        standing: Callable[[], tuple[str | None, list[str], list[str]]],
+        say: Callable[[str], None],
+        place: Path,
+        program: str,
+    ) -> None:
+        self.ask, self.standing, self.say, self.place = ask, standing, say, place
+        self._program = place / "client.py"
+        self._program.write_text(program, encoding="utf-8")
+        self._marks: list[str] = []
+
+    def run(
+        self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int
+    ) -> tuple[list[Result], list[Verdict]]:
+        """
+        Make the faults, and return what each cost and the verdicts of all rules.
+
+        members
+            Minion ids of the cluster.
+        faults
+            Names of faults.
+        connection
+            libpq's keywords for the client, without user and password.
+        workers
+            How many clients write.
+        """
+        python = client_python()
+        longest = len(faults) * LONGEST + 60
+        results = []
+        with contextlib.ExitStack() as stack:
+            password = stack.enter_context(self._login(longest))
+            stack.enter_context(self._observers(members, longest))
+            given = {**connection, "user": LOGIN, "password": password}
+            stack.enter_context(self._client(python, given, workers, longest))
+            self._calm()
+            results = [self._fault(name) for name in faults]
+        history = self.history()
+        return results, pghalib.drill.checker.check(history)
+
+    def history(self) -> pghalib.drill.history.History:
+        """Return everything that was noted until now."""
+        lines = [*self._marks]
+        for path in sorted(self.place.glob("*.jsonl")):
+            lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return pghalib.drill.history.read(lines)
+
+    def _fault(self, name: str) -> Result:
+        one = pghalib.drill.faults.FAULTS[name]
+        leader, replicas, _ = self.standing()
+        host = leader if one["host"] == "leader" else next(iter(replicas), None)
+        if host is None:
+            raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
+        self.say(f"{name} on {host}: {one['what']}")
+        since = self._mark(f"{name} on {host}")
+        said = self.ask(host, "pgha_drill.fault", name)
+        self.say(f"{name}: {said}")
+        pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {name}", interval=1)
+        self._calm()
+        longest = pghalib.drill.checker.outage(self.history(), since)
+        outage = (longest.end - longest.start) / 1e9
+        self.say(f"{name}: {outage:.2f} s without an acknowledged write (at most {one['bound']:.0f} s are promised)")
+        return {"fault": name, "host": host, "outage": outage, "bound": one["bound"]}
+
+    def _whole(self) -> bool:
+        leader, _, faults = self.standing()
+        if faults:
+            raise CommandExecutionError("; ".join(faults))
+        return leader is not None
+
+    def _calm(self) -> None:
+        """Wait until writes that began after this moment have been acknowledged for CALM seconds."""
+        since = time.time_ns()
+
+        def calm() -> bool:
+            ended = [one["end"] for one in self.history()["writes"] if one["outcome"] == "ok" and one["start"] > since]
+            return bool(ended) and max(ended) - min(ended) > CALM * 10**9
+
+        pghalib.wait.until(calm, RECOVERY, "writes are acknowledged", interval=0.5)
+
+    def _mark(self, what: str) -> int:
+        moment = time.time_ns()
+        self._marks.append(json.dumps({"kind": "mark", "at": moment, "what": what}) + "\n")
+        return moment
+
+    @contextlib.contextmanager
+    def _login(self, seconds: int) -> Iterator[str]:
+        """A login for the client and its table; the password is known to this process alone."""
+        password = base64.b32encode(secrets.token_bytes(20)).decode()
+        verifier = pghalib.postgres.scram.verifier(password, secrets.token_bytes(16))
+        self.ask(self._leader(), "pgha_drill.prepare", verifier, seconds // 60 + 1)
+        try:
+            yield password
+        finally:
+            self.ask(self._leader(), "pgha_drill.remove")
+
+    @contextlib.contextmanager
+    def _observers(self, members: list[str], seconds: int) -> Iterator[None]:
+        started = []
+        try:
+            for host in members:
+                self.ask(host, "pgha_drill.observe", seconds)
+                started.append(host)
+            yield
+        finally:
+            for host in started:
+                # Who saw it is whom the master has asked, whatever the host calls itself.
+                seen = pghalib.drill.history.read(str(self.ask(host, "pgha_drill.observed")).splitlines(keepends=True))
+                lines = [json.dumps({**look, "host": host}) + "\n" for look in seen["looks"]]
+                (self.place / f"observer-{host}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    @contextlib.contextmanager
+    def _client(self, python: str, connection: Mapping[str, Json], workers: int, seconds: int) -> Iterator[None]:
+        settings = {"connection": dict(connection), "table": TABLE, "workers": workers, "pause": 0.01}
+        with (self.place / "client.jsonl").open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(  # noqa: S603 - a fixed program
+                [python, self._program], stdin=subprocess.PIPE, stdout=output, text=True
+            )
+            if process.stdin:
+                process.stdin.write(json.dumps({**settings, "seconds": seconds}))
+                process.stdin.close()
+            try:
+                yield
+            finally:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(150)
+                process.kill()
+                process.wait()
+
+    def _leader(self) -> str:
+        def known() -> str | None:
+            return self.standing()[0]
+
+        leader = pghalib.wait.until(known, RECOVERY, "the cluster has a leader", interval=1)
+        return str(leader)
+
+
+def client_python() -> str:
+    """Return a Python of the master that has psycopg. Raises CommandExecutionError with the remedy."""
+    for python in PYTHONS:
+        words = [python, "-c", "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"]
+        if os.access(python, os.X_OK) and not subprocess.run(words, check=False, capture_output=True).returncode:  # noqa: S603
+            return python
+    raise CommandExecutionError(f"The drill's client needs psycopg 3 on the master: {REMEDY}")
+
+
+def text(cluster: str, results: list[Result], verdicts: list[Verdict], place: object) -> str:
+    """Return the report of a drill as text for a person."""
+    width = max(len(one["fault"]) for one in results)
+    lines = [f"Drill of {cluster}", "", f"{'fault':{width}}  {'outage':>8}  {'bound':>6}"]
+    for one in results:
+        late = "" if one["outage"] <= one["bound"] else "  longer than promised"
+        lines.append(f"{one['fault']:{width}}  {one['outage']:6.2f} s  {one['bound']:4.0f} s{late}")
+    lines.append("")
+    for verdict in verdicts:
+        lines.append(f"{'held  ' if verdict['held'] else 'BROKEN'}  {verdict['rule']}")
+        lines += [f"          {example}" for example in verdict["examples"]]
+        if verdict["count"] > len(verdict["examples"]):
+            lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
+    return "\n".join([*lines, "", f"The history is in {place}"])
+
+
+def good(results: list[Result], verdicts: list[Verdict]) -> bool:
+    """Return whether every rule held and no outage was longer than promised."""
+    return all(one["held"] for one in verdicts) and all(one["outage"] <= one["bound"] for one in results)

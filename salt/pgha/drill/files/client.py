@@ -1,0 +1,144 @@
+"""
+The client of a drill: it writes and reads all the time through an address, and notes every operation as a line of JSON
+(see _utils/pghalib/drill/history.py for the shape and the meaning of each).
+
+Its settings are JSON on standard input, its history is its standard output:
+
+    {"connection": {libpq's keywords}, "table": "SCHEMA.NAME", "workers": 4, "pause": 0.01, "seconds": 60}
+
+The table has the columns ``key`` (integer) and ``value`` (bigint), and no unique key: a row that is there twice is to
+be seen, not to be refused. SIGTERM ends the client early. It then reads all lists once more. Needs psycopg 3; knows
+nothing of Salt.
+"""
+
+import itertools
+import json
+import signal
+import sys
+import threading
+import time
+
+import psycopg
+import psycopg.sql
+
+# A lost server is noticed within two seconds, on a connection and on an attempt to connect.
+IMPATIENT = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 2000,
+    "keepalives_idle": 1,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+    "options": "-c statement_timeout=10s",
+}
+# Errors of a server that has certainly not written: it is read-only, or it does not know the statement or the user.
+CERTAIN = ("25006", "42", "28")
+# Seconds to wait for the lists in the end.
+PATIENCE = 120
+
+
+class Client:
+    """The workers of one client, and what they share: the end, the output, and how far each list is."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.table = psycopg.sql.Identifier(*settings["table"].split("."))
+        self.over = threading.Event()
+        self.settled = dict.fromkeys(range(1, settings["workers"] + 1), 0)
+        self._output = threading.Lock()
+
+    def run(self):
+        """Write and read until the time is over; then note all lists as they are in the end."""
+        threads = [threading.Thread(target=self._writes, args=(key,), daemon=True) for key in self.settled]
+        threads.append(threading.Thread(target=self._reads, daemon=True))
+        for thread in threads:
+            thread.start()
+        self.over.wait(self.settings["seconds"])
+        self.over.set()
+        for thread in threads:
+            thread.join()
+        self._final()
+
+    def note(self, **record):
+        """Write one line of the history. It is on its way before the next operation begins."""
+        line = json.dumps(record) + "\n"
+        with self._output:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+    def _connect(self):
+        return psycopg.connect(**{**IMPATIENT, **self.settings["connection"]}, autocommit=True)
+
+    def _writes(self, key):
+        connection, warnings = None, []
+        insert = psycopg.sql.SQL("INSERT INTO {} (key, value) VALUES (%s, %s)").format(self.table)
+        for value in itertools.count(1):
+            while connection is None and not self.over.is_set():
+                try:
+                    connection = self._connect()
+                    connection.add_notice_handler(lambda notice, seen=warnings: seen.append(notice.severity))
+                except psycopg.Error:
+                    self.over.wait(0.02)
+            if self.over.is_set():
+                return
+            warnings.clear()
+            start, outcome = time.time_ns(), "ok"
+            try:
+                connection.execute(insert, [key, value])
+                # "Committed locally, but might not have been replicated": a failover may lose it.
+                outcome = "info" if warnings else "ok"
+            except psycopg.Error as error:
+                outcome = "fail" if (error.sqlstate or "").startswith(CERTAIN) else "info"
+                connection.close()
+                connection = None
+            self.note(kind="write", key=key, value=value, start=start, end=time.time_ns(), outcome=outcome)
+            self.settled[key] = value
+            self.over.wait(self.settings["pause"])
+
+    def _reads(self):
+        """Read the lists in turn. A value that had been settled before a read of its list is in no later read."""
+        connection, floors = None, dict.fromkeys(self.settled, 0)
+        for key in itertools.cycle(self.settled):
+            if self.over.is_set():
+                return
+            try:
+                connection = connection or self._connect()
+                settled, start = self.settled[key], time.time_ns()
+                values = self._values(connection, key, floors[key])
+            except psycopg.Error:
+                if connection is not None:
+                    connection.close()
+                    connection = None
+                self.over.wait(0.02)
+                continue
+            self.note(kind="read", key=key, floor=floors[key], values=values, start=start, end=time.time_ns())
+            floors[key] = settled
+            self.over.wait(self.settings["pause"])
+
+    def _values(self, connection, key, floor):
+        select = psycopg.sql.SQL("SELECT value FROM {} WHERE key = %s AND value > %s").format(self.table)
+        return [row[0] for row in connection.execute(select, [key, floor])]
+
+    def _final(self):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self._connect() as connection:
+                    lists = {key: self._values(connection, key, 0) for key in self.settled}
+                break
+            except psycopg.Error:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        for key, values in lists.items():
+            self.note(kind="final", key=key, values=values)
+
+
+def main():
+    """Run the client with the settings on standard input."""
+    client = Client(json.load(sys.stdin))
+    signal.signal(signal.SIGTERM, lambda *_: client.over.set())
+    client.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The drill as a person runs it: its faults, its verdict, and that nothing of it is left."""
+
+import pytest
+from integration import formula
+
+
+def drill(cluster, *words):
+    return cluster.lab.salt("salt-run", "pgha.drill", *words, "-l", "quiet", check=False, timeout=900)
+
+
+def left(cluster):
+    """What a drill has left on the members: logins and schemas, observers, files."""
+    roles, schemas = "SELECT rolname FROM pg_roles WHERE", "SELECT nspname FROM pg_namespace WHERE"
+    script = "systemctl list-units --no-legend 'pgha-drill*'; ls /run/pgha/drill"
+    found = [host.run(["sh", "-c", script], check=False).stdout for host in cluster.db]
+    found.append(cluster.psql(cluster.leader(), f"{roles} rolname ~ 'drill' UNION {schemas} nspname ~ 'drill'"))
+    return [one for one in found if one.strip()]
+
+
+def test_the_faults_are_listed(cluster):
+    told = drill(cluster, "list=True")
+    assert told.returncode == 0
+    assert "kill-postgres" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tset"], "There is no cluster 'tset'; there is test"),
+        (["test", "faults=kill-postgres,no-such"], "kill-postgres does harm"),
+    ],
+)
+def test_a_drill_that_may_not_begin_harms_nothing(cluster, words, said):
+    before = cluster.services()
+    told = drill(cluster, *words)
+    assert told.returncode == 1
+    assert said in told.stdout + told.stderr
+    assert cluster.services() == before
+    assert left(cluster) == []
+
+
+def test_a_paused_cluster_is_not_harmed(cluster):
+    leader = cluster.leader()
+    leader.run(["su", "-", "postgres", "-c", "patronictl pause --wait"])
+    try:
+        told = drill(cluster, "test")
+    finally:
+        leader.run(["su", "-", "postgres", "-c", "patronictl resume --wait"])
+    assert told.returncode == 1
+    assert "Patroni is paused" in told.stdout + told.stderr
+
+
+def test_every_fault_is_made_and_judged_and_nothing_is_left(cluster):
+    names = ["switchover", "restart-replica", "restart-agent", "restart-vip-manager", "kill-postgres", "kill-patroni"]
+    told = drill(cluster, "test", f"faults={','.join(names)}", "harmful=True")
+    assert told.returncode == 0, told.stdout + told.stderr
+    report = told.stdout[told.stdout.index("Drill of test") :]
+    assert [line.split()[0] for line in report.splitlines()[3 : 3 + len(names)]] == names
+    assert report.count("held  ") == 7
+    assert left(cluster) == []
+    cluster.wait_healthy()
+    run = formula.run(cluster.lab)
+    assert (run.code, run.changed()) == (0, []), run.text

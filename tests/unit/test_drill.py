@@ -1,0 +1,196 @@
+"""A drill before it begins and when it has ended; its faults on a host; what it shows. Its course is run on the lab."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pghalib.drill.begin
+import pghalib.drill.course
+import pghalib.drill.faults
+import pghalib.services
+import pytest
+from salt.exceptions import CommandExecutionError
+
+FAULTS = pghalib.drill.faults.FAULTS
+WITH, CALLBACK = {"manager": "vip-manager"}, {"manager": "callback"}
+SETTINGS = {
+    "vip": WITH,
+    "tls": {"clients": "offered"},
+    "postgres": {"port": 5432},
+    "cluster": {
+        "vip": {"address": "198.51.100.40"},
+        "hosts": [{"address": "198.51.100.21"}, {"address": "198.51.100.22"}],
+    },
+}
+
+
+def test_without_a_word_only_harmless_faults_are_made():
+    names, reasons = pghalib.drill.faults.chosen(None, WITH, True)
+    assert names == ["switchover", "restart-replica", "restart-agent", "restart-vip-manager"]
+    assert reasons == []
+    assert "restart-vip-manager" not in pghalib.drill.faults.chosen(None, CALLBACK, True)[0]
+
+
+def test_every_reason_against_the_faults_is_told_at_once():
+    wanted = ["kill-postgres", "kill-postgress", "restart-vip-manager", "switchover"]
+    _, reasons = pghalib.drill.faults.chosen(wanted, CALLBACK, False)
+    assert [one.split(" ")[0] for one in reasons] == ["kill-postgres", "there", "restart-vip-manager:"]
+    assert "add harmful=True" in reasons[0]
+    assert "there is no fault 'kill-postgress'" in reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [(None, None), ("switchover", ["switchover"]), ("a, b", ["a", "b"]), (["a", "b"], ["a", "b"]), ("", [""])],
+)
+def test_faults_are_given_with_commas_or_as_a_list(given, names):
+    assert pghalib.drill.faults.listed(given) == names
+
+
+def test_the_list_has_every_fault_with_its_bound():
+    lines = pghalib.drill.faults.table().splitlines()
+    assert len(lines) == 1 + len(FAULTS)
+    (kill,) = [line for line in lines if line.startswith("kill-patroni ")]
+    assert "harmful " in kill
+    assert " 15 s  Patroni of the leader is killed" in kill
+
+
+def test_a_cluster_that_is_not_well_is_not_harmed():
+    reasons = pghalib.drill.begin.reasons
+    assert reasons(None, SETTINGS, False, [], {"ttl": 30}) == []
+    against = reasons(["kill-agent"], SETTINGS, False, ["test-db2 lags"], {"pause": True})
+    assert [one.split(" ")[0] for one in against] == ["kill-agent", "Patroni", "the"]
+    assert against[-1] == "the status says: test-db2 lags"
+
+
+@pytest.mark.parametrize(
+    ("over", "authorities", "expected"),
+    [
+        ({}, None, {"host": "198.51.100.40"}),
+        ({}, "/ca.pem", {"host": "198.51.100.40", "sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
+        ({"tls": {"clients": "off"}}, "/ca.pem", {"host": "198.51.100.40"}),
+        (
+            {"cluster": {**SETTINGS["cluster"], "vip": None}},
+            None,
+            {"host": "198.51.100.21,198.51.100.22", "target_session_attrs": "read-write"},
+        ),
+    ],
+)
+def test_the_client_comes_in_as_clients_do(over, authorities, expected):
+    found = pghalib.drill.begin.connection({**SETTINGS, **over}, authorities)
+    assert found == {"port": 5432, "dbname": "postgres", **expected}
+
+
+def test_leader_and_replicas_are_known_by_their_ids_and_no_stranger_is_among_them():
+    plan = {
+        "names": {"one.example.org": "one", "two.example.org": "two"},
+        "clusters": {"test": ["one.example.org", "two.example.org"]},
+    }
+    members = [
+        {"name": "two", "role": "leader"},
+        {"name": "one", "role": "replica"},
+        {"name": "evil", "role": "leader"},
+    ]
+    state = {"clusters": {"test": {"members": members}}, "faults": ["a"]}
+    assert pghalib.drill.begin.standing("test", plan, state) == ("two.example.org", ["one.example.org"], ["a"])
+    assert pghalib.drill.begin.standing("test", plan, {"clusters": {"test": {"members": []}}, "faults": []})[0] is None
+
+
+def verdict(held=True, count=0):
+    return {
+        "rule": "every write is there once",
+        "held": held,
+        "count": count,
+        "examples": ["client 1: 7 is lost"] * min(count, 5),
+    }
+
+
+def test_the_report_tells_what_was_promised_and_what_was_broken():
+    results = [
+        {"fault": "switchover", "host": "a", "outage": 1.234, "bound": 5},
+        {"fault": "kill-postgres", "host": "b", "outage": 21, "bound": 15},
+    ]
+    text = pghalib.drill.course.text("test", results, [verdict(), verdict(False, 9)], "/x")
+    assert "switchover       1.23 s     5 s\n" in text
+    assert "kill-postgres   21.00 s    15 s  longer than promised" in text
+    assert "held    every write is there once\nBROKEN  every write is there once\n" in text
+    assert "and 4 more" in text
+    assert not pghalib.drill.course.good(results[:1], [verdict(False, 1)])
+    assert not pghalib.drill.course.good(results, [verdict()])
+    assert pghalib.drill.course.good(results[:1], [verdict()])
+
+
+def test_a_master_without_psycopg_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false", "/nonexistent", sys.executable))
+    assert pghalib.drill.course.client_python() == sys.executable
+    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false",))
+    with pytest.raises(CommandExecutionError, match="apt install python3-psycopg"):
+        pghalib.drill.course.client_python()
+
+
+@pytest.fixture
+def host(loader_module, tmp_path, monkeypatch):
+    """The module of a member's host; ``module.done`` is what it called, ``module.shown`` what systemd shows."""
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path))
+    done, shown = [], {}
+    settings = {
+        "name": "db1",
+        "postgres": {"data_dir": str(tmp_path), "bin_dir": str(tmp_path), "user": "postgres"},
+        "patroni": {"startup_timeout": 30},
+    }
+    salt = {
+        "pgha.settings": lambda: settings,
+        "pgha_patroni.command": lambda *words, **given: done.append((*words, given)) or "Patroni did it",
+        "service.restart": lambda unit: done.append(unit) or unit != "consul",
+        "service.show": lambda unit: shown.get(unit, {}),
+    }
+    module = loader_module("_modules/pgha_drill.py", salt=salt)
+    module.done, module.shown, module.place = done, shown, tmp_path
+    return module
+
+
+def test_planned_faults_are_patronis_and_systemds(host):
+    assert host.fault("switchover") == "Patroni did it"
+    assert host.fault("restart-replica") == "Patroni did it"
+    assert host.fault("restart-vip-manager") == "vip-manager was restarted"
+    assert host.done == [("switchover", 30, {"leader": "db1"}), ("restart", 30, {}), "vip-manager"]
+    with pytest.raises(CommandExecutionError, match="consul did not restart"):
+        host.fault("restart-agent")
+    with pytest.raises(CommandExecutionError, match="There is no fault 'rm'"):
+        host.fault("rm")
+
+
+def test_a_main_process_is_killed(host):
+    with pytest.raises(CommandExecutionError, match="patroni does not run here"):
+        host.fault("kill-patroni")
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        host.shown["patroni.service"] = {"MainPID": str(process.pid)}
+        assert host.fault("kill-patroni") == f"process {process.pid} was killed"
+        assert process.wait(10) == -9
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("first", ["", "x", "-1", "0", "1 ", "1", "99999999999"])
+def test_no_other_process_is_killed_for_postgresql(host, monkeypatch, first):
+    """The file belongs to PostgreSQL's user, who may write any number into it."""
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a process was killed"))
+    (host.place / "postmaster.pid").write_text(f"{first}\n/pgdata\n")
+    with pytest.raises(CommandExecutionError, match="PostgreSQL does not run on"):
+        host.fault("kill-postgres")
+
+
+def test_the_postmaster_is_known_by_its_program(host):
+    program = host.place / "postgres"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    with subprocess.Popen([program, "60"]) as process:
+        (host.place / "postmaster.pid").write_text(f"{process.pid}\n/pgdata\n")
+        assert host.fault("kill-postgres") == f"process {process.pid} was killed"
+        assert process.wait(10) == -9
+
+
+@pytest.mark.parametrize("verifier", ["", "md5abc", "x'; DROP TABLE t; --", "SCRAM-SHA-256$4096:a$b:c'", None])
+def test_only_a_verifier_becomes_part_of_a_statement(host, verifier):
+    with pytest.raises(CommandExecutionError, match="none of SCRAM-SHA-256"):
+        host.prepare(verifier, 5)
