@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pghalib.consul.client
 import pghalib.secrets.x509
+import pghalib.services.started
 import pghalib.tls
 from salt.exceptions import CommandExecutionError
 

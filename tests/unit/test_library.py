@@ -76,6 +76,14 @@ def test_the_library_knows_no_loader_and_nothing_above_it():
         assert not used & LOADED, path
 
 
+def test_a_module_imports_what_it_uses_of_the_library():
+    """What another module has imported is there only as long as that module was loaded before."""
+    modules = {".".join(("pghalib", *path.relative_to(LIBRARY).with_suffix("").parts)) for path in FILES}
+    for path in [*(LIBRARY.parents[1]).glob("_*/*.py"), *FILES]:
+        attributes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)]
+        assert {ast.unparse(node) for node in attributes} & modules <= set(imported(path)), path
+
+
 def test_every_file_can_be_read_at_one_sitting():
     files = [*(LIBRARY.parents[1]).glob("_*/*.py"), *FILES]
     assert {path.name: lines for path in files if (lines := len(path.read_text("utf-8").splitlines())) > 300} == {}
