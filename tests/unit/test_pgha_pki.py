@@ -9,6 +9,7 @@ from pathlib import Path
 import pghalib.secrets.names
 import pghalib.secrets.pki
 import pghalib.secrets.store
+import pghalib.secrets.trust
 import pghalib.secrets.x509
 import pytest
 import yaml
@@ -457,3 +458,21 @@ class TestBrought:
         own = pghalib.secrets.x509.issue("db1", {"db1"}, signer, 9)
         chain = own["certificate"] + signer["certificate"]
         assert pghalib.secrets.x509.faults_of("db1", signer["certificate"], chain, own["key"], {"db1"}) == []
+
+    def test_a_next_authority_that_the_pillar_took_back_is_no_change_under_way(self, store, files, signer):
+        pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        following = pghalib.secrets.x509.authority("next year", 3650)
+        pghalib.secrets.pki.fill(
+            store, files(ca=following["certificate"], **self.pairs(following)), DEFAULTS, ENCRYPTED
+        )
+        pgha = files()
+        # Until the main job has run, the hosts trust it still.
+        for trusted in (["CN=pgha next year"], []):
+            standing = pghalib.secrets.pki.standing(store, pgha, DEFAULTS, "dc")
+            assert standing["steps"] == []
+            assert len(standing["former"]) == len(trusted)
+            said = pghalib.secrets.trust.text("dc", standing, [])
+            assert "No change is under way." in said
+            assert "To change it, set tls:ca" in said
+            pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        assert pghalib.secrets.pki.authorities(store, "dc") == signer["certificate"]

@@ -180,10 +180,10 @@ def text(datacenter: str, standing: Standing, late: Sequence[str]) -> str:
         lines += [f"  {title + ':':21} {one['subject']}, until {one['until'][:10]}" for one in standing[use]]
     steps = standing["steps"]
     changing = bool(standing["next"] or standing["former"])
-    lines += ["", f"Next step: {steps[0]}." if changing else "No change is under way."]
+    lines += ["", f"Next step: {steps[0]}." if changing and steps else "No change is under way."]
     if late:
         lines += ["Not ready for a step:", *(f"  - {one}" for one in late)]
-    if changing and steps[0] == "use":
+    if changing and steps[:1] == ["use"]:
         lines += [f"Clients that verify need the new file first: salt-run pgha.authority {datacenter} form=pem"]
     if not steps:
         lines += ["To change it, set tls:ca, tls:certificate and tls:key to the next ones (docs/tls.md)."]
