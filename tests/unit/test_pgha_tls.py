@@ -1,7 +1,13 @@
 """Encryption as it is chosen: by the pillar, else as the datacenter was built; and what is warned of without it."""
 
+import contextlib
 import json
+import socket
+import ssl
+import struct
+import threading
 
+import pghalib.secrets.x509
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -105,3 +111,158 @@ def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_mo
         "Patroni has not read the authorities yet: salt-run state.orchestrate pgha",
         "vip-manager was started with others: salt-run state.orchestrate pgha.restart",
     ]
+
+
+def test_a_configuration_that_cannot_be_read_tells_nothing_of_tls(host, tmp_path):
+    module = host(False, ENCRYPTED)
+    assert module.speaks() is True
+    (tmp_path / "config.json").write_text('{"ca_file": ')
+    assert module.speaks() is None
+    assert module.stays() is True
+
+
+@pytest.mark.parametrize(
+    ("enabled", "served", "found"),
+    [
+        (True, {"tls": {"ca": "PEM"}}, "PEM"),
+        (True, {"agent": 1}, None),
+        (True, None, None),
+        (False, {"tls": {"ca": "PEM"}}, None),
+    ],
+)
+def test_the_authorities_that_the_master_serves_are_for_a_host_with_tls(loader_module, enabled, served, found):
+    module = loader_module(
+        "_modules/pgha_tls.py",
+        salt={"pgha.settings": lambda: {"tls": {"enabled": enabled}}},
+        pillar={"pgha_secrets": served},
+    )
+    assert module.bundle() == found
+
+
+class Port:
+    """A port that shows the certificate of a file as it was at its start, as a service does that is never reloaded."""
+
+    def __init__(self, path, answer=None):
+        self.answer = answer
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.load_cert_chain(path)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.number = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                raw, _ = self.listener.accept()
+                with raw, contextlib.suppress(OSError):
+                    self.show(raw)
+
+    def show(self, raw):
+        if self.answer:
+            # What a client of PostgreSQL says first; whoever says something else gets no certificate.
+            if raw.recv(8) != struct.pack("!II", 8, 80877103):
+                return
+            raw.sendall(self.answer)
+        self.context.wrap_socket(raw, server_side=True).close()
+
+
+class Services:
+    """A database host with a certificate of each service on the disk, and what listens on its ports."""
+
+    def __init__(self, loader_module, path):
+        self.path, self.listening = path, []
+        self.settings = {
+            "role": "db",
+            "address": "127.0.0.1",
+            "tls": {"enabled": True, "ca": None},
+            "consul": {},
+            "patroni": {},
+            "postgres": {},
+        }
+        self.signer = pghalib.secrets.x509.authority("dc", 3000)
+        (path / "ca.pem").write_text(self.signer["certificate"])
+        utils = {
+            "pghalib.tls.pem": lambda service: str(path / f"{service}.pem"),
+            "pghalib.tls.authorities": lambda asked: str(path / "ca.pem") if asked["tls"]["enabled"] else None,
+            "pghalib.consul.client.api": lambda asked: {"address": f"https://127.0.0.1:{asked['consul']['port']}"},
+        }
+        self.module = loader_module("_modules/pgha_tls.py", salt={"pgha.settings": lambda: self.settings}, utils=utils)
+
+    def install(self, service, signer=None, names=("127.0.0.1",), days=365):
+        own = pghalib.secrets.x509.issue("db1", set(names), signer or self.signer, days)
+        (self.path / f"{service}.pem").write_text(own["key"] + own["certificate"])
+
+    def start(self, section, key, answer=None):
+        port = Port(self.path / ("consul.pem" if section == "consul" else "postgres.pem"), answer)
+        self.listening.append(port)
+        self.settings[section][key] = port.number
+
+    def start_all(self):
+        self.start("consul", "port")
+        self.start("patroni", "restapi_port")
+        self.start("postgres", "port", answer=b"S")
+
+
+@pytest.fixture
+def services(loader_module, tmp_path):
+    found = Services(loader_module, tmp_path)
+    for service in ("consul", "postgres"):
+        found.install(service)
+    yield found
+    for port in found.listening:
+        port.listener.close()
+
+
+def test_a_port_is_outdated_while_it_shows_another_certificate_than_the_disk_has(services):
+    services.start_all()
+    assert services.module.outdated("consul") == services.module.outdated("postgres") == []
+    services.install("postgres")
+    assert services.module.outdated("postgres") == ["Patroni's REST API", "PostgreSQL"]
+    assert services.module.outdated("consul") == []
+    services.start("patroni", "restapi_port")
+    assert services.module.outdated("postgres") == ["PostgreSQL"]
+    services.start("postgres", "port", answer=b"S")
+    assert services.module.outdated("postgres") == []
+    (services.path / "consul.pem").unlink()
+    assert services.module.outdated("consul") == ["Consul's API"]
+
+
+def test_a_port_that_shows_no_certificate_to_be_trusted_is_an_error(services):
+    services.start("patroni", "restapi_port")
+    services.start("postgres", "port", answer=b"N")
+    with pytest.raises(
+        CommandExecutionError, match=r"^PostgreSQL at 127.0.0.1:\d+ cannot be .*: it does not speak TLS$"
+    ):
+        services.module.outdated("postgres")
+    for wrong in ({"signer": pghalib.secrets.x509.authority("a stranger", 9)}, {"names": ["192.0.2.11"]}):
+        services.install("consul", **wrong)
+        services.start("consul", "port")
+        with pytest.raises(CommandExecutionError, match="^Consul's API at .* with TLS: .*certificate verify failed"):
+            services.module.outdated("consul")
+
+
+def test_the_status_tells_the_certificate_that_ends_first_and_the_ports_that_are_late(services):
+    services.install("postgres", days=30)
+    services.start_all()
+    told = services.module.status()
+    assert (round(told["days"]), told["due"], told["outdated"]) == (30, False, [])
+    assert told["until"] == services.module.certificate("postgres")["until"]
+    # A service that does not answer is told elsewhere, and hides no other.
+    services.settings["consul"]["port"] = services.settings["postgres"]["port"]
+    services.install("postgres", days=3000)
+    told = services.module.status()
+    assert (round(told["days"]), told["outdated"]) == (365, ["Patroni's REST API", "PostgreSQL"])
+    (services.path / "postgres.pem").unlink()
+    told = services.module.status()
+    assert (told["until"], told["days"], told["due"]) == (None, None, True)
+    services.settings["role"] = "dcs"
+    assert round(services.module.status()["days"]) == 365
+    services.settings["tls"]["enabled"] = False
+    assert services.module.status() is None
+
+
+def test_a_file_that_holds_a_key_alone_is_named(services):
+    own = pghalib.secrets.x509.issue("db1", {"db1"}, services.signer, 9)
+    (services.path / "consul.pem").write_text(own["key"])
+    with pytest.raises(CommandExecutionError, match="holds no certificate: run the main job"):
+        services.module.certificate("consul")

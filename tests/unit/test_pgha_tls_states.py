@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pghalib.secrets.x509
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -168,3 +169,18 @@ def test_without_a_certificate_on_the_master_only_a_dry_run_goes_on(state, serve
     ret = module.installed("x", "consul")
     assert (ret["result"], ret["changes"], list(tmp_path.iterdir())) == (result, {}, [])
     assert "no certificate" in ret["comment"]
+
+
+def test_a_certificate_in_the_changes_is_told_by_its_serial_and_never_with_its_key(state, served, tmp_path):
+    module, _ = state(0)
+    signer, told = pghalib.secrets.x509.authority("dc", 300), []
+    for _ in range(2):
+        own = pghalib.secrets.x509.issue("db1", {"db1"}, signer, 30)
+        served.update(ca=signer["certificate"], consul=own["key"] + own["certificate"])
+        ret = module.installed("x", "consul")
+        about = pghalib.secrets.x509.describe(own["certificate"])
+        told.append(f"CN=db1, serial {about['serial'][:8]}, until {about['until'][:10]}")
+        assert ret["changes"][str(tmp_path / "consul.pem")]["new"] == told[-1]
+        assert "BEGIN" not in str(ret)
+    # The authorities are as they were.
+    assert ret["changes"] == {str(tmp_path / "consul.pem"): {"old": told[0], "new": told[1]}}
