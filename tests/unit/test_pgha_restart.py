@@ -59,6 +59,7 @@ class TestOrder:
         [
             ("max_connections", "150", "100", True),
             ("max_connections", "100", "150", False),
+            ("max_connections", "100", "100", False),
             ("max_wal_senders", "20", "9", True),
             ("shared_buffers", "256MB", "128MB", False),
         ],

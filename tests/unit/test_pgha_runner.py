@@ -2,9 +2,12 @@
 
 import contextlib
 import copy
+import itertools
 from pathlib import Path
 
+import pghalib.master.compiled
 import pghalib.secrets.minted
+import pghalib.secrets.pki
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -256,3 +259,103 @@ def test_the_next_step_of_an_authority_waits_for_every_host(deployed, capsys):
     assert "dcs3: answered nonsense (all of it)" in said
     assert "db1, db2: did not answer" in said
     assert (deployed.stored(), deployed.jobs) == (before, [])
+
+
+def test_where_no_certificate_is_made_anew_nothing_runs(deployed, monkeypatch):
+    monkeypatch.setattr(pghalib.secrets.minted, "mint", lambda *_, **_how: [])
+    assert (deployed.runner.renew(), deployed.jobs) == ([], [])
+
+
+def test_without_a_stored_authority_the_remedy_is_told_and_no_empty_file(deployed, capsys):
+    (deployed.store / "tls-dc.json").unlink()
+    for arguments in ({"form": "pem"}, {}):
+        assert deployed.runner.authority("dc", **arguments) == REFUSED
+        said = capsys.readouterr().err
+        assert said == "No authority is stored for dc: run salt-run state.orchestrate pgha\n"
+
+
+def test_the_pillar_of_now_is_asked_and_one_that_does_not_render_is_told(loader_module, capsys):
+    def pillar(opts, fresh=False):
+        raise CommandExecutionError(f"The pillar of {opts['id']} does not render, {'fresh' if fresh else 'kept'}")
+
+    loaded = loader_module("_runners/pgha.py", utils={"pghalib.master.compiled.pillar": pillar})
+    assert loaded.status() == REFUSED
+    assert capsys.readouterr().err == "The pillar of a-host does not render, fresh\n"
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_compiled_pillar_is_without_the_command_line_and_its_faults_are_told(monkeypatch, cached):
+    asked, errors = [], []
+
+    class Source:
+        def __init__(self, opts, grains, minion_id, saltenv, **how):
+            asked.append((set(opts), grains["id"], minion_id, saltenv, how))
+
+        def compile_pillar(self):
+            return {"pgha": {}, "_errors": errors}
+
+    monkeypatch.setattr("salt.pillar.get_pillar", Source)
+    opts = {"id": "m", "pillar": {"pgha": {"only": "one"}}, "grains": {"id": "x"}, "pillar_cache": cached}
+    for fresh in (True, False):
+        assert pghalib.master.compiled.pillar(opts, fresh)["pgha"] == {}
+        how = {"clean_cache": True} if cached and fresh else {}
+        assert asked.pop() == ({"id", "grains", "pillar_cache"}, "m", "m", "base", how)
+    errors += ["Rendering SLS 'a' failed", "two\nlines"]
+    with pytest.raises(CommandExecutionError, match=r"own id \(m\) does not render: Rendering SLS 'a' failed; "):
+        pghalib.master.compiled.pillar(opts)
+
+
+class Bus:
+    """The events of a master, (line, end) each, as ``pghalib.master.report.progress`` finds them in one."""
+
+    def __init__(self, *events):
+        self.events = itertools.chain(events, itertools.repeat(None))
+
+    def get_event(self, **_how):
+        return next(self.events)
+
+
+@pytest.fixture
+def watch(loader_module, monkeypatch):
+    """A function (*events, timeout=60): watches a master with these events."""
+
+    def build(*events, timeout=60):
+        loaded = loader_module(
+            "_runners/pgha.py",
+            opts={"sock_dir": "/run"},
+            utils={"pghalib.master.report.progress": lambda event, jobs: event},
+        )
+        bus = contextlib.nullcontext(Bus(*events))
+        monkeypatch.setattr(loaded.salt.utils.event, "get_master_event", lambda *_, **_how: bus)
+        return loaded.watch(timeout=timeout)
+
+    return build
+
+
+def test_a_run_is_watched_to_its_end_line_by_line(watch, capsys):
+    end = (None, True)
+    assert watch(("pgha.dcs: started", None), None, (None, None), end, ("of the next", None)) == (
+        "The orchestration has ended well."
+    )
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(" s  pgha.dcs: started")
+
+
+@pytest.mark.parametrize(
+    ("events", "timeout", "said"),
+    [
+        ([(None, False)], 5, "The orchestration failed; its own output says where and why\n"),
+        ([], 0.02, "No orchestration ended within 0.02 s\n"),
+    ],
+)
+def test_a_run_that_failed_or_never_ended_is_no_good_end(watch, capsys, events, timeout, said):
+    assert watch(*events, timeout=timeout) == REFUSED
+    assert capsys.readouterr().err == said
+
+
+def test_a_datacenter_whose_authority_is_lost_does_not_hide_the_change_of_another(deployed):
+    pghalib.secrets.pki.rotate(deployed.store, deployed.pgha, DEFAULTS, "other", "add")
+    (deployed.store / "tls-dc.json").unlink()
+    lost, unfinished = deployed.runner.status(form="data")["faults"][:2]
+    assert "dc/tls/authority, made 20" in lost
+    assert unfinished.startswith("other: the change of its authority is not ended")

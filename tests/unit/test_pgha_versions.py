@@ -55,6 +55,8 @@ def test_what_is_too_old_is_said_in_one_sentence(versions, salt, python, said):
     [
         ("1.22.3", "1.9", True),
         ("1.15.0", "1.15", True),
+        ("1.15", "1.15.0", True),
+        ("5", "5.0.0", True),
         ("v1.15.0+ent", "1.15.0", True),
         ("1.8.7+dfsg1", "1.15", False),
         ("1.8.7+dfsg1", "1.8.7", True),

@@ -1,0 +1,86 @@
+"""What an orchestration is told before it begins: its hosts, or why it must not begin."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError
+
+DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
+PGHA = {
+    "vip": {"manager": "callback"},
+    "datacenters": {"dc": {"servers": {f"dcs{number}": f"192.0.2.{number}" for number in (1, 2, 3)}}},
+    "clusters": {
+        "one": {"vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}},
+        "two": {"vip": "192.0.2.50/24", "hosts": {"db3": "192.0.2.13", "db4": "192.0.2.14"}},
+    },
+}
+
+
+@pytest.fixture
+def master(loader_module):
+    """A function (stored, kept=stored, given=stored, ext_pillar) -> the module on a master with these pillars."""
+
+    def build(stored=PGHA, kept=None, given=None, ext_pillar=({"git": []}, {"pgha": True})):
+        def pillar(_opts, fresh=False):
+            if isinstance(stored, Exception):
+                raise stored
+            return {"pgha": stored if fresh or kept is None else kept}
+
+        return loader_module(
+            "_modules/pgha_master.py",
+            salt={"pgha.defaults": lambda: DEFAULTS},
+            utils={"pghalib.master.compiled.pillar": pillar},
+            opts={"ext_pillar": ext_pillar},
+            pillar={"pgha": stored if given is None else given},
+        )
+
+    return build
+
+
+def test_the_hosts_of_a_sound_pillar_are_told_and_nothing_is_refused(master):
+    plan = master().plan()
+    assert plan["refused"] == []
+    assert set(plan["hosts"]) == {"dcs1", "dcs2", "dcs3", "db1", "db2", "db3", "db4"}
+
+
+@pytest.mark.parametrize("ext_pillar", [None, [], [{"git": []}, "pgha"], [{"pgha": False}]])
+def test_a_master_that_would_serve_no_secrets_begins_nothing(master, ext_pillar):
+    plan = master(ext_pillar=ext_pillar).plan()
+    assert list(plan) == ["refused"]
+    assert len(plan["refused"]) == 1
+    assert plan["refused"][0].startswith("ext_pillar: has no entry 'pgha: true'")
+
+
+def test_all_that_is_wrong_is_told_at_once_each_in_one_line(master, monkeypatch):
+    module = master(CommandExecutionError("It does not render: a\nb"), ext_pillar=[])
+    monkeypatch.setattr(module.salt.version, "__version__", "3005.1")
+    plan = module.plan()
+    pillar, served, old = plan["refused"]
+    assert list(plan) == ["refused"]
+    assert pillar.startswith("It does not render: a")
+    assert served.startswith("ext_pillar: ")
+    assert old.startswith("Salt of this master is 3005.1: ")
+    assert not [line for line in plan["refused"] if "\n" in line]
+    assert module.turns() == {"refused": plan["refused"], "turns": [], "run": {}}
+
+
+def test_an_option_of_the_run_counts_and_a_setting_on_its_command_line_is_a_fault(master):
+    plan = master(given={**PGHA, "only": ["one"]}).plan()
+    assert (plan["refused"], plan["clusters"]) == ([], {"one": ["db1", "db2"]})
+    pgha, faults = master(given={**PGHA, "only": ["one"], "consul": {"version": "1.15.0"}}).inventory()
+    assert pgha == {**PGHA, "only": ["one"]}
+    assert len(faults) == 1
+    assert faults[0].startswith("pgha:consul: is given on the command line alone, where no host sees it: ")
+
+
+def test_what_only_the_cache_of_the_pillar_still_has_did_not_come_from_the_command_line(master):
+    old = {**PGHA, "consul": {"version": "1.15.0"}}
+    assert master(kept=old, given=old).inventory() == (PGHA, [])
+
+
+@pytest.mark.parametrize("stored", [[], "text", 7])
+def test_a_pillar_that_is_no_mapping_is_a_fault_and_no_traceback(master, stored):
+    refused = master(stored).plan()["refused"]
+    assert refused
+    assert all(isinstance(line, str) for line in refused)
