@@ -13,6 +13,9 @@ import pghalib.secrets.trust
 import pghalib.secrets.x509
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from salt.exceptions import CommandExecutionError
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
@@ -241,6 +244,27 @@ def test_where_a_change_stands_is_told_by_who_signs_who_will_and_who_did(store):
     assert stored(store) == before
 
 
+def test_an_authority_does_not_change_while_another_process_has_the_lock_of_the_store(store, monkeypatch):
+    pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+    before = stored(store)
+    monkeypatch.setattr(pghalib.secrets.store, "LOCKED", 0.02)
+    with pghalib.secrets.store.locked(store):
+        with pytest.raises(CommandExecutionError, match="Another process has had the lock"):
+            pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
+        # To see where it stands takes no lock.
+        assert pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
+    assert stored(store) == before
+
+
+def test_without_a_stored_authority_no_step_is_taken(store):
+    for step in (None, "add"):
+        with pytest.raises(CommandExecutionError, match="No authority is stored for dc: run salt-run state.orch"):
+            pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc", step)
+    with pytest.raises(CommandExecutionError, match="No authority is stored for dc"):
+        pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
+    assert not (store / "tls-dc.json").exists()
+
+
 def snapshot(path):
     """What a host is served: whom it trusts, and what it shows."""
     own = stored(path)["hosts"]["db1"]
@@ -459,6 +483,25 @@ class TestBrought:
         chain = own["certificate"] + signer["certificate"]
         assert pghalib.secrets.x509.faults_of("db1", signer["certificate"], chain, own["key"], {"db1"}) == []
 
+    def test_an_authority_file_that_cannot_be_read_is_named(self, store, files, tmp_path):
+        pgha = files()
+        (tmp_path / "brought/ca.pem").unlink()
+        with pytest.raises(CommandExecutionError, match=r"  - dc: .*No such file.*ca\.pem"):
+            pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        assert not (store / "tls-dc.json").exists()
+
+    def test_the_same_authority_in_another_text_changes_the_text_alone(self, store, files, signer):
+        pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
+        before = stored(store)
+        text = "# of the company\n" + signer["certificate"]
+        own = {name: pghalib.secrets.certificates.pair(held, "consul") for name, held in before["hosts"].items()}
+        pgha = files(ca=text, **{name: pair for name, pair in own.items() if name.startswith("dcs")})
+        made = pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        assert "dc/tls/ca" in made
+        assert not [name for name in made if "dcs" in name]
+        assert pghalib.secrets.pki.authorities(store, "dc") == text
+        assert stored(store)["hosts"]["dcs1"] == before["hosts"]["dcs1"]
+
     def test_a_next_authority_that_the_pillar_took_back_is_no_change_under_way(self, store, files, signer):
         pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
         following = pghalib.secrets.x509.authority("next year", 3650)
@@ -476,3 +519,68 @@ class TestBrought:
             assert "To change it, set tls:ca" in said
             pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         assert pghalib.secrets.pki.authorities(store, "dc") == signer["certificate"]
+
+
+class Company:
+    """Certificates as other programs than the formula make them: ``extensions`` may leave out what ours have."""
+
+    def __init__(self, name, above=None, extensions=()):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.now(datetime.UTC)
+        builder = x509.CertificateBuilder().subject_name(subject).public_key(self.key.public_key())
+        builder = builder.issuer_name(above.certificate.subject if above else subject).serial_number(1)
+        builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=9))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        self.certificate = builder.sign(above.key if above else self.key, hashes.SHA256())
+        form = serialization.PrivateFormat.PKCS8
+        private = self.key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+        self.pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+        self.private = private.decode()
+
+
+AUTHORITY = [x509.BasicConstraints(ca=True, path_length=None)]
+NAMED = [x509.SubjectAlternativeName([x509.DNSName("db1")])]
+SERVER_ONLY = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
+LEADS_NOWHERE = "db1: the certificate does not lead to the CA; put the authorities in between after it"
+
+
+def faults_of_chain(root, own, *between):
+    chain = "".join(one.pem for one in (own, *between))
+    return pghalib.secrets.x509.faults_of("db1", root.pem, chain, own.private, {"db1"})
+
+
+def test_a_chain_leads_to_the_authority_through_those_that_come_with_it():
+    root = Company("root", extensions=AUTHORITY)
+    middle = Company("middle", root, AUTHORITY)
+    issuing = Company("issuing", middle, AUTHORITY)
+    own = Company("db1", issuing, NAMED)
+    assert faults_of_chain(root, own, issuing, middle) == []
+    assert faults_of_chain(middle, own, issuing) == []
+    for between in ([], [issuing], [middle, issuing], [middle]):
+        assert faults_of_chain(root, own, *between) == [LEADS_NOWHERE]
+
+
+@pytest.mark.parametrize("extensions", [[], [x509.BasicConstraints(ca=False, path_length=None)]])
+def test_whoever_is_no_authority_vouches_for_nobody(extensions):
+    root = Company("root", extensions=AUTHORITY)
+    host = Company("a host", root, extensions)
+    assert faults_of_chain(root, Company("db1", host, NAMED), host) == [LEADS_NOWHERE]
+    alone = Company("root", extensions=extensions)
+    assert faults_of_chain(alone, Company("db1", alone, NAMED)) == [LEADS_NOWHERE]
+
+
+def test_a_certificate_is_for_servers_and_clients_or_says_nothing_about_it():
+    root = Company("root", extensions=AUTHORITY)
+    assert faults_of_chain(root, Company("db1", root, NAMED)) == []
+    assert faults_of_chain(root, Company("db1", root, [*NAMED, SERVER_ONLY])) == [
+        "db1: the certificate must be for servers and for clients (extended key usage)"
+    ]
+
+
+def test_a_common_name_is_no_name():
+    root = Company("root", extensions=AUTHORITY)
+    assert faults_of_chain(root, Company("db1", root)) == [
+        "db1: the certificate lacks the names db1 (subject alternative names)"
+    ]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import pghalib.secrets.store
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -128,8 +129,6 @@ def test_a_store_without_an_index_is_taken_over(secrets, tmp_path):
 
 
 def test_a_run_that_is_interrupted_after_each_write_is_completed_by_the_next(secrets, tmp_path):
-    import pghalib.secrets.store
-
     written = pghalib.secrets.store.write
     with_tls = {**PGHA, "tls": True}
     for last in range(5):
@@ -269,3 +268,73 @@ def test_what_a_minion_sends_along_decides_nothing(loader_module, secrets, tmp_p
     assert ext.ext_pillar("db1", theirs, True) == ext.ext_pillar("db1", {}, True)
     for nonsense in ({}, {"pgha": 3}, {"pgha": {"datacenters": ["no", "mapping"], "clusters": 3}}, None):
         assert ext.ext_pillar("db3", nonsense, True)["pgha_secrets"]["agent"]
+
+
+TWO = {
+    "datacenters": {
+        "dc": {"servers": {"dcs1": "192.0.2.1"}},
+        "far": {"servers": {"far1": "198.51.100.1", "far2": "198.51.100.2"}},
+    },
+    "clusters": {
+        "one": {"datacenter": "dc", "vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}},
+        "away": {"datacenter": "far", "vip": "198.51.100.40/24", "hosts": {"db9": "198.51.100.11"}},
+    },
+    "tls": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted"),
+    [
+        ("dcs1", {"agent-dcs1", "agent-db1", "agent-db2", "patroni-one", "vip-one"}),
+        ("far1", {"agent-far1", "agent-far2", "agent-db9", "patroni-away", "vip-away"}),
+    ],
+)
+def test_a_server_registers_every_token_of_its_own_datacenter_and_none_of_another(secrets, tmp_path, server, wanted):
+    secrets.mint(tmp_path, TWO, DEFAULTS)
+    held = secrets.of_minion(tmp_path, server)
+    assert set(held["tokens"]) == wanted
+    name = "one" if server == "dcs1" else "away"
+    cluster = stored(tmp_path, f"cluster-{name}")
+    assert held["tokens"][f"patroni-{name}"] == cluster["patroni"]
+    assert held["tokens"][f"vip-{name}"] == cluster["vip"]
+    for host, token in cluster["agents"].items():
+        assert held["tokens"][f"agent-{host}"] == token
+    datacenter = stored(tmp_path, f"datacenter-{'dc' if server == 'dcs1' else 'far'}")
+    assert held["agent"] == held["tokens"][f"agent-{server}"] == datacenter["agents"][server]
+
+
+@pytest.mark.parametrize(
+    ("file", "lost", "minion"),
+    [
+        ("datacenter-dc", "gossip_key", "db1"),
+        ("datacenter-dc", "management", "dcs1"),
+        ("cluster-one", "rewind", "db1"),
+        ("cluster-one", "agents", "db1"),
+    ],
+)
+def test_a_host_is_served_all_of_its_secrets_or_none(secrets, tmp_path, file, lost, minion):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    content = stored(tmp_path, file)
+    del content[lost]
+    (tmp_path / f"{file}.json").write_text(json.dumps(content))
+    assert secrets.of_minion(tmp_path, minion) is None
+    # A server registers the tokens that are there, and its own secrets are complete.
+    if file == "cluster-one":
+        tokens = secrets.of_minion(tmp_path, "dcs1")["tokens"]
+        assert ("agent-db1" in tokens) is (lost != "agents")
+
+
+def test_nothing_of_the_store_changes_while_another_process_has_its_lock(secrets, tmp_path, monkeypatch):
+    secrets.mint(tmp_path, PGHA, DEFAULTS)
+    before = files(tmp_path)
+    monkeypatch.setattr(pghalib.secrets.store, "LOCKED", 0.02)
+    with pghalib.secrets.store.locked(tmp_path):
+        for change in (
+            lambda: secrets.mint(tmp_path, changed("clusters/one/hosts/db4", "192.0.2.14"), DEFAULTS),
+            lambda: secrets.settle(tmp_path, ["dc"]),
+        ):
+            with pytest.raises(CommandExecutionError, match="Another process has had the lock"):
+                change()
+        assert secrets.settle(tmp_path, ["dc"], test=True) == ["dc"]
+    assert files(tmp_path) == before

@@ -25,6 +25,7 @@ TOKEN = {"accessor": "5a6f0d5e-3c0c-4d7a-9f57-111111111111", "secret": "5a6f0d5e
         ("", "cannot be read"),
         ('{"gossip_key": 3}', "gossip_key is not what it must be"),
         ('{"gossip_key": "c2hvcnQ="}', "gossip_key is not what it must be"),
+        ('{"gossip_key": "no base64!"}', "gossip_key is not what it must be"),
         ('{"management": "text"}', "management has no accessor"),
         ('{"management": {"accessor": "5a6f0d5e-3c0c-4d7a-9f57-111111111111"}}', "management has no secret"),
         ('{"agents": {"dcs1": {"accessor": "no", "secret": "uuid"}}}', "agents/dcs1/accessor is not what it must be"),
@@ -91,3 +92,22 @@ def test_an_index_of_another_shape_is_refused(store, tmp_path):
 def test_the_type_of_a_file_has_the_keys_that_are_checked(name):
     kept = getattr(pghalib.secrets.contents, name).__annotations__
     assert kept.keys() == getattr(pghalib.secrets.contents, f"{name.upper()}_SHAPE").keys()
+
+
+def test_a_store_that_others_could_read_is_made_private(store, tmp_path):
+    tmp_path.chmod(0o755)
+    store.prepare(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_store_of_another_user_is_told_with_the_command_for_this_one(store, tmp_path, monkeypatch):
+    def nameless(_uid):
+        raise KeyError
+
+    monkeypatch.setattr(store.os, "access", lambda *_: False)
+    monkeypatch.setattr(store.pwd, "getpwuid", nameless)
+    monkeypatch.setattr(store.os, "geteuid", lambda: 4711)
+    with pytest.raises(CommandExecutionError) as error:
+        store.prepare(tmp_path)
+    assert f"install -d -m 0700 -o 4711 -g 4711 {tmp_path} && chown -R 4711:4711 {tmp_path}" in str(error.value)
+    assert "Permission denied" in str(error.value)
