@@ -157,6 +157,77 @@ def test_members_are_encrypted_and_clients_as_the_pillar_says(utils, settings, t
     assert [line[0] for line in lines if line[3] == "samenet"] == [clients]
 
 
+def encrypted(settings, **sections):
+    """The settings of db2 in a datacenter with TLS."""
+    found = settings(**sections)
+    return {**found, "tls": {**found["tls"], "enabled": True}}
+
+
+@pytest.mark.parametrize(("version", "mode"), [(15, "verify-full"), (14, "verify-ca")])
+def test_with_tls_patroni_shows_the_hosts_certificate_and_verifies_those_of_others(utils, settings, version, mode):
+    ca, own = "/etc/pgha/tls/ca.pem", "/etc/pgha/tls/postgres.pem"
+    asked = encrypted(settings, postgres={"version": version})
+    config = utils.document(asked, SECRETS, {}, {"jit": "off"})
+    rest = config["restapi"]
+    assert (rest["certfile"], rest["cafile"], rest["verify_client"]) == (own, ca, "optional")
+    assert rest["authentication"]["password"] == "api-secret"
+    assert config["ctl"] == {"certfile": own, "cacert": ca}
+    consul = config["consul"]
+    assert (consul["scheme"], consul["cacert"], consul["verify"]) == ("https", ca, True)
+    assert (consul["host"], consul["token"]) == (utils.pghalib.consul.client.api(asked)["address"][8:], "consul-token")
+    for role in ("superuser", "replication", "rewind"):
+        account = config["postgresql"]["authentication"][role]
+        assert (account["sslmode"], account["sslrootcert"], account["password"]) == (mode, ca, SECRETS[role])
+    parameters = config["postgresql"]["parameters"]
+    assert {key: value for key, value in parameters.items() if key.startswith("ssl")} == {
+        "ssl": "on",
+        "ssl_ca_file": ca,
+        "ssl_cert_file": own,
+        "ssl_key_file": own,
+    }
+    assert parameters["jit"] == "off"
+
+
+def test_without_tls_patroni_knows_no_certificate(document):
+    config = document()
+    assert "ctl" not in config
+    assert "/etc/pgha/tls" not in json.dumps(config)
+    assert not [key for key in config["postgresql"]["parameters"] if key.startswith("ssl")]
+
+
+def test_what_the_user_says_of_certificates_goes_over_the_formulas(utils, settings):
+    given = {"restapi": {"verify_client": "required"}, "postgresql": {"parameters": {"ssl_ciphers": "HIGH"}}}
+    config = utils.document(encrypted(settings, patroni={"config": given}), SECRETS, {}, {})
+    assert (config["restapi"]["verify_client"], config["restapi"]["cafile"]) == ("required", "/etc/pgha/tls/ca.pem")
+    assert config["postgresql"]["parameters"]["ssl_ciphers"] == "HIGH"
+    assert config["postgresql"]["parameters"]["ssl"] == "on"
+
+
+def test_the_rest_api_is_asked_as_its_certificate_wants_it(utils, settings):
+    ca = "/etc/pgha/tls/ca.pem"
+    plain = utils.api(settings(), "198.51.100.21")
+    assert plain == {"url": "http://198.51.100.21:8008", "verify": True, "cert": None, "user": None}
+    assert utils.api(encrypted(settings)) == {
+        "url": "https://198.51.100.22:8008",
+        "verify": ca,
+        "cert": "/etc/pgha/tls/postgres.pem",
+        "user": "postgres",
+    }
+    # A certificate of the user's own: for Patroni alone, or in the place of the formula's.
+    own = {"config": {"restapi": {"certfile": "/own.pem", "cafile": "/own-ca.pem"}}}
+    theirs = utils.api(settings(patroni=own), "2001:db8::1")
+    assert theirs == {"url": "https://[2001:db8::1]:8008", "verify": "/own-ca.pem", "cert": None, "user": None}
+    assert utils.api(encrypted(settings, patroni=own))["verify"] == "/own-ca.pem"
+    assert utils.api(settings(patroni={"config": {"restapi": {"certfile": "/own.pem"}}}))["verify"] is True
+
+
+def test_a_member_with_an_address_of_ipv6_is_let_in_alone(utils, settings):
+    asked = settings()
+    asked["cluster"] = {**asked["cluster"], "hosts": [{"address": "2001:db8::1"}], "vip": None}
+    members = [line.split()[3] for line in utils.pg_hba(asked) if line.split()[2] in ("replicator", "rewind")]
+    assert [address for address in members if address[0] == "2"] == ["2001:db8::1/128"] * 2
+
+
 @pytest.mark.parametrize("manager", ["vip-manager", "callback", "none"])
 def test_callbacks_only_when_they_move_the_address(document, manager):
     section = document(vip={"address": "198.51.100.40/24", "manager": manager})["postgresql"]

@@ -430,11 +430,14 @@ class TestConfigured:
 
 
 class TestRestarted:
-    @pytest.mark.parametrize("pending", [None, []])
-    def test_nothing_to_do(self, state, pending):
+    @pytest.mark.parametrize(
+        ("pending", "said"), [(None, "vip-manager does not run."), ([], "vip-manager runs what is there.")]
+    )
+    def test_nothing_to_do(self, state, pending, said):
         module = state(pending=pending)
         result = module.restarted("x")
         assert (result["result"], result["changes"], module.host.done) == (True, {}, [])
+        assert result["comment"] == said
 
     def test_only_what_is_pending(self, state):
         module = state(pending=["/usr/bin/vip-manager"])
@@ -449,13 +452,18 @@ class TestRestarted:
     def test_failure(self, state):
         module = state(pending=["x"])
         module.__salt__["service.restart"] = lambda _unit: False
-        assert module.restarted("x")["result"] is False
+        result = module.restarted("x")
+        assert (result["result"], result["changes"]) == (False, {})
+        assert result["comment"] == "vip-manager did not restart: see journalctl -u vip-manager"
 
 
 class TestFollowsLeader:
     @pytest.mark.parametrize("both", [True, False])
     def test_in_line(self, state, both):
-        assert state(leads=both, holds=both).follows_leader("x")["result"] is True
+        result = state(leads=both, holds=both).follows_leader("x")
+        word = "is" if both else "is not"
+        assert result["result"] is True
+        assert result["comment"] == f"Patroni here {word} the leader, the virtual IP {word} here."
 
     def test_waits_for_it(self, state):
         module = state(leads=True)
@@ -490,7 +498,11 @@ class TestHeldByLeader:
         result = module.held_by_leader("x")
         assert module.host.done == [done]
         assert result["changes"]["virtual IP"]["new"] == ("here" if leads else "not here")
-        assert module.held_by_leader("x")["changes"] == {}
+        word = "is" if leads else "is not"
+        again = module.held_by_leader("x")
+        assert (again["changes"], module.host.done) == ({}, [done])
+        for ret in (result, again):
+            assert ret["comment"] == f"Patroni here {word} the leader, the virtual IP {word} here."
 
     def test_dry_run(self, state):
         for leads in (True, None):
@@ -533,7 +545,8 @@ class TestHeldByLeader:
             raise CommandExecutionError("no helper")
 
         module.__salt__["pgha_vip.move"] = move
-        assert module.held_by_leader("x")["comment"] == "no helper"
+        result = module.held_by_leader("x")
+        assert (result["result"], result["changes"], result["comment"]) == (False, {}, "no helper")
 
 
 class TestCallbackReleased:
