@@ -70,3 +70,19 @@ def test_what_cannot_be_read_or_made_is_named(locales, tmp_path):
     (tmp_path / "locale.gen").mkdir()
     with pytest.raises(CommandExecutionError, match="locale.gen: Is a directory"):
         locales().make(["ru_RU.UTF-8"])
+
+
+def test_the_charset_is_that_of_the_name_or_the_old_one(locales, tmp_path):
+    locales().make(["ru_RU.UTF-8"])
+    module = locales()
+    module.missing = lambda _locales: []
+    module.make(["ru_RU.KOI8-R", "ru_RU"])
+    assert (tmp_path / "locale.gen").read_text() == "ru_RU.UTF-8 UTF-8\nru_RU.KOI8-R KOI8-R\nru_RU ISO-8859-1\n"
+
+
+def test_without_locale_gen_the_package_is_named_and_nothing_is_written(locales, tmp_path, monkeypatch):
+    module = locales()
+    monkeypatch.setattr(module.shutil, "which", lambda _name: None)
+    with pytest.raises(CommandExecutionError, match="locale-gen is not there: install the package locales"):
+        module.make(["ru_RU.UTF-8"])
+    assert not (tmp_path / "locale.gen").exists()

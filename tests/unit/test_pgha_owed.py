@@ -56,3 +56,12 @@ def test_a_note_that_cannot_be_written_is_an_error(directory):
     directory.write_text("no directory")
     with pytest.raises(CommandExecutionError):
         pghalib.services.owed.owe(NOTE)
+
+
+def test_a_debt_is_noted_before_a_good_draft_replaces_the_file_and_not_for_a_bad_one(directory):
+    faults = ["line 3 is wrong", None]
+    check = pghalib.services.owed.owing(NOTE, lambda path: faults.pop(0))
+    assert check("/a/draft") == "line 3 is wrong"
+    assert not pghalib.services.owed.owed(NOTE)
+    assert check("/a/draft") is None
+    assert pghalib.services.owed.owed(NOTE)
