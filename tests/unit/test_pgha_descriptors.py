@@ -6,6 +6,7 @@ import os
 import pwd
 import stat
 import time
+from pathlib import Path
 
 import pghalib.host.lock
 import pghalib.services.started
@@ -202,6 +203,53 @@ def test_owner_and_mode_are_set_without_a_new_file(managed, tmp_path):
         f"Owner and mode of {tmp_path}/file were set.",
     )
     assert (tmp_path / "file").stat().st_ino == before
+
+
+def test_an_owner_alone_is_set_without_a_new_file_and_a_dry_run_sets_none(managed, tmp_path):
+    path, user, group = tmp_path / "file", pwd.getpwuid(STRANGER).pw_name, grp.getgrgid(STRANGER).gr_name
+    managed("file", mode="0640")
+    before = path.stat()
+    changes = {"owner": {"old": "root:root", "new": f"{user}:{group}"}}
+    never = {"check": lambda _draft: pytest.fail("the content is as it was")}
+    dry = managed("file", mode="0640", user=user, group=group, test=True)
+    assert (dry["result"], dry["changes"], path.stat().st_uid) == (None, changes, 0)
+    ret = managed("file", mode="0640", user=user, group=group, **never)
+    assert (ret["result"], ret["changes"], ret["comment"]) == (True, changes, f"Owner and mode of {path} were set.")
+    after = path.stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (STRANGER, STRANGER, before.st_mode)
+    assert (after.st_ino, path.read_text()) == (before.st_ino, "new\n")
+    for test in (True, False):
+        ret = managed("file", mode="0640", user=user, group=group, test=test, **never)
+        assert (ret["result"], ret["changes"], ret["comment"]) == (True, {}, f"{path} is as it should be.")
+
+
+def test_what_was_left_is_removed_beside_an_owner_that_is_set(managed, tmp_path, interrupted):
+    (tmp_path / "file.json").write_text("new\n")
+    (tmp_path / "file.json").chmod(0o644)
+    ret = managed("file.json")
+    assert set(ret["changes"]) == {"leftovers", "mode"}
+    assert not [name for name in interrupted[0] if (tmp_path / name).is_symlink() or (tmp_path / name).exists()]
+    # And beside a content that is refused: then that is all that has happened.
+    (tmp_path / interrupted[0][0]).write_text("secret")
+    ret = managed("file.json", "bad\n", check=lambda _draft: "it is bad")
+    assert (ret["result"], list(ret["changes"])) == (False, ["leftovers"])
+    assert (tmp_path / "file.json").read_text() == "new\n"
+
+
+def test_the_content_is_on_the_disk_before_it_takes_the_place_of_the_old_one(managed, tmp_path, monkeypatch):
+    """After a crash there is the old file or the new one, never an empty one."""
+    managed("file", "old\n")
+    synced, sync = [], os.fsync
+
+    def look(handle):
+        is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+        place = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        synced.append((place.read_text() if is_file else place, (tmp_path / "file").read_text()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", look)
+    managed("file", "new\n")
+    assert synced == [("new\n", "old\n"), (tmp_path, "new\n")]
 
 
 def test_a_file_that_is_larger_than_can_be_right_is_not_read(files, managed, tmp_path):
