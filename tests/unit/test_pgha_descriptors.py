@@ -2,6 +2,7 @@
 
 import fcntl
 import grp
+import hashlib
 import os
 import pwd
 import stat
@@ -341,6 +342,29 @@ def test_a_note_of_whatever_content_raises_nothing(started, tmp_path, content):
     (tmp_path / "consul.started-with").write_bytes(content)
     (tmp_path / "consul.service").touch()
     assert str(tmp_path / "consul.service") in started.changed("consul")
+
+
+def test_a_file_is_compared_with_its_note_whatever_its_path_is(started, tmp_path):
+    unit, other = tmp_path / "consul.service", tmp_path / "a name with blanks"
+    for path in (unit, other):
+        path.write_text(path.name)
+    paths = (str(unit), str(other))
+    note = "".join(f"{hashlib.sha256(Path(path).read_bytes()).hexdigest()}  {path}\n" for path in paths)
+    (tmp_path / "consul.started-with").write_text(note)
+    assert started.noted("consul") is True
+    assert started.noted("patroni") is False
+    assert started.changed("consul", [str(other)]) == []
+    other.write_text("another")
+    assert started.changed("consul", [str(other)]) == [str(other)]
+    # Of what the service did not read when it was started, nothing is known.
+    assert started.changed("consul", [str(tmp_path / "new")]) == []
+    (tmp_path / "new").write_text("")
+    assert started.changed("consul", [str(tmp_path / "new")]) == [str(tmp_path / "new")]
+    started.by_an_older_unit("consul")
+    assert started.changed("consul") == [str(unit)]
+    assert (tmp_path / "consul.started-with").read_text().endswith(note.splitlines()[1] + "\n")
+    started.by_an_older_unit("patroni")
+    assert not (tmp_path / "patroni.started-with").exists()
 
 
 def test_a_note_that_is_missing_or_none_names_the_unit_alone(started, tmp_path, shadow):

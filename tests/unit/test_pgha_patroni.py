@@ -68,6 +68,15 @@ def test_names_and_addresses_are_the_hosts_own(document):
     assert config["postgresql"]["parameters"] == {"unix_socket_directories": "/run/postgresql", "jit": "off"}
 
 
+def test_patroni_comes_through_the_socket_and_its_log_is_private_and_bounded(document):
+    config = document()
+    # Its own connections need no password that a stranger on the host could be asked for.
+    assert config["postgresql"]["use_unix_socket"] is config["postgresql"]["use_unix_socket_repl"] is True
+    log = config["log"]
+    assert log["mode"] == 0o640
+    assert log["file_num"] * log["file_size"] <= 100_000_000
+
+
 def test_every_role_has_its_own_password(document):
     roles = document()["postgresql"]["authentication"]
     assert {role: entry["username"] for role, entry in roles.items()} == {
