@@ -203,7 +203,8 @@ def test_owner_and_mode_are_set_without_a_new_file(managed, tmp_path):
         {"mode": {"old": "0600", "new": "0640"}},
         f"Owner and mode of {tmp_path}/file were set.",
     )
-    assert (tmp_path / "file").stat().st_ino == before
+    after = (tmp_path / "file").stat()
+    assert (after.st_ino, stat.S_IMODE(after.st_mode)) == (before, 0o640)
 
 
 def test_an_owner_alone_is_set_without_a_new_file_and_a_dry_run_sets_none(managed, tmp_path):

@@ -490,6 +490,18 @@ class TestBrought:
             pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         assert not (store / "tls-dc.json").exists()
 
+    @pytest.mark.parametrize("lost", ["ca.pem", "db1.pem", "db1.key"])
+    def test_no_step_is_taken_with_files_that_cannot_be_used(self, store, files, tmp_path, lost):
+        pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
+        pgha = files()
+        pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
+        before = stored(store)
+        (tmp_path / "brought" / lost).unlink()
+        for function, step in ((pghalib.secrets.pki.standing, None), (pghalib.secrets.pki.rotate, "use")):
+            with pytest.raises(CommandExecutionError, match=rf"^The certificates cannot be used:\n  - .*{lost}"):
+                function(store, pgha, DEFAULTS, "dc", step)
+        assert stored(store) == before
+
     def test_the_same_authority_in_another_text_changes_the_text_alone(self, store, files, signer):
         pghalib.secrets.pki.fill(store, files(), DEFAULTS, ENCRYPTED)
         before = stored(store)

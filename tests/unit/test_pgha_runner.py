@@ -317,16 +317,20 @@ class Bus:
 
 @pytest.fixture
 def watch(loader_module, monkeypatch):
-    """A function (*events, timeout=60): watches a master with these events."""
+    """A function (*events, timeout=5): watches a master with these events."""
 
-    def build(*events, timeout=60):
+    def build(*events, timeout=5):
         loaded = loader_module(
             "_runners/pgha.py",
             opts={"sock_dir": "/run"},
             utils={"pghalib.master.report.progress": lambda event, jobs: event},
         )
-        bus = contextlib.nullcontext(Bus(*events))
-        monkeypatch.setattr(loaded.salt.utils.event, "get_master_event", lambda *_, **_how: bus)
+
+        def connect(_opts, sock_dir, listen=False):
+            # A bus that does not listen has no events.
+            return contextlib.nullcontext(Bus(*events) if (sock_dir, listen) == ("/run", True) else Bus())
+
+        monkeypatch.setattr(loaded.salt.utils.event, "get_master_event", connect)
         return loaded.watch(timeout=timeout)
 
     return build
