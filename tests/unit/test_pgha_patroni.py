@@ -68,6 +68,13 @@ def test_names_and_addresses_are_the_hosts_own(document):
     assert config["postgresql"]["parameters"] == {"unix_socket_directories": "/run/postgresql", "jit": "off"}
 
 
+def test_every_member_may_lead_and_take_part_unless_its_tags_say_otherwise(document):
+    tags = document()["tags"]
+    assert set(tags) == {"nofailover", "noloadbalance", "clonefrom", "nosync"}
+    assert not any(tags.values())
+    assert document(patroni={"tags": {"nosync": True}})["tags"] == {**tags, "nosync": True}
+
+
 def test_patroni_comes_through_the_socket_and_its_log_is_private_and_bounded(document):
     config = document()
     # Its own connections need no password that a stranger on the host could be asked for.

@@ -507,8 +507,9 @@ class TestHeldByLeader:
     def test_dry_run(self, state):
         for leads in (True, None):
             module = state(test=True, leads=leads)
-            assert module.held_by_leader("x", timeout=60)["result"] is None
-            assert module.host.done == []
+            result = module.held_by_leader("x", timeout=60)
+            assert (result["result"], module.host.done) == (None, [])
+            assert result["comment"].startswith("The virtual IP would be moved." if leads else "Patroni here does not")
 
     @pytest.mark.parametrize("holds", [True, False])
     def test_silence_moves_nothing_and_is_an_error_in_the_end(self, state, holds):

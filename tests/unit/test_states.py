@@ -2,6 +2,7 @@
 
 import inspect
 
+import pghalib.states
 import pytest
 import salt.utils.args
 from salt.exceptions import CommandExecutionError
@@ -70,6 +71,14 @@ def test_a_dry_run_plans_and_touches_nothing(module):
         "comment": "consul would be started.",
     }
     assert states.RUNS == []
+
+
+def test_what_is_planned_is_told_to_be_something_or_nothing():
+    ret = pghalib.states.Return("x", True)
+    assert ret.plan({}) is False
+    assert ret.mapping()["result"] is True
+    assert ret.plan({"a": 1}) is True
+    assert ret.mapping()["result"] is None
 
 
 def test_a_run_does_it_once(module):
