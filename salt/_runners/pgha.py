@@ -203,8 +203,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False):  # n
         salt-run pgha.drill test faults=switchover,kill-postgres harmful=True
     """
     if list:
-        print(pghalib.drill.faults.table())
-        return None
+        return pghalib.drill.faults.table()
     pgha = _checked()
     _one_of("cluster", cluster, [*pgha["clusters"]])
     text, good = pghalib.drill.command.run(

@@ -194,6 +194,19 @@ def test_rows_that_somebody_takes_away_are_found(client, postgres):
     ]
 
 
+@pytest.mark.usefixtures("client")
+def test_a_client_whose_drill_was_killed_ends(postgres, tmp_path):
+    drill = "import subprocess, sys, time; subprocess.Popen([sys.executable, sys.argv[1]]); time.sleep(600)"
+    settings = {"connection": postgres.connection, "table": TABLE, "workers": 1, "pause": 0.01, "seconds": 600}
+    (tmp_path / "settings").write_text(json.dumps(settings))
+    with (tmp_path / "settings").open() as given, (tmp_path / "told").open("w") as told:
+        parent = subprocess.Popen([sys.executable, "-c", drill, CLIENT], stdin=given, stdout=told)
+    eventually(lambda: '"ok"' in (tmp_path / "told").read_text())
+    parent.kill()
+    parent.wait()
+    eventually(lambda: '"final"' in (tmp_path / "told").read_text())
+
+
 def test_a_client_that_is_killed_leaves_a_history_that_can_be_judged(client, postgres):
     started = client()
     eventually(lambda: len(started.writes("ok")) > 50)

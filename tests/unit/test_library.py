@@ -51,33 +51,6 @@ def test_no_two_files_of_the_library_need_each_other():
     assert set(graphlib.TopologicalSorter(needs).static_order()) == set(needs)
 
 
-def used(tree):
-    """The names below pghalib that a file reads: ``pghalib.tls.pem`` of ``pghalib.tls.pem(service)``."""
-    for node in ast.walk(tree):
-        names, inner = [], node
-        while isinstance(inner, ast.Attribute):
-            names.append(inner.attr)
-            inner = inner.value
-        if names and isinstance(inner, ast.Name) and inner.id == "pghalib":
-            yield ".".join(["pghalib", *reversed(names)])
-
-
-def test_every_file_imports_what_it_uses_of_the_library():
-    """Another file may have imported it, so that it works here, and fails in a process that loads only this file."""
-    modules = {".".join(("pghalib", *path.relative_to(LIBRARY).with_suffix("").parts)) for path in FILES}
-    modules = {name.removesuffix(".__init__") for name in modules}
-    for path in [*(LIBRARY.parents[1]).glob("_*/*.py"), *FILES]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        has = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
-        for name in used(tree):
-            # The longest module that the name begins with.
-            parts = name.split(".")
-            heads = [".".join(parts[:length]) for length in range(2, len(parts) + 1)]
-            wanted = [head for head in heads if head in modules][-1:]
-            for one in wanted:
-                assert any(f"{given}.".startswith(f"{one}.") for given in has), f"{path} does not import {one}"
-
-
 def test_the_library_knows_no_loader_and_nothing_above_it():
     for path in FILES:
         assert not [name for name in imported(path) if name.startswith("pgha_")], path

@@ -7,12 +7,13 @@ Its settings are JSON on standard input, its history is its standard output:
     {"connection": {libpq's keywords}, "table": "SCHEMA.NAME", "workers": 4, "pause": 0.01, "seconds": 60}
 
 The table has the columns ``key`` (integer) and ``value`` (bigint), and no unique key: a row that is there twice is to
-be seen, not to be refused. SIGTERM ends the client early. It then reads all lists once more. Needs psycopg 3; knows
-nothing of Salt.
+be seen, not to be refused. SIGTERM ends the client early, and so does the end of its parent. In the end it reads all
+lists once more. Needs psycopg 3; knows nothing of Salt.
 """
 
 import itertools
 import json
+import os
 import signal
 import sys
 import threading
@@ -39,10 +40,9 @@ PATIENCE = 120
 class Client:
     """The workers of one client, and what they share: the end, the output, and how far each list is."""
 
-    def __init__(self, settings):
-        self.settings = settings
+    def __init__(self, settings, over):
+        self.settings, self.over = settings, over
         self.table = psycopg.sql.Identifier(*settings["table"].split("."))
-        self.over = threading.Event()
         self.settled = dict.fromkeys(range(1, settings["workers"] + 1), 0)
         self._output = threading.Lock()
 
@@ -52,7 +52,10 @@ class Client:
         threads.append(threading.Thread(target=self._reads, daemon=True))
         for thread in threads:
             thread.start()
-        self.over.wait(self.settings["seconds"])
+        parent, deadline = os.getppid(), time.monotonic() + self.settings["seconds"]
+        # Nobody would end the client of a drill that was killed.
+        while not self.over.wait(0.5) and time.monotonic() < deadline and os.getppid() == parent:
+            pass
         self.over.set()
         for thread in threads:
             thread.join()
@@ -135,9 +138,9 @@ class Client:
 
 def main():
     """Run the client with the settings on standard input."""
-    client = Client(json.load(sys.stdin))
-    signal.signal(signal.SIGTERM, lambda *_: client.over.set())
-    client.run()
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    Client(json.load(sys.stdin), over).run()
 
 
 if __name__ == "__main__":
