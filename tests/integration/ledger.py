@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 from lab.tools import CHECKOUT, wait_for
@@ -39,10 +40,12 @@ class Ledger:
             "pause": 0.02,
             "seconds": LONGEST,
         }
-        self._told, self._errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, CLIENT], stdin=subprocess.PIPE, stdout=self._told, stderr=self._errors, text=True
-        )
+        self._place = tempfile.TemporaryDirectory(prefix="pgha-ledger-")
+        self._told, self._errors = (Path(self._place.name, name) for name in ("history.jsonl", "errors"))
+        with self._told.open("w") as told, self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, CLIENT], stdin=subprocess.PIPE, stdout=told, stderr=errors, text=True
+            )
         self._process.stdin.write(json.dumps(settings))
         self._process.stdin.close()
         self.wait_for_writes()
@@ -66,8 +69,8 @@ class Ledger:
 
     def history(self):
         """What the client has noted until now."""
-        self._told.seek(0)
-        return history.read(self._told)
+        with self._told.open() as lines:
+            return history.read(lines)
 
     def counts(self):
         """(how many writes were acknowledged, of how many nobody can know)"""
@@ -100,8 +103,7 @@ class Ledger:
         assert not broken, broken
 
     def _complaint(self):
-        self._errors.seek(0)
-        return self._errors.read()
+        return self._errors.read_text()
 
 
 class Observer:

@@ -106,11 +106,22 @@ def verdict(held=True, count=0):
     }
 
 
+RESULTS = [
+    {
+        "fault": "switchover",
+        "host": "a",
+        "outage": 1.234,
+        "bound": 5,
+        "since": 10**9,
+        "began": 10**9,
+        "ended": 2 * 10**9,
+    },
+    {"fault": "kill-postgres", "host": "b", "outage": 21, "bound": 15, "since": 0, "began": 0, "ended": 10**9},
+]
+
+
 def test_the_report_tells_what_was_promised_and_what_was_broken():
-    results = [
-        {"fault": "switchover", "host": "a", "outage": 1.234, "bound": 5},
-        {"fault": "kill-postgres", "host": "b", "outage": 21, "bound": 15},
-    ]
+    results = RESULTS
     text = pghalib.drill.course.text("test", results, [verdict(), verdict(False, 9)], "/x")
     assert "switchover       1.23 s     5 s\n" in text
     assert "kill-postgres   21.00 s    15 s  longer than promised" in text

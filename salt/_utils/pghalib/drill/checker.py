@@ -150,15 +150,19 @@ def _vanished(reads: Iterable[Read], final: Mapping[int, collections.Counter[int
                 yield f"client {key}: {value} was read and is gone"
 
 
-def _primaries(looks: Iterable[Look], skew: int) -> Iterator[str]:
-    """Overlaps of the times in which two hosts acknowledged writes; a host that leads again has another timeline."""
+def leaders(looks: Iterable[Look]) -> list[Span]:
+    """Return the times in which hosts acknowledged writes; a host that leads again has another timeline."""
     spans: dict[tuple[str, int | None], Span] = {}
     for look in looks:
         if look["acknowledged"]:
             own = look["host"], look["timeline"]
             start = spans[own].start if own in spans else look["start"]
             spans[own] = Span(start, look["end"], look["host"])
-    for one, other, both in _overlaps(spans.values()):
+    return sorted(spans.values())
+
+
+def _primaries(looks: Iterable[Look], skew: int) -> Iterator[str]:
+    for one, other, both in _overlaps(leaders(looks)):
         if both > skew * MS:
             yield f"{one} and {other} both acknowledged writes for {both // MS} ms"
 

@@ -5,6 +5,7 @@ the course, and tells the result.
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.drill.begin
 import pghalib.drill.course
 import pghalib.drill.faults
+import pghalib.drill.report
 import pghalib.inventory
 import pghalib.master.alone
 import pghalib.master.asking
@@ -85,14 +87,34 @@ def run(
     course = pghalib.drill.course.Course(
         ask, standing, lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True), place, program
     )
-    results, verdicts = course.run(
+    results, verdicts, history = course.run(
         members,
         pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
         pghalib.drill.begin.connection(settings, _authorities(settings, store, place)),
         workers,
     )
+    about = _about(settings, workers, dynamic)
+    page = pghalib.drill.report.page(cluster, results, verdicts, history, about)
+    (place / "report.html").write_text(page, encoding="utf-8")
+    told = {"cluster": cluster, "results": results, "verdicts": verdicts, "about": about}
+    (place / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     good = pghalib.drill.course.good(results, verdicts)
     return pghalib.drill.course.text(cluster, results, verdicts, place), good
+
+
+def _about(settings: MemberSettings, workers: int, dynamic: Mapping[str, Json]) -> dict[str, str]:
+    """What a reader of the report needs to compare it with another one."""
+    vip, postgres = settings["vip"], settings["postgres"]
+    timing = ", ".join(f"{key} {dynamic.get(key)}" for key in ("ttl", "loop_wait", "retry_timeout"))
+    return {
+        "made": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "clients": f"{workers} that write, one that reads",
+        "PostgreSQL": f"{postgres['distribution']} {postgres['version']}",
+        "Consul": settings["consul"]["version"],
+        "virtual IP": f"{vip['manager']} {vip['version'] if vip['manager'] == 'vip-manager' else ''}".strip(),
+        "synchronous_mode": str(settings["patroni"]["synchronous_mode"]),
+        "timing of Patroni, in seconds": timing,
+    }
 
 
 def _authorities(settings: MemberSettings, store: Path, place: Path) -> str | None:

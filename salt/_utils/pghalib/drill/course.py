@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.drill.checker import Verdict
+    from pghalib.drill.history import History
     from pghalib.shapes import Json
 
     # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
@@ -46,12 +47,18 @@ REMEDY = "apt install python3-psycopg, or salt-pip install 'psycopg[binary]'"
 
 
 class Result(TypedDict):
-    """What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds."""
+    """
+    What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds. The moments
+    in which the fault began, and in which that time began and ended, in nanoseconds.
+    """
 
     fault: str
     host: str
     outage: float
     bound: float
+    since: int
+    began: int
+    ended: int
 
 
 class Course:
@@ -85,9 +92,9 @@ class Course:
 
     def run(
         self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int
-    ) -> tuple[list[Result], list[Verdict]]:
+    ) -> tuple[list[Result], list[Verdict], History]:
         """
-        Make the faults, and return what each cost and the verdicts of all rules.
+        Make the faults, and return what each cost, the verdicts of all rules, and the history.
 
         members
             Minion ids of the cluster.
@@ -109,9 +116,9 @@ class Course:
             self._calm()
             results = [self._fault(name) for name in faults]
         history = self.history()
-        return results, pghalib.drill.checker.check(history)
+        return results, pghalib.drill.checker.check(history), history
 
-    def history(self) -> pghalib.drill.history.History:
+    def history(self) -> History:
         """Return everything that was noted until now."""
         lines = [*self._marks]
         for path in sorted(self.place.glob("*.jsonl")):
@@ -133,7 +140,15 @@ class Course:
         longest = pghalib.drill.checker.outage(self.history(), since)
         outage = (longest.end - longest.start) / 1e9
         self.say(f"{name}: {outage:.2f} s without an acknowledged write (at most {one['bound']:.0f} s are promised)")
-        return {"fault": name, "host": host, "outage": outage, "bound": one["bound"]}
+        return {
+            "fault": name,
+            "host": host,
+            "outage": outage,
+            "bound": one["bound"],
+            "since": since,
+            "began": longest.start,
+            "ended": longest.end,
+        }
 
     def _whole(self) -> bool:
         leader, _, faults = self.standing()
@@ -231,7 +246,7 @@ def text(cluster: str, results: list[Result], verdicts: list[Verdict], place: ob
         lines += [f"          {example}" for example in verdict["examples"]]
         if verdict["count"] > len(verdict["examples"]):
             lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
-    return "\n".join([*lines, "", f"The history is in {place}"])
+    return "\n".join([*lines, "", f"The report is {place}/report.html, with the history beside it"])
 
 
 def good(results: list[Result], verdicts: list[Verdict]) -> bool:
