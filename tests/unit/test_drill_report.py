@@ -5,8 +5,8 @@ import re
 
 import pghalib.drill.report
 import pytest
+from drill_sample import HOSTILE, history, result, verdict
 
-HOSTILE = "<script>alert(1)</script>'\"&"
 VOID = {"meta", "link", "br"}
 
 
@@ -30,44 +30,6 @@ class Parser(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.texts.append(data)
-
-
-def history(host="test-db1", seconds=30):
-    """Writes each 50 ms with a gap from 10 to 12 s; one host leads before it, the other one after it."""
-    moments = [one * 50 * 10**6 for one in range(seconds * 20) if not 10 <= one * 0.05 < 12]
-    writes = [
-        {"kind": "write", "key": 1, "value": value, "start": at, "end": at + 10**6, "outcome": "ok"}
-        for value, at in enumerate(moments, 1)
-    ]
-    looks = [
-        {
-            "kind": "look",
-            "host": name,
-            "start": at,
-            "end": at + 1,
-            "address": leads,
-            "primary": leads,
-            "timeline": timeline,
-            "acknowledged": leads,
-        }
-        for at in moments
-        for name, leads, timeline in ((host, at < 10**10, 1), ("test-db2", at > 10**10, 2))
-    ]
-    return {"writes": writes, "reads": [], "looks": looks, "marks": [], "final": {}}
-
-
-def result(outage=2.0, host="test-db1"):
-    moments = {"since": 10**10, "began": 10**10, "ended": 12 * 10**9}
-    return {"fault": "kill-postgres", "host": host, "outage": outage, "bound": 15, **moments}
-
-
-def verdict(count=0):
-    return {
-        "rule": "every write is there once",
-        "held": not count,
-        "count": count,
-        "examples": [HOSTILE] * min(count, 5),
-    }
 
 
 def parsed(*arguments):
@@ -106,6 +68,14 @@ def test_a_drill_in_which_nobody_wrote_has_a_page_too():
     nothing = {"writes": [], "reads": [], "looks": [], "marks": [], "final": {}}
     _, parser = parsed("test", [], [verdict()], nothing, {})
     assert "No client wrote." in parser.texts
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last", "count"), [(1.0, 0, 1), (9.5, 9, 10), (80.4, 70, 8), (600.0, 540, 10), (200000.0, 180000, 6)]
+)
+def test_the_axis_has_round_numbers(seconds, last, count):
+    ticks = pghalib.drill.report._ticks(seconds)
+    assert (ticks[0], ticks[-1], len(ticks)) == (0, last, count)
 
 
 def test_a_long_drill_has_no_more_steps_than_a_picture_can_show():

@@ -37,6 +37,7 @@ p { margin: .25rem 0; color: var(--soft); } .verdict { font-weight: 600; font-si
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .75rem .3rem 0;
         border-bottom: 1px solid var(--line); vertical-align: top; } th { color: var(--soft); font-weight: 500; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.name { white-space: nowrap; }
 ul { margin: .25rem 0; padding-left: 1.2rem; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg .soft { fill: var(--soft); }
 svg .line { stroke: var(--line); } svg .curve { fill: none; stroke: var(--curve); stroke-width: 1.5; }
@@ -86,7 +87,7 @@ def _class(good: bool) -> str:
 
 def _results(results: Iterable[Result]) -> str:
     rows = "".join(
-        f"<tr><td>{_text(one['fault'])}</td><td>{_text(one['host'])}</td>"
+        f'<tr><td>{_text(one["fault"])}</td><td class="name">{_text(one["host"])}</td>'
         f'<td class="number {_class(one["outage"] <= one["bound"])}">{one["outage"]:.2f} s</td>'
         f'<td class="number">{one["bound"]:.0f} s</td></tr>'
         for one in results
@@ -139,13 +140,18 @@ def _picture(results: Sequence[Result], history: History) -> str:
         top += 12 + ROW * len(hosts) + 26
     under = [_fault(one, index, place, top) for index, one in enumerate(results)]
     axis = "".join(
-        f'<text class="soft" x="{place(start + share * (end - start)):.0f}" y="{top}" text-anchor="middle">'
-        f"{share * seconds:.0f} s</text>"
-        for share in (0.0, 0.25, 0.5, 0.75, 0.98)
+        f'<text class="soft" x="{place(start + second * 1e9):.0f}" y="{top}" text-anchor="middle">{second} s</text>'
+        for second in _ticks(seconds)
     )
     label = f"Time line of {seconds:.0f} seconds: writes, leader and virtual IP through {len(results)} faults"
     drawn = "".join([*under, *parts])
     return f'<svg viewBox="0 0 {WIDTH} {top + 10}" role="img" aria-label="{label}">{drawn}{axis}</svg>'
+
+
+def _ticks(seconds: float) -> list[int]:
+    """The seconds at which the axis has a number: round ones, ten at the most."""
+    step = next(one for one in (1, 2, 5, 10, 30, 60, 300, 600, 3600, 36000) if seconds / one <= 10 or one == 36000)
+    return list(range(0, int(seconds * 0.99) + 1, step))
 
 
 def _curves(history: History, start: int, seconds: float, step: float) -> tuple[list[float], list[float]]:
