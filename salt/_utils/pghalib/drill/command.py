@@ -92,6 +92,7 @@ def run(
         pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
         pghalib.drill.begin.connection(settings, _authorities(settings, store, place)),
         workers,
+        settings["vip"]["interval"],
     )
     about = _about(settings, workers, dynamic)
     page = pghalib.drill.report.page(cluster, results, verdicts, history, about)

@@ -91,7 +91,7 @@ class Course:
         self._marks: list[str] = []
 
     def run(
-        self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int
+        self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int, overlap: int
     ) -> tuple[list[Result], list[Verdict], History]:
         """
         Make the faults, and return what each cost, the verdicts of all rules, and the history.
@@ -104,6 +104,8 @@ class Course:
             libpq's keywords for the client, without user and password.
         workers
             How many clients write.
+        overlap
+            Milliseconds that two hosts may both have the virtual IP (``vip:interval``).
         """
         python = client_python()
         longest = len(faults) * LONGEST + 60
@@ -116,7 +118,7 @@ class Course:
             self._calm()
             results = [self._fault(name) for name in faults]
         history = self.history()
-        return results, pghalib.drill.checker.check(history), history
+        return results, pghalib.drill.checker.check(history, overlap=overlap), history
 
     def history(self) -> History:
         """Return everything that was noted until now."""
