@@ -1,7 +1,12 @@
 """The drill as a person runs it: its faults, its verdict, and that nothing of it is left."""
 
+import subprocess
+import tempfile
+from pathlib import Path
+
 import pytest
 from integration import formula
+from lab.tools import wait_for
 
 
 def drill(cluster, *words):
@@ -61,3 +66,26 @@ def test_every_fault_is_made_and_judged_and_nothing_is_left(cluster):
     cluster.wait_healthy()
     run = formula.run(cluster.lab)
     assert (run.code, run.changed()) == (0, []), run.text
+
+
+@pytest.mark.parametrize("name", ["restart-replica", "kill-postgres"])
+def test_a_drill_that_is_killed_leaves_nothing_that_goes_on(cluster, name):
+    master = cluster.lab.master
+    with tempfile.NamedTemporaryFile("w") as said:
+        words = ["salt-run", "pgha.drill", "test", f"faults={name}", "harmful=True", "-l", "quiet"]
+        process = master.popen(words, stdout=said, stdin=subprocess.DEVNULL)
+        wait_for(lambda: f"{name} on" in Path(said.name).read_text(), timeout=120, what=f"{name} is made")
+        master.run(["pkill", "-9", "-f", "salt-run pgha.drill"])
+        process.wait()
+    client = ["pgrep", "-f", "drills/.*/client.py"]
+    wait_for(lambda: master.run(client, check=False).returncode != 0, timeout=60, what="the client has ended")
+    for host in cluster.db:
+        shown = host.run(["systemctl", "show", "pgha-drill-observer", "-p", "RuntimeMaxUSec"]).stdout
+        assert shown.strip() not in ("RuntimeMaxUSec=", "RuntimeMaxUSec=infinity")
+    expiry = "SELECT rolvaliduntil > now() AND rolvaliduntil < now() + interval '1 hour' FROM pg_roles"
+    assert cluster.psql(cluster.leader(), f"{expiry} WHERE rolname = 'pgha_drill'") == "t"
+    cluster.wait_healthy()
+    # The next one takes away what is left.
+    told = drill(cluster, "test", "faults=restart-replica")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert left(cluster) == []

@@ -1,11 +1,13 @@
 """The shapes that the type checker works with are those of the settings."""
 
+from pathlib import Path
+
 import pghalib.pillar.types
 import pghalib.shapes
 import pytest
 import yaml
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 SECTIONS = sorted(DEFAULTS.keys() - {"distributions"})
 
