@@ -39,3 +39,8 @@ def verdict(count=0):
         "count": count,
         "examples": [HOSTILE] * min(count, 5),
     }
+
+
+def outcome(results=(), verdicts=(), seen=None, early=None):
+    """What came of such a drill."""
+    return {"results": list(results), "verdicts": list(verdicts), "history": seen or history(), "early": early}

@@ -5,7 +5,7 @@ import subprocess
 
 import pghalib.drill.report
 import pytest
-from drill_sample import history, result, verdict
+from drill_sample import outcome, result, verdict
 
 BROWSER = "/usr/bin/chromium"
 # Asks the page for what only a browser knows: errors, whether it is wider than the window, what the picture shows.
@@ -25,7 +25,7 @@ window.addEventListener("load", () => {
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits_and_has_no_error(tmp_path, width, dark):
-    text = pghalib.drill.report.page("test", [result()], [verdict(7)], history(), {"Consul": "1.22.3"})
+    text = pghalib.drill.report.page("test", outcome([result()], [verdict(7)]), {"Consul": "1.22.3"})
     (tmp_path / "page.html").write_text(text.replace("<head>", "<head>" + PROBE, 1))
     command = [
         *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},900"),

@@ -5,7 +5,7 @@ import re
 
 import pghalib.drill.report
 import pytest
-from drill_sample import HOSTILE, history, result, verdict
+from drill_sample import HOSTILE, history, outcome, result, verdict
 
 VOID = {"meta", "link", "br"}
 
@@ -41,7 +41,7 @@ def parsed(*arguments):
 
 
 def test_a_page_is_whole_and_needs_nothing_else():
-    text, parser = parsed("test", [result()], [verdict()], history(), {"Consul": "1.22.3"})
+    text, parser = parsed("test", outcome([result()], [verdict()]), {"Consul": "1.22.3"})
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in parser.tags}
     assert not re.search(r"https?:|url\(|@import", text)
     assert "Every rule held, and no outage was longer than promised." in parser.texts
@@ -52,21 +52,23 @@ def test_a_page_is_whole_and_needs_nothing_else():
 
 @pytest.mark.parametrize(("outage", "count"), [(16.0, 0), (2.0, 7)])
 def test_what_is_broken_is_said_first(outage, count):
-    _, parser = parsed("test", [result(outage)], [verdict(count)], history(), {})
+    _, parser = parsed("test", outcome([result(outage)], [verdict(count)]), {})
     assert "A rule or a promise was broken." in parser.texts
     if count:
         assert {"broken 7 times", "and 2 more"} <= set(parser.texts)
 
 
 def test_names_of_hosts_are_text():
-    text, parser = parsed(HOSTILE, [result(host=HOSTILE)], [verdict(1)], history(HOSTILE), {HOSTILE: HOSTILE})
+    text, parser = parsed(
+        HOSTILE, outcome([result(host=HOSTILE)], [verdict(1)], history(HOSTILE), early=HOSTILE), {HOSTILE: HOSTILE}
+    )
     assert "<script" not in text
     assert "script" not in {tag for tag, _ in parser.tags}
 
 
 def test_a_drill_in_which_nobody_wrote_has_a_page_too():
     nothing = {"writes": [], "reads": [], "looks": [], "marks": [], "final": {}}
-    _, parser = parsed("test", [], [verdict()], nothing, {})
+    _, parser = parsed("test", outcome([], [verdict()], nothing), {})
     assert "No client wrote." in parser.texts
 
 
@@ -79,6 +81,6 @@ def test_the_axis_has_round_numbers(seconds, last, count):
 
 
 def test_a_long_drill_has_no_more_steps_than_a_picture_can_show():
-    long, _ = parsed("test", [result()], [verdict()], history(seconds=600), {})
+    long, _ = parsed("test", outcome([result()], [verdict()], history(seconds=600)), {})
     (points,) = {len(one.split()) for one in re.findall(r'<polyline class="curve" points="([^"]*)"', long)}
     assert points <= pghalib.drill.report.STEPS + 1

@@ -87,7 +87,7 @@ def run(
     course = pghalib.drill.course.Course(
         ask, standing, lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True), place, program
     )
-    results, verdicts, history = course.run(
+    outcome = course.run(
         members,
         pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
         pghalib.drill.begin.connection(settings, _authorities(settings, store, place)),
@@ -95,12 +95,11 @@ def run(
         settings["vip"]["interval"],
     )
     about = _about(settings, workers, dynamic)
-    page = pghalib.drill.report.page(cluster, results, verdicts, history, about)
+    page = pghalib.drill.report.page(cluster, outcome, about)
     (place / "report.html").write_text(page, encoding="utf-8")
-    told = {"cluster": cluster, "results": results, "verdicts": verdicts, "about": about}
+    told = {"cluster": cluster, **{key: outcome[key] for key in ("results", "verdicts", "early")}, "about": about}
     (place / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    good = pghalib.drill.course.good(results, verdicts)
-    return pghalib.drill.course.text(cluster, results, verdicts, place), good
+    return pghalib.drill.course.text(cluster, outcome, place), pghalib.drill.course.good(outcome)
 
 
 def _about(settings: MemberSettings, workers: int, dynamic: Mapping[str, Json]) -> dict[str, str]:

@@ -61,6 +61,15 @@ class Result(TypedDict):
     ended: int
 
 
+class Outcome(TypedDict):
+    """What came of a drill; ``early`` is why it ended before the last fault, None when it did not."""
+
+    results: list[Result]
+    verdicts: list[Verdict]
+    history: History
+    early: str | None
+
+
 class Course:
     """
     One drill.
@@ -88,13 +97,13 @@ class Course:
         self.ask, self.standing, self.say, self.place = ask, standing, say, place
         self._program = place / "client.py"
         self._program.write_text(program, encoding="utf-8")
-        self._marks: list[str] = []
 
     def run(
         self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int, overlap: int
-    ) -> tuple[list[Result], list[Verdict], History]:
+    ) -> Outcome:
         """
-        Make the faults, and return what each cost, the verdicts of all rules, and the history.
+        Make the faults, and return what came of it. It ends early when a fault cannot be made, or when the cluster does
+        not become whole again after one.
 
         members
             Minion ids of the cluster.
@@ -109,20 +118,28 @@ class Course:
         """
         python = client_python()
         longest = len(faults) * LONGEST + 60
-        results = []
+        results: list[Result] = []
+        early = None
         with contextlib.ExitStack() as stack:
             password = stack.enter_context(self._login(longest))
             stack.enter_context(self._observers(members, longest))
             given = {**connection, "user": LOGIN, "password": password}
             stack.enter_context(self._client(python, given, workers, longest))
             self._calm()
-            results = [self._fault(name) for name in faults]
+            for name in faults:
+                try:
+                    results.append(self._fault(name))
+                except CommandExecutionError as error:
+                    early = f"{name}: {error}"
+                    self.say(early)
+                    break
         history = self.history()
-        return results, pghalib.drill.checker.check(history, overlap=overlap), history
+        verdicts = pghalib.drill.checker.check(history, overlap=overlap)
+        return Outcome(results=results, verdicts=verdicts, history=history, early=early)
 
     def history(self) -> History:
         """Return everything that was noted until now."""
-        lines = [*self._marks]
+        lines: list[str] = []
         for path in sorted(self.place.glob("*.jsonl")):
             lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
         return pghalib.drill.history.read(lines)
@@ -170,7 +187,8 @@ class Course:
 
     def _mark(self, what: str) -> int:
         moment = time.time_ns()
-        self._marks.append(json.dumps({"kind": "mark", "at": moment, "what": what}) + "\n")
+        with (self.place / "drill.jsonl").open("a", encoding="utf-8") as marks:
+            marks.write(json.dumps({"kind": "mark", "at": moment, "what": what}) + "\n")
         return moment
 
     @contextlib.contextmanager
@@ -235,22 +253,26 @@ def client_python() -> str:
     raise CommandExecutionError(f"The drill's client needs psycopg 3 on the master: {REMEDY}")
 
 
-def text(cluster: str, results: list[Result], verdicts: list[Verdict], place: object) -> str:
+def text(cluster: str, outcome: Outcome, place: object) -> str:
     """Return the report of a drill as text for a person."""
-    width = max(len(one["fault"]) for one in results)
+    results = outcome["results"]
+    width = max((len(one["fault"]) for one in results), default=5)
     lines = [f"Drill of {cluster}", "", f"{'fault':{width}}  {'outage':>8}  {'bound':>6}"]
     for one in results:
         late = "" if one["outage"] <= one["bound"] else "  longer than promised"
         lines.append(f"{one['fault']:{width}}  {one['outage']:6.2f} s  {one['bound']:4.0f} s{late}")
     lines.append("")
-    for verdict in verdicts:
+    for verdict in outcome["verdicts"]:
         lines.append(f"{'held  ' if verdict['held'] else 'BROKEN'}  {verdict['rule']}")
         lines += [f"          {example}" for example in verdict["examples"]]
         if verdict["count"] > len(verdict["examples"]):
             lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
+    if outcome["early"]:
+        lines += ["", f"The drill ended early. {outcome['early']}"]
     return "\n".join([*lines, "", f"The report is {place}/report.html, with the history beside it"])
 
 
-def good(results: list[Result], verdicts: list[Verdict]) -> bool:
-    """Return whether every rule held and no outage was longer than promised."""
-    return all(one["held"] for one in verdicts) and all(one["outage"] <= one["bound"] for one in results)
+def good(outcome: Outcome) -> bool:
+    """Return whether every fault was made, every rule held and no outage was longer than promised."""
+    held = all(one["held"] for one in outcome["verdicts"])
+    return held and not outcome["early"] and all(one["outage"] <= one["bound"] for one in outcome["results"])

@@ -10,12 +10,13 @@ import statistics
 from typing import TYPE_CHECKING
 
 import pghalib.drill.checker
+import pghalib.drill.course
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pghalib.drill.checker import Span, Verdict
-    from pghalib.drill.course import Result
+    from pghalib.drill.course import Outcome, Result
     from pghalib.drill.history import History
 
 # In units of the picture: its width, the column of names on the left, a row of a host, the height of a curve.
@@ -47,22 +48,22 @@ svg .outage { fill: var(--fault); opacity: .15; }
 """
 
 
-def page(
-    cluster: str, results: Sequence[Result], verdicts: Sequence[Verdict], history: History, about: Mapping[str, object]
-) -> str:
+def page(cluster: str, outcome: Outcome, about: Mapping[str, object]) -> str:
     """
     Return the page.
 
     cluster
         Its name.
-    results, verdicts, history
-        What the course returned, and what was noted.
+    outcome
+        What came of its course.
     about
         Facts for the reader, such as versions and settings: name and value.
     """
-    good = all(one["held"] for one in verdicts) and all(one["outage"] <= one["bound"] for one in results)
+    results, history = outcome["results"], outcome["history"]
+    good = pghalib.drill.course.good(outcome)
     worst = max((one["outage"] for one in results), default=0.0)
     said = "Every rule held, and no outage was longer than promised." if good else "A rule or a promise was broken."
+    early = f"<p>The drill ended early. {_text(outcome['early'])}</p>\n" if outcome["early"] else ""
     writes = [one for one in history["writes"] if one["outcome"] == "ok"]
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -70,9 +71,9 @@ def page(
         f"<title>Drill of {_text(cluster)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>Drill of {_text(cluster)}</h1>\n"
         f'<p class="verdict {_class(good)}">{said}</p>\n'
-        f"<p>{len(results)} faults, {len(writes)} acknowledged writes, longest outage {worst:.2f} s.</p>\n"
+        f"<p>{len(results)} faults, {len(writes)} acknowledged writes, longest outage {worst:.2f} s.</p>\n{early}"
         f'<h2>What happened</h2>\n<div class="wide">{_picture(results, history)}</div>\n'
-        f"<h2>Outages</h2>\n{_results(results)}\n<h2>Rules</h2>\n{_verdicts(verdicts)}\n"
+        f"<h2>Outages</h2>\n{_results(results)}\n<h2>Rules</h2>\n{_verdicts(outcome['verdicts'])}\n"
         f"<h2>About</h2>\n{_about(about)}\n</body>\n</html>\n"
     )
 
