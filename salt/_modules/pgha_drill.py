@@ -21,6 +21,7 @@ from salt.exceptions import CommandExecutionError
 NAME = "pgha_drill"
 TABLE = f"{NAME}.ledger"
 OBSERVER = "pgha-drill-observer.service"
+UNDO = "pgha-drill-undo"
 # Seconds between two looks of the observer.
 INTERVAL = 0.1
 # The most bytes of an observer's history that are returned.
@@ -108,9 +109,7 @@ def observe(seconds):
         *(f"--property=RuntimeMaxSec={int(seconds)}", f"--property=StandardOutput=truncate:{output}"),
         *(f"{settings['patroni']['venv']}/bin/python", str(program), json.dumps(given)),
     ]
-    result = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)
-    if result["retcode"]:
-        raise CommandExecutionError(f"the observer did not start: {result['stderr'] or result['stdout']}")
+    _run(command)
 
 
 def observed():
@@ -159,9 +158,44 @@ def fault(name):
         if not __salt__["service.restart"](one["unit"]):
             raise CommandExecutionError(f"{one['unit']} did not restart: see journalctl -u {one['unit']}")
         return f"{one['unit']} was restarted"
+    if one["lasting"]:
+        return _cut_off(one, settings)
     pid = _postmaster(settings) if one["how"] == "postmaster" else _main_pid(one["unit"])
     os.kill(pid, signal.SIGKILL)
     return f"process {pid} was killed"
+
+
+def undone():
+    """
+    Return whether no fault of a drill lasts on this host any more.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_drill.undone
+    """
+    units = [f"{UNDO}.timer", f"{UNDO}.service"]
+    return not any(__salt__["service.show"](unit).get("ActiveState") in ("active", "activating") for unit in units)
+
+
+def _cut_off(one, settings):
+    nft = __salt__["cmd.which"]("nft")
+    if not nft:
+        raise CommandExecutionError("There is no nft here: install the package nftables")
+    rules = pghalib.drill.faults.cut(one["how"], settings)
+    table = ["inet", pghalib.drill.faults.TABLE]
+    # The end is arranged before the beginning: a drill that is killed cuts nobody off for longer.
+    timer = ["systemd-run", "--quiet", "--collect", f"--unit={UNDO}", f"--on-active={one['lasting']}"]
+    _run([*timer, "--timer-property=AccuracySec=100ms", nft, "delete", "table", *table])
+    _run([nft, "-f", "-"], stdin=rules)
+    return f"cut off for {one['lasting']} s"
+
+
+def _run(command, **options):
+    result = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True, **options)
+    if result["retcode"]:
+        raise CommandExecutionError(f"{command[0]} failed: {(result['stderr'] or result['stdout']).strip()}")
 
 
 def _main_pid(unit):

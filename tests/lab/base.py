@@ -9,11 +9,11 @@ from .tools import run, say, write
 # PGHA_SALT: another version of Salt for the master and all minions.
 SALT = os.environ.get("PGHA_SALT", "3008.3")
 # Two are for the master: git, which may have the formula in a repository (gitfs; Salt brings GitPython along), and
-# python3-psycopg, for the client of a drill.
+# python3-psycopg, for the client of a drill. nftables is on every Debian that was not made as small as this one.
 PACKAGES = [
     "systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "iputils-arping", "python3", "python3-venv",
     "ca-certificates", "sudo", "locales", "procps", "unzip", "openssl",
-    "git", "python3-psycopg",
+    "git", "python3-psycopg", "nftables",
 ]  # fmt: skip
 # What is mounted and started on the way is gone with the command, also when it is interrupted.
 APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]

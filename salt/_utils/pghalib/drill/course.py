@@ -154,6 +154,9 @@ class Course:
         since = self._mark(f"{name} on {host}")
         said = self.ask(host, "pgha_drill.fault", name)
         self.say(f"{name}: {said}")
+        if one["lasting"]:
+            ended = f"{name} has ended"
+            pghalib.wait.until(lambda: self.ask(host, "pgha_drill.undone"), one["lasting"] + 60, ended, interval=1)
         pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {name}", interval=1)
         self._calm()
         longest = pghalib.drill.checker.outage(self.history(), since)

@@ -1,58 +1,103 @@
 """
 The faults of a drill: what each does to which host, whether it is harmless, and how long clients may wait for a write.
 
-A fault ends by itself: the service that it kills is started again by systemd or Patroni. Pure functions.
+A fault ends by itself: what it kills is started again by systemd or Patroni; a cut is undone by a timer of the host's
+own systemd, which is set before the cut. Pure functions.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Literal
 
-    from pghalib.shapes import Json
+    from pghalib.shapes import Json, MemberSettings
+
+    How = Literal["switchover", "restart", "service", "kill", "postmaster", "cut-servers", "cut-everyone"]
 
 
 class Fault(TypedDict):
     """
-    One fault: what it does, to whose host, and how (``switchover`` and ``restart`` by Patroni, ``service`` restarts a
-    service, ``kill`` kills the main process of a service, ``postmaster`` that of PostgreSQL).
+    One fault: what it does, to whose host, and how. ``switchover`` and ``restart`` are Patroni's; ``service`` restarts
+    a service, ``kill`` kills its main process; ``postmaster`` kills PostgreSQL's; a cut drops the packets from and to
+    other hosts.
 
-    ``bound`` is in seconds: the longest time without an acknowledged write at the default timing.
+    ``lasting`` is in seconds, 0 for a fault that is over at once. ``bound`` is in seconds, too: the longest time
+    without an acknowledged write at the default timing.
     """
 
     what: str
     host: Literal["leader", "replica"]
-    how: Literal["switchover", "restart", "service", "kill", "postmaster"]
+    how: How
     unit: str | None
+    lasting: int
     harmful: bool
     bound: float
 
 
-def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None, harmful: bool = False) -> Json:
-    return {"what": what, "host": host, "how": how, "unit": unit, "harmful": harmful, "bound": bound}
+def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None, lasting: int = 0) -> Json:
+    harmful = how not in ("switchover", "restart", "service")
+    rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound}
+    return {"what": what, "host": host, "how": how, **rest}
 
 
+_OWN = "of the leader's host"
 FAULTS: dict[str, Fault] = {
     "switchover": _fault("another member becomes the leader, as planned", "leader", "switchover", 5),
     "restart-replica": _fault("PostgreSQL of a replica is restarted", "replica", "restart", 5),
-    "restart-agent": _fault("the Consul agent of the leader's host is restarted", "leader", "service", 5, "consul"),
-    "restart-vip-manager": _fault(
-        "vip-manager of the leader's host is restarted", "leader", "service", 5, "vip-manager"
-    ),
+    "restart-agent": _fault(f"the Consul agent {_OWN} is restarted", "leader", "service", 5, "consul"),
+    "restart-vip-manager": _fault(f"vip-manager {_OWN} is restarted", "leader", "service", 5, "vip-manager"),
     "kill-postgres": _fault(
-        "PostgreSQL of the leader is killed (kill -9) and starts again in place", "leader", "postmaster", 15, None, True
+        "PostgreSQL of the leader is killed (kill -9) and starts again in place", "leader", "postmaster", 15
     ),
-    "kill-patroni": _fault("Patroni of the leader is killed (kill -9)", "leader", "kill", 15, "patroni", True),
-    "kill-agent": _fault(
-        "the Consul agent of the leader's host is killed (kill -9)", "leader", "kill", 15, "consul", True
+    "kill-patroni": _fault("Patroni of the leader is killed (kill -9)", "leader", "kill", 15, "patroni"),
+    "kill-agent": _fault(f"the Consul agent {_OWN} is killed (kill -9)", "leader", "kill", 15, "consul"),
+    "kill-vip-manager": _fault(f"vip-manager {_OWN} is killed (kill -9)", "leader", "kill", 15, "vip-manager"),
+    "cut-consul": _fault(
+        "the leader's host is cut off from Consul's servers for 45 s; with failsafe_mode it stays the leader",
+        "leader",
+        "cut-servers",
+        5,
+        lasting=45,
     ),
-    "kill-vip-manager": _fault(
-        "vip-manager of the leader's host is killed (kill -9)", "leader", "kill", 15, "vip-manager", True
+    "isolate": _fault(
+        "the leader's host is cut off from all other hosts of the cluster for 60 s, and not from its clients; with"
+        " synchronous_mode off acknowledged writes are lost",
+        "leader",
+        "cut-everyone",
+        60,
+        lasting=60,
     ),
 }
+#: Name of the table of nftables that a cut makes.
+TABLE = "pgha_drill"
+
+
+def cut(how: str, settings: MemberSettings) -> str:
+    """
+    Return the rules of nftables that cut a host off, as text for ``nft -f``.
+
+    how
+        ``cut-servers``: from Consul's servers; ``cut-everyone``: from all other hosts of the cluster as well.
+    settings
+        Those of the host.
+    """
+    hosts = [*settings["datacenter"]["servers"], *(settings["cluster"]["hosts"] if how == "cut-everyone" else ())]
+    others = dict.fromkeys(one["address"] for one in hosts if one["address"] != settings["address"])
+    rules = {"input": "saddr", "output": "daddr"}
+    chains = "".join(
+        f"  chain {hook} {{\n    type filter hook {hook} priority -500;\n{_drops(others, side)}  }}\n"
+        for hook, side in rules.items()
+    )
+    return f"table inet {TABLE} {{\n{chains}}}\n"
+
+
+def _drops(addresses: Iterable[str], side: str) -> str:
+    families = {4: "ip", 6: "ip6"}
+    return "".join(f"    {families[ipaddress.ip_address(one).version]} {side} {one} drop\n" for one in addresses)
 
 
 def listed(names: object) -> list[str] | None:
