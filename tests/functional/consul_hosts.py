@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
+import functools
 import hashlib
+import inspect
 import json
 import os
 import random
@@ -126,8 +128,9 @@ class Host:
         for name in MODULES:
             module = loader(f"_modules/{name}.py", salt=self.salt, pillar={"pgha_secrets": self.secrets()})
             module.BINARY = self.binary
-            public = [key for key in vars(module) if not key.startswith("_")]
-            self.salt.update({f"{name}.{key}": getattr(module, key) for key in public})
+            for key in [key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_"]:
+                setattr(module, key, self._here(getattr(module, key)))
+                self.salt[f"{name}.{key}"] = getattr(module, key)
             setattr(self, name.removeprefix("pgha_"), module)
 
     def secrets(self):
@@ -136,12 +139,21 @@ class Host:
             return {**own, "management": self.datacenter.management, "tokens": self.datacenter.tokens}
         return {**own, "patroni": self.datacenter.tokens["patroni-test"], "vip": self.datacenter.tokens["vip-test"]}
 
+    def _here(self, function):
+        """A function of a module with the notes and the units of this host, and not of another one."""
+
+        @functools.wraps(function)
+        def wrapped(*given, **named):
+            pghalib.services.DIRECTORY = pghalib.services.UNITS = str(self.place / "run")
+            return function(*given, **named)
+
+        return wrapped
+
     def run_state(self, name, test=False, kind="pgha_consul"):
         module = self.loader(
             f"_states/{kind}.py", salt=self.salt, opts={"test": test}, pillar={"pgha_secrets": self.secrets()}
         )
-        pghalib.services.DIRECTORY = pghalib.services.UNITS = str(self.place / "run")
-        return getattr(module, name)(name)
+        return self._here(getattr(module, name))(name)
 
     def state(self, name):
         """Apply a state that must succeed."""
@@ -151,8 +163,9 @@ class Host:
 
     def start(self):
         # What the unit notes.
-        (self.place / "run/unit").touch()
-        (self.place / "run/started-with").write_text(f"{hashlib.sha256().hexdigest()}  {self.place}/run/unit\n")
+        unit, note = self.place / "run/consul.service", self.place / "run/consul.started-with"
+        unit.touch()
+        note.write_text(f"{hashlib.sha256().hexdigest()}  {unit}\n")
         with open(self.place / "output", "ab") as output:
             command = [self.binary, "agent", f"-config-dir={self.place}/conf"]
             self.process = subprocess.Popen(command, stdout=output, stderr=output)

@@ -434,7 +434,7 @@ def test_change_is_checked_reloaded_and_what_waits_for_a_restart_is_named(runnin
     assert host.process.pid == pid
     host.settings["consul"]["config"] = {}
     host.state("configured")
-    (host.place / "run/restart-pending").unlink()
+    (host.place / "run/consul.restart-pending").unlink()
 
 
 def test_no_secret_is_said_anywhere(running):
