@@ -26,6 +26,7 @@ def configured(ret):
     a restart is pending; ``pgha_vip.restarted`` does it, one host at a time.
     """
     settings = __salt__["pgha.settings"]()
+    __salt__["pgha_tls.stays"]()
     secret = None
     if pghalib.vip_manager.asks_consul(settings["vip"]):
         secret = pghalib.secrets.served.own(__pillar__, __opts__)["vip"]["secret"]

@@ -336,6 +336,7 @@ def test_a_living_cluster_is_not_switched_and_nothing_is_touched(cluster, pillar
 def configurations(cluster):
     """What a service would read at its next start, as digests."""
     paths = ["/etc/consul.d/config.json", "/etc/patroni/patroni.yml", "/etc/pgha/tls/consul.pem"]
+    paths += [f"/etc/systemd/system/{unit}.service" for unit in ("consul", "patroni", "vip-manager")]
     return {host.name: host.run(["sha256sum", *paths], check=False).stdout for host in cluster.hosts}
 
 

@@ -370,6 +370,7 @@ def state(loader_module, settings_of):
 
         salt = {
             "pgha.settings": lambda: settings_of(**sections),
+            "pgha_tls.stays": lambda: True,
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.leads": lambda: host.leads,
             "pgha_vip.holds": lambda: host.holds,
@@ -414,6 +415,17 @@ class TestConfigured:
         result = module.configured(str(tmp_path / "vip-manager.yml"))
         assert "restart of vip-manager is pending" in result["comment"]
         assert module.host.done == []
+
+    def test_nothing_is_written_for_a_switch_of_tls_that_is_refused(self, state, tmp_path):
+        module = state(secrets=SECRETS)
+
+        def refuse():
+            raise CommandExecutionError("the pillar switches TLS off on a living cluster")
+
+        module.__salt__["pgha_tls.stays"] = refuse
+        result = module.configured(str(tmp_path / "vip-manager.yml"))
+        assert (result["result"], result["comment"]) == (False, "the pillar switches TLS off on a living cluster")
+        assert list(tmp_path.iterdir()) == []
 
     def test_missing_secret_is_told(self, state, tmp_path):
         result = state().configured(str(tmp_path / "vip-manager.yml"))
