@@ -136,6 +136,24 @@ def test_the_outage_is_the_longest_time_without_an_acknowledged_write():
     assert checker.outage(told(ended)).end == 12015 * MS
 
 
+def test_an_outage_is_told_in_its_phases():
+    gap = checker.Span(105 * MS, 5002 * MS, "")
+    looks = [
+        # The former leader still takes one, and loses its address later than the new one has it.
+        look("db1", 106, address=True, acknowledged=True),
+        look("db1", 2100, address=True),
+        *(look("db2", at, acknowledged=True, timeline=2) for at in range(1999, 5000, 500)),
+        look("db2", 2799, address=True),
+    ]
+    found = checker.phases(told(looks), gap)
+    assert found == {"server": 1.895, "address": 0.8, "client": 2.202}
+    assert sum(found.values()) == pytest.approx((gap.end - gap.start) / 1e9)
+    assert checker.phases(told([look("db1", 2000, address=True)]), gap) is None
+    # A server that never stopped: its address came back.
+    kept = [look("db1", at, acknowledged=True, address=at > 4000) for at in range(100, 5000, 100)]
+    assert checker.phases(told(kept), gap) == {"server": 0.096, "address": 3.9, "client": 0.901}
+
+
 def test_a_line_that_its_writer_did_not_end_is_passed_over():
     lines = [json.dumps(record) + "\n" for record in RIGHT]
     assert history.read([*lines, '{"kind": "wri'])["final"].keys() == {1, 2}

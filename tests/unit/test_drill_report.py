@@ -45,7 +45,9 @@ def test_a_page_is_whole_and_needs_nothing_else():
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in parser.tags}
     assert not re.search(r"https?:|url\(|@import", text)
     assert "Every rule held, and no outage was longer than promised." in parser.texts
-    assert {"kill-postgres", "2.00 s", "15 s", "held", "1.22.3", "test-db1", "test-db2"} <= set(parser.texts)
+    assert {"kill-postgres", "2.00 s", "15 s", "1.50 s", "0.25 s", "held", "1.22.3", "test-db1", "test-db2"} <= set(
+        parser.texts
+    )
     # Who led and who had the address: a bar each for the one before and the one after.
     assert len([attrs for tag, attrs in parser.tags if tag == "rect" and "fill" in attrs]) == 4
 

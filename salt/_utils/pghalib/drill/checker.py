@@ -80,6 +80,40 @@ def outage(history: History, since: int = 0) -> Span:
     return Span(start, end, "")
 
 
+class Phases(TypedDict):
+    """
+    What an outage went to, in seconds that add up to it: until a server acknowledged writes, until the virtual IP was
+    on that server's host, until a client wrote.
+    """
+
+    server: float
+    address: float
+    client: float
+
+
+def phases(history: History, gap: Span) -> Phases | None:
+    """
+    Return what an outage went to, by what the observers saw; None when no observer saw a server that took writes.
+
+    gap
+        The result of :py:func:`outage`.
+    """
+    seen = [look for look in history["looks"] if gap.start < look["end"] <= gap.end]
+    taken = [look for look in seen if look["acknowledged"]]
+    if not taken:
+        return None
+    # The server that takes writes in the end; in the beginning the former leader may still take some.
+    last = taken[-1]["host"], taken[-1]["timeline"]
+    server = next(look["end"] for look in taken if (look["host"], look["timeline"]) == last)
+    there = (look["end"] for look in seen if look["address"] and look["host"] == last[0] and look["end"] >= server)
+    address = next(there, gap.end)
+    return {
+        "server": (server - gap.start) / 1e9,
+        "address": (address - server) / 1e9,
+        "client": (gap.end - address) / 1e9,
+    }
+
+
 def _verdict(rule: str, broken: Iterable[str]) -> Verdict:
     examples, count = [], 0
     for sentence in broken:

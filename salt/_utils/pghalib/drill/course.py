@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from pghalib.drill.checker import Verdict
+    from pghalib.drill.checker import Phases, Verdict
     from pghalib.drill.history import History
     from pghalib.shapes import Json
 
@@ -59,6 +59,7 @@ class Result(TypedDict):
     since: int
     began: int
     ended: int
+    phases: Phases | None
 
 
 class Outcome(TypedDict):
@@ -134,6 +135,9 @@ class Course:
                     self.say(early)
                     break
         history = self.history()
+        for one in results:
+            gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
+            one["phases"] = pghalib.drill.checker.phases(history, gap)
         verdicts = pghalib.drill.checker.check(history, overlap=overlap)
         return Outcome(results=results, verdicts=verdicts, history=history, early=early)
 
@@ -170,6 +174,8 @@ class Course:
             "since": since,
             "began": longest.start,
             "ended": longest.end,
+            # The observers are asked when the last fault is over.
+            "phases": None,
         }
 
     def _whole(self) -> bool:

@@ -14,8 +14,9 @@ import pghalib.drill.course
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Literal
 
-    from pghalib.drill.checker import Span, Verdict
+    from pghalib.drill.checker import Phases, Span, Verdict
     from pghalib.drill.course import Outcome, Result
     from pghalib.drill.history import History
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 WIDTH, LEFT, ROW, CURVE = 1000, 130, 22, 90
 # The most steps of a curve, and the shortest one in seconds.
 STEPS, SHORTEST = 400, 0.25
+_PHASES: tuple[Literal["server", "address", "client"], ...] = ("server", "address", "client")
+_EXPLAINED = (
+    "<p>An outage lasts until a server takes writes (server), until the virtual IP is on its host (address), and until"
+    " a client has written (client), as the observers saw it.</p>"
+)
 STYLE = """
 :root { --ink: #1c2126; --soft: #5b6670; --line: #d5dbe0; --paper: #ffffff; --good: #1f7a4d; --bad: #b3261e;
         --curve: #2f6fab; --fault: #b3261e; --host0: #2f6fab; --host1: #b06a00; --host2: #6b4fa0; }
@@ -90,11 +96,16 @@ def _results(results: Iterable[Result]) -> str:
     rows = "".join(
         f'<tr><td>{_text(one["fault"])}</td><td class="name">{_text(one["host"])}</td>'
         f'<td class="number {_class(one["outage"] <= one["bound"])}">{one["outage"]:.2f} s</td>'
-        f'<td class="number">{one["bound"]:.0f} s</td></tr>'
+        f'<td class="number">{one["bound"]:.0f} s</td>{_phases(one["phases"])}</tr>'
         for one in results
     )
-    head = '<tr><th>fault</th><th>host</th><th class="number">outage</th><th class="number">promised</th></tr>'
-    return f"<table>{head}{rows}</table>"
+    numbers = "".join(f'<th class="number">{name}</th>' for name in ("outage", "promised", *_PHASES))
+    return f'<div class="wide"><table><tr><th>fault</th><th>host</th>{numbers}</tr>{rows}</table></div>{_EXPLAINED}'
+
+
+def _phases(phases: Phases | None) -> str:
+    told = [f"{phases[name]:.2f} s" if phases else "" for name in _PHASES]
+    return "".join(f'<td class="number">{one}</td>' for one in told)
 
 
 def _verdicts(verdicts: Iterable[Verdict]) -> str:
