@@ -68,6 +68,16 @@ def test_every_fault_is_made_and_judged_and_nothing_is_left(cluster):
     assert (run.code, run.changed()) == (0, []), run.text
 
 
+def test_a_cluster_that_loses_writes_is_not_called_good(cluster):
+    """Without synchronous replication a leader that is cut off acknowledges what its successor never gets."""
+    told = drill(cluster, "test", "faults=isolate", "harmful=True")
+    assert told.returncode == 1, told.stdout + told.stderr
+    assert "BROKEN  every acknowledged write is there" in told.stdout
+    assert "ended early" not in told.stdout
+    assert left(cluster) == []
+    cluster.wait_healthy()
+
+
 def test_a_drill_that_is_killed_leaves_nothing_that_goes_on(cluster):
     master, name = cluster.lab.master, "kill-postgres"
     with tempfile.NamedTemporaryFile("w") as said:
