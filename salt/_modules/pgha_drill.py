@@ -9,6 +9,7 @@ import re
 import signal
 from pathlib import Path
 
+import pghalib.drill
 import pghalib.drill.faults
 import pghalib.host.descriptors
 import pghalib.host.files
@@ -17,9 +18,7 @@ import pghalib.postgres.scram
 import pghalib.services
 from salt.exceptions import CommandExecutionError
 
-#: Name of the login and of the schema.
-NAME = "pgha_drill"
-TABLE = f"{NAME}.ledger"
+NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
 OBSERVER = "pgha-drill-observer.service"
 UNDO = "pgha-drill-undo"
 # Seconds between two looks of the observer.
@@ -184,7 +183,7 @@ def _cut_off(one, settings):
     if not nft:
         raise CommandExecutionError("There is no nft here: install the package nftables")
     rules = pghalib.drill.faults.cut(one["how"], settings)
-    table = ["inet", pghalib.drill.faults.TABLE]
+    table = ["inet", pghalib.drill.NAME]
     # The end is arranged before the beginning: a drill that is killed cuts nobody off for longer.
     timer = ["systemd-run", "--quiet", "--collect", f"--unit={UNDO}", f"--on-active={one['lasting']}"]
     _run([*timer, "--timer-property=AccuracySec=100ms", nft, "delete", "table", *table])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.drill
 import pghalib.drill.checker
 import pghalib.drill.faults
 import pghalib.drill.history
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
     Ask = Callable[..., Json]
 
-LOGIN = "pgha_drill"
-TABLE = f"{LOGIN}.ledger"
 # Seconds: until the cluster is whole again after a fault, and of calm writing before the first fault and after each.
 RECOVERY, CALM = 300, 3
 # Seconds that a fault may take at the most, for the time that login and observers are given.
@@ -124,7 +123,7 @@ class Course:
         with contextlib.ExitStack() as stack:
             password = stack.enter_context(self._login(longest))
             stack.enter_context(self._observers(members, longest))
-            given = {**connection, "user": LOGIN, "password": password}
+            given = {**connection, "user": pghalib.drill.NAME, "password": password}
             stack.enter_context(self._client(python, given, workers, longest))
             self._calm()
             for name in faults:
@@ -228,7 +227,7 @@ class Course:
 
     @contextlib.contextmanager
     def _client(self, python: str, connection: Mapping[str, Json], workers: int, seconds: int) -> Iterator[None]:
-        settings = {"connection": dict(connection), "table": TABLE, "workers": workers, "pause": 0.01}
+        settings = {"connection": dict(connection), "table": pghalib.drill.TABLE, "workers": workers, "pause": 0.01}
         with (self.place / "client.jsonl").open("w", encoding="utf-8") as output:
             process = subprocess.Popen(  # noqa: S603 - a fixed program
                 [python, self._program], stdin=subprocess.PIPE, stdout=output, text=True

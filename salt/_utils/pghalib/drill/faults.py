@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.drill
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Literal
@@ -72,8 +74,6 @@ FAULTS: dict[str, Fault] = {
         lasting=60,
     ),
 }
-#: Name of the table of nftables that a cut makes.
-TABLE = "pgha_drill"
 
 
 def cut(how: str, settings: MemberSettings) -> str:
@@ -92,7 +92,7 @@ def cut(how: str, settings: MemberSettings) -> str:
         f"  chain {hook} {{\n    type filter hook {hook} priority -500;\n{_drops(others, side)}  }}\n"
         for hook, side in rules.items()
     )
-    return f"table inet {TABLE} {{\n{chains}}}\n"
+    return f"table inet {pghalib.drill.NAME} {{\n{chains}}}\n"
 
 
 def _drops(addresses: Iterable[str], side: str) -> str:
