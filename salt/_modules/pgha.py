@@ -15,7 +15,13 @@ from salt.exceptions import CommandExecutionError
 DEFAULTS = "salt://pgha/defaults.yaml"
 # Further checks for the status: functions without arguments that return a list of sentences. A function that is not
 # installed on this host is skipped.
-_FAULTS = ("pgha_postgres.beside_patroni", "pgha_member.lost", "pgha_unit.faults", "pgha_vip.callback_faults")
+_FAULTS = (
+    "pgha_postgres.beside_patroni",
+    "pgha_member.lost",
+    "pgha_unit.faults",
+    "pgha_guard.faults",
+    "pgha_vip.callback_faults",
+)
 
 
 def settings():

@@ -3,6 +3,7 @@
 # removed, component after component. Data, logs, packages and users stay (docs/runbooks.md).
 include:
 {% if pgha.role == "db" %}
+  - pgha.guard.clean
   - pgha.vip.clean
   - pgha.patroni.clean
   - pgha.postgres.clean

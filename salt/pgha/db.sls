@@ -5,6 +5,7 @@ include:
   - pgha.postgres
   - pgha.consul
   - pgha.patroni
+  - pgha.guard
   - pgha.vip
   - pgha.patroni.writes
   - pgha.notes.secrets

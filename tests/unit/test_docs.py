@@ -62,6 +62,8 @@ def known():
     """The keys of defaults.yaml by section; of `distributions` those of all presets, `repo` with its own keys."""
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
     presets = defaults.pop("distributions").values()
+    # Their settings have their own sections.
+    defaults.pop("profiles")
     found = {name: set(section) for name, section in defaults.items()}
     found["distributions"] = {key for preset in presets for key in preset}
     found["distributions"] |= {f"repo:{key}" for preset in presets for key in preset["repo"] or ()}

@@ -69,6 +69,26 @@ def test_the_most_specific_setting_wins_and_mappings_are_merged(inventory):
     assert (postgres["port"], postgres["parameters"]) == (5433, {"jit": "off", "work_mem": "4MB"})
 
 
+def test_a_profile_changes_the_times_of_its_cluster_alone_and_every_setting_of_the_pillar_wins(inventory):
+    pgha = changed("clusters:one:patroni", {"rto": "fast", "loop_wait": 6})
+    pgha["postgres"] = {"parameters": {"wal_sender_timeout": "9s", "tcp_keepalives_idle": None}}
+    pgha["clusters"]["two"] = OTHER
+    host = inventory.settings(pgha, DEFAULTS, "db1")
+    fast, patroni, parameters = DEFAULTS["profiles"]["fast"], host["patroni"], host["postgres"]["parameters"]
+    assert (patroni["ttl"], patroni["loop_wait"], patroni["serf_health"]) == (fast["patroni"]["ttl"], 6, True)
+    assert host["vip"]["interval"] == fast["vip"]["interval"]
+    changed_ones = {"wal_sender_timeout": "9s", "tcp_keepalives_idle": None}
+    assert parameters == {**fast["postgres"]["parameters"], **changed_ones}
+    other = inventory.settings(pgha, DEFAULTS, "db8")
+    assert (other["patroni"], other["vip"]["interval"]) == (DEFAULTS["patroni"], DEFAULTS["vip"]["interval"])
+    assert other["postgres"]["parameters"] == changed_ones
+
+
+@pytest.mark.parametrize("rto", DEFAULTS["profiles"])
+def test_every_profile_is_sound(faults, rto):
+    assert faults(changed("patroni", {"rto": rto})) == []
+
+
 def test_bare_on_and_off_of_yaml_are_understood(inventory):
     pgha = changed("clusters:one:patroni", yaml.safe_load("synchronous_mode: on"))
     assert inventory.settings(pgha, DEFAULTS, "db1")["patroni"]["synchronous_mode"] == "on"

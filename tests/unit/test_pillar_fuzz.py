@@ -5,6 +5,7 @@ import datetime
 import functools
 from pathlib import Path
 
+import pghalib.inventory
 import pytest
 import yaml
 
@@ -47,7 +48,9 @@ def nested(value, path=()):
 def places():
     """Every setting at each place where it may stand, the places themselves, and what is in the inventory."""
     settings = [
-        path for path in nested({key: value for key, value in DEFAULTS.items() if key != "distributions"}) if path
+        path
+        for path in nested({key: DEFAULTS[key] for key in DEFAULTS if key not in pghalib.inventory.PRESETS})
+        if path
     ]
     settings += [("postgres", *path) for path in nested(PRESETS) if path]
     settings += [("patroni", "config", *keys.split(".")) for keys in (

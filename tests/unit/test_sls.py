@@ -106,7 +106,7 @@ def caller_of(tmp_path_factory):
 def sls_of(role):
     """What can be applied to a host of a role."""
     of_others = {
-        "dcs": ("pgha.postgres", "pgha.patroni", "pgha.vip", "pgha.db", "pgha.stages.packages"),
+        "dcs": ("pgha.postgres", "pgha.patroni", "pgha.guard", "pgha.vip", "pgha.db", "pgha.stages.packages"),
         "db": ("pgha.dcs", "pgha.consul.acl"),
     }
     return [name for name in sls_names() if not name.startswith(of_others[role])]
@@ -149,6 +149,11 @@ def test_the_pillar_of_the_lab_renders(caller_of):
 JINJA = [("trim_blocks",), ("lstrip_blocks",), ("trim_blocks", "lstrip_blocks")]
 TEMPLATES = {
     "consul/files/consul.service.jinja": lambda pgha: {"consul": pgha["consul"]},
+    "guard/files/pgha-guard.service.jinja": lambda _pgha: {
+        "cluster": "test",
+        "program": "/usr/local/sbin/pgha-guard",
+        "config": "/etc/pgha/guard.json",
+    },
     "patroni/files/patroni.service.jinja": lambda pgha: {
         "patroni": pgha["patroni"],
         "postgres": pgha["postgres"],

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 import pghalib.run
 import pghalib.words
-from pghalib.text import at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pghalib.shapes import Address, Cluster, Host, Json, Settings
 
+#: What defaults.yaml has beside the sections of settings.
+PRESETS = ("distributions", "profiles")
 # Settings that have "off" or "on" among their words.
 ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
 
@@ -102,7 +103,7 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
     cluster = next((known for known in clusters if known["name"] == found["cluster"]), None)
     if cluster:
         cluster["founder"] = pghalib.run.present(cluster["hosts"], without)[0]
-    names = defaults.keys() - {"distributions"}
+    names = [name for name in defaults if name not in PRESETS]
     sections = {name: section(name, pgha, defaults, datacenter, found["cluster"]) for name in names}
     for name, key in ON_OFF:
         sections[name][key] = on_off(sections[name][key])
@@ -169,19 +170,18 @@ def section(
     name: str, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None, cluster: str | None
 ) -> dict[str, Json]:
     """
-    Return one section of settings, from the least to the most specific: defaults, the preset of the distribution
-    (``postgres`` only), pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled in, paths are written
-    in one way, and a list that is null is empty. ``true`` or ``false`` in place of a section is its setting
-    ``enabled``.
+    Return one section of settings, from the least to the most specific: defaults, the presets of the distribution
+    (``postgres`` only) and of ``patroni:rto``, pillar, datacenter, cluster. ``{version}`` and ``{cluster}`` are filled
+    in, paths are written in one way, and a list that is null is empty. ``true`` or ``false`` in place of a section is
+    its setting ``enabled``.
     """
-    of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
-    of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
-    given = (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
-    layers = [layer_of(layer) for layer in given]
+    layers = _layers(name, pgha, datacenter, cluster)
     preset: dict[str, Json] = {}
     if name == "postgres":
         presets = merge(defaults["distributions"], pgha.get("distributions"))
         preset = presets.get(merge(defaults[name], *layers)["distribution"]) or {}
+    rto = merge(defaults["patroni"], *_layers("patroni", pgha, datacenter, cluster))["rto"]
+    preset = merge(preset, _mapping(defaults["profiles"].get(rto)).get(name))
     merged = merge(defaults[name], preset, *layers)
     lists = [key for key, value in {**defaults[name], **preset}.items() if isinstance(value, list)]
     merged.update({key: [] for key in lists if merged[key] is None})
@@ -189,32 +189,12 @@ def section(
     return pghalib.words.normal(name, _fill(merged, words))
 
 
-def origin(pgha: dict[str, Json], keys: Sequence[str], datacenter: str | None, cluster: str | None) -> str | None:
-    """
-    Return the path in the pillar that a setting comes from: the most specific place that sets it, or None when it has
-    its default.
-
-    keys
-        Section, key, and the keys below it, if any.
-    datacenter, cluster
-        The datacenter and the cluster in question; None for none.
-    """
-    section = keys[0]
-    places = [
-        (at("pgha:clusters", cluster), _mapping(_mapping(pgha.get("clusters")).get(cluster))),
-        (at("pgha:datacenters", datacenter), _mapping(_mapping(pgha.get("datacenters")).get(datacenter))),
-        ("pgha", pgha),
-    ]
-    # In a cluster `hosts` and `tls` mean something else, or nothing.
-    for path, holder in places[section in ("hosts", "tls") :]:
-        value = {section: layer_of(holder.get(section))}
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                break
-            value = value[key]
-        else:
-            return at(path, *keys)
-    return None
+def _layers(name: str, pgha: dict[str, Json], datacenter: str | None, cluster: str | None) -> list[dict[str, Json]]:
+    """What the pillar has of a section, from the least to the most specific place."""
+    of_datacenter = _mapping(_mapping(pgha.get("datacenters")).get(datacenter))
+    of_cluster = _mapping(_mapping(pgha.get("clusters")).get(cluster))
+    given = (pgha.get(name), of_datacenter.get(name), _cluster_section(name, of_cluster))
+    return [layer_of(layer) for layer in given]
 
 
 def layer_of(given: Json) -> dict[str, Json]:

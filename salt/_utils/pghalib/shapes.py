@@ -144,15 +144,18 @@ class Patroni(TypedDict):
     log_level: str
     namespace: str
     restapi_port: int
+    rto: str
     ttl: int
     loop_wait: int
     retry_timeout: int
     maximum_lag_on_failover: int
     primary_start_timeout: int
+    serf_health: bool
     synchronous_mode: str
     synchronous_mode_strict: bool
     synchronous_node_count: int
     failsafe_mode: bool
+    guard: bool
     tags: dict[str, Json]
     startup_timeout: int
     config: dict[str, Json]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pghalib.consul.config
 import pghalib.inventory
+import pghalib.pillar.origin
 from pghalib.text import at, shown
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def posing(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
         server = f"server.{datacenter}.{of_consul['domain']}".lower()
         # A certificate for *.DATACENTER.DOMAIN is valid for the server too.
         servers = {server, "*" + server.removeprefix("server")}
-        place = pghalib.inventory.origin(pgha, ("tls", "names"), datacenter, None) or "pgha:tls:names"
+        place = pghalib.pillar.origin.origin(pgha, ("tls", "names"), datacenter, None) or "pgha:tls:names"
         for name in tls["names"]:
             plain = name.rstrip(".").lower()
             if plain in servers:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+import pghalib.inventory
 import pghalib.pillar.names
 import pghalib.pillar.types
 import pghalib.run
@@ -59,7 +60,7 @@ def sift(pgha: dict[str, Json], defaults: dict[str, Json]) -> tuple[list[str], d
 
 def sections(defaults: dict[str, Json]) -> list[str]:
     """Return the names of the sections of settings."""
-    return [name for name in defaults if name != "distributions"]
+    return [name for name in defaults if name not in pghalib.inventory.PRESETS]
 
 
 def _datacenter(path: str, name: object, entry: Json, defaults: dict[str, Json]) -> tuple[list[str], dict[str, Json]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
 CHOICES = {
+    ("patroni", "rto"): ("fast", "normal", "wide"),
     ("patroni", "synchronous_mode"): ("off", "on", "quorum"),
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),

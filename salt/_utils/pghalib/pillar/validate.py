@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pghalib.consul.client
 import pghalib.inventory
 import pghalib.pillar.names
+import pghalib.pillar.origin
 import pghalib.pillar.owned
 import pghalib.pillar.ports
 import pghalib.pillar.sound
@@ -93,7 +94,7 @@ def _place(pgha: dict[str, Json], datacenter: str | None, cluster: str | None) -
     """A function that returns the path in the pillar of the first given setting, (section, key, …), that is set."""
 
     def place(*wanted: tuple[str, ...]) -> str:
-        paths = [pghalib.inventory.origin(pgha, keys, datacenter, cluster) for keys in wanted]
+        paths = [pghalib.pillar.origin.origin(pgha, keys, datacenter, cluster) for keys in wanted]
         return next(filter(None, paths), at("pgha", *wanted[0]))
 
     return place

@@ -30,8 +30,10 @@ CLUSTER_WIDE = frozenset(
 #: Patroni sets these itself, from other settings.
 PATRONI_OWN = frozenset({"cluster_name", "listen_addresses", "port"})
 
-#: The parameters of the by-hand procedure that are the same on all members. Not here: those that depend on a host's
-#: memory, cores or disk (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
+#: The parameters that are the same on all members: those of the by-hand procedure, and how soon a connection counts as
+#: dead. A synchronous replica that is gone holds up all writes for wal_sender_timeout and a loop of Patroni; a client
+#: that is gone holds its locks until the keepalives end. Not here: what depends on a host's memory, cores or disk
+#: (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
 DEFAULTS = {
     "checkpoint_timeout": "15min",
     "commit_delay": 1000,
@@ -46,8 +48,13 @@ DEFAULTS = {
     "max_replication_slots": 10,
     "max_wal_senders": 10,
     "password_encryption": "scram-sha-256",
+    "tcp_keepalives_count": 6,
+    "tcp_keepalives_idle": 60,
+    "tcp_keepalives_interval": 10,
     "wal_keep_size": "128MB",
     "wal_level": "replica",
+    "wal_receiver_timeout": "15s",
+    "wal_sender_timeout": "15s",
 }
 
 #: Parameters that 1C:Enterprise needs on any server.

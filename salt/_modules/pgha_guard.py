@@ -1,0 +1,41 @@
+"""
+The guard of a database host, which takes the virtual IP away and stops PostgreSQL where Patroni cannot step down.
+"""
+
+import pghalib.patroni.guard
+
+
+def config():
+    """
+    Return what the guard of this host is told, as a mapping: where Patroni is asked, after how many seconds without a
+    yes the guard acts, and what it takes away and stops.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_guard.config
+    """
+    return dict(pghalib.patroni.guard.config(__salt__["pgha.settings"]()))
+
+
+def faults():
+    """
+    Return a sentence when this host should have a guard and none runs: then nothing stops a leader whose Patroni is
+    dead or hung.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_guard.faults
+    """
+    settings = __salt__["pgha.settings"]()
+    if settings["role"] != "db" or not settings["patroni"]["guard"]:
+        return []
+    if __salt__["service.show"]("pgha-guard.service").get("ActiveState") in ("active", "activating"):
+        return []
+    return [
+        "pgha-guard does not run: nothing stops this server when Patroni is dead or hung; systemctl start pgha-guard,"
+        " or run the main job"
+    ]

@@ -1,0 +1,49 @@
+"""What the guard of a database host is told (``salt/pgha/guard/files/guard.py``). Pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import pghalib.patroni.config
+
+if TYPE_CHECKING:
+    from pghalib.shapes import MemberSettings
+
+#: Seconds between two questions to Patroni.
+INTERVAL = 0.5
+#: Seconds for a question that waits, for the next one, and for the end of the server.
+MARGIN = 2
+
+
+class Guard(TypedDict):
+    """The guard's settings; ``limit`` and ``interval`` in seconds."""
+
+    url: str
+    limit: int
+    interval: float
+    address: str | None
+    data_dir: str
+    program: str
+
+
+def config(settings: MemberSettings) -> Guard:
+    """
+    Return what the guard of a host is told.
+
+    settings
+        Those of the host.
+
+    The lease ends ``ttl`` seconds after Patroni renewed it, which it does every ``loop_wait`` seconds. So the last time
+    when Patroni said that the host leads may be ``loop_wait`` after that. Half of the ttl is the least: Patroni must
+    have the time to be started again.
+    """
+    patroni, postgres = settings["patroni"], settings["postgres"]
+    vip = settings["cluster"]["vip"] if settings["vip"]["manager"] != "none" else None
+    return {
+        "url": pghalib.patroni.config.api(settings)["url"],
+        "limit": max(patroni["ttl"] - patroni["loop_wait"] - MARGIN, patroni["ttl"] // 2),
+        "interval": INTERVAL,
+        "address": vip["address"] if vip else None,
+        "data_dir": postgres["data_dir"],
+        "program": f"{postgres['bin_dir']}/postgres",
+    }

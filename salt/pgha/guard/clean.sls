@@ -1,0 +1,2 @@
+{% from "pgha/guard/parts.jinja" import guard_absent %}
+{{ guard_absent() }}

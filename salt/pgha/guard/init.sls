@@ -1,0 +1,58 @@
+{% from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/guard/parts.jinja" import program, config, guard_absent %}
+{% if pgha.patroni.guard %}
+{# After Patroni has its configuration: the guard acts only where it has heard Patroni say that this host leads. #}
+include:
+  - pgha.patroni.service
+
+The guard is there:
+  file.managed:
+    - name: {{ program | yaml_dquote }}
+    - source: salt://pgha/guard/files/guard.py
+    - user: root
+    - group: root
+    - mode: '0755'
+
+The guard knows this member:
+  file.serialize:
+    - name: {{ config | yaml_dquote }}
+    - dataset: {{ salt["pgha_guard.config"]() | json }}
+    - serializer: json
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
+    - dir_mode: '0755'
+
+systemd has a unit of the guard:
+  pgha_unit.written:
+    - unit: pgha-guard.service
+    - source: salt://pgha/guard/files/pgha-guard.service.jinja
+    - context:
+        cluster: {{ pgha.cluster.name | json }}
+        program: {{ program | yaml_dquote }}
+        config: {{ config | yaml_dquote }}
+    - require:
+      - file: The guard is there
+
+systemd has read the unit of the guard:
+  pgha_unit.read:
+    - unit: pgha-guard.service
+    - require:
+      - pgha_unit: systemd has a unit of the guard
+
+{# A restart does no harm: the guard asks Patroni at once. #}
+The guard runs, and does after a boot:
+  service.running:
+    - name: pgha-guard
+    - enable: True
+    - require:
+      - sls: pgha.patroni.service
+      - pgha_unit: systemd has read the unit of the guard
+    - watch:
+      - file: The guard is there
+      - file: The guard knows this member
+      - pgha_unit: systemd has a unit of the guard
+{% else %}
+{{ guard_absent() }}
+{% endif %}

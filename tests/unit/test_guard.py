@@ -1,0 +1,241 @@
+"""The guard: it acts when the lease may be over, and never on a leader that is well, in a pause, or on a stranger."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import types
+from pathlib import Path
+
+import pghalib.patroni.guard
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VIP = "192.0.2.40"
+LEADS = (200, {"role": "primary"})
+SILENT = (None, {})
+NO = (503, {"role": "primary"})
+
+
+@pytest.fixture
+def program():
+    names = {"__name__": "guard"}
+    path = ROOT / "salt/pgha/guard/files/guard.py"
+    exec(compile(path.read_text(), path, "exec"), names)
+    return names
+
+
+@pytest.fixture
+def guard(program, monkeypatch):
+    """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
+    one = program["Guard"]({"limit": 18, "address": VIP})
+    one.clock, one.done = 1000.0, []
+
+    def hears(*answers, apart=1.0):
+        for answer in answers:
+            one.clock += apart
+            monkeypatch.setattr(one, "ask", lambda answer=answer: answer)
+            one.round()
+        return one.done
+
+    def fence(why):
+        one.done.append("fence")
+        one.held = None
+
+    monkeypatch.setitem(
+        program, "time", types.SimpleNamespace(clock_gettime=lambda _which: one.clock, CLOCK_BOOTTIME=7)
+    )
+    monkeypatch.setattr(one, "fence", fence)
+    monkeypatch.setattr(one, "take_address", lambda why: one.done.append("address"))
+    one.hears = hears
+    return one
+
+
+def test_a_leader_that_is_well_is_left_alone(guard):
+    assert guard.hears(*[LEADS] * 100) == []
+
+
+@pytest.mark.parametrize("answer", [SILENT, NO, (500, {})])
+def test_without_a_yes_for_longer_than_the_lease_may_last_the_guard_acts_once(guard, answer):
+    assert guard.hears(LEADS, *[answer] * 18) == []
+    assert guard.hears(answer) == ["fence"]
+    assert guard.hears(*[answer] * 100) == ["fence"]
+    assert guard.hears(LEADS, *[answer] * 19) == ["fence", "fence"]
+
+
+def test_one_yes_in_time_is_enough(guard):
+    assert guard.hears(*[LEADS, *[SILENT] * 17] * 5) == []
+
+
+def test_after_the_host_stood_still_patroni_gets_a_chance_to_answer(guard):
+    guard.hears(LEADS)
+    assert guard.hears(SILENT, apart=60) == []
+    assert guard.hears(LEADS, SILENT) == []
+    assert guard.hears(SILENT, apart=60) == ["fence"]
+
+
+def test_what_was_never_heard_to_lead_is_left_alone(guard):
+    assert guard.hears(*[SILENT] * 100, *[NO] * 100) == []
+
+
+@pytest.mark.parametrize("answer", [SILENT, NO])
+def test_a_pause_is_respected_also_when_patroni_is_stopped_in_it(guard, answer):
+    paused = (answer[0], answer[1] | {"pause": True}) if answer[0] else answer
+    assert guard.hears((200, {"role": "primary", "pause": True}), *[paused] * 100) == []
+    assert guard.hears(LEADS, *[answer] * 19) == ["fence"]
+
+
+def test_a_pause_that_begins_without_a_yes_is_respected(guard):
+    assert guard.hears(LEADS, (503, {"pause": True}), *[SILENT] * 100) == []
+
+
+def test_a_replica_has_no_virtual_ip_and_its_server_runs_on(guard):
+    assert guard.hears(LEADS, (503, {"role": "replica"})) == ["address"]
+
+
+@pytest.fixture
+def member(program, tmp_path):
+    """A guard and a real process in place of PostgreSQL's."""
+    server, data = tmp_path / "postgres", tmp_path / "data"
+    shutil.copy(shutil.which("sleep"), server)
+    data.mkdir()
+    process = subprocess.Popen([server, "600"])
+    (data / "postmaster.pid").write_text(f"{process.pid}\n{data}\n")
+    one = program["Guard"]({"data_dir": str(data), "program": str(server), "address": None})
+    one.process, one.data = process, data
+    yield one
+    process.kill()
+    process.wait()
+
+
+def test_a_primary_is_stopped_at_once(member, capsys):
+    member.fence("the lease may be over")
+    assert member.process.wait(10) == -signal.SIGQUIT
+    assert capsys.readouterr().out == "PostgreSQL is stopped: the lease may be over\n"
+
+
+def test_a_server_that_does_not_stop_is_killed(member, program, monkeypatch):
+    monkeypatch.setitem(program, "DYING", 0.1)
+    member.process.send_signal(signal.SIGSTOP)
+    # It has really stopped; before that it would take the next signal.
+    os.waitid(os.P_PID, member.process.pid, os.WSTOPPED | os.WNOWAIT)
+    member.fence("the lease may be over")
+    assert member.process.wait(10) == -signal.SIGKILL
+
+
+def spoilt(member, how):
+    pid = member.data / "postmaster.pid"
+    if how == "replica":
+        (member.data / "standby.signal").touch()
+    elif how == "another program":
+        member.settings["program"] = "/bin/true"
+    elif how == "link":
+        pid.rename(member.data / "real")
+        pid.symlink_to("real")
+    elif how == "pipe":
+        pid.unlink()
+        os.mkfifo(pid)
+    elif how == "no file":
+        pid.unlink()
+    else:
+        pid.write_text(how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["replica", "another program", "link", "pipe", "no file", "", "0\n", "1\n", "-1\n", "x\n", "9" * 30, "99999999\n"],
+)
+def test_nothing_else_is_stopped(member, how):
+    spoilt(member, how)
+    member.fence("the lease may be over")
+    assert member.process.poll() is None
+    assert member.held is None
+
+
+@pytest.mark.parametrize(("here", "called"), [(True, ["addr del 192.0.2.40/24 dev eth0"]), (False, [])])
+def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, capsys, here, called):
+    calls = []
+    known = [
+        {"ifname": "lo", "local": "127.0.0.1", "prefixlen": 8},
+        {"ifname": "eth0", "local": VIP, "prefixlen": 24},
+    ]
+    monkeypatch.setitem(program, "is_here", lambda address: here and address == VIP)
+    monkeypatch.setitem(program, "addresses", lambda: known)
+    monkeypatch.setitem(program, "ip", lambda *words: calls.append(" ".join(words)) or "")
+    member.settings["address"] = VIP
+    member.take_address("PostgreSQL is a replica here")
+    assert calls == called
+    assert (f"{VIP} is taken from eth0: PostgreSQL is a replica here\n" == capsys.readouterr().out) is here
+
+
+def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
+    assert program["is_here"]("127.0.0.1")
+    assert not program["is_here"](VIP)
+
+
+@pytest.mark.parametrize(
+    ("answer", "heard"),
+    [
+        ((200, json.dumps({"role": "primary"})), LEADS),
+        ((503, json.dumps({"role": "replica"})), (503, {"role": "replica"})),
+        ((200, "[]"), (200, {})),
+        ((200, "no JSON"), SILENT),
+    ],
+)
+def test_patroni_is_asked_whether_this_host_leads(program, http_service, answer, heard):
+    http_service.answers.append(answer)
+    assert program["Guard"]({"url": http_service.address}).ask() == heard
+    assert [asked[:2] for asked in http_service.asked] == [("GET", "/leader")]
+
+
+def test_nobody_who_listens_is_no_answer(program):
+    assert program["Guard"]({"url": "http://127.0.0.1:1"}).ask() == SILENT
+
+
+def settings(**patroni):
+    return {
+        "address": "192.0.2.21",
+        "patroni": {"ttl": 30, "loop_wait": 10, "restapi_port": 8008, "config": None, **patroni},
+        "postgres": {"data_dir": "/pgdata/test", "bin_dir": "/usr/lib/postgresql/18/bin", "user": "postgres"},
+        "cluster": {"vip": {"address": VIP}},
+        "vip": {"manager": "vip-manager"},
+        "tls": {"enabled": False},
+    }
+
+
+def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
+    assert pghalib.patroni.guard.config(settings()) == {
+        "url": "http://192.0.2.21:8008",
+        "limit": 18,
+        "interval": 0.5,
+        "address": VIP,
+        "data_dir": "/pgdata/test",
+        "program": "/usr/lib/postgresql/18/bin/postgres",
+    }
+    # Patroni must have the time to be started again.
+    assert pghalib.patroni.guard.config(settings(ttl=20, loop_wait=18))["limit"] == 10
+
+
+@pytest.mark.parametrize("over", [{"vip": {"manager": "none"}}, {"cluster": {"vip": None}}])
+def test_without_a_virtual_ip_there_is_none_to_take_away(over):
+    assert pghalib.patroni.guard.config(settings() | over)["address"] is None
+
+
+@pytest.mark.parametrize(
+    ("role", "wanted", "active", "said"),
+    [
+        ("db", True, "active", []),
+        ("db", True, "inactive", ["pgha-guard does not run"]),
+        ("db", True, "failed", ["pgha-guard does not run"]),
+        ("db", False, "inactive", []),
+        ("dcs", True, "inactive", []),
+    ],
+)
+def test_a_host_without_its_guard_says_so(loader_module, role, wanted, active, said):
+    salt = {
+        "pgha.settings": lambda: {"role": role, "patroni": {"guard": wanted}},
+        "service.show": lambda name: {"ActiveState": active if name == "pgha-guard.service" else "active"},
+    }
+    found = loader_module("_modules/pgha_guard.py", salt=salt).faults()
+    assert [one.partition(":")[0] for one in found] == said
