@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pghalib.drill
 import pghalib.drill.faults
+import pghalib.drill.lasting
 import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.host.users
@@ -20,7 +21,6 @@ from salt.exceptions import CommandExecutionError
 
 NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
 OBSERVER = "pgha-drill-observer.service"
-UNDO = "pgha-drill-undo"
 # Seconds between two looks of the observer.
 INTERVAL = 0.1
 # The most bytes of an observer's history that are returned.
@@ -158,8 +158,8 @@ def fault(name):
             raise CommandExecutionError(f"{one['unit']} did not restart: see journalctl -u {one['unit']}")
         return f"{one['unit']} was restarted"
     if one["lasting"]:
-        return _cut_off(one, settings)
-    pid = _postmaster(settings) if one["how"] == "postmaster" else _main_pid(one["unit"])
+        return _last(one, settings)
+    pid = _pid(one, settings)
     os.kill(pid, signal.SIGKILL)
     return f"process {pid} was killed"
 
@@ -174,27 +174,43 @@ def undone():
 
         salt 'test-db1' pgha_drill.undone
     """
-    units = [f"{UNDO}.timer", f"{UNDO}.service"]
+    units = [f"{pghalib.drill.lasting.UNDO}.timer", f"{pghalib.drill.lasting.UNDO}.service"]
     return not any(__salt__["service.show"](unit).get("ActiveState") in ("active", "activating") for unit in units)
 
 
-def _cut_off(one, settings):
-    nft = __salt__["cmd.which"]("nft")
-    if not nft:
-        raise CommandExecutionError("There is no nft here: install the package nftables")
-    rules = pghalib.drill.faults.cut(one["how"], settings)
-    table = ["inet", pghalib.drill.NAME]
-    # The end is arranged before the beginning: a drill that is killed cuts nobody off for longer.
-    timer = ["systemd-run", "--quiet", "--collect", f"--unit={UNDO}", f"--on-active={one['lasting']}"]
-    _run([*timer, "--timer-property=AccuracySec=100ms", nft, "delete", "table", *table])
-    _run([nft, "-f", "-"], stdin=rules)
-    return f"cut off for {one['lasting']} s"
+def _last(one, settings):
+    """Make a fault that lasts. Everything that can speak against it is looked at before anything is done."""
+    if not undone():
+        timer = f"{pghalib.drill.lasting.UNDO}.timer"
+        raise CommandExecutionError(f"A fault of a drill lasts here until {timer} has undone it: wait for that")
+    undo, make = pghalib.drill.lasting.plan(one, settings, _pid(one, settings))
+    undo, make = _found(undo), [(_found(words), text) for words, text in make]
+    # The end is arranged before the beginning: no fault lasts for longer when this process or the drill is killed.
+    _run(pghalib.drill.lasting.timer(one["lasting"], undo))
+    for words, text in make:
+        _run(words, stdin=text)
+    return f"it lasts for {one['lasting']} s"
+
+
+def _found(words):
+    program = __salt__["cmd.which"](words[0])
+    if not program:
+        package = pghalib.drill.lasting.PACKAGES.get(words[0], words[0])
+        raise CommandExecutionError(f"There is no {words[0]} here: install the package {package}")
+    return [program, *words[1:]]
 
 
 def _run(command, **options):
     result = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True, **options)
     if result["retcode"]:
         raise CommandExecutionError(f"{command[0]} failed: {(result['stderr'] or result['stdout']).strip()}")
+
+
+def _pid(one, settings):
+    """The process that a fault is done to; None for a cut."""
+    if one["how"] in ("postmaster", "hang-postmaster"):
+        return _postmaster(settings)
+    return _main_pid(one["unit"]) if one["unit"] else None
 
 
 def _main_pid(unit):

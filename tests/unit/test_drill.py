@@ -287,58 +287,6 @@ def test_the_postmaster_is_known_by_its_program(host):
         assert process.wait(10) == -9
 
 
-MEMBER = {
-    "address": "198.51.100.21",
-    "datacenter": {"servers": [{"address": "198.51.100.11"}, {"address": "2001:db8::12"}]},
-    "cluster": {"hosts": [{"address": "198.51.100.21"}, {"address": "198.51.100.22"}]},
-}
-
-
-@pytest.mark.parametrize(
-    ("how", "others"),
-    [
-        ("cut-servers", ["ip {} 198.51.100.11 drop", "ip6 {} 2001:db8::12 drop"]),
-        ("cut-everyone", ["ip {} 198.51.100.11 drop", "ip6 {} 2001:db8::12 drop", "ip {} 198.51.100.22 drop"]),
-    ],
-)
-def test_a_cut_drops_packets_of_the_others_both_ways(how, others):
-    lines = [line.strip() for line in pghalib.drill.faults.cut(how, MEMBER).splitlines()]
-    assert [line for line in lines if line.endswith("drop")] == [
-        *(one.format("saddr") for one in others),
-        *(one.format("daddr") for one in others),
-    ]
-
-
-def test_the_end_of_a_cut_is_arranged_before_it_begins(host):
-    ran = []
-    host.__salt__["cmd.which"] = lambda _name: "/usr/sbin/nft"
-    host.__salt__["cmd.run_all"] = lambda command, **given: ran.append((command, given.get("stdin"))) or {"retcode": 0}
-    host.__salt__["pgha.settings"] = lambda: {**MEMBER, "patroni": {"startup_timeout": 30}}
-    assert host.fault("isolate") == "cut off for 60 s"
-    (timer, _), (begin, rules) = ran
-    assert timer[0] == "systemd-run"
-    assert {"--on-active=60", "--unit=pgha-drill-undo"} <= set(timer)
-    assert timer[-4:] == ["delete", "table", "inet", "pgha_drill"]
-    assert begin == ["/usr/sbin/nft", "-f", "-"]
-    assert "198.51.100.22" in rules
-    host.__salt__["cmd.run_all"] = lambda command, **_given: ran.append(command) or {"retcode": 1, "stderr": "no timer"}
-    ran.clear()
-    with pytest.raises(CommandExecutionError, match="systemd-run failed: no timer"):
-        host.fault("isolate")
-    assert len(ran) == 1
-    host.__salt__["cmd.which"] = lambda _name: None
-    with pytest.raises(CommandExecutionError, match="install the package nftables"):
-        host.fault("cut-consul")
-
-
-def test_a_fault_lasts_until_its_timer_has_run(host):
-    assert host.undone()
-    host.shown["pgha-drill-undo.timer"] = {"ActiveState": "active"}
-    assert not host.undone()
-    host.shown["pgha-drill-undo.timer"], host.shown["pgha-drill-undo.service"] = {}, {"ActiveState": "activating"}
-    assert not host.undone()
-
-
 @pytest.mark.parametrize("verifier", ["", "md5abc", "x'; DROP TABLE t; --", "SCRAM-SHA-256$4096:a$b:c'", None])
 def test_only_a_verifier_becomes_part_of_a_statement(host, verifier):
     with pytest.raises(CommandExecutionError, match="none of SCRAM-SHA-256"):

@@ -1,39 +1,39 @@
 """
 The faults of a drill: what each does to which host, whether it is harmless, and how long clients may wait for a write.
 
-A fault ends by itself: what it kills is started again by systemd or Patroni; a cut is undone by a timer of the host's
-own systemd, which is set before the cut. Pure functions.
+A fault ends by itself: what it kills is started again by systemd or Patroni; a lasting fault is undone by a timer of
+the host's own systemd (``pghalib.drill.lasting``). Pure functions.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, TypedDict
 
-import pghalib.drill
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Literal
 
-    from pghalib.shapes import Json, MemberSettings
+    from pghalib.shapes import Json
 
-    How = Literal["switchover", "restart", "service", "kill", "postmaster", "cut-servers", "cut-everyone"]
+    AtOnce = Literal["switchover", "restart", "service", "kill", "postmaster"]
+    Lasting = Literal["hang", "hang-postmaster", "stop", "dead", "cut-servers", "cut-everyone", "cut-replication"]
 
 
 class Fault(TypedDict):
     """
     One fault: what it does, to whose host, and how. ``switchover`` and ``restart`` are Patroni's; ``service`` restarts
-    a service, ``kill`` kills its main process; ``postmaster`` kills PostgreSQL's; a cut drops the packets from and to
-    other hosts.
+    a service, ``kill`` kills its main process; ``postmaster`` kills PostgreSQL's.
 
-    ``lasting`` is in seconds, 0 for a fault that is over at once. ``bound`` is in seconds, too: the longest time
-    without an acknowledged write at the default timing.
+    These last, for ``lasting`` seconds (0 for a fault that is over at once): ``hang`` stops the main process of a
+    service by a signal, ``hang-postmaster`` that of PostgreSQL; ``stop`` stops a service in order, ``dead`` kills its
+    main process and leaves it dead; a cut drops the packets from and to other hosts.
+
+    ``bound`` is in seconds, too: the longest time without an acknowledged write at the default timing.
     """
 
     what: str
     host: Literal["leader", "replica"]
-    how: How
+    how: AtOnce | Lasting
     unit: str | None
     lasting: int
     harmful: bool
@@ -47,6 +47,10 @@ def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None
 
 
 _OWN = "of the leader's host"
+_LOST = (
+    "its lease ends and another member becomes the leader, while PostgreSQL here works on; with synchronous_mode off"
+    " acknowledged writes may be lost"
+)
 FAULTS: dict[str, Fault] = {
     "switchover": _fault("another member becomes the leader, as planned", "leader", "switchover", 5),
     "restart-replica": _fault("PostgreSQL of a replica is restarted", "replica", "restart", 5),
@@ -58,6 +62,49 @@ FAULTS: dict[str, Fault] = {
     "kill-patroni": _fault("Patroni of the leader is killed (kill -9)", "leader", "kill", 15, "patroni"),
     "kill-agent": _fault(f"the Consul agent {_OWN} is killed (kill -9)", "leader", "kill", 15, "consul"),
     "kill-vip-manager": _fault(f"vip-manager {_OWN} is killed (kill -9)", "leader", "kill", 15, "vip-manager"),
+    "hang-postgres": _fault(
+        "the postmaster of the leader hangs for 30 s (SIGSTOP): open connections work on, new ones wait that long",
+        "leader",
+        "hang-postmaster",
+        35,
+        lasting=30,
+    ),
+    "hang-patroni": _fault(
+        f"Patroni of the leader hangs for 60 s (SIGSTOP): {_LOST}", "leader", "hang", 45, "patroni", lasting=60
+    ),
+    "stop-patroni": _fault(
+        f"Patroni of the leader is killed (kill -9) and stays dead for 60 s: {_LOST}",
+        "leader",
+        "dead",
+        45,
+        "patroni",
+        lasting=60,
+    ),
+    "hang-vip-manager": _fault(
+        f"vip-manager {_OWN} hangs for 20 s (SIGSTOP): the virtual IP stays where it is",
+        "leader",
+        "hang",
+        5,
+        "vip-manager",
+        lasting=20,
+    ),
+    "stop-agent": _fault(
+        f"the Consul agent {_OWN} is stopped for 45 s; with failsafe_mode it stays the leader, but vip-manager up to"
+        " version 4 takes the virtual IP away meanwhile",
+        "leader",
+        "stop",
+        20,
+        "consul",
+        lasting=45,
+    ),
+    "cut-replication": _fault(
+        "a replica's host is cut off from PostgreSQL of all other members for 30 s; with synchronous_mode writes wait"
+        " for a replica that is synchronous",
+        "replica",
+        "cut-replication",
+        75,
+        lasting=30,
+    ),
     "cut-consul": _fault(
         "the leader's host is cut off from Consul's servers for 45 s; with failsafe_mode it stays the leader",
         "leader",
@@ -74,30 +121,6 @@ FAULTS: dict[str, Fault] = {
         lasting=60,
     ),
 }
-
-
-def cut(how: str, settings: MemberSettings) -> str:
-    """
-    Return the rules of nftables that cut a host off, as text for ``nft -f``.
-
-    how
-        ``cut-servers``: from Consul's servers; ``cut-everyone``: from all other hosts of the cluster as well.
-    settings
-        Those of the host.
-    """
-    hosts = [*settings["datacenter"]["servers"], *(settings["cluster"]["hosts"] if how == "cut-everyone" else ())]
-    others = dict.fromkeys(one["address"] for one in hosts if one["address"] != settings["address"])
-    rules = {"input": "saddr", "output": "daddr"}
-    chains = "".join(
-        f"  chain {hook} {{\n    type filter hook {hook} priority -500;\n{_drops(others, side)}  }}\n"
-        for hook, side in rules.items()
-    )
-    return f"table inet {pghalib.drill.NAME} {{\n{chains}}}\n"
-
-
-def _drops(addresses: Iterable[str], side: str) -> str:
-    families = {4: "ip", 6: "ip6"}
-    return "".join(f"    {families[ipaddress.ip_address(one).version]} {side} {one} drop\n" for one in addresses)
 
 
 def listed(names: object) -> list[str] | None:

@@ -1,0 +1,125 @@
+"""
+The lasting faults of a drill: the commands that make each of them on a host, and the command that undoes it.
+
+A timer of the host's own systemd undoes a fault. It is set before the fault, so that the fault also ends when the
+drill, the master or the minion is killed. A daemon-reload makes systemd count its time anew. Pure functions.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, NamedTuple
+
+import pghalib.drill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pghalib.drill.faults import Fault
+    from pghalib.shapes import MemberSettings
+
+#: Name of the timer that undoes a fault, and of the service that it starts.
+UNDO = "pgha-drill-undo"
+#: The packages of programs that a small system may lack.
+PACKAGES = {"nft": "nftables", "kill": "procps"}
+#: Directory of units and their drop-ins until the next boot.
+UNITS = "/run/systemd/system"
+
+
+class Command(NamedTuple):
+    """A program with its arguments, and its standard input."""
+
+    words: list[str]
+    text: str | None = None
+
+
+class Plan(NamedTuple):
+    """What a lasting fault is: the command that undoes it, and the commands that make it, in their order."""
+
+    undo: list[str]
+    make: list[Command]
+
+
+def plan(one: Fault, settings: MemberSettings, pid: int | None) -> Plan:
+    """
+    Return how a lasting fault is made and undone. Its undoing does no harm where nothing was made.
+
+    one
+        The fault.
+    settings
+        Those of the host.
+    pid
+        The postmaster's process id; only a fault of the postmaster uses it.
+    """
+    how, unit = one["how"], f"{one['unit']}.service"
+    if how == "hang":
+        return Plan(_signal("CONT", unit), [Command(_signal("STOP", unit))])
+    if how == "hang-postmaster":
+        # The postmaster is no unit's main process. A later process of that number is not harmed by a CONT.
+        return Plan(["kill", "-s", "CONT", str(pid)], [Command(["kill", "-s", "STOP", str(pid)])])
+    if how == "stop":
+        return Plan(["systemctl", "start", unit], [Command(["systemctl", "stop", unit])])
+    if how == "dead":
+        return _dead(unit)
+    delete = ["nft", "delete", "table", "inet", pghalib.drill.NAME]
+    return Plan(delete, [Command(["nft", "-f", "-"], cut(how, settings))])
+
+
+def timer(seconds: int, undo: list[str]) -> list[str]:
+    """Return the command that sets the timer: in so many seconds it runs ``undo``, the words of a command."""
+    words = ["systemd-run", "--quiet", "--collect", f"--unit={UNDO}", f"--on-active={seconds}"]
+    return [*words, "--timer-property=AccuracySec=100ms", *undo]
+
+
+def _signal(name: str, unit: str) -> list[str]:
+    # Without "main" systemd sends the signal to PostgreSQL as well, which runs in Patroni's control group.
+    return ["systemctl", "kill", f"--signal={name}", "--kill-whom=main", unit]
+
+
+def _dead(unit: str) -> Plan:
+    """
+    A service is killed and not started again. To stop the unit would end in order what it runs, so systemd is told to
+    leave it dead: by a file below /run, which a boot forgets, beside the unit, which stays as it is.
+    """
+    directory = f"{UNITS}/{unit}.d"
+    path = f"{directory}/{UNDO}.conf"
+    undo = [
+        *(f"rm -f {path}", f"rmdir --ignore-fail-on-non-empty {directory}"),
+        *("systemctl daemon-reload", f"systemctl start {unit}"),
+    ]
+    make = [
+        Command(["install", "-D", "-m", "0644", "/dev/stdin", path], "[Service]\nRestart=no\n"),
+        Command(["systemctl", "daemon-reload"]),
+        Command(_signal("KILL", unit)),
+    ]
+    # Whatever fails of it, the service is started in the end.
+    return Plan(["sh", "-c", "; ".join(undo)], make)
+
+
+def cut(how: str, settings: MemberSettings) -> str:
+    """
+    Return the rules of nftables that cut a host off, as text for ``nft -f``.
+
+    how
+        ``cut-servers``: from Consul's servers; ``cut-everyone``: from all other hosts of the cluster as well;
+        ``cut-replication``: from PostgreSQL of the other members, while they still reach PostgreSQL here.
+    settings
+        Those of the host.
+    """
+    cluster, servers = settings["cluster"]["hosts"], settings["datacenter"]["servers"]
+    hosts = {"cut-servers": servers, "cut-everyone": [*servers, *cluster], "cut-replication": cluster}[how]
+    others = dict.fromkeys(one["address"] for one in hosts if one["address"] != settings["address"])
+    # The address is the other side's: packets come from it and go to it. So is the port.
+    sides = {"input": ("saddr", "sport"), "output": ("daddr", "dport")}
+    port = f" tcp {{}} {settings['postgres']['port']}" if how == "cut-replication" else ""
+    chains = "".join(
+        f"  chain {hook} {{\n    type filter hook {hook} priority -500;\n"
+        f"{_drops(others, address, port.format(number))}  }}\n"
+        for hook, (address, number) in sides.items()
+    )
+    return f"table inet {pghalib.drill.NAME} {{\n{chains}}}\n"
+
+
+def _drops(addresses: Iterable[str], side: str, port: str) -> str:
+    families = {4: "ip", 6: "ip6"}
+    return "".join(f"    {families[ipaddress.ip_address(one).version]} {side} {one}{port} drop\n" for one in addresses)

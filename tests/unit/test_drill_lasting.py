@@ -1,0 +1,222 @@
+"""The lasting faults of a drill: what makes them on a host, what undoes them, and when none is made."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pghalib.drill.faults
+import pghalib.drill.lasting
+import pytest
+from salt.exceptions import CommandExecutionError
+
+FAULTS = pghalib.drill.faults.FAULTS
+LASTING = {name for name, one in FAULTS.items() if one["lasting"]}
+MEMBER = {
+    "name": "db1",
+    "address": "198.51.100.21",
+    "datacenter": {"servers": [{"address": "198.51.100.11"}, {"address": "2001:db8::12"}]},
+    "cluster": {"hosts": [{"address": "198.51.100.21"}, {"address": "198.51.100.22"}]},
+    "patroni": {"startup_timeout": 30},
+}
+DROP_IN = "/run/systemd/system/patroni.service.d"
+CUT = ("nft delete table inet pgha_drill", ["nft -f -"])
+
+
+def signal(name, unit):
+    return f"systemctl kill --signal={name} --kill-whom=main {unit}.service"
+
+
+# Seconds, what undoes it, and what makes it.
+EXPECTED = {
+    "hang-patroni": (60, signal("CONT", "patroni"), [signal("STOP", "patroni")]),
+    "hang-vip-manager": (20, signal("CONT", "vip-manager"), [signal("STOP", "vip-manager")]),
+    "hang-postgres": (30, "kill -s CONT 4711", ["kill -s STOP 4711"]),
+    "stop-agent": (45, "systemctl start consul.service", ["systemctl stop consul.service"]),
+    "stop-patroni": (
+        60,
+        f"sh -c rm -f {DROP_IN}/pgha-drill-undo.conf; rmdir --ignore-fail-on-non-empty {DROP_IN};"
+        " systemctl daemon-reload; systemctl start patroni.service",
+        [
+            f"install -D -m 0644 /dev/stdin {DROP_IN}/pgha-drill-undo.conf",
+            "systemctl daemon-reload",
+            signal("KILL", "patroni"),
+        ],
+    ),
+    "cut-replication": (30, *CUT),
+    "cut-consul": (45, *CUT),
+    "isolate": (60, *CUT),
+}
+
+
+@pytest.fixture
+def host(loader_module, tmp_path):
+    """
+    The module of a member's host where all services run: ``module.ran`` is what it ran, with its standard input,
+    ``module.shown`` what systemd shows, ``module.lacks`` the programs that are not there, ``module.fails`` those that
+    fail.
+    """
+    settings = {**MEMBER, "postgres": {"data_dir": str(tmp_path), "bin_dir": str(tmp_path), "port": 5433}}
+    shown = {f"{unit}.service": {"MainPID": "7"} for unit in ("patroni", "vip-manager", "consul")}
+    ran, lacks, fails = [], set(), set()
+
+    def run(words, **given):
+        ran.append((words, given.get("stdin")))
+        return {"retcode": int(words[0] in fails), "stdout": "", "stderr": "no"}
+
+    salt = {
+        "pgha.settings": lambda: settings,
+        "service.show": lambda unit: shown.get(unit, {}),
+        "cmd.which": lambda program: None if program in lacks else f"/bin/{program}",
+        "cmd.run_all": run,
+    }
+    module = loader_module("_modules/pgha_drill.py", salt=salt)
+    module.ran, module.shown, module.lacks, module.fails, module.place = ran, shown, lacks, fails, tmp_path
+    return module
+
+
+def made(host, name):
+    """What a fault ran, as lines: the timer, what it will run, and what came after the timer."""
+    assert host.fault(name) == f"it lasts for {FAULTS[name]['lasting']} s"
+    timer, *rest = (" ".join(words) for words, _ in host.ran)
+    begin, undo = timer.split(" --timer-property=AccuracySec=100ms ")
+    return begin, undo, rest
+
+
+def test_every_lasting_fault_is_known_here():
+    assert set(EXPECTED) == LASTING
+
+
+def test_what_lasts_does_harm_and_says_for_how_long():
+    for name in LASTING:
+        assert FAULTS[name]["harmful"], name
+        assert f" for {FAULTS[name]['lasting']} s" in FAULTS[name]["what"]
+
+
+def test_vip_manager_is_not_hung_where_it_moves_no_address():
+    assert "hang-vip-manager" in pghalib.drill.faults.possible({"manager": "vip-manager"})
+    assert "hang-vip-manager" not in pghalib.drill.faults.possible({"manager": "callback"})
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_end_of_a_fault_is_arranged_before_it_begins(host, monkeypatch, name):
+    monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)
+    seconds, undo, make = EXPECTED[name]
+    assert made(host, name) == (
+        f"systemd-run --quiet --collect --unit=pgha-drill-undo --on-active={seconds}",
+        f"/bin/{undo}",
+        [f"/bin/{line}" for line in make],
+    )
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_without_a_timer_no_fault_begins(host, monkeypatch, name):
+    monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)
+    host.fails.add("systemd-run")
+    with pytest.raises(CommandExecutionError, match="systemd-run failed: no"):
+        host.fault(name)
+    assert len(host.ran) == 1
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("unit", ["pgha-drill-undo.timer", "pgha-drill-undo.service"])
+def test_no_second_fault_is_made_while_one_lasts(host, name, unit):
+    host.shown[unit] = {"ActiveState": "active"}
+    with pytest.raises(CommandExecutionError, match=r"lasts here until pgha-drill-undo\.timer has undone it"):
+        host.fault(name)
+    assert host.ran == []
+
+
+@pytest.mark.parametrize("name", sorted(name for name in LASTING if FAULTS[name]["unit"]))
+def test_a_service_that_does_not_run_is_not_harmed(host, name):
+    unit = FAULTS[name]["unit"]
+    host.shown[f"{unit}.service"] = {"MainPID": "0"}
+    with pytest.raises(CommandExecutionError, match=f"^{unit} does not run here$"):
+        host.fault(name)
+    assert host.ran == []
+
+
+def test_no_process_is_hung_for_postgresql_where_it_does_not_run(host):
+    with pytest.raises(CommandExecutionError, match="PostgreSQL does not run on"):
+        host.fault("hang-postgres")
+    assert host.ran == []
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks", "package"), [("isolate", "nft", "nftables"), ("hang-postgres", "kill", "procps")]
+)
+def test_a_program_that_is_not_there_is_told_before_anything_is_done(host, monkeypatch, name, lacks, package):
+    monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)
+    host.lacks.add(lacks)
+    with pytest.raises(CommandExecutionError, match=f"There is no {lacks} here: install the package {package}"):
+        host.fault(name)
+    assert host.ran == []
+
+
+def test_the_postmaster_stands_still_and_goes_on(host):
+    """The commands are run here as they would be on a host."""
+    program = host.place / "postgres"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    with subprocess.Popen([program, "60"]) as process:
+        try:
+            (host.place / "postmaster.pid").write_text(f"{process.pid}\n/pgdata\n")
+            _, undo, make = made(host, "hang-postgres")
+            for line, expected in ((make[0], os.CLD_STOPPED), (undo, os.CLD_CONTINUED)):
+                subprocess.run(line.split(), check=True)
+                happened = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WCONTINUED | os.WEXITED)
+                assert happened.si_code == expected
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_patroni_is_left_dead_and_started_again_whatever_fails(host, monkeypatch, others):
+    """The commands are run here as they would be on a host, with a systemctl that notes its calls and fails."""
+    monkeypatch.setattr(pghalib.drill.lasting, "UNITS", str(host.place / "units"))
+    calls, systemctl = host.place / "calls", host.place / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexit 1\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{host.place}:{os.environ['PATH']}")
+    drop_ins = host.place / "units/patroni.service.d"
+    if others:
+        drop_ins.mkdir(parents=True)
+        (drop_ins / "limits.conf").touch()
+    host.fault("stop-patroni")
+    (timer, _), *make = host.ran
+    for words, text in make:
+        subprocess.run([os.path.basename(words[0]), *words[1:]], input=text, text=True, check=False)
+    assert (drop_ins / "pgha-drill-undo.conf").read_text() == "[Service]\nRestart=no\n"
+    assert calls.read_text().splitlines() == ["daemon-reload", "kill --signal=KILL --kill-whom=main patroni.service"]
+    calls.unlink()
+    subprocess.run(timer[timer.index("/bin/sh") :], check=False)
+    assert calls.read_text().splitlines() == ["daemon-reload", "start patroni.service"]
+    assert os.path.exists(drop_ins) is others
+    assert not others or os.listdir(drop_ins) == ["limits.conf"]
+
+
+SERVERS = [("ip", "198.51.100.11", ""), ("ip6", "2001:db8::12", "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("cut-consul", SERVERS),
+        ("isolate", [*SERVERS, ("ip", "198.51.100.22", "")]),
+        # A replica that streams from this host is let be: the port is the other side's.
+        ("cut-replication", [("ip", "198.51.100.22", " tcp {}port 5433")]),
+    ],
+)
+def test_a_cut_drops_packets_of_the_others_both_ways(host, name, others):
+    host.fault(name)
+    rules = host.ran[-1][1].splitlines()
+    assert [line.strip() for line in rules if line.endswith("drop")] == [
+        f"{family} {side}addr {address}{port.format(side)} drop" for side in "sd" for family, address, port in others
+    ]
+
+
+def test_a_fault_lasts_until_its_timer_has_run(host):
+    assert host.undone()
+    host.shown["pgha-drill-undo.timer"] = {"ActiveState": "active"}
+    assert not host.undone()
+    host.shown["pgha-drill-undo.timer"], host.shown["pgha-drill-undo.service"] = {}, {"ActiveState": "activating"}
+    assert not host.undone()
