@@ -1,5 +1,6 @@
 """The drill as a person runs it: its faults, its verdict, and that nothing of it is left."""
 
+import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +12,12 @@ from lab.tools import wait_for
 
 def drill(cluster, *words):
     return cluster.lab.salt("salt-run", "pgha.drill", *words, "-l", "quiet", check=False, timeout=900)
+
+
+def ask(cluster, host, function, *words):
+    """What a function of the drill on a host returns, called without a drill around it; an error is its text."""
+    called = ["salt", host.name, f"pgha_drill.{function}", *words, "--out=json", "--static", "-l", "quiet"]
+    return json.loads(cluster.lab.salt(*called, check=False).stdout)[host.name]
 
 
 def left(cluster):
@@ -97,4 +104,26 @@ def test_a_drill_that_is_killed_leaves_nothing_that_goes_on(cluster):
     # The next one takes away what is left.
     told = drill(cluster, "test", "faults=restart-replica")
     assert told.returncode == 0, told.stdout + told.stderr
+    assert left(cluster) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "whose", "lasts"),
+    [
+        ("hang-vip-manager", "leader", "grep '^State:.*stopped' /proc/$(systemctl show -P MainPID vip-manager)/status"),
+        ("cut-replication", "replica", "nft list table inet pgha_drill"),
+    ],
+    ids=["hang-vip-manager", "cut-replication"],
+)
+def test_a_fault_ends_by_itself_when_nobody_undoes_it(cluster, name, whose, lasts):
+    cluster.wait_healthy()
+    host = cluster.leader() if whose == "leader" else cluster.replicas()[0]
+    assert ask(cluster, host, "undone") is True
+    assert str(ask(cluster, host, "fault", name)).startswith("it lasts for ")
+    assert host.run(["sh", "-c", lasts], check=False).returncode == 0
+    assert ask(cluster, host, "undone") is False
+    assert "A fault of a drill lasts here" in ask(cluster, host, "fault", name)
+    wait_for(lambda: ask(cluster, host, "undone") is True, timeout=90, what=f"{name} has ended", interval=1)
+    assert host.run(["sh", "-c", lasts], check=False).returncode != 0
+    cluster.wait_healthy()
     assert left(cluster) == []
