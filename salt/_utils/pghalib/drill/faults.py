@@ -48,8 +48,8 @@ def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None
 
 _OWN = "of the leader's host"
 _LOST = (
-    "its lease ends and another member becomes the leader, while PostgreSQL here works on; with synchronous_mode off"
-    " acknowledged writes may be lost"
+    "the guard stops PostgreSQL before the lease ends, and another member becomes the leader; without a guard"
+    " PostgreSQL goes on beside the new leader"
 )
 FAULTS: dict[str, Fault] = {
     "switchover": _fault("another member becomes the leader, as planned", "leader", "switchover", 5),
