@@ -146,6 +146,9 @@ def test_calculation_stays_in_bounds(utils, memory, cores, disk):
 
 def test_slots_may_not_fill_the_disk(utils):
     assert utils.slot_limit(16384) == "4096MB"
+    assert utils.slot_limit(2500) == "1024MB"
+    # More than the disk would be no limit.
+    assert utils.slot_limit(700) == "350MB"
 
 
 @pytest.mark.parametrize(

@@ -177,10 +177,11 @@ def calculate(memory: int, cores: int, disk: int) -> dict[str, str | int]:
 
 def slot_limit(disk: int) -> str:
     """
-    Return the WAL that a stopped replica may hold back on a disk of ``disk`` MB: a quarter. PostgreSQL's own default
-    has no limit, so a single replica that stays away would fill the disk of the primary.
+    Return the WAL that a stopped replica may hold back on a disk of ``disk`` MB: a quarter, on a small disk 1 GB or the
+    half of the disk. PostgreSQL's own default has no limit, so a single replica that stays away would fill the disk of
+    the primary.
     """
-    return f"{max(disk // 4, 1024)}MB"
+    return f"{max(disk // 4, min(1024, disk // 2))}MB"
 
 
 def shared(settings: Postgres) -> dict[str, Json]:
