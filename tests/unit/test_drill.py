@@ -1,9 +1,7 @@
-"""A drill before it begins and when it has ended; its faults on a host; what it shows. Its course is run on the lab."""
+"""A drill before it begins and when it has ended; its faults on a host; what it shows."""
 
-import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pghalib.drill.begin
@@ -143,87 +141,6 @@ def test_the_report_tells_what_was_promised_and_what_was_broken():
 def test_a_report_says_that_the_drill_ended_early():
     text = pghalib.drill.course.text("test", outcome([], verdict(), early="switchover: no leader"), "/x")
     assert "The drill ended early. switchover: no leader\n" in text
-
-
-# In place of the client: it needs no server.
-PROGRAM = """
-import json, signal, sys, time
-given = json.load(sys.stdin)
-assert given["connection"] == {"host": "h", "user": "pgha_drill", "password": given["connection"]["password"]}
-over = []
-signal.signal(signal.SIGTERM, lambda *_: over.append(1))
-value = 0
-while not over:
-    value += 1
-    at = time.time_ns()
-    write = {"kind": "write", "key": 1, "value": value, "start": at, "end": at + 1, "outcome": "ok"}
-    print(json.dumps(write), flush=True)
-    time.sleep(0.01)
-print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, value + 1))}), flush=True)
-"""
-LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "address": True, "primary": True, "timeline": 1}
-
-
-@pytest.fixture
-def course(tmp_path, monkeypatch):
-    """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
-    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", (sys.executable,))
-    monkeypatch.setattr(pghalib.drill.course, "CALM", 0.1)
-    monkeypatch.setattr(pghalib.drill.course, "client_python", lambda: sys.executable)
-    calls, said, refuses = [], [], set()
-
-    def ask(host, function, *given):
-        calls.append((host, function.removeprefix("pgha_drill."), given))
-        if calls[-1][1] in refuses:
-            raise CommandExecutionError(f"{host} refuses")
-        return json.dumps({**LOOK, "acknowledged": False}) + "\n" if function == "pgha_drill.observed" else "done"
-
-    standing = lambda: ("db1", ["db2"], [])  # noqa: E731
-    made = pghalib.drill.course.Course(ask, standing, said.append, tmp_path, PROGRAM)
-    made.calls, made.said, made.refuses = calls, said, refuses
-    return made
-
-
-def test_a_course_brings_what_it_needs_and_takes_it_away(course):
-    found = course.run(["db1", "db2"], ["switchover", "restart-replica"], {"host": "h"}, 1, 250)
-    assert [(host, name) for host, name, _ in course.calls] == [
-        ("db1", "prepare"),
-        ("db1", "observe"),
-        ("db2", "observe"),
-        ("db1", "fault"),
-        ("db2", "fault"),
-        ("db1", "observed"),
-        ("db2", "observed"),
-        ("db1", "remove"),
-    ]
-    assert (found["early"], [one["fault"] for one in found["results"]]) == (None, ["switchover", "restart-replica"])
-    assert pghalib.drill.course.good(found)
-    # Who saw it is whom the master has asked.
-    assert {look["host"] for look in found["history"]["looks"]} == {"db1", "db2"}
-    assert [mark["what"] for mark in found["history"]["marks"]] == ["switchover on db1", "restart-replica on db2"]
-
-
-def test_a_fault_that_cannot_be_made_ends_the_drill_and_nothing_is_left(course):
-    course.refuses.add("fault")
-    found = course.run(["db1"], ["switchover", "restart-replica"], {"host": "h"}, 1, 250)
-    assert (found["early"], found["results"]) == ("switchover: db1 refuses", [])
-    assert [name for _, name, _ in course.calls][-2:] == ["observed", "remove"]
-    assert found["history"]["final"]
-
-
-def test_without_observers_no_fault_is_made(course):
-    course.refuses.add("observe")
-    with pytest.raises(CommandExecutionError, match="db1 refuses"):
-        course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
-    assert [name for _, name, _ in course.calls] == ["prepare", "observe", "remove"]
-
-
-def test_a_master_without_psycopg_is_told_what_to_install(monkeypatch):
-    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false", "/nonexistent", sys.executable))
-    assert pghalib.drill.course.client_python() == sys.executable
-    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false",))
-    with pytest.raises(CommandExecutionError, match="apt install python3-psycopg"):
-        pghalib.drill.course.client_python()
 
 
 @pytest.fixture

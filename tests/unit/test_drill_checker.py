@@ -128,12 +128,12 @@ def test_examples_are_few_and_all_are_counted():
 
 
 def test_the_outage_is_the_longest_time_without_an_acknowledged_write():
-    outage = checker.outage(told(RIGHT))
+    outage = checker.outage(told(RIGHT)["writes"])
     # From the last write of client 2 to that after the failover; what is open counts as none.
     assert (outage.start, outage.end) == (107 * MS, 5002 * MS)
     # It may last to the end of the drill.
     ended = [*RIGHT, *(write(value, 6000 + value, outcome="info", took=6000) for value in (14, 15))]
-    assert checker.outage(told(ended)).end == 12015 * MS
+    assert checker.outage(told(ended)["writes"]).end == 12015 * MS
 
 
 def test_an_outage_is_told_in_its_phases():

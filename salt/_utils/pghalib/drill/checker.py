@@ -64,15 +64,17 @@ def check(history: History, skew: int = 0, overlap: int = 250) -> list[Verdict]:
     ]
 
 
-def outage(history: History, since: int = 0) -> Span:
+def outage(writes: Iterable[Write], since: int = 0) -> Span:
     """
     Return the longest time between two acknowledged writes of any client, as a Span without a host. It begins with the
     first write, and ends with the end of the last one, acknowledged or not.
 
+    writes
+        In any order.
     since
         The moment (nanoseconds) from which on the writes count, in place of the first one's.
     """
-    writes = [write for write in history["writes"] if write["end"] > since]
+    writes = [write for write in writes if write["end"] > since]
     moments = sorted(write["end"] for write in writes if write["outcome"] == "ok")
     first = since or min((write["start"] for write in writes), default=0)
     edges = [first, *moments, max((w["end"] for w in writes), default=0)]

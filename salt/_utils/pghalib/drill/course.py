@@ -21,6 +21,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.drill
 import pghalib.drill.checker
 import pghalib.drill.faults
+import pghalib.drill.follow
 import pghalib.drill.history
 import pghalib.postgres.scram
 import pghalib.wait
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.drill.checker import Phases, Verdict
-    from pghalib.drill.history import History
+    from pghalib.drill.history import History, Write
     from pghalib.shapes import Json
 
     # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
@@ -97,6 +98,8 @@ class Course:
         self.ask, self.standing, self.say, self.place = ask, standing, say, place
         self._program = place / "client.py"
         self._program.write_text(program, encoding="utf-8")
+        self._follower = pghalib.drill.follow.Follower(place)
+        self._writes: list[Write] = []
 
     def run(
         self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int, overlap: int
@@ -155,6 +158,7 @@ class Course:
             raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
         self.say(f"{name} on {host}: {one['what']}")
         since = self._mark(f"{name} on {host}")
+        self._writes = [write for write in self._writes if write["end"] > since]
         said = self.ask(host, "pgha_drill.fault", name)
         self.say(f"{name}: {said}")
         if one["lasting"]:
@@ -162,7 +166,8 @@ class Course:
             pghalib.wait.until(lambda: self.ask(host, "pgha_drill.undone"), one["lasting"] + 60, ended, interval=1)
         pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {name}", interval=1)
         self._calm()
-        longest = pghalib.drill.checker.outage(self.history(), since)
+        self._look()
+        longest = pghalib.drill.checker.outage(self._writes, since)
         outage = (longest.end - longest.start) / 1e9
         self.say(f"{name}: {outage:.2f} s without an acknowledged write (at most {one['bound']:.0f} s are promised)")
         return {
@@ -186,12 +191,21 @@ class Course:
     def _calm(self) -> None:
         """Wait until writes that began after this moment have been acknowledged for CALM seconds."""
         since = time.time_ns()
+        ended: list[int] = []
 
         def calm() -> bool:
-            ended = [one["end"] for one in self.history()["writes"] if one["outcome"] == "ok" and one["start"] > since]
-            return bool(ended) and max(ended) - min(ended) > CALM * 10**9
+            new = [one["end"] for one in self._look() if one["outcome"] == "ok" and one["start"] > since]
+            # The first and the last moment are enough, however long this takes.
+            ended[:] = [min([*ended, *new]), max([*ended, *new])] if new else ended
+            return bool(ended) and ended[1] - ended[0] > CALM * 10**9
 
         pghalib.wait.until(calm, RECOVERY, "writes are acknowledged", interval=0.5)
+
+    def _look(self) -> list[Write]:
+        """The writes that were noted since the last look; ``_writes`` has those that ended after the last mark."""
+        new = self._follower.new()["writes"]
+        self._writes += new
+        return new
 
     def _mark(self, what: str) -> int:
         moment = time.time_ns()

@@ -1,0 +1,120 @@
+"""The course of a drill over hosts that are made up. With real ones it is run on the lab."""
+
+import json
+import sys
+
+import pghalib.drill.checker
+import pghalib.drill.course
+import pghalib.drill.follow
+import pghalib.drill.history
+import pytest
+from salt.exceptions import CommandExecutionError
+
+# In place of the client: it needs no server.
+PROGRAM = """
+import json, signal, sys, time
+given = json.load(sys.stdin)
+assert given["connection"] == {"host": "h", "user": "pgha_drill", "password": given["connection"]["password"]}
+over = []
+signal.signal(signal.SIGTERM, lambda *_: over.append(1))
+value = 0
+while not over:
+    value += 1
+    at = time.time_ns()
+    write = {"kind": "write", "key": 1, "value": value, "start": at, "end": at + 1, "outcome": "ok"}
+    print(json.dumps(write), flush=True)
+    time.sleep(0.01)
+print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, value + 1))}), flush=True)
+"""
+LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "address": True, "primary": True, "timeline": 1}
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
+    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", (sys.executable,))
+    monkeypatch.setattr(pghalib.drill.course, "CALM", 0.1)
+    monkeypatch.setattr(pghalib.drill.course, "client_python", lambda: sys.executable)
+    calls, said, refuses = [], [], set()
+
+    def ask(host, function, *given):
+        calls.append((host, function.removeprefix("pgha_drill."), given))
+        if calls[-1][1] in refuses:
+            raise CommandExecutionError(f"{host} refuses")
+        return json.dumps({**LOOK, "acknowledged": False}) + "\n" if function == "pgha_drill.observed" else "done"
+
+    standing = lambda: ("db1", ["db2"], [])  # noqa: E731
+    made = pghalib.drill.course.Course(ask, standing, said.append, tmp_path, PROGRAM)
+    made.calls, made.said, made.refuses = calls, said, refuses
+    return made
+
+
+def test_a_course_brings_what_it_needs_and_takes_it_away(course):
+    found = course.run(["db1", "db2"], ["switchover", "restart-replica"], {"host": "h"}, 1, 250)
+    assert [(host, name) for host, name, _ in course.calls] == [
+        ("db1", "prepare"),
+        ("db1", "observe"),
+        ("db2", "observe"),
+        ("db1", "fault"),
+        ("db2", "fault"),
+        ("db1", "observed"),
+        ("db2", "observed"),
+        ("db1", "remove"),
+    ]
+    assert (found["early"], [one["fault"] for one in found["results"]]) == (None, ["switchover", "restart-replica"])
+    assert pghalib.drill.course.good(found)
+    # Who saw it is whom the master has asked.
+    assert {look["host"] for look in found["history"]["looks"]} == {"db1", "db2"}
+    assert [mark["what"] for mark in found["history"]["marks"]] == ["switchover on db1", "restart-replica on db2"]
+
+
+def test_a_fault_that_cannot_be_made_ends_the_drill_and_nothing_is_left(course):
+    course.refuses.add("fault")
+    found = course.run(["db1"], ["switchover", "restart-replica"], {"host": "h"}, 1, 250)
+    assert (found["early"], found["results"]) == ("switchover: db1 refuses", [])
+    assert [name for _, name, _ in course.calls][-2:] == ["observed", "remove"]
+    assert found["history"]["final"]
+
+
+def test_without_observers_no_fault_is_made(course):
+    course.refuses.add("observe")
+    with pytest.raises(CommandExecutionError, match="db1 refuses"):
+        course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert [name for _, name, _ in course.calls] == ["prepare", "observe", "remove"]
+
+
+def test_a_master_without_psycopg_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false", "/nonexistent", sys.executable))
+    assert pghalib.drill.course.client_python() == sys.executable
+    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false",))
+    with pytest.raises(CommandExecutionError, match="apt install python3-psycopg"):
+        pghalib.drill.course.client_python()
+
+
+def test_waiting_for_calm_reads_nothing_twice(course, monkeypatch):
+    """A drill of hours would else read hours of history twice a second."""
+    taken, look = [], pghalib.drill.follow.Follower.new
+
+    def new(self):
+        found = look(self)
+        taken.append([one["value"] for one in found["writes"]])
+        return found
+
+    monkeypatch.setattr(pghalib.drill.follow.Follower, "new", new)
+    found = course.run(["db1"], ["switchover", "restart-agent"], {"host": "h"}, 1, 250)
+    values = [value for one in taken for value in one]
+    assert len(taken) > 4
+    assert values == list(range(1, len(values) + 1))
+    assert values == [one["value"] for one in found["history"]["writes"]][: len(values)]
+    # For the outage only the writes since the last fault began are kept.
+    assert min(one["end"] for one in course._writes) > found["results"][-1]["since"]
+
+
+def test_an_outage_is_that_of_the_whole_history_since_the_fault_began(course):
+    found = course.run(["db1"], ["switchover", "restart-agent"], {"host": "h"}, 1, 250)
+    writes = found["history"]["writes"]
+    for one in found["results"]:
+        own = [write for write in writes if one["since"] < write["end"] <= one["ended"]]
+        gaps = pghalib.drill.checker.outage(own, one["since"])
+        assert (one["began"], one["ended"], one["outage"]) == (gaps.start, gaps.end, (gaps.end - gaps.start) / 1e9)
+        assert one["outage"] > 0
