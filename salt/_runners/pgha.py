@@ -174,7 +174,7 @@ def watch(timeout=3600):
 
 
 @pghalib.master.refusal.told
-def drill(cluster=None, faults=None, workers=4, harmful=False, list=False):  # noqa: A002 - what a person types
+def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minutes=None):  # noqa: A002 - as typed
     """
     Prove what a cluster does under faults: clients write and read through the virtual IP, observers watch every member,
     and the outage of each fault is told. In the end every rule is judged, such as that no acknowledged write is lost.
@@ -184,11 +184,14 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False):  # n
     faults
         Names with commas between them, in this order; default: all harmless ones.
     workers
-        How many clients write.
+        How many clients write, at most 49.
     harmful
         True: faults that do harm (kill -9) may be made, too. They are made only by name.
     list
         True: name all faults, what each does and how long clients may wait for a write, and do nothing.
+    minutes
+        Make the faults round by round: a round begins while so many minutes have not passed since the first fault
+        began. Default: one round.
 
     The drill makes a login and a table of its own and removes both. It is refused, with the reasons, when the status
     has faults, Patroni is paused, or an orchestration runs. ``salt-run`` ends with 1 when a rule is broken or an outage
@@ -200,7 +203,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False):  # n
 
         salt-run pgha.drill list=True
         salt-run pgha.drill test
-        salt-run pgha.drill test faults=switchover,kill-postgres harmful=True
+        salt-run pgha.drill test faults=switchover,kill-postgres harmful=True minutes=60
     """
     if list:
         return pghalib.drill.faults.table()
@@ -214,8 +217,9 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False):  # n
         state=lambda: _state(pgha, STATUS),
         cluster=cluster,
         names=pghalib.drill.faults.listed(faults),
-        workers=int(workers),
+        workers=workers,
         harmful=bool(harmful),
+        minutes=minutes,
     )
     return text if good else _failed(text)
 
@@ -224,11 +228,8 @@ def _state(pgha, timeout):
     """The state of everything in the inventory, as ``pghalib.master.report.summary`` returns it."""
     plan = pghalib.inventory.plan(pgha)
     state = pghalib.master.report.summary(plan, pghalib.master.asking.status(__opts__, plan["hosts"], timeout))
-    state["faults"] = [
-        *_store_faults(pgha),
-        *pghalib.secrets.pki.unfinished(_store(), pgha, _defaults()),
-        *state["faults"],
-    ]
+    first = [*_store_faults(pgha), *pghalib.secrets.pki.unfinished(_store(), pgha, _defaults())]
+    state["faults"] = [*first, *state["faults"]]
     return state
 
 

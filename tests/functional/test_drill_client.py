@@ -1,5 +1,6 @@
 """The client of the drill against a real server: what it notes when the server is there, refuses, or is lost."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -178,6 +179,17 @@ def test_a_commit_with_a_warning_is_open(client, postgres):
     found = started.end()
     assert open_["value"] in found["final"][1]
     assert broken(found) == []
+
+
+def test_the_server_notices_a_lost_client_in_seconds(postgres):
+    """A connection that was lost counts against the limit of the login until the server notices."""
+    spec = importlib.util.spec_from_file_location("drill_client", CLIENT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    names = ("idle", "interval", "count")
+    with psycopg.connect(**module.IMPATIENT, **postgres.connection) as connection:
+        shown = [connection.execute(f"SHOW tcp_keepalives_{name}").fetchone()[0] for name in names]
+    assert shown == ["1", "1", "2"]
 
 
 def test_rows_that_somebody_takes_away_are_found(client, postgres):

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pghalib.drill.begin
-import pghalib.drill.course
 import pghalib.drill.faults
+import pghalib.drill.outcome
 import pghalib.services
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -126,20 +126,20 @@ RESULTS = [
 
 def test_the_report_tells_what_was_promised_and_what_was_broken():
     results = RESULTS
-    text = pghalib.drill.course.text("test", outcome(results, verdict(), verdict(False, 9)), "/x")
+    text = pghalib.drill.outcome.text("test", outcome(results, verdict(), verdict(False, 9)), "/x")
     assert "switchover       1.23 s     5 s\n" in text
     assert "kill-postgres   21.00 s    15 s  longer than promised" in text
     assert "held    every write is there once\nBROKEN  every write is there once\n" in text
     assert "and 4 more" in text
     assert "ended early" not in text
-    assert not pghalib.drill.course.good(outcome(results[:1], verdict(False, 1)))
-    assert not pghalib.drill.course.good(outcome(results, verdict()))
-    assert not pghalib.drill.course.good(outcome(results[:1], verdict(), early="no leader"))
-    assert pghalib.drill.course.good(outcome(results[:1], verdict()))
+    assert not pghalib.drill.outcome.good(outcome(results[:1], verdict(False, 1)))
+    assert not pghalib.drill.outcome.good(outcome(results, verdict()))
+    assert not pghalib.drill.outcome.good(outcome(results[:1], verdict(), early="no leader"))
+    assert pghalib.drill.outcome.good(outcome(results[:1], verdict()))
 
 
 def test_a_report_says_that_the_drill_ended_early():
-    text = pghalib.drill.course.text("test", outcome([], verdict(), early="switchover: no leader"), "/x")
+    text = pghalib.drill.outcome.text("test", outcome([], verdict(), early="switchover: no leader"), "/x")
     assert "The drill ended early. switchover: no leader\n" in text
 
 

@@ -2,13 +2,19 @@
 
 import json
 import sys
+import time
+import types
 
 import pghalib.drill.checker
 import pghalib.drill.course
 import pghalib.drill.follow
 import pghalib.drill.history
+import pghalib.drill.outcome
+import pghalib.wait
 import pytest
 from salt.exceptions import CommandExecutionError
+
+FAULTS = ["switchover", "restart-replica"]
 
 # In place of the client: it needs no server.
 PROGRAM = """
@@ -34,6 +40,8 @@ def course(tmp_path, monkeypatch):
     """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
     monkeypatch.setattr(pghalib.drill.course, "PYTHONS", (sys.executable,))
     monkeypatch.setattr(pghalib.drill.course, "CALM", 0.1)
+    until = pghalib.wait.until
+    monkeypatch.setattr(pghalib.wait, "until", lambda *given, **_: until(*given, interval=0.02))
     monkeypatch.setattr(pghalib.drill.course, "client_python", lambda: sys.executable)
     calls, said, refuses = [], [], set()
 
@@ -62,7 +70,7 @@ def test_a_course_brings_what_it_needs_and_takes_it_away(course):
         ("db1", "remove"),
     ]
     assert (found["early"], [one["fault"] for one in found["results"]]) == (None, ["switchover", "restart-replica"])
-    assert pghalib.drill.course.good(found)
+    assert pghalib.drill.outcome.good(found)
     # Who saw it is whom the master has asked.
     assert {look["host"] for look in found["history"]["looks"]} == {"db1", "db2"}
     assert [mark["what"] for mark in found["history"]["marks"]] == ["switchover on db1", "restart-replica on db2"]
@@ -118,3 +126,54 @@ def test_an_outage_is_that_of_the_whole_history_since_the_fault_began(course):
         gaps = pghalib.drill.checker.outage(own, one["since"])
         assert (one["began"], one["ended"], one["outage"]) == (gaps.start, gaps.end, (gaps.end - gaps.start) / 1e9)
         assert one["outage"] > 0
+
+
+@pytest.fixture
+def slow(course, monkeypatch):
+    """A course on which each fault takes 40 seconds by a clock that is made up."""
+    passed = [1000.0]
+    clock = types.SimpleNamespace(monotonic=lambda: passed[0], time_ns=time.time_ns)
+    monkeypatch.setattr(pghalib.drill.course, "time", clock)
+    ask = course.ask
+
+    def asked(host, function, *given):
+        passed[0] += 40 if function == "pgha_drill.fault" else 0
+        return ask(host, function, *given)
+
+    course.ask = asked
+    return course
+
+
+@pytest.mark.parametrize(("minutes", "rounds"), [(None, 1), (1, 1), (2, 2), (3, 3), (4, 3), (5, 4)])
+def test_rounds_begin_while_the_minutes_have_not_passed_and_are_finished(slow, minutes, rounds):
+    """A round takes 80 seconds; that which begins at 240 seconds is none of four minutes."""
+    found = slow.run(["db1"], FAULTS, {"host": "h"}, 1, 250, minutes)
+    assert [one["fault"] for one in found["results"]] == FAULTS * rounds
+    assert [given for _, name, given in slow.calls if name == "fault"] == [(one,) for one in FAULTS * rounds]
+    assert found["early"] is None
+    sinces = [one["since"] for one in found["results"]]
+    assert sinces == sorted(set(sinces))
+
+
+def test_the_first_fault_that_cannot_be_made_ends_all_rounds(slow):
+    say, said = slow.say, []
+
+    def heard(line):
+        said.append(line)
+        if len([one for one in said if one.startswith("switchover on")]) == 2:
+            slow.refuses.add("fault")
+        say(line)
+
+    slow.say = heard
+    found = slow.run(["db1"], FAULTS, {"host": "h"}, 1, 250, 60)
+    assert [one["fault"] for one in found["results"]] == FAULTS
+    assert found["early"] == "switchover: db1 refuses"
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(None, 2 * 420 + 60), (90, 90 * 60 + 2 * 420 + 60)])
+def test_login_and_observers_last_for_the_minutes_and_one_more_round(course, monkeypatch, minutes, seconds):
+    monkeypatch.setattr(course, "_rounds", lambda *_: None)
+    course.run(["db1"], FAULTS, {"host": "h"}, 1, 250, minutes)
+    given = {name: words for _, name, words in course.calls}
+    assert given["observe"] == (seconds,)
+    assert given["prepare"][1] * 60 >= seconds

@@ -4,3 +4,5 @@
 NAME = "pgha_drill"
 #: The client's table.
 TABLE = f"{NAME}.ledger"
+#: How many connections the client's login may have.
+CONNECTIONS = 100

@@ -1,14 +1,19 @@
 """
-What a drill needs to know before it begins: the members of the cluster, how its client connects, and whether the
-cluster may be harmed now. Pure functions.
+What a drill needs to know before it begins: its numbers, the members of the cluster, how its client connects, and
+whether the cluster may be harmed now. Pure functions.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from salt.exceptions import CommandExecutionError
+
+import pghalib.drill
 import pghalib.drill.faults
 import pghalib.master.report
+import pghalib.text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +21,39 @@ if TYPE_CHECKING:
     from pghalib.inventory import Plan
     from pghalib.master.report import State
     from pghalib.shapes import Json, MemberSettings
+
+# The most clients that write. Each of them, and the one that reads, has two connections for a moment: one that was lost
+# and whose end the server has not noticed yet, and a new one.
+WORKERS = pghalib.drill.CONNECTIONS // 2 - 1
+# Eight hours: in the end the whole history is in the master's memory.
+MINUTES = 480
+
+
+def numbers(workers: object, minutes: object) -> tuple[int, int | None]:
+    """
+    Return (workers, minutes) as numbers.
+
+    workers
+        What a person gave as the number of clients that write.
+    minutes
+        What a person gave as the minutes in which the faults are made again and again; None for nothing.
+
+    Raises CommandExecutionError that names each argument that is no positive whole number, or too large.
+    """
+    given = {"workers": (workers, WORKERS), "minutes": (1 if minutes is None else minutes, MINUTES)}
+    wrong = [
+        f"{name}={pghalib.text.printable(value, 80)} is no whole number from 1 to {most}"
+        for name, (value, most) in given.items()
+        if not _whole(value, most)
+    ]
+    if wrong:
+        raise CommandExecutionError(f"No drill was made: {'; '.join(wrong)}")
+    return int(str(workers)), None if minutes is None else int(str(minutes))
+
+
+def _whole(value: object, most: int) -> bool:
+    text = str(value)
+    return bool(re.fullmatch(r"[0-9]{1,9}", text)) and 1 <= int(text) <= most
 
 
 def standing(cluster: str, plan: Plan, state: State) -> tuple[str | None, list[str], list[str]]:
@@ -51,6 +89,8 @@ def reasons(
         The cluster's dynamic configuration.
     """
     found = pghalib.drill.faults.chosen(wanted, settings["vip"], harmful)[1]
+    if wanted is not None and not wanted:
+        found.append("faults names no fault")
     if dynamic.get("pause"):
         found.append("Patroni is paused (patronictl resume ends that)")
     return [*found, *(f"the status says: {fault}" for fault in faults)]

@@ -15,6 +15,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.drill.begin
 import pghalib.drill.course
 import pghalib.drill.faults
+import pghalib.drill.outcome
 import pghalib.drill.report
 import pghalib.inventory
 import pghalib.master.alone
@@ -40,8 +41,9 @@ def run(
     state: Callable[[], State],
     cluster: str,
     names: list[str] | None,
-    workers: int,
+    workers: object,
     harmful: bool,
+    minutes: object,
 ) -> tuple[str, bool]:
     """
     Make a drill, and return its report as text and whether all is good. Lines of progress are printed.
@@ -59,12 +61,15 @@ def run(
     names
         Names of faults; None for all harmless ones.
     workers
-        How many clients write.
+        How many clients write, as the person gave it.
     harmful
         Whether the person has said that harmful faults may be made.
+    minutes
+        How long the faults are made again and again, as the person gave it; None: each is made once.
 
     Raises CommandExecutionError with all reasons when the drill may not begin.
     """
+    clients, lasting = pghalib.drill.begin.numbers(workers, minutes)
     store = pghalib.secrets.store.directory(opts)
     pghalib.master.alone.lock(store)
     plan, began = pghalib.inventory.plan(pgha, narrowed=False), time.monotonic()
@@ -91,22 +96,31 @@ def run(
         members,
         pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
         pghalib.drill.begin.connection(settings, _authorities(settings, store, place)),
-        workers,
+        clients,
         settings["vip"]["interval"],
+        lasting,
     )
-    about = _about(settings, workers, dynamic)
-    page = pghalib.drill.report.page(cluster, outcome, about)
+    about = _about(settings, clients, lasting, dynamic)
+    repeated = lasting is not None
+    page = pghalib.drill.report.page(cluster, outcome, about, repeated)
     (place / "report.html").write_text(page, encoding="utf-8")
-    told = {"cluster": cluster, **{key: outcome[key] for key in ("results", "verdicts", "early")}, "about": about}
+    told = {
+        "cluster": cluster,
+        **{key: outcome[key] for key in ("results", "verdicts", "early")},
+        "summary": pghalib.drill.outcome.summary(outcome["results"]),
+        "about": about,
+    }
     (place / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return pghalib.drill.course.text(cluster, outcome, place), pghalib.drill.course.good(outcome)
+    text = pghalib.drill.outcome.text(cluster, outcome, place, repeated)
+    return text, pghalib.drill.outcome.good(outcome)
 
 
-def _about(settings: MemberSettings, workers: int, dynamic: Mapping[str, Json]) -> dict[str, str]:
+def _about(settings: MemberSettings, workers: int, minutes: int | None, dynamic: Mapping[str, Json]) -> dict[str, str]:
     """What a reader of the report needs to compare it with another one."""
     vip, postgres = settings["vip"], settings["postgres"]
     timing = ", ".join(f"{key} {dynamic.get(key)}" for key in ("ttl", "loop_wait", "retry_timeout"))
     return {
+        "faults": "each once" if minutes is None else f"round by round for {minutes} min",
         "made": time.strftime("%Y-%m-%d %H:%M %Z"),
         "clients": f"{workers} that write, one that reads",
         "PostgreSQL": f"{postgres['distribution']} {postgres['version']}",

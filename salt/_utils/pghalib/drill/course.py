@@ -14,7 +14,7 @@ import secrets
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
@@ -23,6 +23,7 @@ import pghalib.drill.checker
 import pghalib.drill.faults
 import pghalib.drill.follow
 import pghalib.drill.history
+import pghalib.drill.outcome
 import pghalib.postgres.scram
 import pghalib.wait
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from pghalib.drill.checker import Phases, Verdict
     from pghalib.drill.history import History, Write
+    from pghalib.drill.outcome import Outcome, Result
     from pghalib.shapes import Json
 
     # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
@@ -44,31 +45,6 @@ LONGEST = 420
 # Python programs of a master that may have psycopg.
 PYTHONS = (sys.executable, "/usr/bin/python3")
 REMEDY = "apt install python3-psycopg, or salt-pip install 'psycopg[binary]'"
-
-
-class Result(TypedDict):
-    """
-    What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds. The moments
-    in which the fault began, and in which that time began and ended, in nanoseconds.
-    """
-
-    fault: str
-    host: str
-    outage: float
-    bound: float
-    since: int
-    began: int
-    ended: int
-    phases: Phases | None
-
-
-class Outcome(TypedDict):
-    """What came of a drill; ``early`` is why it ended before the last fault, None when it did not."""
-
-    results: list[Result]
-    verdicts: list[Verdict]
-    history: History
-    early: str | None
 
 
 class Course:
@@ -102,7 +78,13 @@ class Course:
         self._writes: list[Write] = []
 
     def run(
-        self, members: list[str], faults: list[str], connection: Mapping[str, Json], workers: int, overlap: int
+        self,
+        members: list[str],
+        faults: list[str],
+        connection: Mapping[str, Json],
+        workers: int,
+        overlap: int,
+        minutes: int | None = None,
     ) -> Outcome:
         """
         Make the faults, and return what came of it. It ends early when a fault cannot be made, or when the cluster does
@@ -118,30 +100,26 @@ class Course:
             How many clients write.
         overlap
             Milliseconds that two hosts may both have the virtual IP (``vip:interval``).
+        minutes
+            A round of all faults begins as long as these have not passed since the first fault began; a round that has
+            begun is finished. None: one round.
         """
         python = client_python()
-        longest = len(faults) * LONGEST + 60
+        longest = (minutes or 0) * 60 + len(faults) * LONGEST + 60
         results: list[Result] = []
-        early = None
         with contextlib.ExitStack() as stack:
             password = stack.enter_context(self._login(longest))
             stack.enter_context(self._observers(members, longest))
             given = {**connection, "user": pghalib.drill.NAME, "password": password}
             stack.enter_context(self._client(python, given, workers, longest))
             self._calm()
-            for name in faults:
-                try:
-                    results.append(self._fault(name))
-                except CommandExecutionError as error:
-                    early = f"{name}: {error}"
-                    self.say(early)
-                    break
+            early = self._rounds(faults, minutes or 0, results)
         history = self.history()
         for one in results:
             gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
             one["phases"] = pghalib.drill.checker.phases(history, gap)
         verdicts = pghalib.drill.checker.check(history, overlap=overlap)
-        return Outcome(results=results, verdicts=verdicts, history=history, early=early)
+        return pghalib.drill.outcome.Outcome(results=results, verdicts=verdicts, history=history, early=early)
 
     def history(self) -> History:
         """Return everything that was noted until now."""
@@ -149,6 +127,20 @@ class Course:
         for path in sorted(self.place.glob("*.jsonl")):
             lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
         return pghalib.drill.history.read(lines)
+
+    def _rounds(self, faults: list[str], minutes: int, results: list[Result]) -> str | None:
+        """Make the faults round by round, at least once, and add the results. Returns why it ended early, or None."""
+        began = time.monotonic()
+        while True:
+            for name in faults:
+                try:
+                    results.append(self._fault(name))
+                except CommandExecutionError as error:
+                    early = f"{name}: {error}"
+                    self.say(early)
+                    return early
+            if time.monotonic() - began >= minutes * 60:
+                return None
 
     def _fault(self, name: str) -> Result:
         one = pghalib.drill.faults.FAULTS[name]
@@ -273,28 +265,3 @@ def client_python() -> str:
         if os.access(python, os.X_OK) and not subprocess.run(words, check=False, capture_output=True).returncode:  # noqa: S603
             return python
     raise CommandExecutionError(f"The drill's client needs psycopg 3 on the master: {REMEDY}")
-
-
-def text(cluster: str, outcome: Outcome, place: object) -> str:
-    """Return the report of a drill as text for a person."""
-    results = outcome["results"]
-    width = max((len(one["fault"]) for one in results), default=5)
-    lines = [f"Drill of {cluster}", "", f"{'fault':{width}}  {'outage':>8}  {'bound':>6}"]
-    for one in results:
-        late = "" if one["outage"] <= one["bound"] else "  longer than promised"
-        lines.append(f"{one['fault']:{width}}  {one['outage']:6.2f} s  {one['bound']:4.0f} s{late}")
-    lines.append("")
-    for verdict in outcome["verdicts"]:
-        lines.append(f"{'held  ' if verdict['held'] else 'BROKEN'}  {verdict['rule']}")
-        lines += [f"          {example}" for example in verdict["examples"]]
-        if verdict["count"] > len(verdict["examples"]):
-            lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
-    if outcome["early"]:
-        lines += ["", f"The drill ended early. {outcome['early']}"]
-    return "\n".join([*lines, "", f"The report is {place}/report.html, with the history beside it"])
-
-
-def good(outcome: Outcome) -> bool:
-    """Return whether every fault was made, every rule held and no outage was longer than promised."""
-    held = all(one["held"] for one in outcome["verdicts"])
-    return held and not outcome["early"] and all(one["outage"] <= one["bound"] for one in outcome["results"])

@@ -10,21 +10,24 @@ import statistics
 from typing import TYPE_CHECKING
 
 import pghalib.drill.checker
-import pghalib.drill.course
+import pghalib.drill.outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Literal
 
     from pghalib.drill.checker import Phases, Span, Verdict
-    from pghalib.drill.course import Outcome, Result
     from pghalib.drill.history import History
+    from pghalib.drill.outcome import Outcome, Result
 
 # In units of the picture: its width, the column of names on the left, a row of a host, the height of a curve.
 WIDTH, LEFT, ROW, CURVE = 1000, 130, 22, 90
+# The most faults whose names have room above the time line.
+NAMED = 16
 # The most steps of a curve, and the shortest one in seconds.
 STEPS, SHORTEST = 400, 0.25
 _PHASES: tuple[Literal["server", "address", "client"], ...] = ("server", "address", "client")
+_SUMMARY: tuple[Literal["least", "median", "greatest"], ...] = ("least", "median", "greatest")
 _EXPLAINED = (
     "<p>An outage lasts until a server takes writes (server), until the virtual IP is on its host (address), and until"
     " a client has written (client), as the observers saw it.</p>"
@@ -54,7 +57,7 @@ svg .outage { fill: var(--fault); opacity: .15; }
 """
 
 
-def page(cluster: str, outcome: Outcome, about: Mapping[str, object]) -> str:
+def page(cluster: str, outcome: Outcome, about: Mapping[str, object], repeated: bool = False) -> str:
     """
     Return the page.
 
@@ -64,11 +67,14 @@ def page(cluster: str, outcome: Outcome, about: Mapping[str, object]) -> str:
         What came of its course.
     about
         Facts for the reader, such as versions and settings: name and value.
+    repeated
+        Whether the faults were made round by round: then each fault also has a summary.
     """
     results, history = outcome["results"], outcome["history"]
-    good = pghalib.drill.course.good(outcome)
+    good = pghalib.drill.outcome.good(outcome)
     worst = max((one["outage"] for one in results), default=0.0)
     said = "Every rule held, and no outage was longer than promised." if good else "A rule or a promise was broken."
+    each = _summary(results) if repeated else ""
     early = f"<p>The drill ended early. {_text(outcome['early'])}</p>\n" if outcome["early"] else ""
     writes = [one for one in history["writes"] if one["outcome"] == "ok"]
     return (
@@ -79,7 +85,7 @@ def page(cluster: str, outcome: Outcome, about: Mapping[str, object]) -> str:
         f'<p class="verdict {_class(good)}">{said}</p>\n'
         f"<p>{len(results)} faults, {len(writes)} acknowledged writes, longest outage {worst:.2f} s.</p>\n{early}"
         f'<h2>What happened</h2>\n<div class="wide">{_picture(results, history)}</div>\n'
-        f"<h2>Outages</h2>\n{_results(results)}\n<h2>Rules</h2>\n{_verdicts(outcome['verdicts'])}\n"
+        f"<h2>Outages</h2>\n{_results(results)}\n{each}<h2>Rules</h2>\n{_verdicts(outcome['verdicts'])}\n"
         f"<h2>About</h2>\n{_about(about)}\n</body>\n</html>\n"
     )
 
@@ -101,6 +107,17 @@ def _results(results: Iterable[Result]) -> str:
     )
     numbers = "".join(f'<th class="number">{name}</th>' for name in ("outage", "promised", *_PHASES))
     return f'<div class="wide"><table><tr><th>fault</th><th>host</th>{numbers}</tr>{rows}</table></div>{_EXPLAINED}'
+
+
+def _summary(results: Iterable[Result]) -> str:
+    rows = "".join(
+        f'<tr><td>{_text(one["fault"])}</td><td class="number">{one["times"]}</td>'
+        + "".join(f'<td class="number">{one[name]:.2f} s</td>' for name in _SUMMARY)
+        + "</tr>"
+        for one in pghalib.drill.outcome.summary(results)
+    )
+    numbers = "".join(f'<th class="number">{name}</th>' for name in ("times", *_SUMMARY))
+    return f'<h2>Each fault</h2>\n<div class="wide"><table><tr><th>fault</th>{numbers}</tr>{rows}</table></div>\n'
 
 
 def _phases(phases: Phases | None) -> str:
@@ -150,7 +167,7 @@ def _picture(results: Sequence[Result], history: History) -> str:
         parts.append(f'<text class="soft" x="0" y="{top + 4}">{title}</text>')
         parts += _bars(hosts, spans, place, top + 12)
         top += 12 + ROW * len(hosts) + 26
-    under = [_fault(one, index, place, top) for index, one in enumerate(results)]
+    under = [_fault(one, index, place, top, len(results) <= NAMED) for index, one in enumerate(results)]
     axis = "".join(
         f'<text class="soft" x="{place(start + second * 1e9):.0f}" y="{top}" text-anchor="middle">{second} s</text>'
         for second in _ticks(seconds)
@@ -211,12 +228,13 @@ def _bars(hosts: Sequence[str], spans: Iterable[Span], place: Callable[[float], 
     return parts
 
 
-def _fault(one: Result, index: int, place: Callable[[float], float], bottom: int) -> str:
-    """A line where a fault began, with its name, and the outage as a field behind everything."""
+def _fault(one: Result, index: int, place: Callable[[float], float], bottom: int, named: bool) -> str:
+    """A line where a fault began, with its name if there is room, and the outage as a field behind everything."""
     left = place(one["since"])
     begin, end = place(one["began"]), place(one["ended"])
+    name = f'<text x="{left + 3:.1f}" y="{14 if index % 2 == 0 else 30}">{_text(one["fault"])}</text>' if named else ""
     return (
         f'<rect class="outage" x="{begin:.1f}" y="20" width="{max(0.5, end - begin):.1f}" height="{bottom - 34}"/>'
-        f'<line class="fault" x1="{left:.1f}" y1="20" x2="{left:.1f}" y2="{bottom - 14}"/>'
-        f'<text x="{left + 3:.1f}" y="{14 if index % 2 == 0 else 30}">{_text(one["fault"])}</text>'
+        f'<line class="fault" x1="{left:.1f}" y1="20" x2="{left:.1f}" y2="{bottom - 14}">'
+        f"<title>{_text(one['fault'])}</title></line>{name}"
     )

@@ -22,14 +22,16 @@ import time
 import psycopg
 import psycopg.sql
 
-# A lost server is noticed within two seconds, on a connection and on an attempt to connect.
+# A lost server is noticed within two seconds, on a connection and on an attempt to connect. The server notices a lost
+# client as soon: what it keeps of lost connections counts against the limit of the login.
 IMPATIENT = {
     "connect_timeout": 2,
     "tcp_user_timeout": 2000,
     "keepalives_idle": 1,
     "keepalives_interval": 1,
     "keepalives_count": 2,
-    "options": "-c statement_timeout=10s",
+    "options": "-c statement_timeout=10s"
+    " -c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2",
 }
 # Errors of a server that has certainly not written: it is read-only, or it does not know the statement or the user.
 CERTAIN = ("25006", "42", "28")

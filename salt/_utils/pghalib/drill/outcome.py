@@ -1,0 +1,105 @@
+"""What came of a drill: what each fault cost, the verdicts, and both as text for a person. Pure functions."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pghalib.drill.checker import Phases, Verdict
+    from pghalib.drill.history import History
+
+
+class Result(TypedDict):
+    """
+    What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds. The moments
+    in which the fault began, and in which that time began and ended, in nanoseconds.
+    """
+
+    fault: str
+    host: str
+    outage: float
+    bound: float
+    since: int
+    began: int
+    ended: int
+    phases: Phases | None
+
+
+class Outcome(TypedDict):
+    """What came of a drill; ``early`` is why it ended before the last fault, None when it did not."""
+
+    results: list[Result]
+    verdicts: list[Verdict]
+    history: History
+    early: str | None
+
+
+class Summary(TypedDict):
+    """How often a fault was made, and the least, the median and the greatest outage of it, in seconds."""
+
+    fault: str
+    times: int
+    least: float
+    median: float
+    greatest: float
+
+
+def summary(results: Iterable[Result]) -> list[Summary]:
+    """Return a summary for each fault, in the order in which the faults were first made."""
+    outages: dict[str, list[float]] = {}
+    for one in results:
+        outages.setdefault(one["fault"], []).append(one["outage"])
+    return [
+        {
+            "fault": fault,
+            "times": len(seconds),
+            "least": min(seconds),
+            "median": statistics.median(seconds),
+            "greatest": max(seconds),
+        }
+        for fault, seconds in outages.items()
+    ]
+
+
+def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False) -> str:
+    """
+    Return the report of a drill as text for a person.
+
+    cluster
+        Its name.
+    outcome
+        What came of its course.
+    place
+        Where the report and the history are.
+    repeated
+        Whether the faults were made round by round: then each fault also has a summary.
+    """
+    results = outcome["results"]
+    width = max((len(one["fault"]) for one in results), default=5)
+    lines = [f"Drill of {cluster}", "", f"{'fault':{width}}  {'outage':>8}  {'bound':>6}"]
+    for one in results:
+        late = "" if one["outage"] <= one["bound"] else "  longer than promised"
+        lines.append(f"{one['fault']:{width}}  {one['outage']:6.2f} s  {one['bound']:4.0f} s{late}")
+    if repeated:
+        lines += ["", f"{'fault':{width}}  {'times':>5}  {'least':>8}  {'median':>8}  {'greatest':>8}"]
+        for each in summary(results):
+            told = "  ".join(f"{seconds:6.2f} s" for seconds in (each["least"], each["median"], each["greatest"]))
+            lines.append(f"{each['fault']:{width}}  {each['times']:5}  {told}")
+    lines.append("")
+    for verdict in outcome["verdicts"]:
+        lines.append(f"{'held  ' if verdict['held'] else 'BROKEN'}  {verdict['rule']}")
+        lines += [f"          {example}" for example in verdict["examples"]]
+        if verdict["count"] > len(verdict["examples"]):
+            lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
+    if outcome["early"]:
+        lines += ["", f"The drill ended early. {outcome['early']}"]
+    return "\n".join([*lines, "", f"The report is {place}/report.html, with the history beside it"])
+
+
+def good(outcome: Outcome) -> bool:
+    """Return whether every fault was made, every rule held and no outage was longer than promised."""
+    held = all(one["held"] for one in outcome["verdicts"])
+    return held and not outcome["early"] and all(one["outage"] <= one["bound"] for one in outcome["results"])

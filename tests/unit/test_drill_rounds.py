@@ -1,0 +1,174 @@
+"""A drill of many rounds: its arguments before anything is touched, and its tables in the end."""
+
+import json
+import re
+
+import pghalib.drill
+import pghalib.drill.begin
+import pghalib.drill.command
+import pghalib.drill.outcome
+import pghalib.drill.report
+import pghalib.master.alone
+import pytest
+from drill_sample import outcome, result, verdict
+from salt.exceptions import CommandExecutionError
+
+NONE = [
+    "abc",
+    "",
+    0,
+    "0",
+    -1,
+    "-1",
+    4.0,
+    "4.5",
+    "1e1",
+    True,
+    False,
+    [4],
+    {"a": 1},
+    "٤",
+    " 4",
+    "4\n",
+    10**30,
+    "9" * 5000,
+]
+
+
+@pytest.mark.parametrize(
+    ("workers", "minutes", "expected"),
+    [(4, None, (4, None)), ("4", "60", (4, 60)), (1, 1, (1, 1)), (49, 480, (49, 480))],
+)
+def test_whole_numbers_are_taken(workers, minutes, expected):
+    found = pghalib.drill.begin.numbers(workers, minutes)
+    assert found == expected
+    assert {type(one) for one in found} <= {int, type(None)}
+
+
+@pytest.mark.parametrize("value", NONE)
+def test_what_is_no_positive_whole_number_is_named_with_its_argument(value):
+    with pytest.raises(CommandExecutionError) as error:
+        pghalib.drill.begin.numbers(value, None)
+    assert str(error.value).startswith("No drill was made: workers=")
+    assert str(error.value).endswith(" is no whole number from 1 to 49")
+    with pytest.raises(CommandExecutionError, match="^No drill was made: minutes=.* is no whole number from 1 to 480$"):
+        pghalib.drill.begin.numbers(4, value)
+    assert len(str(error.value)) < 200
+    assert str(error.value).isprintable()
+
+
+def test_both_arguments_are_named_at_once():
+    with pytest.raises(CommandExecutionError, match="workers=None is .*; minutes=481 is "):
+        pghalib.drill.begin.numbers(None, 481)
+
+
+def test_clients_with_two_connections_each_are_within_the_limit_of_the_login(loader_module, monkeypatch):
+    module, ran = loader_module("_modules/pgha_drill.py"), []
+    monkeypatch.setattr(module, "_sql", ran.append)
+    module.prepare("SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy", 30)
+    (limit,) = re.findall(r"CONNECTION LIMIT (\d+) ", ran[0])
+    assert int(limit) == pghalib.drill.CONNECTIONS
+    assert int(limit) >= 2 * (pghalib.drill.begin.WORKERS + 1)
+
+
+@pytest.mark.parametrize("given", [{"workers": "abc"}, {"workers": 0}, {"workers": 50}, {"minutes": "long"}])
+def test_a_wrong_number_is_told_as_a_sentence_before_anything_is_touched(loader_module, monkeypatch, capsys, given):
+    monkeypatch.setattr(pghalib.master.alone, "lock", lambda *_: pytest.fail("the lock was taken"))
+    runner = loader_module("_runners/pgha.py", salt={"salt.cmd": lambda *_: {}}, opts={})
+    monkeypatch.setattr(runner, "_checked", lambda: {"clusters": {"test": {}}})
+    assert runner.drill("test", **given) == {"data": {"retcode": 1}, "outputter": "txt"}
+    ((name, value),) = given.items()
+    assert capsys.readouterr().err.startswith(f"No drill was made: {name}={value} is no whole number from 1 to ")
+
+
+def test_a_list_without_a_fault_is_a_reason_against_the_drill():
+    settings = {"vip": {"manager": "vip-manager"}}
+    assert pghalib.drill.begin.reasons([], settings, False, [], {}) == ["faults names no fault"]
+
+
+def made(fault, outage):
+    return {**result(outage), "fault": fault}
+
+
+ROUNDS = [made("switchover", 3.0), made("kill-agent", 0.5), made("switchover", 1.0), made("kill-agent", 16.0)]
+ROUNDS.append(made("switchover", 1.5))
+
+
+def test_each_fault_is_told_with_its_times_and_outages():
+    assert pghalib.drill.outcome.summary(ROUNDS) == [
+        {"fault": "switchover", "times": 3, "least": 1.0, "median": 1.5, "greatest": 3.0},
+        {"fault": "kill-agent", "times": 2, "least": 0.5, "median": 8.25, "greatest": 16.0},
+    ]
+    assert pghalib.drill.outcome.summary([]) == []
+
+
+def test_the_text_has_a_row_for_each_made_fault_and_then_one_for_each_fault():
+    text = pghalib.drill.outcome.text("test", outcome(ROUNDS, [verdict()]), "/x", repeated=True)
+    assert text.splitlines()[2:13] == [
+        "fault         outage   bound",
+        "switchover    3.00 s    15 s",
+        "kill-agent    0.50 s    15 s",
+        "switchover    1.00 s    15 s",
+        "kill-agent   16.00 s    15 s  longer than promised",
+        "switchover    1.50 s    15 s",
+        "",
+        "fault       times     least    median  greatest",
+        "switchover      3    1.00 s    1.50 s    3.00 s",
+        "kill-agent      2    0.50 s    8.25 s   16.00 s",
+        "",
+    ]
+    assert "times" not in pghalib.drill.outcome.text("test", outcome(ROUNDS[:2], [verdict()]), "/x")
+
+
+def test_the_page_has_both_tables_and_no_names_above_a_crowded_time_line():
+    page = pghalib.drill.report.page("test", outcome(ROUNDS * 4, [verdict()]), {}, repeated=True)
+    assert page.count("<td>switchover</td>") == 12 + 1
+    assert '<td>kill-agent</td><td class="number">8</td><td class="number">0.50 s</td>' in page
+    assert ">switchover</text>" not in page
+    assert page.count("<title>switchover</title>") == 12
+    few = pghalib.drill.report.page("test", outcome(ROUNDS, [verdict()]), {})
+    assert few.count(">switchover</text>") == 3
+    assert "Each fault" not in few
+
+
+def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp_path):
+    given = []
+
+    class Course:
+        def __init__(self, *_):
+            pass
+
+        def run(self, *words):
+            given.append(words)
+            return outcome(ROUNDS, [verdict()])
+
+    plan = {"clusters": {"test": ["db1"]}, "names": {"db1": "db1"}}
+    settings = {
+        "vip": {"manager": "callback", "interval": 250},
+        "cluster": {"vip": None, "hosts": []},
+        "postgres": {"port": 5432, "distribution": "postgresql", "version": "18"},
+        "consul": {"version": "1.22.3"},
+        "patroni": {"synchronous_mode": "on"},
+    }
+    for name, value in {
+        "master.alone.lock": lambda *_: None,
+        "inventory.plan": lambda *_, **_k: plan,
+        "inventory.settings": lambda *_: settings,
+        "drill.begin.standing": lambda *_: ("db1", [], []),
+        "master.asking.call": lambda *_: {},
+        "drill.course.Course": Course,
+        "drill.command._authorities": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(f"pghalib.{name}", value)
+    rest = {"pgha": {}, "defaults": {}, "program": "", "state": dict, "cluster": "test", "harmful": True}
+    text, good = pghalib.drill.command.run(
+        opts={"cachedir": str(tmp_path)}, names=["switchover"], workers="7", minutes="30", **rest
+    )
+    assert given == [(["db1"], ["switchover"], given[0][2], 7, 250, 30)]
+    assert "switchover      3    1.00 s" in text
+    assert not good
+    (report,) = tmp_path.glob("pgha/drills/test-*/report.json")
+    kept = json.loads(report.read_text())
+    assert [one["times"] for one in kept["summary"]] == [3, 2]
+    assert len(kept["results"]) == 5
+    assert kept["about"]["faults"] == "round by round for 30 min"
