@@ -84,6 +84,21 @@ def test_a_fault_that_cannot_be_made_ends_the_drill_and_nothing_is_left(course):
     assert found["history"]["final"]
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_a_drill_that_is_interrupted_takes_away_what_it_brought(course, end):
+    def say(line):
+        if line.startswith("switchover: "):
+            raise end
+
+    course.say = say
+    with pytest.raises(end):
+        course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
+    assert [name for _, name, _ in course.calls] == [
+        *("prepare", "observe", "observe", "fault"),
+        *("observed", "observed", "remove"),
+    ]
+
+
 def test_without_observers_no_fault_is_made(course):
     course.refuses.add("observe")
     with pytest.raises(CommandExecutionError, match="db1 refuses"):

@@ -132,7 +132,7 @@ def test_the_page_has_both_tables_and_no_names_above_a_crowded_time_line():
 
 
 def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp_path):
-    given = []
+    given, locks = [], []
 
     class Course:
         def __init__(self, *_):
@@ -151,7 +151,7 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp
         "patroni": {"synchronous_mode": "on"},
     }
     for name, value in {
-        "master.alone.lock": lambda *_: None,
+        "master.alone.lock": lambda _path, *drill: locks.append(drill),
         "inventory.plan": lambda *_, **_k: plan,
         "inventory.settings": lambda *_: settings,
         "drill.begin.standing": lambda *_: ("db1", [], []),
@@ -164,6 +164,7 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp
     text, good = pghalib.drill.command.run(
         opts={"cachedir": str(tmp_path)}, names=["switchover"], workers="7", minutes="30", **rest
     )
+    assert locks == [("test",)]
     assert given == [(["db1"], ["switchover"], given[0][2], 7, 250, 30)]
     assert "switchover      3    1.00 s" in text
     assert not good

@@ -71,7 +71,7 @@ def run(
     """
     clients, lasting = pghalib.drill.begin.numbers(workers, minutes)
     store = pghalib.secrets.store.directory(opts)
-    pghalib.master.alone.lock(store)
+    pghalib.master.alone.lock(store, cluster)
     plan, began = pghalib.inventory.plan(pgha, narrowed=False), time.monotonic()
     members = plan["clusters"][cluster]
     settings: Json = pghalib.inventory.settings(pgha, defaults, members[0])

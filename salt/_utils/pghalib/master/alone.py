@@ -1,30 +1,37 @@
 """
 One orchestration, or one drill, runs on a master at a time: the kernel keeps the lock (flock) and releases it when its
-holder ends, in whatever way.
+holder ends, in whatever way. What the holder writes into the file is only for whom it keeps out.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
+import re
+import time
+from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
 import pghalib.secrets.store
+import pghalib.text
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# The most bytes that are read of the lock file.
+LIMIT = 500
+_PROCESS = re.compile(r"[1-9][0-9]{0,9}")
+_ORCHESTRATION, _DRILL = "orchestration", "drill of "
 
 
-def lock(path: Path) -> None:
+def lock(path: Path, drill: str | None = None) -> None:
     """
     Take the lock until this process and its child processes have ended.
 
     path
         Directory of the store; made when it does not exist.
+    drill
+        The cluster whose drill takes the lock; None for an orchestration.
 
-    Raises CommandExecutionError that names the holder, or the remedy when the lock cannot be made.
+    Raises CommandExecutionError that names the holder and what to do, or the remedy when the lock cannot be made.
     """
     pghalib.secrets.store.prepare(path)
     # Not closed, on purpose: the lock must last as long as the process.
@@ -35,10 +42,26 @@ def lock(path: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(handle, 100, 0).decode() or "unknown"
+        content = os.pread(handle, LIMIT, 0)
         os.close(handle)
-        raise CommandExecutionError(
-            f"Another orchestration is running on this master (process {holder}); wait for its end. Nothing was touched"
-        ) from None
+        raise CommandExecutionError(_refusal(content)) from None
+    what = _ORCHESTRATION if drill is None else f"{_DRILL}{drill}"
+    since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    os.pwrite(handle, f"{os.getpid()}\n{what}\n{since}\n".encode()[:LIMIT], 0)
+
+
+def _refusal(content: bytes) -> str:
+    """What is told to whom the lock keeps out, by the content of its file: process, holder, begin; a line each."""
+    lines = [pghalib.text.line(one, 100) for one in content.decode(errors="replace").split("\n")]
+    process, what, since, *_ = [*lines, "", "", ""]
+    # The file is empty until its holder has written, and a process that has ended is an earlier holder.
+    known = bool(_PROCESS.fullmatch(process)) and Path("/proc", process).exists()
+    holder, remedy = "Another orchestration, or a drill,", "wait for its end"
+    if known and what == _ORCHESTRATION:
+        holder, remedy = "Another orchestration", f"{remedy} (salt-run pgha.watch shows how far it is)"
+    elif known and what.startswith(_DRILL):
+        holder, remedy = f"A drill of {what.removeprefix(_DRILL)}", f"{remedy}, or end it by Ctrl-C in its terminal"
+    begin = f", since {since}" if known and since else ""
+    about = f"process {process if known else 'unknown'}{begin}"
+    return f"{holder} is running on this master ({about}): {remedy}. Nothing was touched"
