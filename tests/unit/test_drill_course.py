@@ -9,6 +9,7 @@ import pghalib.drill.checker
 import pghalib.drill.course
 import pghalib.drill.follow
 import pghalib.drill.history
+import pghalib.drill.observers
 import pghalib.drill.outcome
 import pghalib.wait
 import pytest
@@ -149,6 +150,7 @@ def slow(course, monkeypatch):
     passed = [1000.0]
     clock = types.SimpleNamespace(monotonic=lambda: passed[0], time_ns=time.time_ns)
     monkeypatch.setattr(pghalib.drill.course, "time", clock)
+    monkeypatch.setattr(pghalib.drill.observers, "time", clock)
     ask = course.ask
 
     def asked(host, function, *given):
@@ -192,3 +194,41 @@ def test_login_and_observers_last_for_the_minutes_and_one_more_round(course, mon
     given = {name: words for _, name, words in course.calls}
     assert given["observe"] == (seconds,)
     assert given["prepare"][1] * 60 >= seconds
+
+
+def test_what_is_observed_for_long_is_fetched_in_pieces(slow):
+    """Each fault takes 40 seconds: before the fourth and the seventh one, more than 90 have passed."""
+    found = slow.run(["db1", "db2"], FAULTS, {"host": "h"}, 1, 250, 5)
+    names = [name for _, name, _ in slow.calls]
+    piece = ["observe", "observe", "fault", "fault", "fault", "observed", "observed"]
+    assert names == ["prepare", *piece, *piece, *piece[:4], *piece[5:], "remove"]
+    assert [given for host, name, given in slow.calls if (host, name) == ("db1", "observe")] == [
+        (300 + 2 * 420 + 60 - passed,) for passed in (0, 120, 240)
+    ]
+    assert [look["host"] for look in found["history"]["looks"]].count("db2") == 3
+    assert found["early"] is None
+
+
+@pytest.mark.parametrize("answer", ["VALUE_TRIMMED", "", None, "[]\n"])
+def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer):
+    """Without a look no rule about hosts can be broken."""
+    ask = course.ask
+    course.ask = lambda host, function, *given: (
+        answer if (host, function) == ("db1", "pgha_drill.observed") else ask(host, function, *given)
+    )
+    found = course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
+    assert found["early"].startswith("what db1 observed is missing: ")
+    assert not pghalib.drill.outcome.good(found)
+    assert found["early"] in course.said
+    # All that was seen is judged and kept all the same.
+    assert [one["fault"] for one in found["results"]] == ["switchover"]
+    assert {look["host"] for look in found["history"]["looks"]} == {"db2"}
+    assert [name for _, name, _ in course.calls][-2:] == ["observed", "remove"]
+
+
+def test_a_piece_that_is_missing_ends_the_drill_before_the_next_fault(slow):
+    slow.refuses.add("observed")
+    found = slow.run(["db1"], FAULTS, {"host": "h"}, 1, 250, 60)
+    assert len(found["results"]) == 3
+    assert found["early"] == "restart-replica: what db1 observed is missing: db1 refuses"
+    assert [name for _, name, _ in slow.calls][-2:] == ["observed", "remove"]

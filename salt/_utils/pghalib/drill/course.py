@@ -23,6 +23,7 @@ import pghalib.drill.checker
 import pghalib.drill.faults
 import pghalib.drill.follow
 import pghalib.drill.history
+import pghalib.drill.observers
 import pghalib.drill.outcome
 import pghalib.postgres.scram
 import pghalib.wait
@@ -32,11 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.drill.history import History, Write
+    from pghalib.drill.observers import Ask
     from pghalib.drill.outcome import Outcome, Result
     from pghalib.shapes import Json
-
-    # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
-    Ask = Callable[..., Json]
 
 # Seconds: until the cluster is whole again after a fault, and of calm writing before the first fault and after each.
 RECOVERY, CALM = 300, 3
@@ -87,8 +86,8 @@ class Course:
         minutes: int | None = None,
     ) -> Outcome:
         """
-        Make the faults, and return what came of it. It ends early when a fault cannot be made, or when the cluster does
-        not become whole again after one.
+        Make the faults, and return what came of it. It ends early when a fault cannot be made, when the cluster does
+        not become whole again after one, or when something that an observer saw is missing.
 
         members
             Minion ids of the cluster.
@@ -107,13 +106,19 @@ class Course:
         python = client_python()
         longest = (minutes or 0) * 60 + len(faults) * LONGEST + 60
         results: list[Result] = []
+        missing: list[str] = []
         with contextlib.ExitStack() as stack:
             password = stack.enter_context(self._login(longest))
-            stack.enter_context(self._observers(members, longest))
+            observers = pghalib.drill.observers.Observers(self.ask, members, longest, self.place)
+            stack.callback(lambda: missing.extend(observers.stop()))
+            observers.start()
             given = {**connection, "user": pghalib.drill.NAME, "password": password}
             stack.enter_context(self._client(python, given, workers, longest))
             self._calm()
-            early = self._rounds(faults, minutes or 0, results)
+            early = self._rounds(faults, minutes or 0, results, observers)
+        if missing and not early:
+            early = "; ".join(missing)
+            self.say(early)
         history = self.history()
         for one in results:
             gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
@@ -128,12 +133,19 @@ class Course:
             lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
         return pghalib.drill.history.read(lines)
 
-    def _rounds(self, faults: list[str], minutes: int, results: list[Result]) -> str | None:
+    def _rounds(
+        self,
+        faults: list[str],
+        minutes: int,
+        results: list[Result],
+        observers: pghalib.drill.observers.Observers,
+    ) -> str | None:
         """Make the faults round by round, at least once, and add the results. Returns why it ended early, or None."""
         began = time.monotonic()
         while True:
             for name in faults:
                 try:
+                    observers.renew()
                     results.append(self._fault(name))
                 except CommandExecutionError as error:
                     early = f"{name}: {error}"
@@ -215,21 +227,6 @@ class Course:
             yield password
         finally:
             self.ask(self._leader(), "pgha_drill.remove")
-
-    @contextlib.contextmanager
-    def _observers(self, members: list[str], seconds: int) -> Iterator[None]:
-        started = []
-        try:
-            for host in members:
-                self.ask(host, "pgha_drill.observe", seconds)
-                started.append(host)
-            yield
-        finally:
-            for host in started:
-                # Who saw it is whom the master has asked, whatever the host calls itself.
-                seen = pghalib.drill.history.read(str(self.ask(host, "pgha_drill.observed")).splitlines(keepends=True))
-                lines = [json.dumps({**look, "host": host}) + "\n" for look in seen["looks"]]
-                (self.place / f"observer-{host}.jsonl").write_text("".join(lines), encoding="utf-8")
 
     @contextlib.contextmanager
     def _client(self, python: str, connection: Mapping[str, Json], workers: int, seconds: int) -> Iterator[None]:

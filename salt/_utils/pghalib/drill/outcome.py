@@ -29,7 +29,7 @@ class Result(TypedDict):
 
 
 class Outcome(TypedDict):
-    """What came of a drill; ``early`` is why it ended before the last fault, None when it did not."""
+    """What came of a drill; ``early`` is why it ended before the last fault or without all that was seen, else None."""
 
     results: list[Result]
     verdicts: list[Verdict]

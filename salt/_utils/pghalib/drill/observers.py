@@ -1,0 +1,84 @@
+"""
+The observers of a drill, from the master: they run on all members, and what they saw is fetched in pieces. Salt puts a
+short word in the place of an answer that is larger than 1 MiB (``max_event_size``), and without a look of an observer
+no rule about hosts could be broken.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.drill.history
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pghalib.shapes import Json
+
+    # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
+    Ask = Callable[..., Json]
+
+# Seconds after which a new piece begins before the next fault. An observer writes 1 MiB in about five minutes.
+PIECE = 90
+
+
+class Observers:
+    """
+    The observers of one drill.
+
+    ask
+        A function (minion id, function, arguments…) that calls a function on a host and returns its answer.
+    members
+        Minion ids.
+    seconds
+        When this time is over, systemd stops the observers.
+    place
+        The directory of the history.
+    """
+
+    def __init__(self, ask: Ask, members: list[str], seconds: int, place: Path) -> None:
+        self._ask, self._members, self._seconds, self._place = ask, members, seconds, place
+        self._began = self._started = time.monotonic()
+        self._running: list[str] = []
+
+    def start(self) -> None:
+        """Start all. Raises CommandExecutionError when one cannot be started; :py:meth:`stop` ends the others."""
+        self._started = time.monotonic()
+        for host in self._members:
+            self._ask(host, "pgha_drill.observe", self._seconds - int(self._started - self._began))
+            self._running.append(host)
+
+    def renew(self) -> None:
+        """
+        Fetch what was seen and start all again, when enough was seen for a piece. Call this while no fault goes on.
+
+        Raises CommandExecutionError when a piece of the history is missing, or an observer cannot be started.
+        """
+        if time.monotonic() - self._started > PIECE:
+            missing = self.stop()
+            if missing:
+                raise CommandExecutionError("; ".join(missing))
+            self.start()
+
+    def stop(self) -> list[str]:
+        """Stop all that run, and keep what they saw. Returns a sentence for each host from which nothing came."""
+        hosts, self._running = self._running, []
+        missing = []
+        for host in hosts:
+            try:
+                seen = pghalib.drill.history.read(str(self._ask(host, "pgha_drill.observed")).splitlines(keepends=True))
+            except CommandExecutionError as error:
+                missing.append(f"what {host} observed is missing: {error}")
+                continue
+            if not seen["looks"]:
+                missing.append(f"what {host} observed is missing: its answer has no look")
+            # Who saw it is whom the master has asked, whatever the host calls itself.
+            lines = [json.dumps({**look, "host": host}) + "\n" for look in seen["looks"]]
+            with (self._place / f"observer-{host}.jsonl").open("a", encoding="utf-8") as file:
+                file.write("".join(lines))
+        return missing
