@@ -159,6 +159,12 @@ def test_a_line_that_its_writer_did_not_end_is_passed_over():
     assert history.read([*lines, '{"kind": "wri'])["final"].keys() == {1, 2}
 
 
+def test_a_long_history_has_each_word_in_memory_once():
+    one, other = told([write(1, 1), write(2, 2)])["writes"]
+    assert list(map(id, one)) == list(map(id, other))
+    assert one["outcome"] is other["outcome"]
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [

@@ -128,10 +128,13 @@ class Course:
 
     def history(self) -> History:
         """Return everything that was noted until now."""
-        lines: list[str] = []
-        for path in sorted(self.place.glob("*.jsonl")):
-            lines += path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return pghalib.drill.history.read(lines)
+
+        def lines() -> Iterator[str]:
+            for path in sorted(self.place.glob("*.jsonl")):
+                with path.open(encoding="utf-8") as file:
+                    yield from file
+
+        return pghalib.drill.history.read(lines())
 
     def _rounds(
         self,

@@ -7,6 +7,7 @@ All moments are nanoseconds of the wall clock (``time.time_ns``), as several hos
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from salt.exceptions import CommandExecutionError
@@ -103,7 +104,7 @@ def read(lines: Iterable[str]) -> History:
         if not line.endswith("\n"):
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line, object_pairs_hook=_shared)
         except ValueError:
             raise CommandExecutionError(f"line {number} of the history is not JSON") from None
         fault = _fault(record)
@@ -120,6 +121,11 @@ def read(lines: Iterable[str]) -> History:
         "marks": sorted(found["mark"], key=_at),
         "final": final,
     }
+
+
+def _shared(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """A record whose words are kept in memory once for all records: they are more than half of a long history."""
+    return {sys.intern(name): sys.intern(value) if type(value) is str else value for name, value in pairs}
 
 
 def _start(record: Json) -> int:
