@@ -49,9 +49,11 @@ def prepare(verifier, minutes):
         raise CommandExecutionError("The verifier is none of SCRAM-SHA-256")
     until = f"now() + interval '{int(minutes)} min'"
     _sql(
-        f"{_GONE} CREATE ROLE {NAME} LOGIN CONNECTION LIMIT 100 PASSWORD '{verifier}';"
+        f"{_GONE} CREATE ROLE {NAME} LOGIN CONNECTION LIMIT {pghalib.drill.CONNECTIONS} PASSWORD '{verifier}';"
         f" DO $$ BEGIN EXECUTE format('ALTER ROLE {NAME} VALID UNTIL %L', {until}); END $$;"
         f" CREATE SCHEMA {NAME}; CREATE TABLE {TABLE} (key int NOT NULL, value bigint NOT NULL);"
+        # Not unique: a row that is there twice is to be seen.
+        f" CREATE INDEX ON {TABLE} (key, value);"
         f" GRANT USAGE ON SCHEMA {NAME} TO {NAME}; GRANT SELECT, INSERT ON {TABLE} TO {NAME};"
     )
 

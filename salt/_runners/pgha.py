@@ -206,7 +206,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         salt-run pgha.drill test faults=switchover,kill-postgres harmful=True minutes=60
     """
     if list:
-        return pghalib.drill.faults.table()
+        return pghalib.drill.faults.table(_defaults()["patroni"])
     pgha = _checked()
     _one_of("cluster", cluster, [*pgha["clusters"]])
     text, good = pghalib.drill.command.run(

@@ -47,8 +47,18 @@ def test_faults_are_given_with_commas_or_as_a_list(given, names):
     assert pghalib.drill.faults.listed(given) == names
 
 
+NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 5}
+
+
+def test_where_the_lease_has_to_end_first_the_bound_follows_its_life():
+    bound = pghalib.drill.faults.bound
+    assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 30]
+    assert [bound("switchover", one) for one in (NORMAL, FAST)] == [5, 5]
+    assert {name for name, one in FAULTS.items() if one["lease"]} == {"hang-patroni", "stop-patroni", "isolate"}
+
+
 def test_the_list_has_every_fault_with_its_bound():
-    lines = pghalib.drill.faults.table().splitlines()
+    lines = pghalib.drill.faults.table(NORMAL).splitlines()
     assert len(lines) == 1 + len(FAULTS)
     (kill,) = [line for line in lines if line.startswith("kill-patroni ")]
     assert "harmful " in kill

@@ -53,7 +53,7 @@ def course(tmp_path, monkeypatch):
         return json.dumps({**LOOK, "acknowledged": False}) + "\n" if function == "pgha_drill.observed" else "done"
 
     standing = lambda: ("db1", ["db2"], [])  # noqa: E731
-    made = pghalib.drill.course.Course(ask, standing, said.append, tmp_path, PROGRAM)
+    made = pghalib.drill.course.Course(ask, standing, lambda _name: 5.0, said.append, tmp_path, PROGRAM)
     made.calls, made.said, made.refuses = calls, said, refuses
     return made
 

@@ -148,7 +148,7 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp
         "cluster": {"vip": None, "hosts": []},
         "postgres": {"port": 5432, "distribution": "postgresql", "version": "18"},
         "consul": {"version": "1.22.3"},
-        "patroni": {"synchronous_mode": "on"},
+        "patroni": {"rto": "normal", "synchronous_mode": "on"},
     }
     for name, value in {
         "master.alone.lock": lambda _path, *drill: locks.append(drill),

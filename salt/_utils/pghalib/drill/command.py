@@ -90,7 +90,12 @@ def run(
         raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
     place.mkdir(mode=0o700, parents=True)
     course = pghalib.drill.course.Course(
-        ask, standing, lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True), place, program
+        ask,
+        standing,
+        lambda name: pghalib.drill.faults.bound(name, settings["patroni"]),
+        lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True),
+        place,
+        program,
     )
     outcome = course.run(
         members,
@@ -127,6 +132,7 @@ def _about(settings: MemberSettings, workers: int, minutes: int | None, dynamic:
         "Consul": settings["consul"]["version"],
         "virtual IP": f"{vip['manager']} {vip['version'] if vip['manager'] == 'vip-manager' else ''}".strip(),
         "synchronous_mode": str(settings["patroni"]["synchronous_mode"]),
+        "profile": str(settings["patroni"]["rto"]),
         "timing of Patroni, in seconds": timing,
     }
 

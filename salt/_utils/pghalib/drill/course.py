@@ -54,6 +54,8 @@ class Course:
         A function (minion id, function, arguments…) that calls a function on a host and returns its answer.
     standing
         A function that returns (leader, replicas, faults): minion ids, and what the status has to say.
+    bound
+        A function that returns for how many seconds clients may have no acknowledged write after a fault, by its name.
     say
         A function that shows a line of progress.
     place
@@ -66,11 +68,12 @@ class Course:
         self,
         ask: Ask,
         standing: Callable[[], tuple[str | None, list[str], list[str]]],
+        bound: Callable[[str], float],
         say: Callable[[str], None],
         place: Path,
         program: str,
     ) -> None:
-        self.ask, self.standing, self.say, self.place = ask, standing, say, place
+        self.ask, self.standing, self.bound, self.say, self.place = ask, standing, bound, say, place
         self._program = place / "client.py"
         self._program.write_text(program, encoding="utf-8")
         self._follower = pghalib.drill.follow.Follower(place)
@@ -175,13 +178,13 @@ class Course:
         self._calm()
         self._look()
         longest = pghalib.drill.checker.outage(self._writes, since)
-        outage = (longest.end - longest.start) / 1e9
-        self.say(f"{name}: {outage:.2f} s without an acknowledged write (at most {one['bound']:.0f} s are promised)")
+        outage, bound = (longest.end - longest.start) / 1e9, self.bound(name)
+        self.say(f"{name}: {outage:.2f} s without an acknowledged write (at most {bound:.0f} s are promised)")
         return {
             "fault": name,
             "host": host,
             "outage": outage,
-            "bound": one["bound"],
+            "bound": bound,
             "since": since,
             "began": longest.start,
             "ended": longest.end,

@@ -28,7 +28,8 @@ class Fault(TypedDict):
     service by a signal, ``hang-postmaster`` that of PostgreSQL; ``stop`` stops a service in order, ``dead`` kills its
     main process and leaves it dead; a cut drops the packets from and to other hosts.
 
-    ``bound`` is in seconds, too: the longest time without an acknowledged write at the default timing.
+    ``bound`` is in seconds, too: the longest time without an acknowledged write. Where nobody else can lead before the
+    leader's lease has ended (``lease``), the life of the lease and a loop of Patroni come in addition (``bound()``).
     """
 
     what: str
@@ -38,11 +39,13 @@ class Fault(TypedDict):
     lasting: int
     harmful: bool
     bound: float
+    lease: bool
 
 
 def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None, lasting: int = 0) -> Json:
     harmful = how not in ("switchover", "restart", "service")
-    rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound}
+    lease = unit == "patroni" and lasting > 0 or how == "cut-everyone"
+    rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound, "lease": lease}
     return {"what": what, "host": host, "how": how, **rest}
 
 
@@ -70,13 +73,13 @@ FAULTS: dict[str, Fault] = {
         lasting=30,
     ),
     "hang-patroni": _fault(
-        f"Patroni of the leader hangs for 60 s (SIGSTOP): {_LOST}", "leader", "hang", 45, "patroni", lasting=60
+        f"Patroni of the leader hangs for 60 s (SIGSTOP): {_LOST}", "leader", "hang", 5, "patroni", lasting=60
     ),
     "stop-patroni": _fault(
         f"Patroni of the leader is killed (kill -9) and stays dead for 60 s: {_LOST}",
         "leader",
         "dead",
-        45,
+        5,
         "patroni",
         lasting=60,
     ),
@@ -102,7 +105,7 @@ FAULTS: dict[str, Fault] = {
         " for a replica that is synchronous",
         "replica",
         "cut-replication",
-        75,
+        35,
         lasting=30,
     ),
     "cut-consul": _fault(
@@ -117,7 +120,7 @@ FAULTS: dict[str, Fault] = {
         " synchronous_mode off acknowledged writes are lost",
         "leader",
         "cut-everyone",
-        60,
+        5,
         lasting=60,
     ),
 }
@@ -160,11 +163,24 @@ def chosen(wanted: list[str] | None, vip: Mapping[str, Json], harmful: bool) -> 
     return wanted, reasons
 
 
-def table() -> str:
-    """Return all faults as text for a person, a line each."""
+def bound(name: str, patroni: Mapping[str, Json]) -> float:
+    """
+    Return for how many seconds clients may have no acknowledged write after a fault.
+
+    name
+        The fault.
+    patroni
+        The section ``patroni`` of a cluster's settings.
+    """
+    one = FAULTS[name]
+    return one["bound"] + (patroni["ttl"] + patroni["loop_wait"] if one["lease"] else 0)
+
+
+def table(patroni: Mapping[str, Json]) -> str:
+    """Return all faults as text for a person, a line each; ``patroni`` is that section of the settings."""
     width = max(map(len, FAULTS))
     rows = [
-        f"{name:{width}}  {'harmful ' if one['harmful'] else 'harmless'}  {one['bound']:4.0f} s  {one['what']}"
+        f"{name:{width}}  {'harmful ' if one['harmful'] else 'harmless'}  {bound(name, patroni):4.0f} s  {one['what']}"
         for name, one in FAULTS.items()
     ]
     return "\n".join([f"{'fault':{width}}  {'':8}  {'bound':>6}  what it does", *rows])
