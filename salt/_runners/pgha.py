@@ -174,28 +174,29 @@ def watch(timeout=3600):
 
 
 @pghalib.master.refusal.told
-def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minutes=None):  # noqa: A002 - as typed
+def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minutes=None, hunt=False):  # noqa: A002
     """
     Prove what a cluster does under faults: clients write and read through the virtual IP, observers watch every member,
-    and the outage of each fault is told. In the end every rule is judged, such as that no acknowledged write is lost.
+    the outage of each fault is told, and every rule is judged, such as that no acknowledged write is lost.
 
     cluster
         Its name in the inventory.
     faults
-        Names with commas between them, in this order; default: all harmless ones.
+        Names with commas between them, in this order, ``a+b`` for b while a lasts; default: all harmless ones.
     workers
         How many clients write, at most 49.
     harmful
-        True: faults that do harm (kill -9) may be made, too. They are made only by name.
+        True: faults that do harm (kill -9) may be made, too, by their names.
     list
         True: name all faults, what each does and how long clients may wait for a write, and do nothing.
     minutes
-        Make the faults round by round: a round begins while so many minutes have not passed since the first fault
-        began. Default: one round.
+        Begin another round of all faults while so many minutes have not passed. Default: one round.
+    hunt
+        True: pick faults at random, one or two at a time, for the minutes or an hour. A number: as with this seed.
 
     The drill makes a login and a table of its own and removes both. It is refused, with the reasons, when the status
     has faults, Patroni is paused, or an orchestration runs. ``salt-run`` ends with 1 when a rule is broken or an outage
-    is longer than promised. The history is kept in the master's cache, one line of JSON for each operation.
+    is longer than promised. The history stays in the master's cache.
 
     CLI Example:
 
@@ -203,7 +204,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
 
         salt-run pgha.drill list=True
         salt-run pgha.drill test
-        salt-run pgha.drill test faults=switchover,kill-postgres harmful=True minutes=60
+        salt-run pgha.drill test faults=switchover,isolate+kill-agent harmful=True minutes=60
     """
     if list:
         return pghalib.drill.faults.table(_defaults()["patroni"])
@@ -220,6 +221,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         workers=workers,
         harmful=bool(harmful),
         minutes=minutes,
+        hunt=hunt,
     )
     return text if good else _failed(text)
 

@@ -232,3 +232,27 @@ def test_a_piece_that_is_missing_ends_the_drill_before_the_next_fault(slow):
     assert len(found["results"]) == 3
     assert found["early"] == "restart-replica: what db1 observed is missing: db1 refuses"
     assert [name for _, name, _ in slow.calls][-2:] == ["observed", "remove"]
+
+
+def test_the_second_of_two_faults_comes_while_the_first_one_lasts_and_both_are_waited_for(course):
+    found = course.run(["db1"], ["hang-vip-manager+restart-replica"], {"host": "h"}, 1, 250)
+    asked = [(host, name) for host, name, _ in course.calls if name in ("fault", "undone")]
+    assert asked == [("db1", "fault"), ("db2", "fault"), ("db1", "undone"), ("db2", "undone")]
+    (one,) = found["results"]
+    assert (one["fault"], one["host"]) == ("hang-vip-manager+restart-replica", "db1, db2")
+    assert [mark["what"] for mark in found["history"]["marks"]] == ["hang-vip-manager on db1", "restart-replica on db2"]
+
+
+def test_a_second_fault_that_cannot_be_made_does_not_end_the_drill(course):
+    ask = course.ask
+
+    def asked(host, function, *given):
+        if given == ("kill-agent",):
+            raise CommandExecutionError("consul does not run here")
+        return ask(host, function, *given)
+
+    course.ask = asked
+    found = course.run(["db1"], ["hang-vip-manager+kill-agent", "restart-replica"], {"host": "h"}, 1, 250)
+    assert [one["host"] for one in found["results"]] == ["db1", "db2"]
+    assert "kill-agent was not made: consul does not run here" in course.said
+    assert found["early"] is None

@@ -37,7 +37,12 @@ NONE = [
 
 @pytest.mark.parametrize(
     ("workers", "minutes", "expected"),
-    [(4, None, (4, None)), ("4", "60", (4, 60)), (1, 1, (1, 1)), (49, 480, (49, 480))],
+    [
+        (4, None, (4, None, None)),
+        ("4", "60", (4, 60, None)),
+        (1, 1, (1, 1, None)),
+        (49, 480, (49, 480, None)),
+    ],
 )
 def test_whole_numbers_are_taken(workers, minutes, expected):
     found = pghalib.drill.begin.numbers(workers, minutes)
@@ -53,6 +58,11 @@ def test_what_is_no_positive_whole_number_is_named_with_its_argument(value):
     assert str(error.value).endswith(" is no whole number from 1 to 49")
     with pytest.raises(CommandExecutionError, match="^No drill was made: minutes=.* is no whole number from 1 to 480$"):
         pghalib.drill.begin.numbers(4, value)
+    if not isinstance(value, bool) and value is not None:
+        with pytest.raises(
+            CommandExecutionError, match="^No drill was made: hunt=.* is no whole number from 1 to 10000"
+        ):
+            pghalib.drill.begin.numbers(4, None, value)
     assert len(str(error.value)) < 200
     assert str(error.value).isprintable()
 
@@ -165,7 +175,7 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp
         opts={"cachedir": str(tmp_path)}, names=["switchover"], workers="7", minutes="30", **rest
     )
     assert locks == [("test",)]
-    assert given == [(["db1"], ["switchover"], given[0][2], 7, 250, 30)]
+    assert given == [(["db1"], ["switchover"], given[0][2], 7, 250, 30, None)]
     assert "switchover      3    1.00 s" in text
     assert not good
     (report,) = tmp_path.glob("pgha/drills/test-*/report.json")

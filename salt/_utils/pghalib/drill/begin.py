@@ -12,6 +12,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.drill
 import pghalib.drill.faults
+import pghalib.drill.hunt
 import pghalib.master.report
 import pghalib.text
 
@@ -29,18 +30,23 @@ WORKERS = pghalib.drill.CONNECTIONS // 2 - 1
 MINUTES = 480
 
 
-def numbers(workers: object, minutes: object) -> tuple[int, int | None]:
+def numbers(workers: object, minutes: object, hunt: object = False) -> tuple[int, int | None, int | None]:
     """
-    Return (workers, minutes) as numbers.
+    Return (workers, minutes, seed) as numbers.
 
     workers
         What a person gave as the number of clients that write.
     minutes
         What a person gave as the minutes in which the faults are made again and again; None for nothing.
+    hunt
+        False: the faults are made in order. True, or a seed: they are picked at random, for an hour if there are no
+        minutes.
 
     Raises CommandExecutionError that names each argument that is no positive whole number, or too large.
     """
     given = {"workers": (workers, WORKERS), "minutes": (1 if minutes is None else minutes, MINUTES)}
+    if not isinstance(hunt, bool) and hunt is not None:
+        given["hunt"] = (hunt, pghalib.drill.hunt.MOST)
     wrong = [
         f"{name}={pghalib.text.printable(value, 80)} is no whole number from 1 to {most}"
         for name, (value, most) in given.items()
@@ -48,7 +54,10 @@ def numbers(workers: object, minutes: object) -> tuple[int, int | None]:
     ]
     if wrong:
         raise CommandExecutionError(f"No drill was made: {'; '.join(wrong)}")
-    return int(str(workers)), None if minutes is None else int(str(minutes))
+    if hunt is None or hunt is False:
+        return int(str(workers)), None if minutes is None else int(str(minutes)), None
+    seed = pghalib.drill.hunt.seed() if hunt is True else int(str(hunt))
+    return int(str(workers)), 60 if minutes is None else int(str(minutes)), seed
 
 
 def _whole(value: object, most: int) -> bool:

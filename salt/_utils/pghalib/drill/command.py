@@ -44,6 +44,7 @@ def run(
     workers: object,
     harmful: bool,
     minutes: object,
+    hunt: object = False,
 ) -> tuple[str, bool]:
     """
     Make a drill, and return its report as text and whether all is good. Lines of progress are printed.
@@ -66,10 +67,12 @@ def run(
         Whether the person has said that harmful faults may be made.
     minutes
         How long the faults are made again and again, as the person gave it; None: each is made once.
+    hunt
+        Whether the faults are picked at random, or the seed for that, as the person gave it.
 
     Raises CommandExecutionError with all reasons when the drill may not begin.
     """
-    clients, lasting = pghalib.drill.begin.numbers(workers, minutes)
+    clients, lasting, seed = pghalib.drill.begin.numbers(workers, minutes, hunt)
     store = pghalib.secrets.store.directory(opts)
     pghalib.master.alone.lock(store, cluster)
     plan, began = pghalib.inventory.plan(pgha, narrowed=False), time.monotonic()
@@ -88,6 +91,8 @@ def run(
     against = pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic)
     if against:
         raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
+    if seed is not None:
+        print(f"Faults at random; the same ones again: hunt={seed}", flush=True)
     place.mkdir(mode=0o700, parents=True)
     course = pghalib.drill.course.Course(
         ask,
@@ -104,8 +109,9 @@ def run(
         clients,
         settings["vip"]["interval"],
         lasting,
+        seed,
     )
-    about = _about(settings, clients, lasting, dynamic)
+    about = _about(settings, clients, _which(lasting, seed), dynamic)
     repeated = lasting is not None
     page = pghalib.drill.report.page(cluster, outcome, about, repeated)
     (place / "report.html").write_text(page, encoding="utf-8")
@@ -120,12 +126,19 @@ def run(
     return text, pghalib.drill.outcome.good(outcome)
 
 
-def _about(settings: MemberSettings, workers: int, minutes: int | None, dynamic: Mapping[str, Json]) -> dict[str, str]:
+def _which(minutes: int | None, seed: int | None) -> str:
+    """Which faults were made, in words; the same seed gives the same faults again."""
+    if minutes is None:
+        return "each once"
+    return f"round by round for {minutes} min" if seed is None else f"at random for {minutes} min (hunt={seed})"
+
+
+def _about(settings: MemberSettings, workers: int, which: str, dynamic: Mapping[str, Json]) -> dict[str, str]:
     """What a reader of the report needs to compare it with another one."""
     vip, postgres = settings["vip"], settings["postgres"]
     timing = ", ".join(f"{key} {dynamic.get(key)}" for key in ("ttl", "loop_wait", "retry_timeout"))
     return {
-        "faults": "each once" if minutes is None else f"round by round for {minutes} min",
+        "faults": which,
         "made": time.strftime("%Y-%m-%d %H:%M %Z"),
         "clients": f"{workers} that write, one that reads",
         "PostgreSQL": f"{postgres['distribution']} {postgres['version']}",

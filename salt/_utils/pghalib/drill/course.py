@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -23,13 +24,14 @@ import pghalib.drill.checker
 import pghalib.drill.faults
 import pghalib.drill.follow
 import pghalib.drill.history
+import pghalib.drill.hunt
 import pghalib.drill.observers
 import pghalib.drill.outcome
 import pghalib.postgres.scram
 import pghalib.wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pghalib.drill.history import History, Write
@@ -87,6 +89,7 @@ class Course:
         workers: int,
         overlap: int,
         minutes: int | None = None,
+        seed: int | None = None,
     ) -> Outcome:
         """
         Make the faults, and return what came of it. It ends early when a fault cannot be made, when the cluster does
@@ -95,7 +98,7 @@ class Course:
         members
             Minion ids of the cluster.
         faults
-            Names of faults.
+            Names of faults, ``a+b`` for two together.
         connection
             libpq's keywords for the client, without user and password.
         workers
@@ -105,6 +108,8 @@ class Course:
         minutes
             A round of all faults begins as long as these have not passed since the first fault began; a round that has
             begun is finished. None: one round.
+        seed
+            The faults are picked at random from this seed, one or two at a time, in place of in order.
         """
         python = client_python()
         longest = (minutes or 0) * 60 + len(faults) * LONGEST + 60
@@ -118,7 +123,8 @@ class Course:
             given = {**connection, "user": pghalib.drill.NAME, "password": password}
             stack.enter_context(self._client(python, given, workers, longest))
             self._calm()
-            early = self._rounds(faults, minutes or 0, results, observers)
+            rounds = itertools.repeat(faults) if seed is None else pghalib.drill.hunt.steps(faults, seed)
+            early = self._rounds(rounds, minutes or 0, results, observers)
         if missing and not early:
             early = "; ".join(missing)
             self.say(early)
@@ -141,48 +147,49 @@ class Course:
 
     def _rounds(
         self,
-        faults: list[str],
+        rounds: Iterable[list[str]],
         minutes: int,
         results: list[Result],
         observers: pghalib.drill.observers.Observers,
     ) -> str | None:
         """Make the faults round by round, at least once, and add the results. Returns why it ended early, or None."""
         began = time.monotonic()
-        while True:
-            for name in faults:
+        for steps in rounds:
+            for step in steps:
                 try:
                     observers.renew()
-                    results.append(self._fault(name))
+                    results.append(self._step(step))
                 except CommandExecutionError as error:
-                    early = f"{name}: {error}"
+                    early = f"{step}: {error}"
                     self.say(early)
                     return early
             if time.monotonic() - began >= minutes * 60:
-                return None
+                break
+        return None
 
-    def _fault(self, name: str) -> Result:
-        one = pghalib.drill.faults.FAULTS[name]
-        leader, replicas, _ = self.standing()
-        host = leader if one["host"] == "leader" else next(iter(replicas), None)
-        if host is None:
-            raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
-        self.say(f"{name} on {host}: {one['what']}")
-        since = self._mark(f"{name} on {host}")
+    def _step(self, step: str) -> Result:
+        """One fault, or several, each while those before it last."""
+        first, *others = names = pghalib.drill.faults.parts(step)
+        since = time.time_ns()
         self._writes = [write for write in self._writes if write["end"] > since]
-        said = self.ask(host, "pgha_drill.fault", name)
-        self.say(f"{name}: {said}")
-        if one["lasting"]:
-            ended = f"{name} has ended"
-            pghalib.wait.until(lambda: self.ask(host, "pgha_drill.undone"), one["lasting"] + 60, ended, interval=1)
-        pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {name}", interval=1)
+        hosts = [self._fault(first)]
+        for name in others:
+            # What is already broken may not let the second one be made; that is no reason to end.
+            try:
+                hosts.append(self._fault(name))
+            except CommandExecutionError as error:
+                self.say(f"{name} was not made: {error}")
+        if any(pghalib.drill.faults.FAULTS[name]["lasting"] for name in names):
+            self._undone(hosts)
+        pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {step}", interval=1)
         self._calm()
         self._look()
         longest = pghalib.drill.checker.outage(self._writes, since)
-        outage, bound = (longest.end - longest.start) / 1e9, self.bound(name)
-        self.say(f"{name}: {outage:.2f} s without an acknowledged write (at most {bound:.0f} s are promised)")
+        outage, bound = (longest.end - longest.start) / 1e9, self.bound(step)
+        self.say(f"{step}: {outage:.2f} s without an acknowledged write (at most {bound:.0f} s are promised)")
         return {
-            "fault": name,
-            "host": host,
+            "fault": step,
+            "host": ", ".join(dict.fromkeys(hosts)),
             "outage": outage,
             "bound": bound,
             "since": since,
@@ -191,6 +198,26 @@ class Course:
             # The observers are asked when the last fault is over.
             "phases": None,
         }
+
+    def _fault(self, name: str) -> str:
+        """Make one fault, and return the host."""
+        one = pghalib.drill.faults.FAULTS[name]
+        leader, replicas, _ = self.standing()
+        host = leader if one["host"] == "leader" else next(iter(replicas), None)
+        if host is None:
+            raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
+        self.say(f"{name} on {host}: {one['what']}")
+        self._mark(f"{name} on {host}")
+        self.say(f"{name}: {self.ask(host, 'pgha_drill.fault', name)}")
+        return host
+
+    def _undone(self, hosts: list[str]) -> None:
+        """Wait until no fault lasts any more."""
+
+        def undone() -> bool:
+            return all(self.ask(host, "pgha_drill.undone") for host in dict.fromkeys(hosts))
+
+        pghalib.wait.until(undone, LONGEST, "no fault lasts any more", interval=1)
 
     def _whole(self) -> bool:
         leader, _, faults = self.standing()
@@ -217,11 +244,9 @@ class Course:
         self._writes += new
         return new
 
-    def _mark(self, what: str) -> int:
-        moment = time.time_ns()
+    def _mark(self, what: str) -> None:
         with (self.place / "drill.jsonl").open("a", encoding="utf-8") as marks:
-            marks.write(json.dumps({"kind": "mark", "at": moment, "what": what}) + "\n")
-        return moment
+            marks.write(json.dumps({"kind": "mark", "at": time.time_ns(), "what": what}) + "\n")
 
     @contextlib.contextmanager
     def _login(self, seconds: int) -> Iterator[str]:

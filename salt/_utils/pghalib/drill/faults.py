@@ -133,6 +133,11 @@ def listed(names: object) -> list[str] | None:
     return [str(name).strip() for name in (names if isinstance(names, list) else str(names).split(","))]
 
 
+def parts(step: str) -> list[str]:
+    """Return the faults of a step: ``a+b`` is b while a lasts."""
+    return step.split("+")
+
+
 def possible(vip: Mapping[str, Json]) -> list[str]:
     """Return the names of the faults that a cluster can have; ``vip`` is that section of its settings."""
     return [name for name, one in FAULTS.items() if one["unit"] != "vip-manager" or vip["manager"] == "vip-manager"]
@@ -143,7 +148,7 @@ def chosen(wanted: list[str] | None, vip: Mapping[str, Json], harmful: bool) -> 
     Return (the faults to make, the reasons against them).
 
     wanted
-        Names, in this order; None: all harmless ones.
+        Names, in this order, ``a+b`` for two together; None: all harmless ones.
     vip
         The section ``vip`` of the cluster's settings.
     harmful
@@ -153,7 +158,7 @@ def chosen(wanted: list[str] | None, vip: Mapping[str, Json], harmful: bool) -> 
     if wanted is None:
         return [name for name in known if not FAULTS[name]["harmful"]], []
     reasons = []
-    for name in wanted:
+    for name in dict.fromkeys(one for step in wanted for one in parts(step)):
         if name not in FAULTS:
             reasons.append(f"there is no fault {name!r}; there is {', '.join(FAULTS)}")
         elif name not in known:
@@ -163,17 +168,17 @@ def chosen(wanted: list[str] | None, vip: Mapping[str, Json], harmful: bool) -> 
     return wanted, reasons
 
 
-def bound(name: str, patroni: Mapping[str, Json]) -> float:
+def bound(step: str, patroni: Mapping[str, Json]) -> float:
     """
     Return for how many seconds clients may have no acknowledged write after a fault.
 
-    name
-        The fault.
+    step
+        The fault; of two together the bounds add up.
     patroni
         The section ``patroni`` of a cluster's settings.
     """
-    one = FAULTS[name]
-    return one["bound"] + (patroni["ttl"] + patroni["loop_wait"] if one["lease"] else 0)
+    lease = patroni["ttl"] + patroni["loop_wait"]
+    return sum(FAULTS[name]["bound"] + (lease if FAULTS[name]["lease"] else 0) for name in parts(step))
 
 
 def table(patroni: Mapping[str, Json]) -> str:
