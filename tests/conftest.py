@@ -48,7 +48,24 @@ def loader_module(monkeypatch):
 
 
 @pytest.fixture
-def http_service():
+def serving():
+    """A function (server): returns a server of ``socketserver``, which answers until the test ends."""
+    servers = []
+
+    def start(server):
+        servers.append(server)
+        # The server looks this often (seconds) whether to end. Its end is waited for.
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def http_service(serving):
     """A server that answers what ``answers`` says, (status, text) each, and keeps what it was ``asked``."""
     state = SimpleNamespace(answers=[], asked=[])
 
@@ -68,10 +85,6 @@ def http_service():
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    state.port = server.server_port
+    state.port = serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)).server_port
     state.address = f"http://127.0.0.1:{state.port}"
-    yield state
-    server.shutdown()
-    server.server_close()
+    return state

@@ -150,19 +150,11 @@ class Patroni(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def rest():
-    servers = []
-
+def rest(serving):
     def start(address, port, ahead=0):
-        handler = type("Handler", (Patroni,), {"ahead": ahead})
-        server = http.server.ThreadingHTTPServer((address, port), handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        serving(http.server.ThreadingHTTPServer((address, port), type("Handler", (Patroni,), {"ahead": ahead})))
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 def test_postgresql_that_is_down_is_the_matter_of_the_patroni_that_runs(meet, ports, rest):
