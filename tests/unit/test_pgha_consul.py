@@ -23,7 +23,7 @@ def util(loader_module):
 
 
 @pytest.fixture
-def module(loader_module):
+def module(loader_module, clock):
     """A function: the ACL module of a host, over an API that is a function ``(method, path, token, payload)``."""
 
     def build(answer, version="1.22.3", host="dcs1", name="_modules/pgha_consul_acl.py", runs=True, **settings):
@@ -59,6 +59,7 @@ def module(loader_module):
             name, salt=salt, utils={"pghalib.consul.client.ask": ask}, pillar={"pgha_secrets": secrets}
         )
         found.REFUSED_PATIENCE = found.PRESET_PATIENCE = 0
+        found.time = clock
         return found
 
     return build

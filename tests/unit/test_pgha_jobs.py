@@ -26,7 +26,6 @@ def jobs(loader_module, monkeypatch):
                 assert set(answers) != set(minions)
 
         module = loader_module("_states/pgha_jobs.py")
-        monkeypatch.setattr(module.pghalib.wait.time, "sleep", lambda _seconds: None)
         monkeypatch.setattr(module.salt.client, "get_local_client", lambda **_kwargs: Client())
         return module, asked
 

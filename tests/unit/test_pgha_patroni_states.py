@@ -74,7 +74,6 @@ def states(loader_module, monkeypatch, tmp_path):
             opts={"test": test},
             pillar={"pgha_secrets": {"restapi": "canary"}} if secrets else {},
         )
-        monkeypatch.setattr(module.pghalib.wait.time, "sleep", lambda _seconds: None)
         monkeypatch.setattr(module.pghalib.wait, "listening", listening or (lambda *_args: True))
         return module
 

@@ -8,9 +8,8 @@ from salt.exceptions import CommandExecutionError
 
 
 @pytest.fixture
-def steps(monkeypatch):
+def steps():
     """A function that makes a condition of what it is to return or raise, in order; the last one is repeated."""
-    monkeypatch.setattr(pghalib.wait.time, "sleep", lambda _seconds: None)
 
     def make(*answers):
         left = list(answers)
@@ -42,3 +41,13 @@ def test_when_the_time_is_over_the_last_reason_is_told(steps):
         pghalib.wait.until(steps(CommandExecutionError("why")), 0, "x")
     with pytest.raises(CommandExecutionError, match=r"^Not within 0 s: x$"):
         pghalib.wait.until(steps(False), 0, "x")
+
+
+@pytest.mark.parametrize(("interval", "moments"), [({}, [0, 0.2, 0.4, 0.6]), ({"interval": 0.5}, [0, 0.5, 1])])
+def test_a_condition_is_asked_at_once_then_after_each_pause_and_a_last_time_when_the_time_is_over(
+    clock, interval, moments
+):
+    asked = []
+    with pytest.raises(CommandExecutionError, match=r"^Not within 0\.55 s: x$"):
+        pghalib.wait.until(lambda: asked.append(clock.now), 0.55, "x", **interval)
+    assert asked == pytest.approx(moments)
