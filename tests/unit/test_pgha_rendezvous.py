@@ -76,7 +76,7 @@ def service():
 
 def test_all_reach_all_though_one_comes_late(meet, ports):
     calls = {address: {**everyone(address, (A, B, C), ports), "udp": ports[0]} for address in (A, B, C)}
-    calls[C]["delay"] = 0.5
+    calls[C]["delay"] = 0.2
     results = meet(calls)
     for address, (found, took) in results.items():
         assert len(found) == 2 * 4, address
@@ -110,7 +110,7 @@ def test_silence_is_a_time_out(meet, ports):
         one.setblocking(False)
         one.connect_ex((B, ports[0]))
         fillers.append(one)
-    found, took = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}}, timeout=1)[A]
+    found, took = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}}, timeout=0.2)[A]
     assert found[(B, ports[0], "tcp")]["error"] == "timed out"
     assert took < 2
     for one in [deaf, *fillers]:
@@ -164,7 +164,7 @@ def test_postgresql_that_is_down_is_the_matter_of_the_patroni_that_runs(meet, po
     found, took = meet({A: {**links, "excuse": {postgres: api}}}, timeout=5)[A]
     assert found[(B, postgres, "tcp")]["ok"]
     assert took < 1
-    found, _ = meet({A: links}, timeout=0.5)[A]
+    found, _ = meet({A: links}, timeout=0.1)[A]
     assert not found[(B, postgres, "tcp")]["ok"]
 
 
@@ -180,17 +180,17 @@ def test_a_port_whose_service_is_about_to_start_is_left_to_it(meet, ports):
     api, postgres, _ = ports
     calls = {address: {**everyone(address, (A, B), [api, postgres]), "excuse": {postgres: api}} for address in (A, B)}
     # On B Patroni is starting: PostgreSQL's port is never taken, the API's only when it is still free after a while.
-    calls[B] |= {"later": {api: 0.5}, "hold": [postgres]}
+    calls[B] |= {"later": {api: 0.3}, "hold": [postgres]}
     results = meet(calls, timeout=3)
     found, took = results[A]
     assert all(link["ok"] for link in found.values()), found
-    assert 0.4 < took < 2
+    assert 0.2 < took < 2
 
 
 def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, service):
     calls = {address: everyone(address, (A, B), ports[:1]) for address in (A, B)}
-    calls[B]["later"] = {ports[0]: 1.0}
-    threading.Timer(0.3, service, (B, ports[0])).start()
+    calls[B]["later"] = {ports[0]: 0.8}
+    threading.Timer(0.1, service, (B, ports[0])).start()
     found, _ = meet(calls, timeout=3)[A]
     assert found[(B, ports[0], "tcp")] | {"offset": None} == {
         "ok": True, "error": None, "id": None, "offset": None, "margin": None,

@@ -629,9 +629,13 @@ class TestCallback:
         assert ran.stdout.strip() == (f"-n /usr/local/sbin/pgha-vip {verb}" if verb else "")
 
     def test_a_sudo_that_hangs_does_not_hold_up_the_stop(self, tmp_path):
-        sudo = tmp_path / "sudo"
-        sudo.write_text("#!/bin/sh\ntrap '' TERM\nexec >/dev/null 2>&1\nsleep 8\n")
-        sudo.chmod(0o755)
+        # A second takes a tenth of one here.
+        for name, text in {
+            "sudo": "trap '' TERM\nexec >/dev/null 2>&1\nsleep 8\n",
+            "timeout": f'echo "$1" >{tmp_path}/seconds\nbound=0.$1\nshift\nexec /usr/bin/timeout "$bound" "$@"\n',
+        }.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+            (tmp_path / name).chmod(0o755)
         script = ROOT / "salt/pgha/vip/files/pgha-vip-callback"
         begun = time.monotonic()
         subprocess.run(
@@ -639,6 +643,7 @@ class TestCallback:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         assert time.monotonic() - begun < 7
+        assert (tmp_path / "seconds").read_text() == "3\n"
 
 
 class TestHelper:
