@@ -41,8 +41,9 @@ def course(tmp_path, monkeypatch):
     """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
     monkeypatch.setattr(pghalib.drill.course, "PYTHONS", (sys.executable,))
     monkeypatch.setattr(pghalib.drill.course, "CALM", 0.1)
-    until = pghalib.wait.until
-    monkeypatch.setattr(pghalib.wait, "until", lambda *given, **_: until(*given, interval=0.02))
+    # The client is a real process, and is waited for in real time.
+    hurried = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
+    monkeypatch.setattr(pghalib.wait, "time", hurried)
     monkeypatch.setattr(pghalib.drill.course, "client_python", lambda: sys.executable)
     calls, said, refuses = [], [], set()
 
