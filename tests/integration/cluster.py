@@ -88,6 +88,15 @@ class Cluster:
         except LabError:
             raise AssertionError(f"{self.name} is not whole after {timeout} s: {self.why_not_healthy()}") from None
 
+    def survive_power_off(self, ledger):
+        """Cut the power of the leader's host, wait until another one takes writes, and bring the host back."""
+        leader = self.leader()
+        leader.poweroff()
+        ledger.wait_for_writes()
+        assert self.leader() is not leader
+        leader.poweron()
+        self.wait_healthy()
+
     def wait_synchronous(self):
         """Wait until a replica is the synchronous standby: before, Patroni finds nobody to switch over to."""
 

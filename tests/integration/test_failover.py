@@ -36,12 +36,7 @@ def test_every_layer_has_the_times_of_the_profile(cluster):
 
 
 def test_the_power_of_the_leaders_host_is_cut(cluster, ledger, observer, measured):
-    leader = cluster.leader()
-    leader.poweroff()
-    ledger.wait_for_writes()
-    assert cluster.leader() is not leader
-    leader.poweron()
-    cluster.wait_healthy()
+    cluster.survive_power_off(ledger)
     measured("power-off of the leader's host, fast", 10)
 
 

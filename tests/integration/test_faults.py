@@ -86,12 +86,7 @@ def test_a_stopped_vip_daemon_takes_the_address_with_it(cluster):
 
 
 def test_the_power_of_the_leaders_host_is_cut_and_comes_back(cluster, ledger, observer, measured):
-    leader = cluster.leader()
-    leader.poweroff()
-    ledger.wait_for_writes()
-    assert cluster.leader() is not leader
-    leader.poweron()
-    cluster.wait_healthy()
+    cluster.survive_power_off(ledger)
     measured("power-off of the leader's host", 45)
 
 
