@@ -83,6 +83,7 @@ def test_other_parameters_arrive_as_they_are(faults):
         ("patroni:config:postgresql:authentication", {"superuser": {"username": "me"}}, "the master makes"),
         ("patroni:config:restapi:authentication", {"username": "x", "password": "y"}, "the master makes"),
         ("patroni:config:consul:token", "x", "the master makes"),
+        ("patroni:config:watchdog:mode", "required", "set patroni:watchdog"),
         ("patroni:config:scope", "x", "under pgha:clusters"),
         ("patroni:config:namespace", "/x/", "set patroni:namespace"),
         ("patroni:config:name", "x", "set the name of the host"),
@@ -123,7 +124,7 @@ def test_what_is_the_formulas_is_refused_with_the_way_that_leads_there(faults, p
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("patroni:config:watchdog:mode", "required"),
+        ("patroni:config:watchdog:safety_margin", 3),
         ("patroni:config:postgresql", {"parameters": {"jit": "on"}, "basebackup": ["no-verify"], "callbacks": {}}),
         ("patroni:config:postgresql:authentication:superuser:sslmode", "require"),
         (

@@ -258,12 +258,12 @@ def test_callbacks_only_when_they_move_the_address(document, manager):
 
 def test_whatever_patroni_accepts_is_merged(document):
     given = {
-        "watchdog": {"mode": "required"},
+        "watchdog": {"safety_margin": 3},
         "postgresql": {"parameters": {"jit": "on"}, "basebackup": ["no-verify"]},
         "bootstrap": {"dcs": {"ttl": 60, "postgresql": {"parameters": {"wal_level": None}}}},
     }
     config = document(patroni={"config": given, "tags": {"nofailover": True}})
-    assert config["watchdog"]["mode"] == "required"
+    assert config["watchdog"]["safety_margin"] == 3
     assert config["postgresql"]["parameters"]["jit"] == "on"
     assert config["postgresql"]["parameters"]["unix_socket_directories"] == "/run/postgresql"
     assert config["postgresql"]["basebackup"] == ["no-verify"]

@@ -58,6 +58,7 @@ def facts(**over):
         "machine": "x86_64",
         "systemd": True,
         "hostname": "test-db1",
+        "watchdog": False,
         "memory_mb": 2048,
         "disks": [{"path": "/pgdata/test", "free_mb": 9999, "in_use": False}],
         "addresses": [
@@ -146,6 +147,26 @@ class TestSystem:
         disks = [{"path": "/pgdata/test", "free_mb": 10, "in_use": True}]
         faults, warnings = verdict.system(facts(disks=disks), settings_of())
         assert (faults, len(warnings)) == ([], 1)
+
+    @pytest.mark.parametrize(
+        ("wanted", "there", "faulty", "warned"),
+        [
+            ("off", False, False, False),
+            ("automatic", False, False, True),
+            ("required", False, True, False),
+            ("automatic", True, False, False),
+            ("required", True, False, False),
+        ],
+    )
+    def test_a_watchdog_that_is_required_has_to_be_there(self, verdict, settings_of, wanted, there, faulty, warned):
+        settings = settings_of(patroni={"watchdog": wanted})
+        faults, warnings = verdict.system(facts(watchdog=there), settings)
+        assert (["/dev/watchdog" in one for one in faults], ["/dev/watchdog" in one for one in warnings]) == (
+            [True] * faulty,
+            [True] * warned,
+        )
+        server = settings_of("test-dcs1", patroni={"watchdog": wanted})
+        assert verdict.system(facts(hostname="test-dcs1"), server) == ([], [])
 
     def test_other_host_name_is_a_warning(self, verdict, settings_of):
         assert verdict.system(facts(hostname="debian"), settings_of())[1] == [

@@ -37,7 +37,8 @@ VARIANTS = {
     "callback": {"vip": {"manager": "callback", "interface": "eth1"}},
     "no-vip": {"vip": {"manager": "none"}},
     "synchronous": {"patroni": {"synchronous_mode": True, "synchronous_mode_strict": True}},
-    "quorum": {"patroni": {"synchronous_mode": "quorum", "synchronous_node_count": 2}},
+    "quorum": {"patroni": {"synchronous_mode": "quorum", "synchronous_node_count": 2, "rto": "fast"}},
+    "watchdog": {"patroni": {"watchdog": "automatic", "guard": False}},
     "mirror": {
         "consul": {"url": "salt://mirror/consul_{version}.zip"},
         "vip": {"url": "https://mirror.example.org/vip-manager_{version}.tar.gz", "hashes": {"4.0.0": "0" * 64}},
@@ -201,7 +202,10 @@ TEMPLATES = {
     ("minion_id", "variant"),
     [
         *(("test-dcs1", variant) for variant in ("encrypted", "own-names")),
-        *(("test-db2", variant) for variant in ("encrypted", "plain", "debian", "callback", "no-vip", "mirror")),
+        *(
+            ("test-db2", variant)
+            for variant in ("encrypted", "plain", "debian", "callback", "no-vip", "mirror", "watchdog")
+        ),
     ],
 )
 def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, minion_id, variant):

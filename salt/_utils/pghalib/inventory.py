@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: What defaults.yaml has beside the sections of settings.
 PRESETS = ("distributions", "profiles")
 # Settings that have "off" or "on" among their words.
-ON_OFF = (("patroni", "synchronous_mode"), ("tls", "clients"))
+ON_OFF = (("patroni", "synchronous_mode"), ("patroni", "watchdog"), ("tls", "clients"))
 
 
 class Place(TypedDict):

@@ -156,6 +156,7 @@ class Patroni(TypedDict):
     synchronous_node_count: int
     failsafe_mode: bool
     guard: bool
+    watchdog: str
     tags: dict[str, Json]
     startup_timeout: int
     config: dict[str, Json]

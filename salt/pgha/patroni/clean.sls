@@ -14,6 +14,7 @@ Nothing of Patroni is installed:
     - names:
       - /etc/systemd/system/patroni.service
       - /etc/profile.d/pgha-patroni.sh
+      - /etc/udev/rules.d/60-pgha-watchdog.rules
       - /etc/pgha/tls/postgres.pem
 {# Whatever a person does with the data of a host that is no member any more. #}
       - /etc/pgha/member.json

@@ -15,6 +15,37 @@ include:
       - pgha_patroni: Patroni is configured
 {% endif %}
 
+{% set rule = "/etc/udev/rules.d/60-pgha-watchdog.rules" %}
+{% set told = ["udevadm control --reload", "udevadm trigger --action=change --name-match=watchdog"] | join(" && ") %}
+{% if pgha.patroni.watchdog == "off" %}
+{{ (pgha.postgres.user ~ " has no right to the watchdog") | yaml_dquote }}:
+  file.absent:
+    - name: {{ rule | yaml_dquote }}
+{% else %}
+{{ (pgha.postgres.user ~ " may use the watchdog") | yaml_dquote }}:
+  file.managed:
+    - name: {{ rule | yaml_dquote }}
+    - contents:
+      - "# Written by Salt (pgha); changes here are lost. Patroni opens the watchdog."
+      - {{ ('KERNEL=="watchdog", OWNER="' ~ pgha.postgres.user ~ '", MODE="0600"') | yaml_dquote }}
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
+    - dir_mode: '0755'
+    - require:
+      - sls: pgha.patroni.install
+    - require_in:
+      - pgha_patroni: Patroni is configured
+  cmd.run:
+    - name: {{ told | yaml_dquote }}
+    - onlyif: test -c /dev/watchdog
+    - onchanges:
+      - file: {{ rule | yaml_dquote }}
+    - require_in:
+      - pgha_patroni: Patroni is configured
+{% endif %}
+
 Patroni is configured:
   pgha_patroni.configured:
     - name: {{ (pgha.patroni.config_dir ~ "/patroni.yml") | yaml_dquote }}

@@ -128,7 +128,7 @@ def document(
         "scope": cluster["name"],
         "namespace": patroni["namespace"],
         "name": settings["name"],
-        "watchdog": {"mode": "off"},
+        "watchdog": {"mode": patroni["watchdog"]},
         "log": {
             "level": patroni["log_level"],
             "format": "%(asctime)s %(levelname)s: %(message)s",

@@ -65,6 +65,7 @@ PATRONI = {
     "consul.token": _MADE,
     **dict.fromkeys(("etcd", "etcd3", "exhibitor", "kubernetes", "raft", "zookeeper"), _IN_CONSUL),
     "log.dir": "set patroni:log_dir",
+    "watchdog.mode": "set patroni:watchdog",
     "restapi.authentication": _MADE,
     "restapi.connect_address": f"{_ADDRESS}, or patroni:restapi_port",
     **{

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHOICES = {
     ("patroni", "rto"): ("fast", "normal", "wide"),
     ("patroni", "synchronous_mode"): ("off", "on", "quorum"),
+    ("patroni", "watchdog"): ("off", "automatic", "required"),
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),
     ("tls", "enabled"): (None, True, False),

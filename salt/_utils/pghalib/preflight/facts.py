@@ -39,6 +39,7 @@ class Facts(TypedDict):
     release: dict[str, str]
     machine: str
     systemd: bool
+    watchdog: bool
     hostname: str
     memory_mb: int
     disks: list[Disk]
@@ -57,8 +58,9 @@ class Data(TypedDict):
 
 def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
     """
-    Return the facts of this host: ``release`` (os-release), ``machine``, ``systemd``, ``hostname``, ``memory_mb``,
-    ``disks`` (of each path ``path``, ``free_mb``, ``in_use``), ``addresses`` and ``interfaces``.
+    Return the facts of this host: ``release`` (os-release), ``machine``, ``systemd``, ``watchdog`` (whether there is a
+    device), ``hostname``, ``memory_mb``, ``disks`` (of each path ``path``, ``free_mb``, ``in_use``), ``addresses`` and
+    ``interfaces``.
 
     paths
         Directories that need space; they need not exist yet.
@@ -70,6 +72,7 @@ def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
         "release": pghalib.host.os_release.read(),
         "machine": platform.machine(),
         "systemd": os.path.isdir("/run/systemd/system"),
+        "watchdog": Path("/dev/watchdog").is_char_device(),
         "hostname": socket.gethostname(),
         "memory_mb": psutil.virtual_memory().total // 2**20,
         "disks": [_disk(path) for path in paths],

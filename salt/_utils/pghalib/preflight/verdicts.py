@@ -113,6 +113,12 @@ def system(facts: Facts, settings: Settings) -> tuple[list[str], list[str]]:
                 )
     if not facts["systemd"]:
         faults.append("systemd does not run this host, and the services are units of systemd")
+    if settings["role"] == "db" and not facts["watchdog"]:
+        missing = "this host has no /dev/watchdog (a module such as i6300esb or softdog makes one)"
+        if settings["patroni"]["watchdog"] == "required":
+            faults.append(f"{missing}, and patroni:watchdog is required: without a watchdog nobody here can lead")
+        elif settings["patroni"]["watchdog"] == "automatic":
+            warnings.append(f"{missing}: patroni:watchdog does nothing here")
     if facts["hostname"].split(".")[0] != settings["name"]:
         warnings.append(f"the host calls itself {facts['hostname']}, the pillar {settings['name']}")
     least = settings["preflight"]["min_memory_mb"]
