@@ -94,6 +94,10 @@ def test_a_replica_has_no_virtual_ip_and_its_server_runs_on(guard):
     assert guard.hears(LEADS, (503, {"role": "replica"})) == ["address"]
 
 
+# As PostgreSQL 18 writes it: process, data, start, port, socket, address, shared memory, state.
+PID_FILE = "{}\n/pgdata/test\n1764392400\n5432\n/run/postgresql\n*\n  1234567     32770\n{}\n"
+
+
 @pytest.fixture
 def member(program, tmp_path):
     """A guard and a real process in place of PostgreSQL's."""
@@ -101,7 +105,7 @@ def member(program, tmp_path):
     shutil.copy(shutil.which("sleep"), server)
     data.mkdir()
     process = subprocess.Popen([server, "600"])
-    (data / "postmaster.pid").write_text(f"{process.pid}\n{data}\n")
+    (data / "postmaster.pid").write_text(PID_FILE.format(process.pid, "ready   "))
     one = program["Guard"]({"data_dir": str(data), "program": str(server), "address": None})
     one.process, one.data = process, data
     yield one
@@ -150,6 +154,19 @@ def test_nothing_else_is_stopped(member, how):
     spoilt(member, how)
     member.fence("the lease may be over")
     assert member.process.poll() is None
+    assert member.held is None
+
+
+@pytest.mark.parametrize("state", ["starting", "stopping"])
+def test_a_server_that_takes_no_writes_is_left_alone_until_it_does(member, state):
+    member.held = 1
+    (member.data / "postmaster.pid").write_text(PID_FILE.format(member.process.pid, state))
+    member.fence("the lease may be over")
+    assert member.process.poll() is None
+    assert member.held == 1
+    (member.data / "postmaster.pid").write_text(PID_FILE.format(member.process.pid, "ready   "))
+    member.fence("the lease may be over")
+    assert member.process.wait(10) == -signal.SIGQUIT
     assert member.held is None
 
 

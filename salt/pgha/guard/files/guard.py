@@ -41,6 +41,8 @@ import urllib.parse
 # Seconds to wait for an answer, and for a server that was told to stop before it is killed.
 PATIENCE = 2
 DYING = 5
+# States of a postmaster in which no client can write: it recovers, or it ends and has told its clients so.
+PASSING = ("starting", "stopping")
 # Questions without a yes after which the guard may act: when the whole host stood still, Patroni can answer first.
 MISSES = 2
 
@@ -96,7 +98,10 @@ class Guard:
     def fence(self, why):
         """Take the address away and stop a server that takes writes; afterwards there is no lease to look after."""
         self.take_address(why)
-        with self.primary() as process:
+        with self.primary() as (process, state):
+            if state in PASSING:
+                # It takes no writes now; what becomes of it is seen in the next round.
+                return
             if process is not None:
                 say(f"PostgreSQL is stopped: {why}")
                 stop(process)
@@ -114,19 +119,26 @@ class Guard:
 
     @contextlib.contextmanager
     def primary(self):
-        """A handle of the postmaster of this member, or None when none runs or when it is a replica's."""
-        handle, place = None, self.settings["data_dir"]
+        """
+        A handle of the postmaster of this member and its own word for its state; None and "" when none runs, or when
+        it is a replica's.
+        """
+        handle, state, place = None, "", self.settings["data_dir"]
         with contextlib.suppress(OSError, ValueError, OverflowError):
             # The directory is not root's: no link is followed, and the process is looked at.
             with open(os.open(f"{place}/postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                pid = int(file.readline(32))
+                lines = file.read(4096).split(b"\n")
+            pid = int(lines[0])
             if pid > 1 and not os.path.lexists(f"{place}/standby.signal"):
                 handle = os.pidfd_open(pid)
-                if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(self.settings["program"]):
+                if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(self.settings["program"]):
+                    # The eighth line, see PostgreSQL's miscadmin.h.
+                    state = b"".join(lines[7:8]).strip().decode("ascii", "replace")
+                else:
                     os.close(handle)
                     handle = None
         try:
-            yield handle
+            yield handle, state
         finally:
             if handle is not None:
                 os.close(handle)
