@@ -126,7 +126,7 @@ def working_on(host, sls):
 
 def idle(hosts):
     """Whether no minion of ``hosts`` has a job left; a killed run leaves its jobs to the minions."""
-    return not any(working_on(host, "pgha.") for host in hosts)
+    return not any(working_on(host, "pgha") for host in hosts)
 
 
 def store(lab, name):
