@@ -7,14 +7,14 @@ import pytest
 from integration import formula
 from lab.tools import wait_for
 
-# Seconds: the lease of a leader.
-TTL = 30
+# Seconds: the lease of a leader in the profile `fast`; it does not end before by gossip here.
+TTL = 20
 
 
 @pytest.fixture(autouse=True, scope="module")
 def callback(cluster, pillar):
     """Patroni moves the address of a cluster that loses no write; the next module's ``cluster`` is as usual again."""
-    synchronous = {"synchronous_mode": "on"}
+    synchronous = {"synchronous_mode": "on", "rto": "fast", "serf_health": False}
     pillar.put({"only": [cluster.name], "vip": {"manager": "callback"}, "patroni": synchronous})
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
@@ -76,7 +76,7 @@ def test_the_address_leaves_a_leader_that_is_cut_off_before_its_lease_ends(clust
     try:
         # Before, nobody else can lead.
         wait_for(lambda: cluster.vip not in leader.addresses(), timeout=TTL, what="the address is gone")
-        time.sleep(max(0, 40 - (time.monotonic() - begun)))
+        time.sleep(max(0, TTL + 10 - (time.monotonic() - begun)))
     finally:
         leader.mend()
     # The master has given up the connection of a minion that was silent for half a minute.

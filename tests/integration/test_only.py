@@ -33,10 +33,3 @@ def test_only_the_named_cluster_is_worked_on(cluster, sls):
     worked_on = {host for state in run.states.values() for host in state["changes"].get("ret", {})}
     assert worked_on <= {host.name for host in cluster.hosts}
     assert cluster.services() == before
-
-
-@pytest.mark.usefixtures("second")
-def test_without_it_the_silent_hosts_are_missed(cluster):
-    run = formula.run(cluster.lab, "test=True")
-    assert run.code == 1
-    assert "test2-db1" in run.text

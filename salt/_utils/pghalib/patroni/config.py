@@ -147,7 +147,7 @@ def document(
         "consul": {
             "host": pghalib.consul.client.api(settings)["address"].partition("://")[2],
             "register_service": True,
-            "checks": ["serfHealth"] if patroni["serf_health"] else [],
+            **({"checks": ["serfHealth"]} if patroni["serf_health"] else {}),
             "token": secrets["patroni"]["secret"],
         },
         "bootstrap": {
