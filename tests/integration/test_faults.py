@@ -1,22 +1,40 @@
-"""Faults under a client that writes all the time: nothing acknowledged is lost, the virtual IP is on one host."""
+"""
+Faults under a client that writes all the time, in the profile `fast`: nothing acknowledged is lost, the virtual IP is
+on one host, a leader without a lease takes no writes, and a client waits no longer than was promised.
+"""
 
 import contextlib
+import time
 
 import pytest
 from integration import formula
 from integration.cluster import main_pid
-from lab.tools import wait_for
+from lab.tools import LabError, wait_for
 
 
 @pytest.fixture(autouse=True, scope="module")
-def synchronous(cluster, pillar):
-    """With a synchronous replica no acknowledged write may be lost; switched on while the cluster lives."""
+def fast(cluster, pillar):
+    """
+    A living cluster becomes fast and synchronous; a rolling restart of Patroni and vip-manager completes that. Returns
+    the moment when it is so, in seconds.
+    """
     before = cluster.services()
-    pillar.put({"patroni": {"synchronous_mode": "on"}})
+    pillar.put({"patroni": {"synchronous_mode": "on", "rto": "fast"}})
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     assert cluster.services() == before
+    run = formula.run(cluster.lab, sls="pgha.restart")
+    assert run.code == 0, run.text
+    cluster.wait_healthy()
     cluster.wait_synchronous()
+    return time.time()
+
+
+def leader_key(cluster):
+    """The member that the leader key names, or None."""
+    with contextlib.suppress(LabError):
+        return cluster.consul("kv", "get", f"db/{cluster.name}/leader").strip() or None
+    return None
 
 
 def recovered(cluster, ledger):
@@ -26,6 +44,15 @@ def recovered(cluster, ledger):
 
 def kill(host, pid):
     host.run(["kill", "-9", pid])
+
+
+def test_every_layer_has_the_times_of_the_profile(cluster):
+    leader = cluster.leader()
+    dynamic = cluster.ask(leader, "/config")
+    assert [dynamic[key] for key in ("ttl", "loop_wait", "retry_timeout")] == [20, 5, 5]
+    assert {cluster.psql(host, "SHOW wal_sender_timeout") for host in cluster.db} == {"8s"}
+    assert all("interval: 100" in host.read("/etc/vip-manager/vip-manager.yml") for host in cluster.db)
+    assert all("serfHealth" in host.read("/etc/patroni/patroni.yml") for host in cluster.db)
 
 
 def test_a_switchover(cluster, ledger, measured):
@@ -87,7 +114,7 @@ def test_a_stopped_vip_daemon_takes_the_address_with_it(cluster):
 
 def test_the_power_of_the_leaders_host_is_cut_and_comes_back(cluster, ledger, observer, measured):
     cluster.survive_power_off(ledger)
-    measured("power-off of the leader's host", 45)
+    measured("power-off of the leader's host", 10)
 
 
 def test_the_power_of_the_consul_leaders_host_is_cut_and_comes_back(cluster, ledger, measured):
@@ -105,6 +132,36 @@ def test_the_power_of_the_consul_leaders_host_is_cut_and_comes_back(cluster, led
     recovered(cluster, ledger)
     assert cluster.timeline() == timeline, "no failover was to come of it"
     measured("power-off of the Consul leader's host", 15)
+
+
+def test_a_leader_whose_patroni_hangs_is_stopped_before_another_one_leads(cluster, ledger, observer):
+    cluster.wait_synchronous()
+    leader = cluster.leader()
+    postmaster, patroni = leader.read("/pgdata/test/postmaster.pid").split()[0], main_pid(leader, "patroni")
+
+    def stopped():
+        # The key first: so somebody else had not led when the server was seen to be gone.
+        key = leader_key(cluster)
+        return leader.run(["kill", "-0", postmaster], check=False).returncode and (key,)
+
+    leader.run(["kill", "-STOP", patroni])
+    try:
+        (key,) = wait_for(stopped, timeout=30, what="the server without a lease is stopped", interval=0.2)
+        assert key in (leader.name, None)
+        assert cluster.vip not in leader.addresses()
+        assert "PostgreSQL is stopped" in leader.run(["journalctl", "-u", "pgha-guard", "-n", "5"]).stdout
+        wait_for(lambda: leader_key(cluster) not in (leader.name, None), timeout=40, what="another one leads")
+    finally:
+        leader.run(["kill", "-CONT", patroni])
+    cluster.wait_healthy()
+    ledger.wait_for_writes()
+    assert cluster.leader() is not leader
+
+
+def test_the_guard_leaves_a_healthy_leader_alone_in_all_this(cluster, fast):
+    journal = ["journalctl", "-u", "pgha-guard", f"--since=@{fast:.0f}", "-o", "cat"]
+    acts = {host.name: host.run(journal).stdout.count("is stopped:") for host in cluster.db}
+    assert sum(acts.values()) == 1, acts
 
 
 def test_a_run_afterwards_finds_everything_as_it_should_be(cluster):
