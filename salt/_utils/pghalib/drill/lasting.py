@@ -81,19 +81,16 @@ def _dead(unit: str) -> Plan:
     A service is killed and not started again. To stop the unit would end in order what it runs, so systemd is told to
     leave it dead: by a file below /run, which a boot forgets, beside the unit, which stays as it is.
     """
-    directory = f"{UNITS}/{unit}.d"
-    path = f"{directory}/{UNDO}.conf"
-    undo = [
-        *(f"rm -f {path}", f"rmdir --ignore-fail-on-non-empty {directory}"),
-        *("systemctl daemon-reload", f"systemctl start {unit}"),
-    ]
+    path = f"{UNITS}/{unit}.d/{UNDO}.conf"
+    undo = [f"rm -f {path}", "systemctl daemon-reload", f"systemctl start {unit}"]
     make = [
         Command(["install", "-D", "-m", "0644", "/dev/stdin", path], "[Service]\nRestart=no\n"),
         Command(["systemctl", "daemon-reload"]),
         Command(_signal("KILL", unit)),
     ]
-    # Whatever fails of it, the service is started in the end.
-    return Plan(["sh", "-c", "; ".join(undo)], make)
+    # Whatever fails of it, the service is started in the end. Not with ";": at the daemon-reload systemd reads its own
+    # note of the command anew, and takes a quoted ";" for an escaped one (seen with 252).
+    return Plan(["sh", "-c", " || true && ".join(undo)], make)
 
 
 def cut(how: str, settings: MemberSettings) -> str:
