@@ -90,7 +90,7 @@ class Ledger:
 
     def outage(self):
         """Seconds of the longest time without an acknowledged write."""
-        longest = checker.outage(self.history())
+        longest = checker.outage(self.history()["writes"])
         return (longest.end - longest.start) / 1e9
 
     def check(self):
