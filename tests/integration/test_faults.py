@@ -15,19 +15,24 @@ from lab.tools import LabError, wait_for
 @pytest.fixture(autouse=True, scope="module")
 def fast(cluster, pillar):
     """
-    A living cluster becomes fast and synchronous; a rolling restart of Patroni and vip-manager completes that. Returns
-    the moment when it is so, in seconds.
+    A living cluster becomes fast and synchronous, and normal again afterwards; each time a rolling restart of Patroni
+    and vip-manager completes that. Gives the moment when it is so, in seconds.
     """
-    before = cluster.services()
-    pillar.put({"patroni": {"synchronous_mode": "on", "rto": "fast"}})
-    run = formula.run(cluster.lab)
-    assert run.code == 0, run.text
-    assert cluster.services() == before
-    run = formula.run(cluster.lab, sls="pgha.restart")
-    assert run.code == 0, run.text
-    cluster.wait_healthy()
+
+    def become(settings):
+        before = cluster.services()
+        pillar.put(settings)
+        run = formula.run(cluster.lab)
+        assert run.code == 0, run.text
+        assert cluster.services() == before
+        run = formula.run(cluster.lab, sls="pgha.restart")
+        assert run.code == 0, run.text
+        cluster.wait_healthy()
+
+    become({"patroni": {"synchronous_mode": "on", "rto": "fast"}})
     cluster.wait_synchronous()
-    return time.time()
+    yield time.time()
+    become({})
 
 
 def leader_key(cluster):
