@@ -1,0 +1,148 @@
+"""
+How long a client waits in each fault, for each profile and mode of replication: the table of docs/failover.md.
+
+    tests/lab/lab run -- PYTHON bench/faults.py --configs normal/off,normal/on,fast/on,fast/quorum --rounds 3
+    PYTHON bench/faults.py --report
+
+PYTHON is that of the tests' environment (`tests/run` makes it). The drill makes its faults on the lab; the power of the
+leader's and of a replica's host is cut by the lab. Results are added to bench/faults.json.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "salt/_utils")]
+
+from integration import formula  # noqa: E402
+from integration.cluster import Cluster  # noqa: E402
+from integration.ledger import Ledger  # noqa: E402
+from lab import Lab  # noqa: E402
+
+RESULTS = HERE / "faults.json"
+FAULTS = (
+    "switchover",
+    "kill-postgres",
+    "kill-patroni",
+    "kill-agent",
+    "kill-vip-manager",
+    "hang-patroni",
+    "hang-vip-manager+switchover",
+    "isolate",
+    "cut-replication",
+)
+
+
+def become(lab, pillar, rto, mode):
+    """Give the first cluster a profile and a mode, and return it when it is whole."""
+    pillar.put({"patroni": {"rto": rto, "synchronous_mode": mode}})
+    lab.wait_ready()
+    lab.salt("salt-run", "saltutil.sync_all")
+    for sls in ("pgha", "pgha.restart"):
+        run = formula.run(lab, sls=sls)
+        if run.code:
+            sys.exit(run.text)
+    cluster = Cluster(lab)
+    cluster.wait_healthy()
+    if mode != "off":
+        cluster.wait_synchronous()
+    return cluster
+
+
+def drilled(cluster, faults, rounds):
+    """{fault: [seconds]} and the rules that were broken, by the drill itself."""
+    words = [
+        "salt-run",
+        "pgha.drill",
+        cluster.name,
+        f"faults={','.join(faults * rounds)}",
+        "harmful=True",
+        "-l",
+        "quiet",
+    ]
+    said = cluster.lab.salt(*words, check=False, timeout=7200).stdout
+    print(said[said.index("Drill of") :] if "Drill of" in said else said, flush=True)
+    (where,) = re.findall(r"The report is (\S+)/report\.html", said)
+    report = json.loads(cluster.lab.master.read(f"{where}/report.json"))
+    found = {}
+    for one in report["results"]:
+        found.setdefault(one["fault"], []).append(round(one["outage"], 2))
+    broken = [f"{one['rule']} ({one['count']}): {one['examples'][0]}" for one in report["verdicts"] if not one["held"]]
+    return found, [*broken, *([report["early"]] if report["early"] else [])]
+
+
+def powered_off(cluster, rounds):
+    """{fault: [seconds]}: the power of the leader's host and of a replica's is cut."""
+    found = {"power-off of the leader's host": [], "power-off of a replica's host": []}
+    for _ in range(rounds):
+        for what, seconds in found.items():
+            cluster.wait_healthy()
+            with Ledger(cluster) as ledger:
+                if "leader" in what:
+                    cluster.survive_power_off(ledger)
+                else:
+                    members = {one["role"]: one["name"] for one in cluster.members()}
+                    name = members.get("sync_standby") or members.get("quorum_standby") or members["replica"]
+                    host = cluster.lab[name]
+                    host.poweroff()
+                    ledger.wait_for_writes()
+                    host.poweron()
+                    cluster.wait_healthy()
+            ledger.check()
+            seconds.append(round(ledger.outage(), 2))
+            print(what, seconds, flush=True)
+            cluster.lab.wait_ready()
+    return found
+
+
+def table(results):
+    """The results as a table in Markdown: least, median, greatest; one value where all are the same run."""
+    configs = list(results)
+    names = list(dict.fromkeys(name for one in results.values() for name in one["outages"]))
+
+    def cell(seconds):
+        if not seconds:
+            return "–"
+        low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+        return f"{middle:.1f}" if len(seconds) == 1 else f"{low:.1f} / {middle:.1f} / {high:.1f}"
+
+    rows = [
+        f"| {name} | " + " | ".join(cell(results[c]["outages"].get(name)) for c in configs) + " |" for name in names
+    ]
+    head = [f"| fault | {' | '.join(configs)} |", f"| --- |{' --- |' * len(configs)}"]
+    notes = [f"- {config}: {why}" for config, one in results.items() for why in one["broken"]]
+    return "\n".join([*head, *rows, "", *notes])
+
+
+def main():
+    """Run it with the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configs", default="normal/off,normal/on,normal/quorum,fast/off,fast/on,fast/quorum")
+    parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--report", action="store_true")
+    given = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if not given.report:
+        lab = Lab()
+        pillar = formula.Pillar(lab)
+        for config in given.configs.split(","):
+            rto, _, mode = config.partition("/")
+            cluster = become(lab, pillar, rto, mode)
+            outages, broken = drilled(cluster, given.faults.split(","), given.rounds)
+            outages |= powered_off(cluster, given.rounds)
+            known = results.setdefault(config, {"outages": {}, "broken": []})
+            for name, seconds in outages.items():
+                known["outages"].setdefault(name, []).extend(seconds)
+            known["broken"] += broken
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
