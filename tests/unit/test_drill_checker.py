@@ -171,6 +171,12 @@ def test_a_long_history_has_each_word_in_memory_once():
         ("{", "line 2 of the history is not JSON"),
         ("[]", "line 2 of the history: it has no known kind"),
         ('{"kind": ["a"]}', "it has no known kind"),
+        (f'{{"kind": "mark", "at": {10**400}, "what": "x"}}', "a number is not below 9223372036854775808"),
+        (f'{{"kind": "final", "key": 1, "values": [-{2**63}]}}', "a number is not below 9223372036854775808"),
+        (
+            '{"kind": "look", "start": 1, "end": 2, "address": true, "acknowledged": false, "timeline": []}',
+            "host, timeline of a look is missing or of another type",
+        ),
         ('{"kind": "write", "key": true}', "key, value, start, end, outcome of a write is missing or of another type"),
         (json.dumps({**write(1, 1), "outcome": "maybe"}), "the outcome of a write is one of ok, fail, info"),
         (json.dumps(read([1, "2"], 1)), "values are whole numbers"),

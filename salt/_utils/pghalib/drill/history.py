@@ -86,7 +86,11 @@ _WHOLE = {
     "mark": {"at": int, "what": str},
     "final": {"key": int, "values": list},
 }
+# What a look may lack, and may have as null.
+_OPTIONAL = {"look": {"primary": bool, "timeline": int}}
 _OUTCOMES = ("ok", "fail", "info")
+# Moments and values are smaller: PostgreSQL's bigint, and nanoseconds until the year 2262.
+_LARGEST = 2**63
 
 
 def read(lines: Iterable[str]) -> History:
@@ -143,10 +147,15 @@ def _fault(record: object) -> str | None:
     if not isinstance(record, dict) or str(record.get("kind")) not in _WHOLE:
         return "it has no known kind"
     wrong = [key for key, kind in _WHOLE[record["kind"]].items() if type(record.get(key)) is not kind]
+    optional = _OPTIONAL.get(record["kind"], {})
+    wrong += [key for key, kind in optional.items() if type(record.get(key)) not in (kind, type(None))]
     if wrong:
         return f"{', '.join(wrong)} of a {record['kind']} is missing or of another type"
     if record["kind"] == "write" and record["outcome"] not in _OUTCOMES:
         return f"the outcome of a write is one of {', '.join(_OUTCOMES)}"
-    if any(type(value) is not int for value in record.get("values", ())):
+    values = record.get("values", ())
+    if any(type(value) is not int for value in values):
         return "values are whole numbers"
+    if any(abs(value) >= _LARGEST for value in (*record.values(), *values) if type(value) is int):
+        return f"a number is not below {_LARGEST}"
     return None
