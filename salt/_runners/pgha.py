@@ -1,6 +1,4 @@
-"""
-Functions of the master: make the secrets, change certificates and authorities, show the status of the clusters.
-"""
+"""Functions of the master: make secrets, change certificates and authorities, show the status, make drills."""
 
 import time
 
@@ -174,7 +172,7 @@ def watch(timeout=3600):
 
 
 @pghalib.master.refusal.told
-def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minutes=None, hunt=False):  # noqa: A002
+def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minutes=None, hunt=False, client=None):  # noqa: A002
     """
     Prove what a cluster does under faults: clients write and read through the virtual IP, observers watch every member,
     the outage of each fault is told, and every rule is judged, such as that no acknowledged write is lost.
@@ -193,10 +191,11 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         Begin another round of all faults while so many minutes have not passed. Default: one round.
     hunt
         True: pick faults at random, one or two at a time, for the minutes or an hour. A number: as with this seed.
+    client
+        Id of the minion where the clients run, such as the host of an application. Default: the master.
 
-    The drill makes a login and a table of its own and removes both. It is refused, with the reasons, when the status
-    has faults, Patroni is paused, or an orchestration runs. ``salt-run`` ends with 1 when a rule is broken or an outage
-    is longer than promised. The history stays in the master's cache.
+    It is refused, with all reasons, while the cluster is not well. ``salt-run`` ends with 1 when a rule is broken or an
+    outage is longer than promised. The login and the table of the drill are removed in the end.
 
     CLI Example:
 
@@ -204,7 +203,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
 
         salt-run pgha.drill list=True
         salt-run pgha.drill test
-        salt-run pgha.drill test faults=switchover,isolate+kill-agent harmful=True minutes=60
+        salt-run pgha.drill test faults=switchover,isolate+kill-agent harmful=True minutes=60 client=test-app1
     """
     if list:
         return pghalib.drill.faults.table(_defaults()["patroni"])
@@ -222,6 +221,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         harmful=bool(harmful),
         minutes=minutes,
         hunt=hunt,
+        client=client,
     )
     return text if good else _failed(text)
 

@@ -76,6 +76,16 @@ def test_every_fault_is_made_and_judged_and_nothing_is_left(cluster):
     assert (run.code, run.changed()) == (0, []), run.text
 
 
+def test_a_client_may_be_on_a_minion(cluster):
+    """The host of an application, say; here a server of Consul, which has nothing of PostgreSQL."""
+    host = cluster.dcs[0]
+    told = drill(cluster, "test", "faults=restart-replica", f"client={host.name}")
+    assert told.returncode == 0, told.stdout + told.stderr
+    script = "systemctl list-units --no-legend 'pgha-drill*'; ls -A /run/pgha/drill"
+    assert host.run(["sh", "-c", script]).stdout.strip() == ""
+    assert left(cluster) == []
+
+
 def test_a_cluster_that_loses_writes_is_not_called_good(cluster):
     """Without synchronous replication a leader that is cut off acknowledges what its successor never gets."""
     told = drill(cluster, "test", "faults=isolate", "harmful=True")

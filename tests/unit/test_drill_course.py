@@ -6,6 +6,7 @@ import time
 import types
 
 import pghalib.drill.checker
+import pghalib.drill.clients
 import pghalib.drill.course
 import pghalib.drill.follow
 import pghalib.drill.history
@@ -39,12 +40,11 @@ LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "address":
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
-    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", (sys.executable,))
+    monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
     monkeypatch.setattr(pghalib.drill.course, "CALM", 0.1)
     # The client is a real process, and is waited for in real time.
     hurried = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
     monkeypatch.setattr(pghalib.wait, "time", hurried)
-    monkeypatch.setattr(pghalib.drill.course, "client_python", lambda: sys.executable)
     calls, said, refuses = [], [], set()
 
     def ask(host, function, *given):
@@ -54,7 +54,8 @@ def course(tmp_path, monkeypatch):
         return json.dumps({**LOOK, "acknowledged": False}) + "\n" if function == "pgha_drill.observed" else "done"
 
     standing = lambda: ("db1", ["db2"], [])  # noqa: E731
-    made = pghalib.drill.course.Course(ask, standing, lambda _name: 5.0, said.append, tmp_path, PROGRAM)
+    client = pghalib.drill.clients.Local(tmp_path, PROGRAM)
+    made = pghalib.drill.course.Course(ask, standing, lambda _name: 5.0, said.append, tmp_path, client=client)
     made.calls, made.said, made.refuses = calls, said, refuses
     return made
 
@@ -108,12 +109,16 @@ def test_without_observers_no_fault_is_made(course):
     assert [name for _, name, _ in course.calls] == ["prepare", "observe", "remove"]
 
 
-def test_a_master_without_psycopg_is_told_what_to_install(monkeypatch):
-    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false", "/nonexistent", sys.executable))
-    assert pghalib.drill.course.client_python() == sys.executable
-    monkeypatch.setattr(pghalib.drill.course, "PYTHONS", ("/bin/false",))
-    with pytest.raises(CommandExecutionError, match="apt install python3-psycopg"):
-        pghalib.drill.course.client_python()
+def test_a_master_without_psycopg_is_told_what_to_install(monkeypatch, tmp_path):
+    client = pghalib.drill.clients.Local(tmp_path, PROGRAM)
+    monkeypatch.setattr(pghalib.drill.clients, "PYTHONS", ("/bin/false", "/nonexistent", sys.executable))
+    assert pghalib.drill.clients.local_python() == sys.executable
+    assert client.against() == []
+    monkeypatch.setattr(pghalib.drill.clients, "PYTHONS", ("/bin/false",))
+    assert "apt install python3-psycopg" in client.against()[0]
+    with pytest.raises(CommandExecutionError, match="psycopg 3 on the master"):
+        client.start({})
+    assert not list(tmp_path.iterdir())
 
 
 def test_waiting_for_calm_reads_nothing_twice(course, monkeypatch):

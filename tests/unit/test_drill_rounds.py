@@ -2,9 +2,11 @@
 
 import json
 import re
+import time
 
 import pghalib.drill
 import pghalib.drill.begin
+import pghalib.drill.clients
 import pghalib.drill.command
 import pghalib.drill.outcome
 import pghalib.drill.report
@@ -141,19 +143,32 @@ def test_the_page_has_both_tables_and_no_names_above_a_crowded_time_line():
     assert "Each fault" not in few
 
 
-def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp_path):
-    given, locks = [], []
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """
+    A function: runs the command over a cluster that is made up. ``given`` is what its course got, ``locks`` the locks,
+    ``asked`` who was asked what, within how many seconds; ``answers`` are the answers, by the name of the function.
+    """
+    given, locks, asked, answers = [], [], [], {}
 
     class Course:
-        def __init__(self, *_):
-            pass
+        def __init__(self, *_, client):
+            given.append(client)
 
         def run(self, *words):
             given.append(words)
             return outcome(ROUNDS, [verdict()])
 
+    def call(_opts, timeout, host, function, *_):
+        asked.append((timeout, host, function))
+        answer = answers.get(function, {})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     plan = {"clusters": {"test": ["db1"]}, "names": {"db1": "db1"}}
     settings = {
+        "tls": {"clients": "offered"},
         "vip": {"manager": "callback", "interval": 250},
         "cluster": {"vip": None, "hosts": []},
         "postgres": {"port": 5432, "distribution": "postgresql", "version": "18"},
@@ -165,21 +180,59 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(monkeypatch, tmp
         "inventory.plan": lambda *_, **_k: plan,
         "inventory.settings": lambda *_: settings,
         "drill.begin.standing": lambda *_: ("db1", [], []),
-        "master.asking.call": lambda *_: {},
+        "master.asking.call": call,
         "drill.course.Course": Course,
         "drill.command._authorities": lambda *_: None,
+        "drill.clients.local_python": lambda: "/usr/bin/python3",
     }.items():
         monkeypatch.setattr(f"pghalib.{name}", value)
-    rest = {"pgha": {}, "defaults": {}, "program": "", "state": dict, "cluster": "test", "harmful": True}
-    text, good = pghalib.drill.command.run(
-        opts={"cachedir": str(tmp_path)}, names=["switchover"], workers="7", minutes="30", **rest
-    )
-    assert locks == [("test",)]
-    assert given == [(["db1"], ["switchover"], given[0][2], 7, 250, 30, None)]
+
+    def run(**more):
+        rest = {"pgha": {}, "defaults": {}, "program": "", "state": dict, "cluster": "test", "harmful": True}
+        opts = {"cachedir": str(tmp_path)}
+        return pghalib.drill.command.run(opts=opts, names=["switchover"], **{**rest, "minutes": None, **more})
+
+    run.given, run.locks, run.asked, run.answers, run.place = given, locks, asked, answers, tmp_path / "pgha/drills"
+    return run
+
+
+def test_the_command_gives_its_numbers_on_and_keeps_the_summary(command):
+    text, good = command(workers="7", minutes="30")
+    assert command.locks == [("test",)]
+    assert command.given[1:] == [(["db1"], ["switchover"], command.given[1][2], 7, 250, 30, None)]
+    assert type(command.given[0]) is pghalib.drill.clients.Local
     assert "switchover      3    1.00 s" in text
     assert not good
-    (report,) = tmp_path.glob("pgha/drills/test-*/report.json")
+    (report,) = command.place.glob("test-*/report.json")
     kept = json.loads(report.read_text())
     assert [one["times"] for one in kept["summary"]] == [3, 2]
     assert len(kept["results"]) == 5
     assert kept["about"]["faults"] == "round by round for 30 min"
+    assert kept["about"]["clients"] == "7 that write, one that reads, on the master"
+
+
+def test_the_command_says_where_the_clients_ran_and_needs_no_psycopg_on_the_master(command, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.clients, "PYTHONS", ())
+    monkeypatch.setattr("pghalib.drill.command._authorities", lambda *_: "PEM")
+    command.answers["pgha_drill_client.ready"] = {"now": time.time_ns(), "python": True}
+    command(workers=4, client="app1")
+    assert command.given[0].where == "app1"
+    assert command.given[1][2]["sslrootcert"] == "/run/pgha/drill/ca.pem"
+    (report,) = command.place.glob("test-*/report.json")
+    assert json.loads(report.read_text())["about"]["clients"] == "4 that write, one that reads, on app1"
+    # A minion that is not there is known soon.
+    assert [timeout for timeout, host, _ in command.asked if host == "app1"] == [10]
+
+
+def test_a_minion_where_no_client_can_run_is_told_before_anything_is_touched(command):
+    command.answers["pgha_drill_client.ready"] = CommandExecutionError("app1: it is not available")
+    command.answers["pgha_patroni.dynamic_config"] = {"pause": True}
+    with pytest.raises(CommandExecutionError) as error:
+        command(workers=4, client="app1")
+    first, paused, minion = str(error.value).splitlines()
+    assert first == "No drill was made:"
+    assert "Patroni is paused" in paused
+    assert "no client can run on app1: app1: it is not available" in minion
+    assert "salt 'app1' saltutil.sync_all" in minion
+    assert command.given == []
+    assert not command.place.exists()

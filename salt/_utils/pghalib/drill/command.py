@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from salt.exceptions import CommandExecutionError
 
 import pghalib.drill.begin
+import pghalib.drill.clients
 import pghalib.drill.course
 import pghalib.drill.faults
 import pghalib.drill.outcome
@@ -26,11 +27,13 @@ import pghalib.secrets.store
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pghalib.drill.clients import Client
     from pghalib.master.report import State
     from pghalib.shapes import Json, MemberSettings
 
-# Seconds until Salt asks whether a host still works on a function of the drill.
-PATIENCE = 120
+# Seconds until Salt asks whether a member still works on a function of the drill, and the same for the client's host:
+# a minion that is not there is known sooner.
+PATIENCE, SOON = 120, 10
 
 
 def run(
@@ -45,6 +48,7 @@ def run(
     harmful: bool,
     minutes: object,
     hunt: object = False,
+    client: object = None,
 ) -> tuple[str, bool]:
     """
     Make a drill, and return its report as text and whether all is good. Lines of progress are printed.
@@ -69,6 +73,8 @@ def run(
         How long the faults are made again and again, as the person gave it; None: each is made once.
     hunt
         Whether the faults are picked at random, or the seed for that, as the person gave it.
+    client
+        The minion where the client runs, as the person gave it; None: it runs on the master.
 
     Raises CommandExecutionError with all reasons when the drill may not begin.
     """
@@ -83,12 +89,18 @@ def run(
     def ask(host: str, function: str, *given: Json) -> Json:
         return pghalib.master.asking.call(opts, PATIENCE, host, function, *given)
 
+    def soon(host: str, function: str, *given: Json) -> Json:
+        return pghalib.master.asking.call(opts, SOON, host, function, *given)
+
     def standing() -> tuple[str | None, list[str], list[str]]:
         return pghalib.drill.begin.standing(cluster, plan, state())
 
+    writer: Client = pghalib.drill.clients.Local(place, program)
+    if client is not None:
+        writer = pghalib.drill.clients.Remote(soon, str(client), place)
     leader, _, faults = standing()
     dynamic = ask(leader, "pgha_patroni.dynamic_config") if leader else {}
-    against = pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic)
+    against = [*pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic), *writer.against()]
     if against:
         raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
     if seed is not None:
@@ -100,18 +112,18 @@ def run(
         lambda name: pghalib.drill.faults.bound(name, settings["patroni"]),
         lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True),
         place,
-        program,
+        client=writer,
     )
     outcome = course.run(
         members,
         pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
-        pghalib.drill.begin.connection(settings, _authorities(settings, store, place)),
+        pghalib.drill.begin.connection(settings, writer.trust(_authorities(settings, store))),
         clients,
         settings["vip"]["interval"],
         lasting,
         seed,
     )
-    about = _about(settings, clients, _which(lasting, seed), dynamic)
+    about = _about(settings, clients, writer.where, _which(lasting, seed), dynamic)
     repeated = lasting is not None
     page = pghalib.drill.report.page(cluster, outcome, about, repeated)
     (place / "report.html").write_text(page, encoding="utf-8")
@@ -133,14 +145,16 @@ def _which(minutes: int | None, seed: int | None) -> str:
     return f"round by round for {minutes} min" if seed is None else f"at random for {minutes} min (hunt={seed})"
 
 
-def _about(settings: MemberSettings, workers: int, which: str, dynamic: Mapping[str, Json]) -> dict[str, str]:
+def _about(
+    settings: MemberSettings, workers: int, where: str, which: str, dynamic: Mapping[str, Json]
+) -> dict[str, str]:
     """What a reader of the report needs to compare it with another one."""
     vip, postgres = settings["vip"], settings["postgres"]
     timing = ", ".join(f"{key} {dynamic.get(key)}" for key in ("ttl", "loop_wait", "retry_timeout"))
     return {
         "faults": which,
         "made": time.strftime("%Y-%m-%d %H:%M %Z"),
-        "clients": f"{workers} that write, one that reads",
+        "clients": f"{workers} that write, one that reads, on {where}",
         "PostgreSQL": f"{postgres['distribution']} {postgres['version']}",
         "Consul": settings["consul"]["version"],
         "virtual IP": f"{vip['manager']} {vip['version'] if vip['manager'] == 'vip-manager' else ''}".strip(),
@@ -150,11 +164,9 @@ def _about(settings: MemberSettings, workers: int, which: str, dynamic: Mapping[
     }
 
 
-def _authorities(settings: MemberSettings, store: Path, place: Path) -> str | None:
-    """The file with the authorities for the drill's client; None where the traffic is not encrypted."""
+def _authorities(settings: MemberSettings, store: Path) -> str | None:
+    """The authorities for the drill's client, as PEM; None where the traffic is not encrypted."""
     datacenter = settings["datacenter"]["name"]
     if not pghalib.secrets.store.index(store)["tls"].get(datacenter):
         return None
-    path = place / "ca.pem"
-    path.write_text(pghalib.secrets.pki.authorities(store, datacenter) or "", encoding="utf-8")
-    return str(path)
+    return pghalib.secrets.pki.authorities(store, datacenter) or ""

@@ -1,19 +1,14 @@
 """
-The course of a drill, on the master: a login for its client, observers on all members, the client, then fault after
+The course of a drill, from the master: a login for its client, observers on all members, the client, then fault after
 fault, each followed by a look at what it cost. Everything that the drill brings is taken away in the end, also when it
 is interrupted; what a killed drill leaves ends by itself (the login expires, systemd stops the observers).
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import itertools
 import json
-import os
-import secrets
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -27,13 +22,13 @@ import pghalib.drill.history
 import pghalib.drill.hunt
 import pghalib.drill.observers
 import pghalib.drill.outcome
-import pghalib.postgres.scram
 import pghalib.wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from pghalib.drill.clients import Client
     from pghalib.drill.history import History, Write
     from pghalib.drill.observers import Ask
     from pghalib.drill.outcome import Outcome, Result
@@ -43,9 +38,6 @@ if TYPE_CHECKING:
 RECOVERY, CALM = 300, 3
 # Seconds that a fault may take at the most, for the time that login and observers are given.
 LONGEST = 420
-# Python programs of a master that may have psycopg.
-PYTHONS = (sys.executable, "/usr/bin/python3")
-REMEDY = "apt install python3-psycopg, or salt-pip install 'psycopg[binary]'"
 
 
 class Course:
@@ -62,8 +54,8 @@ class Course:
         A function that shows a line of progress.
     place
         An existing directory of the master's user for the history.
-    program
-        The text of the client's program (``salt://pgha/drill/files/client.py``).
+    client
+        The drill's client, on the master or on a minion.
     """
 
     def __init__(
@@ -73,11 +65,11 @@ class Course:
         bound: Callable[[str], float],
         say: Callable[[str], None],
         place: Path,
-        program: str,
+        *,
+        client: Client,
     ) -> None:
         self.ask, self.standing, self.bound, self.say, self.place = ask, standing, bound, say, place
-        self._program = place / "client.py"
-        self._program.write_text(program, encoding="utf-8")
+        self._client = client
         self._follower = pghalib.drill.follow.Follower(place)
         self._writes: list[Write] = []
 
@@ -93,7 +85,7 @@ class Course:
     ) -> Outcome:
         """
         Make the faults, and return what came of it. It ends early when a fault cannot be made, when the cluster does
-        not become whole again after one, or when something that an observer saw is missing.
+        not become whole again after one, or when something that was seen is missing.
 
         members
             Minion ids of the cluster.
@@ -111,17 +103,18 @@ class Course:
         seed
             The faults are picked at random from this seed, one or two at a time, in place of in order.
         """
-        python = client_python()
         longest = (minutes or 0) * 60 + len(faults) * LONGEST + 60
         results: list[Result] = []
         missing: list[str] = []
         with contextlib.ExitStack() as stack:
-            password = stack.enter_context(self._login(longest))
+            stack.callback(lambda: missing.extend(self._client.clear()))
+            stack.enter_context(self._login(longest))
             observers = pghalib.drill.observers.Observers(self.ask, members, longest, self.place)
             stack.callback(lambda: missing.extend(observers.stop()))
             observers.start()
-            given = {**connection, "user": pghalib.drill.NAME, "password": password}
-            stack.enter_context(self._client(python, given, workers, longest))
+            stack.callback(lambda: missing.extend(self._client.stop()))
+            given = {"connection": {**connection, "user": pghalib.drill.NAME}, "table": pghalib.drill.TABLE}
+            self._client.start({**given, "workers": workers, "pause": 0.01, "seconds": longest})
             self._calm()
             rounds = itertools.repeat(faults) if seed is None else pghalib.drill.hunt.steps(faults, seed)
             early = self._rounds(rounds, minutes or 0, results, observers)
@@ -240,6 +233,7 @@ class Course:
 
     def _look(self) -> list[Write]:
         """The writes that were noted since the last look; ``_writes`` has those that ended after the last mark."""
+        self._client.fetch()
         new = self._follower.new()["writes"]
         self._writes += new
         return new
@@ -249,34 +243,13 @@ class Course:
             marks.write(json.dumps({"kind": "mark", "at": time.time_ns(), "what": what}) + "\n")
 
     @contextlib.contextmanager
-    def _login(self, seconds: int) -> Iterator[str]:
-        """A login for the client and its table; the password is known to this process alone."""
-        password = base64.b32encode(secrets.token_bytes(20)).decode()
-        verifier = pghalib.postgres.scram.verifier(password, secrets.token_bytes(16))
-        self.ask(self._leader(), "pgha_drill.prepare", verifier, seconds // 60 + 1)
+    def _login(self, seconds: int) -> Iterator[None]:
+        """A login for the client and its table; the password is known where the client runs alone."""
+        self.ask(self._leader(), "pgha_drill.prepare", self._client.verifier(), seconds // 60 + 1)
         try:
-            yield password
+            yield
         finally:
             self.ask(self._leader(), "pgha_drill.remove")
-
-    @contextlib.contextmanager
-    def _client(self, python: str, connection: Mapping[str, Json], workers: int, seconds: int) -> Iterator[None]:
-        settings = {"connection": dict(connection), "table": pghalib.drill.TABLE, "workers": workers, "pause": 0.01}
-        with (self.place / "client.jsonl").open("w", encoding="utf-8") as output:
-            process = subprocess.Popen(  # noqa: S603 - a fixed program
-                [python, self._program], stdin=subprocess.PIPE, stdout=output, text=True
-            )
-            if process.stdin:
-                process.stdin.write(json.dumps({**settings, "seconds": seconds}))
-                process.stdin.close()
-            try:
-                yield
-            finally:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(150)
-                process.kill()
-                process.wait()
 
     def _leader(self) -> str:
         def known() -> str | None:
@@ -284,12 +257,3 @@ class Course:
 
         leader = pghalib.wait.until(known, RECOVERY, "the cluster has a leader", interval=1)
         return str(leader)
-
-
-def client_python() -> str:
-    """Return a Python of the master that has psycopg. Raises CommandExecutionError with the remedy."""
-    for python in PYTHONS:
-        words = [python, "-c", "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"]
-        if os.access(python, os.X_OK) and not subprocess.run(words, check=False, capture_output=True).returncode:  # noqa: S603
-            return python
-    raise CommandExecutionError(f"The drill's client needs psycopg 3 on the master: {REMEDY}")

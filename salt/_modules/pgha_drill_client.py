@@ -1,0 +1,200 @@
+"""
+The client of a drill on this host, which may be any minion, such as the host of an application: nothing here needs the
+pillar. ``salt-run pgha.drill CLUSTER client=MINION`` calls all of these, in the order in which they belong.
+
+The password of the client's login is made here. No function returns it, and it is in a file of root's only until the
+client has read it.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pghalib.drill.clients
+import pghalib.drill.settings
+import pghalib.host.descriptors
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.services
+from salt.exceptions import CommandExecutionError
+
+UNIT = "pgha-drill-client.service"
+# Python programs that may have psycopg, the environment of Patroni first.
+PYTHONS = ("/opt/patroni/bin/python", sys.executable, "/usr/bin/python3")
+# Who the client is while it is only asked whether a Python has psycopg; systemd makes a user for the client itself.
+NOBODY = "nobody"
+FILES = ("client.secret", "client.json", "client.jsonl", "client.py", "ca.pem")
+# The client has as long for its last lists.
+PATIENCE = 150
+
+
+def ready():
+    """
+    Return whether a client can run here: ``now`` (nanoseconds by the clock of this host) and ``python`` (whether one
+    here has psycopg 3).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-app1' pgha_drill_client.ready
+    """
+    python = bool(_python())
+    return {"now": time.time_ns(), "python": python}
+
+
+def prepare():
+    """
+    Make the password of the client's login. What an earlier drill left is removed.
+
+    Returns the verifier of the password for SCRAM-SHA-256, by which a server checks the password and nobody can log in.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-app1' pgha_drill_client.prepare
+    """
+    remove()
+    for path in (pghalib.services.DIRECTORY, _place("")):
+        pghalib.host.descriptors.directory(str(path), user="root", group="root", mode="0755", test=False)
+    password, verifier = pghalib.drill.clients.password()
+    pghalib.host.files.write_private(str(_place("client.secret")), password)
+    return verifier
+
+
+def start(settings):
+    """
+    Start the client, as a user that systemd makes for it. Call :py:func:`prepare` first.
+
+    settings
+        ``connection`` (libpq's keywords without the password), ``table``, ``workers``, ``pause`` and ``seconds`` (after
+        which the client ends, also when nobody stops it), ``authorities`` (PEM, or null).
+
+    Returns nothing. Raises CommandExecutionError when the settings are wrong or the client cannot be started.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-app1' pgha_drill_client.start '{connection: {host: 198.51.100.40, port: 5432, dbname: postgres,
+          user: pgha_drill}, table: pgha_drill.ledger, workers: 4, pause: 0.01, seconds: 600, authorities: null}'
+    """
+    wrong = pghalib.drill.settings.wrong(settings)
+    if wrong:
+        raise CommandExecutionError(f"The client's settings are missing, unknown or wrong: {', '.join(wrong)}")
+    python = _python()
+    if not python:
+        raise CommandExecutionError(f"The drill's client needs psycopg 3 here: {pghalib.drill.clients.REMEDY}")
+    password = pghalib.host.files.read_foreign(str(_place("client.secret")), 100)
+    if not password:
+        raise CommandExecutionError("There is no password: call pgha_drill_client.prepare first")
+    source = __salt__["cp.cache_file"]("salt://pgha/drill/files/client.py")
+    if not source:
+        raise CommandExecutionError("The master serves no salt://pgha/drill/files/client.py")
+    _write("client.py", Path(source).read_text(encoding="utf-8"))
+    given = pghalib.drill.settings.with_password(settings, password)
+    authorities = given.pop("authorities", None)
+    if authorities:
+        _write("ca.pem", authorities)
+    pghalib.host.files.write_private(str(_place("client.json")), json.dumps(given))
+    command = [
+        *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"),
+        "--property=DynamicUser=yes",
+        f"--property=RuntimeMaxSec={settings['seconds']}",
+        f"--property=TimeoutStopSec={PATIENCE}",
+        f"--property=StandardInput=file:{_place('client.json')}",
+        f"--property=StandardOutput=truncate:{_place('client.jsonl')}",
+        # By default errors go where the output goes: into the history.
+        "--property=StandardError=journal",
+        *(python, str(_place("client.py"))),
+    ]
+    try:
+        result = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)
+    finally:
+        # The started program has the file open, and nobody else needs the password.
+        for name in ("client.json", "client.secret"):
+            pghalib.host.files.remove(str(_place(name)), test=False)
+    if result["retcode"]:
+        raise CommandExecutionError(f"systemd-run failed: {(result['stderr'] or result['stdout']).strip()}")
+
+
+def noted(offset):
+    """
+    Return a piece of what the client has noted: ``text``, lines of JSON of which the last one may be cut, and ``next``,
+    where the next piece begins. The text is empty when there is no more yet.
+
+    offset
+        Where the piece begins, in bytes.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-app1' pgha_drill_client.noted 0
+    """
+    if type(offset) is not int or not 0 <= offset < 2**63 - pghalib.drill.clients.PIECE:
+        raise CommandExecutionError("The offset is no whole number from 0 on")
+    content = b""
+    try:
+        with pghalib.host.descriptors.opened(_place("")) as (directory, _):
+            handle = pghalib.host.descriptors.regular(directory, "client.jsonl")
+            try:
+                content = os.pread(handle, pghalib.drill.clients.PIECE, offset)
+            finally:
+                os.close(handle)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise CommandExecutionError(f"{_place('client.jsonl')} is not read: {error}") from None
+    # One letter for each byte: a piece may begin and end anywhere. The client writes ASCII alone.
+    return {"text": content.decode("ascii", errors="replace"), "next": offset + len(content)}
+
+
+def stop():
+    """
+    End the client, and wait until it has noted its last lists (at most 150 s). Returns nothing; :py:func:`noted` has
+    the rest.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-app1' pgha_drill_client.stop
+    """
+    __salt__["cmd.run_all"](["systemctl", "stop", UNIT], python_shell=False, ignore_retcode=True)
+
+
+def remove():
+    """
+    End the client, and remove all of its files. Returns nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-app1' pgha_drill_client.remove
+    """
+    stop()
+    for name in FILES:
+        pghalib.host.files.remove(str(_place(name)), test=False)
+
+
+def _python():
+    """A Python here that has psycopg 3, or None. An unprivileged user asks, as such a one is to run the client."""
+    for python in PYTHONS:
+        words = [python, "-c", pghalib.drill.clients.NEEDED]
+        run_all = __salt__["cmd.run_all"]
+        if os.access(python, os.X_OK) and not pghalib.host.users.run(run_all, NOBODY, words, timeout=30)["retcode"]:
+            return python
+    return None
+
+
+def _write(name, text):
+    pghalib.host.files.manage(str(_place(name)), text, user="root", group="root", mode="0644", test=False)
+
+
+def _place(name):
+    return Path(pghalib.services.DIRECTORY, "drill", name)

@@ -1,0 +1,274 @@
+"""
+Where the client of a drill runs: on the master, or on a minion. The password of its login is made where the client
+runs, and stays there; only the verifier goes further.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.drill.settings
+import pghalib.postgres.scram
+import pghalib.services
+import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pghalib.drill.observers import Ask
+    from pghalib.shapes import Json
+
+# Python programs of a master that may have psycopg.
+PYTHONS = (sys.executable, "/usr/bin/python3")
+REMEDY = "apt install python3-psycopg"
+#: A program for Python that fails without psycopg 3.
+NEEDED = "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"
+#: The execution module of a minion where a client runs.
+MODULE = "pgha_drill_client"
+#: The most bytes of a history in one answer: Salt drops an answer above 1 MiB.
+PIECE = 512 * 2**10
+# The most bytes that are taken of a history: more than eight hours of it have.
+LIMIT = 16 * 2**30
+# Nanoseconds by which the clock of a minion may differ from that of the master.
+DIFFERENCE = 10**9
+
+
+class Client(Protocol):
+    """The client of one drill; ``where`` says where it runs."""
+
+    where: str
+
+    def against(self) -> list[str]:
+        """Return why no client can run there, as sentences. Nothing is changed."""
+
+    def trust(self, authorities: str | None) -> str | None:
+        """
+        Return the path where the client will find the authorities; None when there are none.
+
+        authorities
+            As PEM, or None where the traffic is not encrypted.
+        """
+
+    def verifier(self) -> str:
+        """Make the password of the client's login, and return its verifier for SCRAM-SHA-256."""
+
+    def start(self, settings: Mapping[str, Json]) -> None:
+        """
+        Start the client.
+
+        settings
+            ``connection`` (libpq's keywords without the password), ``table``, ``workers``, ``pause`` (seconds between
+            two operations) and ``seconds`` (after which the client ends by itself).
+        """
+
+    def fetch(self) -> None:
+        """Bring what was noted until now to ``client.jsonl`` on the master."""
+
+    def stop(self) -> list[str]:
+        """End the client, and bring the rest with its last lists. Returns sentences about what is missing."""
+
+    def clear(self) -> list[str]:
+        """Take away what was made where the client ran. Returns sentences about what is left."""
+
+
+class Local:
+    """
+    A client on the master, a process of its own.
+
+    place
+        The directory of the history, which belongs to the master's user.
+    program
+        The text of the client's program (``salt://pgha/drill/files/client.py``).
+    """
+
+    where = "the master"
+
+    def __init__(self, place: Path, program: str) -> None:
+        self._place, self._program = place, program
+        self._password = ""
+        self._process: subprocess.Popen[str] | None = None
+
+    def against(self) -> list[str]:
+        """Return why no client can run here, as sentences."""
+        try:
+            local_python()
+        except CommandExecutionError as error:
+            return [str(error)]
+        return []
+
+    def trust(self, authorities: str | None) -> str | None:
+        """Write the authorities beside the history, and return the path."""
+        if authorities is None:
+            return None
+        path = self._place / "ca.pem"
+        path.write_text(authorities, encoding="utf-8")
+        return str(path)
+
+    def verifier(self) -> str:
+        """Make the password; it is known to this process and its client alone."""
+        self._password, verifier = password()
+        return verifier
+
+    def start(self, settings: Mapping[str, Json]) -> None:
+        """Start the client. Raises CommandExecutionError when no Python has psycopg."""
+        python, program = local_python(), self._place / "client.py"
+        program.write_text(self._program, encoding="utf-8")
+        with (self._place / "client.jsonl").open("w", encoding="utf-8") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed program
+                [python, program], stdin=subprocess.PIPE, stdout=output, text=True
+            )
+        if self._process.stdin:
+            self._process.stdin.write(json.dumps(pghalib.drill.settings.with_password(settings, self._password)))
+            self._process.stdin.close()
+
+    def fetch(self) -> None:
+        """Do nothing: the client writes into the history itself."""
+
+    def stop(self) -> list[str]:
+        """End the client. Nothing is missing."""
+        process, self._process = self._process, None
+        if process:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(150)
+            process.kill()
+            process.wait()
+        return []
+
+    def clear(self) -> list[str]:
+        """Forget the password. Nothing is left."""
+        self._password = ""
+        return []
+
+
+class Remote:
+    """
+    A client on a minion, a service of systemd there.
+
+    ask
+        A function (minion id, function, arguments…) that calls a function on a host and returns its answer.
+    host
+        Minion id.
+    place
+        The directory of the history, on the master.
+    """
+
+    def __init__(self, ask: Ask, host: str, place: Path) -> None:
+        self.where = host
+        self._ask, self._place = ask, place
+        self._authorities: str | None = None
+        self._offset = 0
+
+    def against(self) -> list[str]:
+        """Return why no client can run there: no answer, no module, no psycopg, another time."""
+        before, name = time.time_ns(), pghalib.text.printable(self.where)
+        remedy = f"see salt '{name}' test.ping, then salt '{name}' saltutil.sync_all"
+        try:
+            answer = self._call("ready")
+        except CommandExecutionError as error:
+            return [f"no client can run on {name}: {error}; {remedy}"]
+        after = time.time_ns()
+        told: Mapping[str, Json] = answer if isinstance(answer, dict) else {}
+        now, python = told.get("now"), told.get("python")
+        if type(now) is not int or not 0 < now < 2**63 or type(python) is not bool:
+            return [f"no client can run on {name}: its answer has no time and no Python; {remedy}"]
+        found = [] if python else [f"the drill's client needs psycopg 3 on {name}: {REMEDY}"]
+        # The answer was made at some moment of the question.
+        difference = max(before - now, now - after)
+        if difference > DIFFERENCE:
+            found.append(
+                f"the clock of {name} differs by {difference / 1e9:.1f} s from the master's: let both follow the same"
+                " servers (chronyc tracking)"
+            )
+        return found
+
+    def trust(self, authorities: str | None) -> str | None:
+        """Return the path on the minion; the authorities go there with the start."""
+        self._authorities = authorities
+        return None if authorities is None else f"{pghalib.services.DIRECTORY}/drill/ca.pem"
+
+    def verifier(self) -> str:
+        """Let the minion make the password, and return its verifier. Raises CommandExecutionError for anything else."""
+        answer = self._call("prepare")
+        if not isinstance(answer, str) or len(answer) > 500 or not pghalib.postgres.scram.PATTERN.fullmatch(answer):
+            raise CommandExecutionError(f"{self.where} answers with no verifier of SCRAM-SHA-256")
+        return answer
+
+    def start(self, settings: Mapping[str, Json]) -> None:
+        """Let the minion start the client. Raises CommandExecutionError when it cannot."""
+        self._call("start", {**settings, "authorities": self._authorities})
+
+    def fetch(self) -> None:
+        """
+        Ask for what was noted, piece by piece, and append it to the history.
+
+        Raises CommandExecutionError when an answer is no piece; the next call asks for the same piece again.
+        """
+        # The client goes on writing: a piece that is not full is the last one for now.
+        while self._piece() == PIECE:
+            pass
+
+    def stop(self) -> list[str]:
+        """End the client on the minion, and fetch the rest. Returns a sentence when something is missing."""
+        try:
+            self._call("stop")
+            # Nobody writes any more: there is an end.
+            while self._piece():
+                pass
+        except CommandExecutionError as error:
+            return [f"what the client on {self.where} noted is missing: {error}"]
+        return []
+
+    def clear(self) -> list[str]:
+        """Remove the files on the minion. Returns a sentence when they are left."""
+        try:
+            self._call("remove")
+        except CommandExecutionError as error:
+            return [f"files of the drill are left on {self.where} (salt '{self.where}' {MODULE}.remove): {error}"]
+        return []
+
+    def _call(self, function: str, *given: Json) -> Json:
+        return self._ask(self.where, f"{MODULE}.{function}", *given)
+
+    def _piece(self) -> int:
+        """Fetch one piece and return its size."""
+        answer = self._call("noted", self._offset)
+        told: Mapping[str, Json] = answer if isinstance(answer, dict) else {}
+        text, after = told.get("text"), told.get("next")
+        # The minion gives one letter for each byte.
+        if type(text) is not str or type(after) is not int or after != self._offset + len(text) or len(text) > PIECE:
+            raise CommandExecutionError(f"the answer of {self.where} is no piece of a history")
+        if after > LIMIT:
+            raise CommandExecutionError(f"the history of {self.where} is larger than {LIMIT} bytes")
+        with (self._place / "client.jsonl").open("ab") as history:
+            history.write(text.encode("ascii", errors="replace"))
+        self._offset = after
+        return len(text)
+
+
+def password() -> tuple[str, str]:
+    """Return a new password and its verifier for SCRAM-SHA-256."""
+    made = base64.b32encode(secrets.token_bytes(20)).decode()
+    return made, pghalib.postgres.scram.verifier(made, secrets.token_bytes(16))
+
+
+def local_python() -> str:
+    """Return a Python of the master that has psycopg. Raises CommandExecutionError with the remedy."""
+    for python in PYTHONS:
+        words = [python, "-c", NEEDED]
+        if os.access(python, os.X_OK) and not subprocess.run(words, check=False, capture_output=True).returncode:  # noqa: S603
+            return python
+    raise CommandExecutionError(
+        f"The drill's client needs psycopg 3 on the master: {REMEDY}, or salt-pip install 'psycopg[binary]'"
+    )

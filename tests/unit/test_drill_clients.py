@@ -1,0 +1,300 @@
+"""The client of a drill: a process on the master, or a service on a minion that is made up here."""
+
+import base64
+import itertools
+import json
+import sys
+import time
+import types
+from pathlib import Path
+
+import pghalib.drill
+import pghalib.drill.clients
+import pghalib.drill.course
+import pghalib.drill.follow
+import pghalib.postgres.scram
+import pytest
+from salt.exceptions import CommandExecutionError
+
+CONNECTION = {"host": "198.51.100.40", "port": 5432, "dbname": "postgres", "user": "pgha_drill"}
+SETTINGS = {"connection": CONNECTION, "table": pghalib.drill.TABLE, "workers": 4, "pause": 0.01, "seconds": 600}
+PROGRAM = "import signal, sys\nprint(sys.stdin.read(), flush=True)\nsignal.pause()\n"
+LINE = json.dumps({"kind": "write", "key": 1, "value": 1, "start": 1, "end": 2, "outcome": "ok"}) + "\n"
+FINAL = json.dumps({"kind": "final", "key": 1, "values": [1]}) + "\n"
+
+
+def test_a_client_on_the_master_gets_its_settings_with_a_password_that_fits_the_verifier(tmp_path, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
+    client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM), tmp_path / "client.jsonl"
+    verifier = client.verifier()
+    client.start(SETTINGS)
+    try:
+        while not output.read_text().endswith("\n"):
+            time.sleep(0.01)
+        client.fetch()
+    finally:
+        process = client._process
+        assert client.stop() == []
+    assert process.returncode == -15
+    given = json.loads(output.read_text())
+    password = given["connection"].pop("password")
+    assert given == SETTINGS
+    salt = verifier.split(":")[1].split("$")[0]
+    assert pghalib.postgres.scram.verifier(password, base64.b64decode(salt)) == verifier
+    # Also when no client runs.
+    assert client.clear() + client.stop() == []
+
+
+def test_the_authorities_are_where_the_client_is(tmp_path):
+    local = pghalib.drill.clients.Local(tmp_path, PROGRAM)
+    assert local.trust(None) is None
+    assert Path(local.trust("PEM")).read_text() == "PEM"
+    remote = pghalib.drill.clients.Remote(None, "app1", tmp_path)
+    assert remote.trust(None) is None
+    assert remote.trust("PEM") == "/run/pgha/drill/ca.pem"
+
+
+@pytest.fixture
+def minion(tmp_path, monkeypatch):
+    """
+    A client on a minion that is made up. ``noted`` is its history, ``calls`` what it was asked; ``answers`` are put in
+    the place of its own, by the name of the function; an error there is raised.
+    """
+    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 64)
+    calls, answers, made = [], {}, types.SimpleNamespace(noted="", ends=FINAL)
+
+    def ask(host, function, *given):
+        module, _, name = function.partition(".")
+        assert (host, module) == ("app1", "pgha_drill_client")
+        calls.append((name, given))
+        if name in answers:
+            if isinstance(answers[name], Exception):
+                raise answers[name]
+            return answers[name]
+        if name == "noted":
+            piece = made.noted[given[0] : given[0] + pghalib.drill.clients.PIECE]
+            return {"text": piece, "next": given[0] + len(piece)}
+        made.noted += made.ends if name == "stop" else ""
+        own = {"ready": {"now": time.time_ns(), "python": True}, "prepare": pghalib.drill.clients.password()[1]}
+        return own.get(name)
+
+    made.client = pghalib.drill.clients.Remote(ask, "app1", tmp_path)
+    made.calls, made.answers, made.history, made.place = calls, answers, tmp_path / "client.jsonl", tmp_path
+    return made
+
+
+def test_a_minion_that_can_run_a_client_has_no_reason_against_it(minion):
+    assert minion.client.against() == []
+    assert [name for name, _ in minion.calls] == ["ready"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (CommandExecutionError("app1 did not answer"), "app1 did not answer; see salt 'app1' test.ping"),
+        (CommandExecutionError("app1: 'x' is not available."), "then salt 'app1' saltutil.sync_all"),
+        (None, "its answer has no time and no Python"),
+        ({"now": "1", "python": True}, "saltutil.sync_all"),
+        ({"now": True, "python": True}, "saltutil.sync_all"),
+        ({"now": 10**400, "python": True}, "saltutil.sync_all"),
+        ({"now": 1, "python": "yes"}, "saltutil.sync_all"),
+    ],
+)
+def test_a_minion_that_cannot_run_a_client_is_named_with_the_remedy(minion, answer, said):
+    minion.answers["ready"] = answer
+    (why,) = minion.client.against()
+    assert why.startswith("no client can run on app1: ")
+    assert said in why
+
+
+@pytest.mark.parametrize(("seconds", "good"), [(-30, False), (-1.1, False), (-0.9, True), (0.9, True), (2, False)])
+def test_a_minion_whose_clock_differs_is_refused(minion, seconds, good):
+    minion.answers["ready"] = {"now": time.time_ns() + int(seconds * 1e9), "python": True}
+    why = minion.client.against()
+    assert (why == []) is good
+    assert all("the clock of app1 differs by" in one for one in why)
+
+
+def test_the_time_of_the_question_is_no_difference_of_clocks(minion, monkeypatch):
+    """Salt may take seconds to ask, and the answer may have been made at any moment of them."""
+    moments = iter([100 * 10**9, 107 * 10**9])
+    monkeypatch.setattr(pghalib.drill.clients, "time", types.SimpleNamespace(time_ns=lambda: next(moments)))
+    minion.answers["ready"] = {"now": 103 * 10**9, "python": True}
+    assert minion.client.against() == []
+
+
+def test_a_lack_of_psycopg_and_another_time_are_told_at_once(minion):
+    minion.answers["ready"] = {"now": 5, "python": False}
+    psycopg, clock = minion.client.against()
+    assert psycopg == "the drill's client needs psycopg 3 on app1: apt install python3-psycopg"
+    assert "differs" in clock
+
+
+@pytest.mark.parametrize("answer", [None, "", 5, "md5abc", "SCRAM-SHA-256$4096:a$b:c'; DROP TABLE t", ["a"]])
+def test_what_is_no_verifier_becomes_no_login(minion, answer):
+    minion.answers["prepare"] = answer
+    with pytest.raises(CommandExecutionError, match="no verifier of SCRAM-SHA-256"):
+        minion.client.verifier()
+
+
+def test_a_minion_gets_the_settings_with_the_authorities_and_no_password(minion):
+    minion.client.trust("PEM")
+    minion.client.start(SETTINGS)
+    assert minion.calls == [("start", ({**SETTINGS, "authorities": "PEM"},))]
+
+
+def test_what_a_minion_noted_comes_in_pieces_with_cut_lines_and_nothing_twice(minion):
+    follower = pghalib.drill.follow.Follower(minion.place)
+    minion.noted = LINE * 2 + LINE[:30]
+    minion.client.fetch()
+    assert minion.history.read_text() == minion.noted
+    assert len(follower.new()["writes"]) == 2
+    minion.noted += LINE[30:]
+    minion.client.fetch()
+    assert len(follower.new()["writes"]) == 1
+    offsets = [given[0] for name, given in minion.calls if name == "noted"]
+    assert offsets == sorted(offsets)
+    assert minion.client.stop() == []
+    assert minion.history.read_text() == LINE * 3 + FINAL
+    assert follower.new()["final"] == {1: [1]}
+    assert minion.client.clear() == []
+    assert [name for name, _ in minion.calls if name != "noted"] == ["stop", "remove"]
+
+
+def test_a_history_of_whole_pieces_has_an_end(minion):
+    minion.noted = "x" * 128
+    minion.client.fetch()
+    assert [given for _, given in minion.calls] == [(0,), (64,), (128,)]
+
+
+def test_the_last_lists_come_also_in_pieces_that_are_smaller_than_agreed(minion, monkeypatch):
+    """The modules of the minion may be of another version."""
+    ask, client = minion.client._ask, minion.client
+
+    def small(host, function, *given):
+        answer = ask(host, function, *given)
+        if function.endswith(".noted"):
+            answer = {"text": answer["text"][:10], "next": given[0] + len(answer["text"][:10])}
+        return answer
+
+    client._ask, minion.noted = small, LINE
+    assert client.stop() == []
+    assert minion.history.read_text() == LINE + FINAL
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "VALUE_TRIMMED",
+        {"text": "VALUE_TRIMMED", "next": 64},
+        {"text": "", "next": 1},
+        {"text": "a", "next": 0},
+        {"text": "a", "next": True},
+        {"text": ["a"], "next": 1},
+        {"text": "a" * 65, "next": 65},
+    ],
+)
+def test_what_is_no_piece_of_a_history_is_not_taken(minion, answer):
+    minion.answers["noted"] = answer
+    with pytest.raises(CommandExecutionError, match="the answer of app1 is no piece of a history"):
+        minion.client.fetch()
+    assert not minion.history.exists()
+    (missing,) = minion.client.stop()
+    assert missing == "what the client on app1 noted is missing: the answer of app1 is no piece of a history"
+    # The same piece is asked for again.
+    del minion.answers["noted"]
+    minion.client.fetch()
+    assert minion.history.read_text() == FINAL
+
+
+def test_a_history_without_an_end_is_not_fetched_for_ever(minion, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.clients, "LIMIT", 1000)
+    minion.noted = "x" * 2000
+    with pytest.raises(CommandExecutionError, match="larger than 1000 bytes"):
+        minion.client.fetch()
+    assert minion.history.stat().st_size <= 1000
+
+
+def test_letters_that_no_client_writes_are_kept_as_no_letters(minion):
+    minion.noted = "\ud800é\n"
+    minion.client.fetch()
+    assert minion.history.read_bytes() == b"??\n"
+
+
+def test_what_is_missing_and_what_is_left_is_said(minion):
+    for name in ("stop", "remove"):
+        minion.answers[name] = CommandExecutionError("app1 did not answer")
+    assert minion.client.stop() == ["what the client on app1 noted is missing: app1 did not answer"]
+    (left,) = minion.client.clear()
+    assert left == "files of the drill are left on app1 (salt 'app1' pgha_drill_client.remove): app1 did not answer"
+
+
+@pytest.fixture
+def course(minion, monkeypatch):
+    """A course over members that are made up, with its client on the minion; ``order`` is what was called."""
+    monkeypatch.setattr(pghalib.drill.course, "CALM", 0)
+    order = []
+
+    def ask(_host, function, *given):
+        order.append(function.removeprefix("pgha_drill."))
+        if function == "pgha_drill.observed":
+            look = {"kind": "look", "host": "", "start": 1, "end": 2, "address": True, "acknowledged": False}
+            return json.dumps(look) + "\n"
+        if function == "pgha_drill.prepare":
+            assert pghalib.postgres.scram.PATTERN.fullmatch(given[0])
+        return "done"
+
+    asked, values = minion.client._ask, []
+
+    def asked_in_order(host, function, *given):
+        order.append(f"client.{function.partition('.')[2]}")
+        if function.endswith(".noted"):
+            for _ in range(2):
+                values.append(len(values) + 1)
+                at = time.time_ns()
+                write = {"kind": "write", "key": 1, "value": values[-1], "start": at, "end": at + 1, "outcome": "ok"}
+                minion.noted += json.dumps(write) + "\n" if "client.stop" not in order else ""
+        if function.endswith(".stop"):
+            minion.ends = json.dumps({"kind": "final", "key": 1, "values": list(values)}) + "\n"
+        return asked(host, function, *given)
+
+    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 10**6)
+    minion.client._ask = asked_in_order
+    about = (lambda: ("db1", ["db2"], []), lambda _name: 5.0, lambda _line: None)
+    made = pghalib.drill.course.Course(ask, *about, minion.place, client=minion.client)
+    made.order, made.minion = order, minion
+    return made
+
+
+def in_order(course):
+    """What was called; what was called several times in a row, once."""
+    return [name for name, _ in itertools.groupby(course.order)]
+
+
+def test_a_course_with_its_client_on_a_minion_takes_away_what_it_brought_in_order(course):
+    found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert in_order(course) == [
+        *("client.prepare", "prepare", "observe", "client.start", "client.noted", "fault", "client.noted"),
+        *("client.stop", "client.noted", "observed", "remove", "client.remove"),
+    ]
+    assert found["early"] is None
+    assert found["history"]["final"][1]
+    assert all(one["held"] for one in found["verdicts"])
+    ((settings,),) = [given for name, given in course.minion.calls if name == "start"]
+    assert settings["connection"] == {"host": "h", "user": "pgha_drill"}
+
+
+def test_a_drill_without_the_last_lists_of_its_client_is_not_called_good(course):
+    course.minion.answers["stop"] = CommandExecutionError("app1 did not answer")
+    found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert found["early"] == "what the client on app1 noted is missing: app1 did not answer"
+    assert in_order(course)[-2:] == ["remove", "client.remove"]
+
+
+def test_a_minion_that_cannot_start_the_client_keeps_nothing_of_the_drill(course):
+    course.minion.answers["start"] = CommandExecutionError("app1: systemd-run failed")
+    with pytest.raises(CommandExecutionError, match="systemd-run failed"):
+        course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert "fault" not in course.order
+    assert in_order(course)[-5:] == ["client.stop", "client.noted", "observed", "remove", "client.remove"]
