@@ -3,12 +3,14 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pghalib.drill
 import pghalib.drill.clients
+import pghalib.drill.follow
 import pghalib.drill.settings
 import pghalib.postgres.scram
 import pghalib.services
@@ -176,3 +178,53 @@ def test_no_link_and_no_pipe_is_read_as_what_was_noted(host):
     os.mkfifo(path)
     with pytest.raises(CommandExecutionError, match="is not read: a pipe"):
         host.noted(0)
+
+
+# In place of the client: it needs no server. Its line is cut where the first piece ends.
+PROGRAM = """
+import json, signal, sys, threading
+over = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: over.set())
+json.load(sys.stdin)["connection"]["password"]
+for value in range(1, 51):
+    print(json.dumps({"kind": "write", "key": 1, "value": value, "start": value, "end": value, "outcome": "ok"}))
+sys.stdout.flush()
+over.wait()
+print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, 51))}))
+"""
+
+
+@pytest.mark.root
+def test_the_master_and_the_host_understand_each_other(host, monkeypatch, tmp_path):
+    """A real process in place of the service; answers go through JSON, as those of Salt do through something alike."""
+    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 1000)
+    (tmp_path / "client.py").write_text(PROGRAM)
+    processes, history, run_all = [], tmp_path / "history", host.__salt__["cmd.run_all"]
+    history.mkdir()
+
+    def run(words, **options):
+        if words[0] == "systemd-run":
+            opened = (host.place / "client.json").open(), (host.place / "client.jsonl").open("w")
+            processes.append(subprocess.Popen(words[-2:], stdin=opened[0], stdout=opened[1]))
+        elif words[0] == "systemctl" and processes:
+            processes[0].terminate()
+            processes[0].wait()
+        return run_all(words, **options)
+
+    def ask(_host, function, *given):
+        return json.loads(json.dumps(getattr(host, function.removeprefix("pgha_drill_client."))(*given)))
+
+    host.__salt__["cmd.run_all"] = run
+    client, follower = pghalib.drill.clients.Remote(ask, "app1", history), pghalib.drill.follow.Follower(history)
+    client.trust("PEM")
+    assert client.against() == []
+    client.verifier()
+    client.start(SETTINGS)
+    writes = []
+    while len(writes) < 50:
+        client.fetch()
+        writes += follower.new()["writes"]
+    assert client.stop() + client.clear() == []
+    assert [one["value"] for one in writes] == list(range(1, 51))
+    assert follower.new()["final"] == {1: list(range(1, 51))}
+    assert left(host) == {}
