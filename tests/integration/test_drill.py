@@ -97,7 +97,8 @@ def test_a_cluster_that_loses_writes_is_not_called_good(cluster):
 
 
 def test_a_drill_that_is_killed_leaves_nothing_that_goes_on(cluster):
-    master, name = cluster.lab.master, "kill-postgres"
+    # After this one Patroni's list of members is right at once.
+    master, name = cluster.lab.master, "kill-vip-manager"
     with tempfile.NamedTemporaryFile("w") as said:
         words = ["salt-run", "pgha.drill", "test", f"faults={name}", "harmful=True", "-l", "quiet"]
         process = master.popen(words, stdout=said, stdin=subprocess.DEVNULL)
