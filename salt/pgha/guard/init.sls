@@ -1,7 +1,8 @@
 {% from "pgha/map.jinja" import pgha with context %}
 {% from "pgha/guard/parts.jinja" import program, config, guard_absent %}
 {% if pgha.patroni.guard %}
-{# After Patroni has its configuration: the guard acts only where it has heard Patroni say that this host leads. #}
+{# It may run before Patroni does: it acts only where it has heard Patroni say that this host leads. #}
+{% set founded = pgha.cluster.name ~ " has been founded by " ~ pgha.cluster.founder.name %}
 include:
   - pgha.patroni.service
 
@@ -47,8 +48,12 @@ The guard runs, and does after a boot:
     - name: pgha-guard
     - enable: True
     - require:
-      - sls: pgha.patroni.service
       - pgha_unit: systemd has read the unit of the guard
+{# Done while the first host founds the cluster, for which the others only wait. #}
+{% if pgha.cluster.founder.id != pgha.id %}
+    - require_in:
+      - pgha_patroni: {{ founded | yaml_dquote }}
+{% endif %}
     - watch:
       - file: The guard is there
       - file: The guard knows this member
