@@ -30,6 +30,13 @@ def test_all_faults_come_and_two_together_only_while_the_first_one_lasts():
     assert all(FAULTS[one]["lasting"] and not FAULTS[other]["lasting"] for one, other in pairs)
 
 
+def test_of_two_that_are_named_together_each_is_picked():
+    assert {part for step in first(100, ["isolate+kill-agent"], 3) for part in step.split("+")} == {
+        "isolate",
+        "kill-agent",
+    }
+
+
 @pytest.mark.parametrize("names", [["switchover", "kill-agent"], ["isolate", "stop-agent"]])
 def test_without_both_kinds_there_are_no_two_together(names):
     assert set(first(100, names, 3)) == set(names)

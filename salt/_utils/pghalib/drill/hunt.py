@@ -26,7 +26,7 @@ def steps(names: list[str], seed: int) -> Iterator[list[str]]:
     Yield steps of a drill without an end, each as a list of one step.
 
     names
-        Names of faults to pick from.
+        Names of faults to pick from; of two that are named together (``a+b``) each is one.
     seed
         A whole number.
 
@@ -34,6 +34,7 @@ def steps(names: list[str], seed: int) -> Iterator[list[str]]:
     Only one lasting fault can be on a host, so the second one is of another kind.
     """
     chance = random.Random(seed)  # noqa: S311 - to be the same again is what it is for
+    names = [*dict.fromkeys(one for step in names for one in pghalib.drill.faults.parts(step))]
     lasting = [name for name in names if pghalib.drill.faults.FAULTS[name]["lasting"]]
     others = [name for name in names if name not in lasting]
     while True:
