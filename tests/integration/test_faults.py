@@ -54,7 +54,7 @@ def kill(host, pid):
 def test_every_layer_has_the_times_of_the_profile(cluster):
     leader = cluster.leader()
     dynamic = cluster.ask(leader, "/config")
-    assert [dynamic[key] for key in ("ttl", "loop_wait", "retry_timeout")] == [20, 5, 5]
+    assert [dynamic[key] for key in ("ttl", "loop_wait", "retry_timeout")] == [20, 2, 5]
     assert {cluster.psql(host, "SHOW wal_sender_timeout") for host in cluster.db} == {"8s"}
     assert all("interval: 100" in host.read("/etc/vip-manager/vip-manager.yml") for host in cluster.db)
     assert all("serfHealth" in host.read("/etc/patroni/patroni.yml") for host in cluster.db)

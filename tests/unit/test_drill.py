@@ -47,7 +47,7 @@ def test_faults_are_given_with_commas_or_as_a_list(given, names):
     assert pghalib.drill.faults.listed(given) == names
 
 
-NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 5}
+NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 2}
 
 
 def test_where_the_lease_has_to_end_first_the_bound_follows_its_life():

@@ -12,7 +12,7 @@ import pghalib.patroni.guard
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VIP = "192.0.2.40"
+VIP, MAC = "192.0.2.40", "02:00:00:00:00:01"
 LEADS = (200, {"role": "primary"})
 SILENT = (None, {})
 NO = (503, {"role": "primary"})
@@ -29,8 +29,8 @@ def program():
 @pytest.fixture
 def guard(program, monkeypatch):
     """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
-    one = program["Guard"]({"limit": 18, "address": VIP})
-    one.clock, one.done = 1000.0, []
+    one = program["Guard"]({"limit": 18, "address": VIP, "port": 5432})
+    one.clock, one.done, one.state, one.rules, one.announced = 1000.0, [], "ready", [], []
 
     def hears(*answers, apart=1.0):
         for answer in answers:
@@ -48,6 +48,11 @@ def guard(program, monkeypatch):
     )
     monkeypatch.setattr(one, "fence", fence)
     monkeypatch.setattr(one, "take_address", lambda why: one.done.append("address"))
+    monkeypatch.setattr(one, "server", lambda: one.state)
+    monkeypatch.setitem(program, "run", lambda *_words, input: one.rules.append(input) or "")
+    monkeypatch.setitem(program, "is_here", lambda address: address == VIP)
+    monkeypatch.setitem(program, "addresses", lambda: [{"ifname": "eth0", "local": VIP, "mac": MAC}])
+    monkeypatch.setitem(program, "announce", lambda *what: one.announced.append((one.clock, *what)))
     one.hears = hears
     return one
 
@@ -90,8 +95,62 @@ def test_a_pause_that_begins_without_a_yes_is_respected(guard):
     assert guard.hears(LEADS, (503, {"pause": True}), *[SILENT] * 100) == []
 
 
-def test_a_replica_has_no_virtual_ip_and_its_server_runs_on(guard):
-    assert guard.hears(LEADS, (503, {"role": "replica"})) == ["address"]
+@pytest.mark.parametrize("role", ["replica", "demoted"])
+def test_who_follows_has_no_virtual_ip_and_its_server_runs_on(guard, role):
+    assert guard.hears(LEADS, (503, {"role": role})) == ["address"]
+
+
+def test_a_new_leader_says_for_some_seconds_where_the_address_is(guard):
+    guard.hears(*[LEADS] * 200, apart=0.25)
+    assert guard.announced == [(1000.25 + second, VIP, "eth0", MAC) for second in range(11)]
+    guard.hears(NO, LEADS)
+    assert len(guard.announced) == 12
+
+
+def test_what_is_not_here_is_not_announced(guard, program, monkeypatch):
+    monkeypatch.setitem(program, "is_here", lambda _address: False)
+    guard.hears(*[LEADS] * 20)
+    assert guard.announced == []
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "refused"),
+    [
+        ("ready", LEADS, False),
+        # It ends: its own port refuses already, and the address goes in a moment.
+        ("stopping", LEADS, True),
+        ("", LEADS, True),
+        ("ready", NO, True),
+        ("", (503, {"role": "replica"}), True),
+    ],
+)
+def test_who_cannot_be_served_here_is_refused(guard, state, answer, refused):
+    guard.state = state
+    guard.hears(answer)
+    (rules,) = guard.rules
+    assert ("reject with tcp reset" in rules) is refused
+    assert (f"ip daddr {VIP} tcp dport 5432" in rules) is refused
+    guard.hears(answer, answer, SILENT)
+    assert len(guard.rules) == 1
+
+
+def test_silence_changes_nothing_of_what_is_refused(guard):
+    guard.hears(SILENT)
+    assert guard.rules == []
+
+
+def test_without_an_address_nothing_is_refused(guard):
+    guard.settings["address"] = None
+    guard.hears(LEADS, NO)
+    assert guard.rules == []
+
+
+def test_a_system_that_cannot_refuse_says_so_once_a_change(guard, program, monkeypatch, capsys):
+    monkeypatch.setitem(program, "run", lambda *_words, **_more: "[Errno 2] No such file or directory")
+    assert guard.hears(LEADS, *[SILENT] * 19) == ["fence"]
+    assert capsys.readouterr().out.count("is not refused, and waits: [Errno 2]") == 1
+
+
 
 
 # As PostgreSQL 18 writes it: process, data, start, port, socket, address, shared memory, state.
@@ -170,7 +229,7 @@ def test_a_server_that_takes_no_writes_is_left_alone_until_it_does(member, state
     assert member.held is None
 
 
-@pytest.mark.parametrize(("here", "called"), [(True, ["addr del 192.0.2.40/24 dev eth0"]), (False, [])])
+@pytest.mark.parametrize(("here", "called"), [(True, ["/sbin/ip addr del 192.0.2.40/24 dev eth0"]), (False, [])])
 def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, capsys, here, called):
     calls = []
     known = [
@@ -179,7 +238,7 @@ def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, cap
     ]
     monkeypatch.setitem(program, "is_here", lambda address: here and address == VIP)
     monkeypatch.setitem(program, "addresses", lambda: known)
-    monkeypatch.setitem(program, "ip", lambda *words: calls.append(" ".join(words)) or "")
+    monkeypatch.setitem(program, "run", lambda *words: calls.append(" ".join(words)) or "")
     member.settings["address"] = VIP
     member.take_address("PostgreSQL is a replica here")
     assert calls == called
@@ -214,7 +273,12 @@ def settings(**patroni):
     return {
         "address": "192.0.2.21",
         "patroni": {"ttl": 30, "loop_wait": 10, "restapi_port": 8008, "config": None, **patroni},
-        "postgres": {"data_dir": "/pgdata/test", "bin_dir": "/usr/lib/postgresql/18/bin", "user": "postgres"},
+        "postgres": {
+            "data_dir": "/pgdata/test",
+            "bin_dir": "/usr/lib/postgresql/18/bin",
+            "user": "postgres",
+            "port": 5432,
+        },
         "cluster": {"vip": {"address": VIP}},
         "vip": {"manager": "vip-manager"},
         "tls": {"enabled": False},
@@ -225,8 +289,9 @@ def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
     assert pghalib.patroni.guard.config(settings()) == {
         "url": "http://192.0.2.21:8008",
         "limit": 18,
-        "interval": 0.5,
+        "interval": 0.25,
         "address": VIP,
+        "port": 5432,
         "data_dir": "/pgdata/test",
         "program": "/usr/lib/postgresql/18/bin/postgres",
     }

@@ -5,6 +5,7 @@ import json
 import logging
 from pathlib import Path
 
+import pghalib.host.library
 import pghalib.postgres.member_note
 import pghalib.secrets.served
 import pghalib.services.started
@@ -292,6 +293,15 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
         "state.show_low_sls", "pgha.stages.modules", pillar=pillar_of("defaults", "test-dcs1")
     ):
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
+
+
+@pytest.mark.parametrize(("same", "functions"), [(True, ["nop"]), (False, ["sync_" + kind for kind in pghalib.host.library.KINDS])])
+def test_who_has_the_masters_modules_asks_for_none(caller_of, same, functions):
+    caller = caller_of("test-dcs1")
+    run = {"library": caller.cmd("pgha.library") if same else "another"}
+    pillar = pillar_of("defaults", "test-dcs1") | {"pgha_run": run}
+    low = caller.cmd("state.show_low_sls", "pgha.stages.modules", pillar=pillar)
+    assert [chunk["fun"] for chunk in low] == functions
 
 
 @pytest.mark.parametrize("minion_id", SECRETS)

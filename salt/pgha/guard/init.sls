@@ -6,6 +6,13 @@
 include:
   - pgha.patroni.service
 
+nft is there, by which the guard refuses clients of an address that is elsewhere:
+  pkg.installed:
+    - name: nftables
+    - unless:
+      - fun: file.file_exists
+        path: /usr/sbin/nft
+
 The guard is there:
   file.managed:
     - name: {{ program | yaml_dquote }}
@@ -48,6 +55,7 @@ The guard runs, and does after a boot:
     - name: pgha-guard
     - enable: True
     - require:
+      - pkg: nft is there, by which the guard refuses clients of an address that is elsewhere
       - pgha_unit: systemd has read the unit of the guard
 {# Done while the first host founds the cluster, for which the others only wait. #}
 {% if pgha.cluster.founder.id != pgha.id %}

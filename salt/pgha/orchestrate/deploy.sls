@@ -32,7 +32,8 @@ The hosts are served the pillar of now:
    clusters of the run its pillar lacks. #}
 {% set ready = "Nothing stands in the way on any host" %}
 {{ ready }}:
-{{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"], dict(plan.run, only=plan.clusters | list),
+{{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"],
+         dict(plan.run, only=plan.clusters | list, library=salt["pgha_master.library"](saltenv)),
          timeout=15, test=False) }}
 
 The master knows which datacenters are encrypted:

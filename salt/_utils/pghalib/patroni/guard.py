@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pghalib.shapes import MemberSettings
 
 #: Seconds between two questions to Patroni.
-INTERVAL = 0.5
+INTERVAL = 0.25
 #: Seconds for a question that waits, for the next one, and for the end of the server.
 MARGIN = 2
 
@@ -22,6 +22,7 @@ class Guard(TypedDict):
     limit: int
     interval: float
     address: str | None
+    port: int
     data_dir: str
     program: str
 
@@ -44,6 +45,7 @@ def config(settings: MemberSettings) -> Guard:
         "limit": max(patroni["ttl"] - patroni["loop_wait"] - MARGIN, patroni["ttl"] // 2),
         "interval": INTERVAL,
         "address": vip["address"] if vip else None,
+        "port": postgres["port"],
         "data_dir": postgres["data_dir"],
         "program": f"{postgres['bin_dir']}/postgres",
     }

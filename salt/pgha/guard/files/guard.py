@@ -7,12 +7,18 @@ virtual IP away and stops PostgreSQL before another member can lead.
 
     pgha-guard FILE
 
-    FILE: {"url": "http://ADDRESS:8008", "limit": 18, "interval": 0.5, "address": VIRTUAL IP or null,
+    FILE: {"url": "http://ADDRESS:8008", "limit": 18, "interval": 0.25, "address": VIRTUAL IP or null, "port": 5432,
            "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres"}     (limit and interval in seconds)
 
 The age of the lease decides: Patroni is asked again and again whether this host has the leader's lock. ``limit``
 seconds after its last yes the lease may soon be over, and somebody else may lead. Patroni itself steps down before that
 moment when it lives, so there is nothing to do then.
+
+It also helps clients to find the new leader at once when the virtual IP moves:
+- A host that leads tells its network again and again, for some seconds, that the address is here (ARP, neighbour
+  discovery): while two hosts had it, clients may have learnt the wrong one.
+- A host that does not lead refuses who connects to the address there. Without an answer, a client's system would ask
+  again only a second or more later.
 
 What the guard never does:
 - It does not act on a host whose Patroni it has not heard say that this host leads: so a guard that asks at a wrong
@@ -33,6 +39,7 @@ import select
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -45,6 +52,27 @@ DYING = 5
 PASSING = ("starting", "stopping")
 # Questions without a yes after which the guard may act: when the whole host stood still, Patroni can answer first.
 MISSES = 2
+# What a member is for Patroni when it has given the leadership up.
+FOLLOWS = ("replica", "demoted")
+# Seconds for which a new leader tells its network where the address is, and from one time to the next. Another host
+# keeps the address for that long at most: until its guard has heard its Patroni.
+TELLING, AGAIN = 10, 1
+# Only the first packet of a connection is refused: what was connected outlives a moment without the address.
+REFUSED = """
+table inet pgha_guard
+delete table inet pgha_guard
+table inet pgha_guard {{
+    chain absent {{
+        type filter hook prerouting priority raw; policy accept;
+        {family} daddr {address} fib daddr type local accept
+        {family} daddr {address} tcp dport {port} tcp flags & (syn | ack) == syn reject with tcp reset
+    }}
+}}
+"""
+ACCEPTED = """
+table inet pgha_guard
+delete table inet pgha_guard
+"""
 
 
 class Guard:
@@ -54,6 +82,8 @@ class Guard:
         self.settings = settings
         # When Patroni last said yes (seconds since the boot), whether it was paused, and questions without a yes since.
         self.held, self.paused, self.misses = None, False, 0
+        # Since when this host leads without a break, when it last said where the address is, and whether it refuses.
+        self.since, self.told, self.refuses = None, 0, None
 
     def round(self):
         """Ask once, and act if the lease may be over."""
@@ -62,14 +92,17 @@ class Guard:
         code, said = self.ask()
         if code:
             self.paused = said.get("pause") is True
+            self.refuse(code != 200 or self.server() != "ready")
         if code == 200:
             self.held, self.misses = begun, 0
+            self.tell(begun)
             return
         self.misses += 1
+        self.since = None
         if self.held is None or self.paused:
             return
-        if said.get("role") == "replica":
-            self.take_address("PostgreSQL is a replica here")
+        if said.get("role") in FOLLOWS:
+            self.take_address("this host does not lead any more")
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - self.held
         if age > self.settings["limit"] and self.misses >= MISSES:
             self.fence(f"for {age:.0f} s Patroni has not said that this host leads, and the lease may be over")
@@ -95,6 +128,41 @@ class Guard:
         except (OSError, http.client.HTTPException, ValueError):
             return None, {}
 
+    def refuse(self, wanted):
+        """
+        Refuse who connects to the address while it is not here, or stop to.
+
+        That begins as soon as the server ends, while the address is still here and the server's port refuses as well:
+        so nobody is refused who would have been served.
+        """
+        address = self.settings["address"]
+        if not address or self.refuses is wanted:
+            return
+        rules = (REFUSED if wanted else ACCEPTED).format(
+            family="ip6" if ":" in address else "ip", address=address, port=self.settings["port"]
+        )
+        # Noted before it is tried: where it is impossible the journal says so once a change, and not in each round.
+        self.refuses = wanted
+        why = run("/usr/sbin/nft", "-f", "-", input=rules)
+        if why:
+            say(f"who connects to {address} while it is not here is not refused, and waits: {why}")
+
+    def tell(self, now):
+        """Tell the network where the address is, if this host has not led for long."""
+        address = self.settings["address"]
+        self.since = now if self.since is None else self.since
+        if not address or now - self.since > TELLING or now - self.told < AGAIN or not is_here(address):
+            return
+        self.told = now
+        for entry in addresses():
+            if entry["local"] == address:
+                announce(address, entry["ifname"], entry["mac"])
+
+    def server(self):
+        """The postmaster's word for its state, "" when no primary runs here."""
+        with self.primary() as (_process, state):
+            return state
+
     def fence(self, why):
         """Take the address away and stop a server that takes writes; afterwards there is no lease to look after."""
         self.take_address(why)
@@ -114,7 +182,8 @@ class Guard:
             return
         for entry in addresses():
             if entry["local"] == address:
-                done = ip("addr", "del", f"{address}/{entry['prefixlen']}", "dev", entry["ifname"])
+                place = f"{address}/{entry['prefixlen']}", "dev", entry["ifname"]
+                done = run("/sbin/ip", "addr", "del", *place)
                 say(f"{address} is taken from {entry['ifname']}{done and f' in vain ({done})'}: {why}")
 
     @contextlib.contextmanager
@@ -173,12 +242,43 @@ def addresses():
     """Return the addresses of this host, each with its interface."""
     shown = subprocess.run(["/sbin/ip", "-j", "addr", "show"], capture_output=True, text=True, timeout=10, check=False)
     links = json.loads(shown.stdout or "[]")
-    return [{**one, "ifname": link["ifname"]} for link in links for one in link.get("addr_info", ()) if "local" in one]
+    return [
+        {**one, "ifname": link["ifname"], "mac": link.get("address", "")}
+        for link in links
+        for one in link.get("addr_info", ())
+        if "local" in one
+    ]
 
 
-def ip(*words):
-    """Run ``ip`` and return what it complains of, or ""."""
-    done = subprocess.run(["/sbin/ip", *words], capture_output=True, text=True, timeout=10, check=False)
+def announce(address, interface, mac):
+    """
+    Tell everybody on the network of an interface that an address is at its ``mac`` ("aa:bb:…"): a gratuitous ARP
+    request (RFC 5227, 3), or an unsolicited neighbour advertisement (RFC 4861, 7.2.6).
+    """
+    hardware = bytes.fromhex(mac.replace(":", ""))
+    if ":" in address:
+        here = socket.inet_pton(socket.AF_INET6, address)
+        # Type, code, checksum (the kernel's work), flag "override", target; option 2, one unit of eight bytes.
+        message = struct.pack("!BBHI16sBB6s", 136, 0, 0, 0x20000000, here, 2, 1, hardware)
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as out:
+            out.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            out.bind((address, 0))
+            out.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex(interface)))
+        return
+    here, everybody = socket.inet_pton(socket.AF_INET, address), b"\xff" * 6
+    # Ethernet, IPv4, lengths, "request"; the sender and whom it looks for are the same.
+    message = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, hardware, here, bytes(6), here)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+        out.bind((interface, 0))
+        out.send(everybody + hardware + struct.pack("!H", 0x0806) + message)
+
+
+def run(*words, **more):
+    """Run a program and return what it complains of, or ""."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False, **more)
+    except OSError as error:
+        return str(error)
     return done.stderr.strip() if done.returncode else ""
 
 

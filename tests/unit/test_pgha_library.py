@@ -1,0 +1,74 @@
+"""One figure says whether a minion has the modules that the master serves."""
+
+import hashlib
+from pathlib import Path
+
+import pghalib.host.library
+import pytest
+
+SALT = Path(__file__).resolve().parents[2] / "salt"
+
+
+@pytest.fixture
+def minion(tmp_path):
+    """A minion's directory of modules, with the formula's own, another formula's, and byte code."""
+    for kind in ("utils", "grains", "modules", "states"):
+        for path in (SALT / f"_{kind}").rglob("*.py"):
+            target = tmp_path / kind / path.relative_to(SALT / f"_{kind}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (tmp_path / "modules/nginx.py").write_text("another formula's")
+    (tmp_path / "utils/pghalib/__pycache__").mkdir()
+    (tmp_path / "utils/pghalib/__pycache__/wait.cpython-311.pyc").write_bytes(b"byte code")
+    return tmp_path
+
+
+@pytest.fixture
+def master(loader_module):
+    """``pgha_master.library`` of a master that serves this checkout, and a module of another formula."""
+
+    def call(kind="sha256"):
+        def hash_file(url, saltenv):
+            assert saltenv == "base"
+            content = (SALT / url.removeprefix("salt://")).read_bytes()
+            return {"hsum": hashlib.sha256(content).hexdigest(), "hash_type": kind}
+
+        served = [str(path.relative_to(SALT)) for path in SALT.rglob("*") if path.is_file()]
+        salt = {"cp.list_master": lambda _saltenv: served, "cp.hash_file": hash_file}
+        return loader_module("_modules/pgha_master.py", salt=salt).library()
+
+    return call
+
+
+@pytest.fixture
+def figure(minion, loader_module):
+    return loader_module("_modules/pgha.py", opts={"extension_modules": str(minion)}).library
+
+
+def test_a_minion_with_the_masters_modules_has_the_masters_figure(figure, master):
+    assert figure() == master()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda place: (place / "utils/pghalib/consul/acl.py").write_text("older"),
+        lambda place: (place / "utils/pghalib/wait.py").unlink(),
+        lambda place: (place / "modules/pgha_gone.py").write_text("taken out since"),
+        lambda place: (place / "states/pgha_unit.py").rename(place / "states/pgha_units.py"),
+        # Unreadable.
+        lambda place: ((place / "modules/pgha.py").unlink(), (place / "modules/pgha.py").symlink_to("nowhere")),
+    ],
+)
+def test_whatever_differs_gives_another_figure(minion, figure, master, change):
+    change(minion)
+    assert figure() != master()
+
+
+def test_a_minion_without_modules_has_a_figure_of_its_own(tmp_path, master):
+    assert pghalib.host.library.here(str(tmp_path)) != master()
+
+
+def test_a_master_that_hashes_otherwise_has_none(master, figure):
+    assert master("md5") == ""
+    assert figure() != ""
