@@ -35,7 +35,9 @@ call, *given = json.loads(sys.argv[2])
 if call == "announce":
     names["announce"](*given)
 else:
-    names["Guard"](given[0]).refuse(given[1])
+    guard = names["Guard"](given[0])
+    guard.refuses = not given[1]
+    guard.refuse(given[1])
 """
 
 

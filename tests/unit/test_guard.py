@@ -31,6 +31,7 @@ def guard(program, monkeypatch):
     """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
     one = program["Guard"]({"limit": 18, "address": VIP, "port": 5432})
     one.clock, one.done, one.state, one.rules, one.announced = 1000.0, [], "ready", [], []
+    one.address_here = True
 
     def hears(*answers, apart=1.0):
         for answer in answers:
@@ -50,7 +51,7 @@ def guard(program, monkeypatch):
     monkeypatch.setattr(one, "take_address", lambda why: one.done.append("address"))
     monkeypatch.setattr(one, "server", lambda: one.state)
     monkeypatch.setitem(program, "run", lambda *_words, input: one.rules.append(input) or "")
-    monkeypatch.setitem(program, "is_here", lambda address: address == VIP)
+    monkeypatch.setitem(program, "is_here", lambda address: one.address_here and address == VIP)
     monkeypatch.setitem(program, "addresses", lambda: [{"ifname": "eth0", "local": VIP, "mac": MAC}])
     monkeypatch.setitem(program, "announce", lambda *what: one.announced.append((one.clock, *what)))
     one.hears = hears
@@ -100,42 +101,68 @@ def test_who_follows_has_no_virtual_ip_and_its_server_runs_on(guard, role):
     assert guard.hears(LEADS, (503, {"role": role})) == ["address"]
 
 
-def test_a_new_leader_says_for_some_seconds_where_the_address_is(guard):
-    guard.hears(*[LEADS] * 200, apart=0.25)
-    assert guard.announced == [(1000.25 + second, VIP, "eth0", MAC) for second in range(11)]
-    guard.hears(NO, LEADS)
-    assert len(guard.announced) == 12
+def test_a_leader_says_each_second_where_the_address_is(guard):
+    guard.hears(*[LEADS] * 40, apart=0.25)
+    assert guard.announced == [(1000.25 + second, VIP, "eth0", MAC) for second in range(10)]
+    guard.hears(*[NO] * 10)
+    assert len(guard.announced) == 10
 
 
-def test_what_is_not_here_is_not_announced(guard, program, monkeypatch):
-    monkeypatch.setitem(program, "is_here", lambda _address: False)
+def test_what_is_not_here_is_not_announced(guard):
+    guard.address_here = False
     guard.hears(*[LEADS] * 20)
     assert guard.announced == []
 
 
+def test_the_link_is_looked_up_again_when_the_address_has_come_back(guard, program, monkeypatch):
+    guard.hears(LEADS)
+    monkeypatch.setitem(program, "addresses", lambda: [{"ifname": "eth1", "local": VIP, "mac": MAC}])
+    guard.hears(LEADS)
+    guard.address_here = False
+    guard.hears(LEADS)
+    guard.address_here = True
+    guard.hears(LEADS)
+    assert [place for _, _, place, _ in guard.announced] == ["eth0", "eth0", "eth1"]
+
+
 @pytest.mark.parametrize(
-    ("state", "answer", "refused"),
+    ("state", "answer"),
     [
-        ("ready", LEADS, False),
         # It ends: its own port refuses already, and the address goes in a moment.
-        ("stopping", LEADS, True),
-        ("", LEADS, True),
-        ("ready", NO, True),
-        ("", (503, {"role": "replica"}), True),
+        ("stopping", LEADS),
+        ("", LEADS),
+        ("ready", NO),
+        ("", (503, {"role": "replica"})),
+        ("", SILENT),
     ],
 )
-def test_who_cannot_be_served_here_is_refused(guard, state, answer, refused):
+def test_who_cannot_be_served_here_is_refused_until_shortly_after_the_address_has_gone(guard, state, answer):
+    guard.hears(LEADS, LEADS)
     guard.state = state
-    guard.hears(answer)
+    guard.hears(*[answer] * 20)
     (rules,) = guard.rules
-    assert ("reject with tcp reset" in rules) is refused
-    assert (f"ip daddr {VIP} tcp dport 5432" in rules) is refused
-    guard.hears(answer, answer, SILENT)
+    assert "reject with tcp reset" in rules
+    assert f"ip daddr {VIP} tcp dport 5432" in rules
+    guard.address_here = False
+    guard.hears(answer, answer)
     assert len(guard.rules) == 1
+    guard.hears(answer)
+    assert len(guard.rules) == 2
+    assert "reject" not in guard.rules[1]
+    guard.hears(*[answer] * 20)
+    assert len(guard.rules) == 2
 
 
-def test_silence_changes_nothing_of_what_is_refused(guard):
-    guard.hears(SILENT)
+def test_a_patroni_that_starts_again_beside_its_server_is_no_reason_to_refuse(guard):
+    guard.hears(LEADS, *[SILENT] * 10)
+    guard.address_here = False
+    guard.hears(*[SILENT] * 5, LEADS)
+    assert guard.rules == []
+
+
+def test_where_the_address_never_was_nobody_is_refused(guard):
+    guard.address_here, guard.state = False, ""
+    guard.hears(*[(503, {"role": "replica"})] * 10)
     assert guard.rules == []
 
 
@@ -147,10 +174,8 @@ def test_without_an_address_nothing_is_refused(guard):
 
 def test_a_system_that_cannot_refuse_says_so_once_a_change(guard, program, monkeypatch, capsys):
     monkeypatch.setitem(program, "run", lambda *_words, **_more: "[Errno 2] No such file or directory")
-    assert guard.hears(LEADS, *[SILENT] * 19) == ["fence"]
+    guard.hears(LEADS, *[NO] * 10)
     assert capsys.readouterr().out.count("is not refused, and waits: [Errno 2]") == 1
-
-
 
 
 # As PostgreSQL 18 writes it: process, data, start, port, socket, address, shared memory, state.

@@ -15,10 +15,10 @@ seconds after its last yes the lease may soon be over, and somebody else may lea
 moment when it lives, so there is nothing to do then.
 
 It also helps clients to find the new leader at once when the virtual IP moves:
-- A host that leads tells its network again and again, for some seconds, that the address is here (ARP, neighbour
-  discovery): while two hosts had it, clients may have learnt the wrong one.
-- A host that does not lead refuses who connects to the address there. Without an answer, a client's system would ask
-  again only a second or more later.
+- A host that leads tells its network each second that the address is here (ARP, neighbour discovery): another host may
+  have said so after it, such as one that stood still and goes on where it was.
+- A host that has led refuses, for some seconds, who connects to the address there. Without an answer, a client's system
+  would ask again only a second or more later.
 
 What the guard never does:
 - It does not act on a host whose Patroni it has not heard say that this host leads: so a guard that asks at a wrong
@@ -54,9 +54,11 @@ PASSING = ("starting", "stopping")
 MISSES = 2
 # What a member is for Patroni when it has given the leadership up.
 FOLLOWS = ("replica", "demoted")
-# Seconds for which a new leader tells its network where the address is, and from one time to the next. Another host
-# keeps the address for that long at most: until its guard has heard its Patroni.
-TELLING, AGAIN = 10, 1
+# Seconds after which a leader tells its network again where the address is.
+AGAIN = 1
+# Seconds for which a host refuses that has lost the address. A refusal keeps a client's system from finding out that the address is
+# elsewhere: it takes it for a sign of life (seen with Linux 6.18).
+REFUSING = 3
 # Only the first packet of a connection is refused: what was connected outlives a moment without the address.
 REFUSED = """
 table inet pgha_guard
@@ -69,10 +71,7 @@ table inet pgha_guard {{
     }}
 }}
 """
-ACCEPTED = """
-table inet pgha_guard
-delete table inet pgha_guard
-"""
+ACCEPTED = "table inet pgha_guard\ndelete table inet pgha_guard\n"
 
 
 class Guard:
@@ -82,8 +81,9 @@ class Guard:
         self.settings = settings
         # When Patroni last said yes (seconds since the boot), whether it was paused, and questions without a yes since.
         self.held, self.paused, self.misses = None, False, 0
-        # Since when this host leads without a break, when it last said where the address is, and whether it refuses.
-        self.since, self.told, self.refuses = None, 0, None
+        # When the address was last here and when that was last told, its link (name, hardware address), and whether its
+        # clients are refused.
+        self.here, self.told, self.link, self.refuses = None, 0, None, False
 
     def round(self):
         """Ask once, and act if the lease may be over."""
@@ -92,13 +92,12 @@ class Guard:
         code, said = self.ask()
         if code:
             self.paused = said.get("pause") is True
-            self.refuse(code != 200 or self.server() != "ready")
+        if self.settings["address"]:
+            self.help_clients(begun, code)
         if code == 200:
             self.held, self.misses = begun, 0
-            self.tell(begun)
             return
         self.misses += 1
-        self.since = None
         if self.held is None or self.paused:
             return
         if said.get("role") in FOLLOWS:
@@ -128,16 +127,26 @@ class Guard:
         except (OSError, http.client.HTTPException, ValueError):
             return None, {}
 
-    def refuse(self, wanted):
-        """
-        Refuse who connects to the address while it is not here, or stop to.
+    def help_clients(self, now, code):
+        """Tell or refuse those who look for the address: ``code`` is Patroni's answer at the moment ``now``."""
+        here = is_here(self.settings["address"])
+        self.here = now if here else self.here
+        ready = self.server() == "ready"
+        # It begins as soon as the server ends, while the address is still here and its port refuses as well: so nobody
+        # is refused who would have been served. A Patroni that only starts again is no reason.
+        reason = not ready or code not in (200, None) or (code is None and self.refuses)
+        self.refuse(reason and self.here is not None and now - self.here < REFUSING)
+        if not here:
+            self.link = None
+        elif code == 200 and now - self.told >= AGAIN:
+            self.told = now
+            self.tell()
 
-        That begins as soon as the server ends, while the address is still here and the server's port refuses as well:
-        so nobody is refused who would have been served.
-        """
-        address = self.settings["address"]
-        if not address or self.refuses is wanted:
+    def refuse(self, wanted):
+        """Refuse who connects to the address while it is not here, or stop to."""
+        if self.refuses is wanted:
             return
+        address = self.settings["address"]
         rules = (REFUSED if wanted else ACCEPTED).format(
             family="ip6" if ":" in address else "ip", address=address, port=self.settings["port"]
         )
@@ -147,16 +156,14 @@ class Guard:
         if why:
             say(f"who connects to {address} while it is not here is not refused, and waits: {why}")
 
-    def tell(self, now):
-        """Tell the network where the address is, if this host has not led for long."""
+    def tell(self):
+        """Tell the network that the address is here."""
         address = self.settings["address"]
-        self.since = now if self.since is None else self.since
-        if not address or now - self.since > TELLING or now - self.told < AGAIN or not is_here(address):
-            return
-        self.told = now
-        for entry in addresses():
+        for entry in addresses() if self.link is None else ():
             if entry["local"] == address:
-                announce(address, entry["ifname"], entry["mac"])
+                self.link = entry["ifname"], entry["mac"]
+        if self.link:
+            announce(address, *self.link)
 
     def server(self):
         """The postmaster's word for its state, "" when no primary runs here."""
