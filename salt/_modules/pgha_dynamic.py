@@ -17,8 +17,7 @@ def declared():
 
         salt 'test-db1' pgha_dynamic.declared
     """
-    settings = __salt__["pgha.settings"]()
-    return pghalib.patroni.config.dynamic(settings, pghalib.postgres.settings.shared(settings["postgres"]))
+    return _declared(None)
 
 
 def undeclared():
@@ -34,4 +33,10 @@ def undeclared():
 
         salt 'test-db1' pgha_dynamic.undeclared
     """
-    return pghalib.patroni.dynamic.undeclared(declared(), __salt__["pgha_patroni.dynamic_config"]())
+    live = __salt__["pgha_patroni.dynamic_config"]()
+    return pghalib.patroni.dynamic.undeclared(_declared(live), live)
+
+
+def _declared(live):
+    settings = __salt__["pgha.settings"]()
+    return pghalib.patroni.config.dynamic(settings, pghalib.postgres.settings.shared(settings["postgres"]), live)

@@ -195,8 +195,8 @@ def dcs_configured(ret, repair=False):
     if ret.test and member is None:
         raise pghalib.states.Later("The dynamic configuration would be compared, once Patroni runs.")
     parameters = __salt__["pgha_postgres.parameters"]()
-    declared = pghalib.patroni.config.dynamic(__salt__["pgha.settings"](), parameters["shared"])
     live = _dynamic_config(ret.test)
+    declared = pghalib.patroni.config.dynamic(__salt__["pgha.settings"](), parameters["shared"], live)
     others = ", ".join(pghalib.patroni.dynamic.undeclared(declared, live))
     beside = f" Only in the DCS, by another hand, and left alone: {others}." if others else ""
     patch = pghalib.patroni.dynamic.patch(declared, live)

@@ -15,6 +15,7 @@ import yaml
 import pghalib.consul.client
 import pghalib.inventory
 import pghalib.patroni.dynamic
+import pghalib.postgres.archive
 import pghalib.tls
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def pg_hba(settings: MemberSettings) -> list[str]:
     return lines
 
 
-def dynamic(settings: MemberSettings, shared: Mapping[str, Json]) -> dict[str, Json]:
+def dynamic(settings: MemberSettings, shared: Mapping[str, Json], live: Json = None) -> dict[str, Json]:
     """
     Return the dynamic configuration (``bootstrap.dcs``), which is the same on all members and lives in the DCS, with a
     note of its names. A new cluster starts with it; a living cluster gets it by ``PATCH /config``.
@@ -94,6 +95,8 @@ def dynamic(settings: MemberSettings, shared: Mapping[str, Json]) -> dict[str, J
         The resolved settings; ``patroni.config.bootstrap.dcs`` is merged over the result.
     shared
         The PostgreSQL parameters of all members. A null removes a parameter from a living cluster.
+    live
+        The configuration of a living cluster: what others archive there stays.
     """
     patroni: Mapping[str, Json] = settings["patroni"]
     result = {key: patroni[key] for key in DYNAMIC}
@@ -104,8 +107,16 @@ def dynamic(settings: MemberSettings, shared: Mapping[str, Json]) -> dict[str, J
         "parameters": dict(shared),
         "pg_hba": pg_hba(settings),
     }
-    given = ((patroni.get("config") or {}).get("bootstrap") or {}).get("dcs") or {}
-    return pghalib.patroni.dynamic.with_note(_plain(pghalib.inventory.merge(result, given)))
+    config = patroni.get("config") or {}
+    given = (config.get("bootstrap") or {}).get("dcs") or {}
+    result = _plain(pghalib.inventory.merge(result, given))
+    declared = [settings["postgres"], given.get("postgresql"), config.get("postgresql")]
+    result["postgresql"]["parameters"] = pghalib.postgres.archive.beside_others(
+        result["postgresql"]["parameters"],
+        {name for one in declared for name in (one or {}).get("parameters") or ()},
+        *pghalib.patroni.dynamic.parameters(live),
+    )
+    return pghalib.patroni.dynamic.with_note(result)
 
 
 def document(

@@ -76,6 +76,15 @@ def undeclared(declared: dict[str, Json], live: Json) -> list[str]:
     return sorted(pghalib.text.printable(".".join(path)) for path in others if path not in known | noted)
 
 
+def parameters(live: Json) -> tuple[dict[str, Json], set[str]]:
+    """
+    Return PostgreSQL's parameters in the living configuration, as ``{name: value}``, and the names of those among them
+    that the formula put there.
+    """
+    values = {path[2]: value for path, value in _leaves(live if isinstance(live, dict) else {}) if _is_parameter(path)}
+    return values, {path[2] for path in _noted(live) if _is_parameter(path)}
+
+
 def changes(patch: dict[str, Json], live: Json, prefix: str = "") -> dict[str, Change]:
     """
     Return a patch as the changes of a state: ``{dotted key: {"old":…, "new":…}}``. For the note: the names that come
@@ -124,6 +133,10 @@ def _leaves(tree: dict[str, Json], above: Path = ()) -> Iterator[tuple[Path, Jso
             yield from _leaves(value, (*above, str(key)))
         else:
             yield (*above, str(key)), value
+
+
+def _is_parameter(path: Path) -> bool:
+    return path[:2] == ("postgresql", "parameters") and len(path) == 3
 
 
 def _merged(patch: dict[str, Json], other: dict[str, Json]) -> dict[str, Json]:

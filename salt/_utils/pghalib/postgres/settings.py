@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.postgres.archive
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,6 +37,7 @@ PATRONI_OWN = frozenset({"cluster_name", "listen_addresses", "port"})
 #: that is gone holds its locks until the keepalives end. Not here: what depends on a host's memory, cores or disk
 #: (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
 DEFAULTS = {
+    **pghalib.postgres.archive.DEFAULTS,
     "checkpoint_timeout": "15min",
     "commit_delay": 1000,
     "hot_standby": "on",

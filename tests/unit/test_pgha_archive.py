@@ -1,0 +1,103 @@
+"""The archive is on from the first run, and nobody else's archive is ended by that."""
+
+import copy
+from pathlib import Path
+
+import pghalib.inventory
+import pghalib.patroni.config
+import pghalib.patroni.dynamic
+import pghalib.postgres.settings
+import pytest
+import yaml
+from test_pgha_dynamic import patched
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = {"archive_mode": "on", "archive_command": "/bin/true"}
+NAMES = ("archive_mode", "archive_command", "archive_library")
+
+
+@pytest.fixture
+def declared():
+    """A function (live, parameters, Patroni's config) -> the dynamic configuration that is declared."""
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+
+    def build(live=None, parameters=None, config=None):
+        cluster = {"hosts": {"db1": "198.51.100.21"}, "postgres": {"parameters": parameters or {}}}
+        cluster["patroni"] = {"config": config or {}}
+        pgha = {"datacenters": {"dc": {"servers": {"dcs1": "198.51.100.11"}}}, "clusters": {"test": cluster}}
+        settings = pghalib.inventory.settings(pgha, defaults, "db1")
+        shared = pghalib.postgres.settings.shared(settings["postgres"])
+        return pghalib.patroni.config.dynamic(settings, shared, live)
+
+    return build
+
+
+@pytest.fixture
+def after(declared):
+    """A function (parameters in the DCS by hand, …) -> those of the archive after a run; the next run changes nothing."""
+
+    def run(by_hand, live=None, **given):
+        live = patched(copy.deepcopy(live or {}), {"postgresql": {"parameters": dict(by_hand)}})
+        patched(live, pghalib.patroni.dynamic.patch(declared(live, **given), live))
+        assert pghalib.patroni.dynamic.patch(declared(live, **given), live) == {}
+        return {name: value for name, value in live["postgresql"]["parameters"].items() if name in NAMES}
+
+    return run
+
+
+def test_a_new_cluster_archives_to_nowhere(declared, after):
+    assert OURS.items() <= declared()["postgresql"]["parameters"].items()
+    assert after({}) == OURS
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "found"),
+    [
+        ({"archive_command": "cp %p /mnt/%f"}, OURS | {"archive_command": "cp %p /mnt/%f"}),
+        ({"archive_mode": "always", "archive_command": "x %p"}, {"archive_mode": "always", "archive_command": "x %p"}),
+        ({"archive_library": "basic_archive"}, {"archive_mode": "on", "archive_library": "basic_archive"}),
+        # As YAML reads what a person wrote by `patronictl edit-config`.
+        ({"archive_mode": True}, {"archive_mode": True, "archive_command": "/bin/true"}),
+        ({"archive_mode": "off"}, {"archive_mode": "off", "archive_command": "/bin/true"}),
+    ],
+)
+def test_who_archives_already_goes_on(after, declared, by_hand, found):
+    assert after(by_hand) == found
+    # The same where the formula was there before: a person turns the archive on by hand, and removes nothing.
+    begun = patched({}, declared())
+    if "archive_library" not in by_hand:
+        assert after(by_hand, live=begun) == OURS | found
+
+
+def test_a_library_takes_the_place_of_the_formulas_command(after, declared):
+    """A server with both archives nothing."""
+    begun = patched({}, declared())
+    assert after({"archive_library": "basic_archive"}, live=begun) == {
+        "archive_mode": "on",
+        "archive_library": "basic_archive",
+    }
+
+
+IN_DCS = {"bootstrap": {"dcs": {"postgresql": {"parameters": {"archive_command": "mine %p"}}}}}
+IN_FILE = {"postgresql": {"parameters": {"archive_library": "mine"}}}
+MINE, THEIRS = {"archive_command": "mine %p"}, {"archive_mode": "always", "archive_command": "theirs %p"}
+
+
+@pytest.mark.parametrize(
+    ("given", "alone", "beside_theirs"),
+    [
+        ({"parameters": MINE}, OURS | MINE, THEIRS | MINE),
+        ({"config": IN_DCS}, OURS | MINE, THEIRS | MINE),
+        ({"parameters": {"archive_mode": False}}, OURS | {"archive_mode": "off"}, THEIRS | {"archive_mode": "off"}),
+        (
+            {"parameters": {"archive_library": "mine"}},
+            {"archive_mode": "on", "archive_library": "mine"},
+            THEIRS | {"archive_library": "mine"},
+        ),
+        # In the member's own file, which the server reads as well.
+        ({"config": IN_FILE}, {"archive_mode": "on"}, THEIRS),
+    ],
+)
+def test_what_the_pillar_says_counts(after, given, alone, beside_theirs):
+    assert after({}, **given) == alone
+    assert after(THEIRS, **given) == beside_theirs
