@@ -33,6 +33,7 @@ FAULTS = (
     "kill-vip-manager",
     "hang-patroni",
     "hang-vip-manager+switchover",
+    "freeze",
     "isolate",
     "cut-replication",
 )

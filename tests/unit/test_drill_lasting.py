@@ -16,9 +16,11 @@ MEMBER = {
     "address": "198.51.100.21",
     "datacenter": {"servers": [{"address": "198.51.100.11"}, {"address": "2001:db8::12"}]},
     "cluster": {"hosts": [{"address": "198.51.100.21"}, {"address": "198.51.100.22"}]},
-    "patroni": {"startup_timeout": 30},
+    "patroni": {"startup_timeout": 30, "guard": True},
+    "vip": {"manager": "vip-manager"},
 }
 DROP_IN = "/run/systemd/system/patroni.service.d"
+SERVICES = "consul.service patroni.service vip-manager.service pgha-guard.service"
 CUT = ("nft delete table inet pgha_drill", ["nft -f -"])
 
 
@@ -41,6 +43,11 @@ EXPECTED = {
             "systemctl daemon-reload",
             signal("KILL", "patroni"),
         ],
+    ),
+    "freeze": (
+        45,
+        f"systemctl kill --signal=CONT --kill-whom=all {SERVICES}",
+        [f"systemctl kill --signal=STOP --kill-whom=all {SERVICES}"],
     ),
     "cut-replication": (30, *CUT),
     "cut-consul": (45, *CUT),
@@ -196,14 +203,14 @@ def test_patroni_is_left_dead_and_started_again_whatever_fails(host, monkeypatch
 @pytest.mark.parametrize("name", EXPECTED)
 def test_systemd_reads_a_command_that_undoes_a_fault_as_it_is_given(name):
     """After a daemon-reload it has it from a file of its own, in which these have a meaning."""
-    settings = {
-        "address": "192.0.2.1",
-        "cluster": {"hosts": []},
-        "datacenter": {"servers": []},
-        "postgres": {"port": 5432},
-    }
-    undo = pghalib.drill.lasting.plan(FAULTS[name], settings, 4711).undo
+    undo = pghalib.drill.lasting.plan(FAULTS[name], {**MEMBER, "postgres": {"port": 5432}}, 4711).undo
     assert not [word for word in undo if set(word) & set(";%$\\\"'\n")]
+
+
+def test_only_services_that_a_member_has_are_frozen():
+    settings = {**MEMBER, "patroni": {"guard": False}, "vip": {"manager": "callback"}}
+    plan = pghalib.drill.lasting.plan(FAULTS["freeze"], settings, None)
+    assert plan.undo[-2:] == plan.make[0].words[-2:] == ["consul.service", "patroni.service"]
 
 
 SERVERS = [("ip", "198.51.100.11", ""), ("ip6", "2001:db8::12", "")]

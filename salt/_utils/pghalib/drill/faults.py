@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
     AtOnce = Literal["switchover", "restart", "service", "kill", "postmaster"]
-    Lasting = Literal["hang", "hang-postmaster", "stop", "dead", "cut-servers", "cut-everyone", "cut-replication"]
+    Lasting = Literal[
+        "hang", "hang-postmaster", "stop", "dead", "freeze", "cut-servers", "cut-everyone", "cut-replication"
+    ]
 
 
 class Fault(TypedDict):
@@ -26,7 +28,8 @@ class Fault(TypedDict):
 
     These last, for ``lasting`` seconds (0 for a fault that is over at once): ``hang`` stops the main process of a
     service by a signal, ``hang-postmaster`` that of PostgreSQL; ``stop`` stops a service in order, ``dead`` kills its
-    main process and leaves it dead; a cut drops the packets from and to other hosts.
+    main process and leaves it dead; ``freeze`` stops all processes of all services by a signal; a cut drops the packets
+    from and to other hosts.
 
     ``bound`` is in seconds, too: the longest time without an acknowledged write. Where nobody else can lead before the
     leader's lease has ended (``lease``), the life of the lease and a loop of Patroni come in addition (``bound()``).
@@ -44,7 +47,7 @@ class Fault(TypedDict):
 
 def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None, lasting: int = 0) -> Json:
     harmful = how not in ("switchover", "restart", "service")
-    lease = unit == "patroni" and lasting > 0 or how == "cut-everyone"
+    lease = unit == "patroni" and lasting > 0 or how in ("freeze", "cut-everyone")
     rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound, "lease": lease}
     return {"what": what, "host": host, "how": how, **rest}
 
@@ -98,6 +101,14 @@ FAULTS: dict[str, Fault] = {
         "stop",
         20,
         "consul",
+        lasting=45,
+    ),
+    "freeze": _fault(
+        f"all services {_OWN} stand still for 45 s (SIGSTOP), as when a virtual machine is saved, but its system goes"
+        " on answering: the virtual IP is on two hosts until they go on",
+        "leader",
+        "freeze",
+        5,
         lasting=45,
     ),
     "cut-replication": _fault(

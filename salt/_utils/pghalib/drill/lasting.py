@@ -61,6 +61,8 @@ def plan(one: Fault, settings: MemberSettings, pid: int | None) -> Plan:
         return Plan(["systemctl", "start", unit], [Command(["systemctl", "stop", unit])])
     if how == "dead":
         return _dead(unit)
+    if how == "freeze":
+        return Plan(_signals("CONT", settings), [Command(_signals("STOP", settings))])
     delete = ["nft", "delete", "table", "inet", pghalib.drill.NAME]
     return Plan(delete, [Command(["nft", "-f", "-"], cut(how, settings))])
 
@@ -74,6 +76,14 @@ def timer(seconds: int, undo: list[str]) -> list[str]:
 def _signal(name: str, unit: str) -> list[str]:
     # Without "main" systemd sends the signal to PostgreSQL as well, which runs in Patroni's control group.
     return ["systemctl", "kill", f"--signal={name}", "--kill-whom=main", unit]
+
+
+def _signals(name: str, settings: MemberSettings) -> list[str]:
+    """All processes of all services of a member, PostgreSQL's among them."""
+    units = ["consul", "patroni"]
+    units += ["vip-manager"] if settings["vip"]["manager"] == "vip-manager" else []
+    units += ["pgha-guard"] if settings["patroni"]["guard"] else []
+    return ["systemctl", "kill", f"--signal={name}", "--kill-whom=all", *(f"{unit}.service" for unit in units)]
 
 
 def _dead(unit: str) -> Plan:
