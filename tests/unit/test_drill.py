@@ -54,7 +54,12 @@ def test_where_the_lease_has_to_end_first_the_bound_follows_its_life():
     bound = pghalib.drill.faults.bound
     assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 27]
     assert [bound("switchover", one) for one in (NORMAL, FAST)] == [5, 5]
-    assert {name for name, one in FAULTS.items() if one["lease"]} == {"hang-patroni", "stop-patroni", "freeze", "isolate"}
+    assert {name for name, one in FAULTS.items() if one["lease"]} == {
+        "hang-patroni",
+        "stop-patroni",
+        "freeze",
+        "isolate",
+    }
 
 
 def test_the_list_has_every_fault_with_its_bound():

@@ -34,7 +34,7 @@ def declared():
 
 @pytest.fixture
 def after(declared):
-    """A function (parameters in the DCS by hand, …) -> those of the archive after a run; the next run changes nothing."""
+    """A function (parameters in the DCS by hand, …) -> those of the archive after a run; the next one is quiet."""
 
     def run(by_hand, live=None, **given):
         live = patched(copy.deepcopy(live or {}), {"postgresql": {"parameters": dict(by_hand)}})

@@ -295,7 +295,9 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
 
 
-@pytest.mark.parametrize(("same", "functions"), [(True, ["nop"]), (False, ["sync_" + kind for kind in pghalib.host.library.KINDS])])
+@pytest.mark.parametrize(
+    ("same", "functions"), [(True, ["nop"]), (False, ["sync_" + kind for kind in pghalib.host.library.KINDS])]
+)
 def test_who_has_the_masters_modules_asks_for_none(caller_of, same, functions):
     caller = caller_of("test-dcs1")
     run = {"library": caller.cmd("pgha.library") if same else "another"}

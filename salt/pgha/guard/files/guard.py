@@ -56,8 +56,8 @@ MISSES = 2
 FOLLOWS = ("replica", "demoted")
 # Seconds after which a leader tells its network again where the address is.
 AGAIN = 1
-# Seconds for which a host refuses that has lost the address. A refusal keeps a client's system from finding out that the address is
-# elsewhere: it takes it for a sign of life (seen with Linux 6.18).
+# Seconds for which a host refuses that has lost the address. A refusal keeps a client's system from finding out that
+# the address is elsewhere: it takes it for a sign of life (seen with Linux 6.18).
 REFUSING = 3
 # Only the first packet of a connection is refused: what was connected outlives a moment without the address.
 REFUSED = """
