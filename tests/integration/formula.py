@@ -28,7 +28,9 @@ class Pillar:
         was something else, as far as is known.
         """
         before, self.given = self.given, pgha
-        self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": {"tls": False, **pgha}}))
+        # Tests wait for the next loop of Patroni again and again.
+        over = {"tls": False, **pgha, "patroni": {"loop_wait": 2, **pgha.get("patroni", {})}}
+        self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": over}))
         self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
         return before != pgha
 

@@ -101,11 +101,21 @@ def test_who_follows_has_no_virtual_ip_and_its_server_runs_on(guard, role):
     assert guard.hears(LEADS, (503, {"role": role})) == ["address"]
 
 
-def test_a_leader_says_each_second_where_the_address_is(guard):
-    guard.hears(*[LEADS] * 40, apart=0.25)
-    assert guard.announced == [(1000.25 + second, VIP, "eth0", MAC) for second in range(10)]
-    guard.hears(*[NO] * 10)
-    assert len(guard.announced) == 10
+def test_a_leader_says_where_the_address_is_each_second_while_it_is_new_and_then_more_seldom(guard):
+    guard.hears(*[LEADS] * 340, apart=0.25)
+    moments = [1000.25 + second for second in (*range(60), 69, 79)]
+    assert guard.announced == [(moment, VIP, "eth0", MAC) for moment in moments]
+    guard.hears(*[NO] * 100)
+    assert len(guard.announced) == len(moments)
+    guard.hears(LEADS, LEADS)
+    assert len(guard.announced) == len(moments) + 2
+
+
+def test_a_patroni_that_starts_again_makes_no_new_leader(guard):
+    guard.hears(*[LEADS] * 70)
+    told = len(guard.announced)
+    guard.hears(*[SILENT] * 5, LEADS, LEADS, LEADS)
+    assert len(guard.announced) == told
 
 
 def test_what_is_not_here_is_not_announced(guard):
