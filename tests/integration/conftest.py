@@ -21,8 +21,11 @@ def lab():
 
 @pytest.fixture(scope="session")
 def pillar(lab):
-    """The pillar on the master; every module finds nothing over the lab's own."""
-    return formula.Pillar(lab)
+    """
+    The pillar on the master; every module finds nothing over the lab's own, but that Patroni's next loop, for which
+    tests wait again and again, comes soon.
+    """
+    return formula.Pillar(lab, loop_wait=2)
 
 
 @pytest.fixture(scope="module")

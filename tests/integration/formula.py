@@ -17,10 +17,12 @@ class Pillar:
     """
     The lab's own pillar with something on top of it. Most tests have plain traffic, where an attacker has more to try;
     those of test_tls have the default, encryption.
+
+    ``patroni`` is what that section has in addition.
     """
 
-    def __init__(self, lab):
-        self.master, self.given = lab.master, None
+    def __init__(self, lab, **patroni):
+        self.master, self.given, self.patroni = lab.master, None, patroni
 
     def put(self, pgha):
         """
@@ -28,8 +30,7 @@ class Pillar:
         was something else, as far as is known.
         """
         before, self.given = self.given, pgha
-        # Tests wait for the next loop of Patroni again and again.
-        over = {"tls": False, **pgha, "patroni": {"loop_wait": 2, **pgha.get("patroni", {})}}
+        over = {"tls": False, **pgha, "patroni": {**self.patroni, **pgha.get("patroni", {})}}
         self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": over}))
         self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
         return before != pgha
