@@ -14,7 +14,7 @@ import pghalib.drill.faults
 import pghalib.drill.lasting
 import pghalib.host.descriptors
 import pghalib.host.files
-import pghalib.host.users
+import pghalib.postgres.asked
 import pghalib.postgres.scram
 import pghalib.services
 from salt.exceptions import CommandExecutionError
@@ -246,16 +246,4 @@ def _place(name):
 
 
 def _sql(statements):
-    settings = __salt__["pgha.settings"]()
-    postgres = settings["postgres"]
-    words = [f"{postgres['bin_dir']}/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-1", "-c", statements]
-    environment = {
-        "PGHOST": postgres["socket_dir"],
-        "PGPORT": str(postgres["port"]),
-        "PGDATABASE": "postgres",
-        "PGOPTIONS": "-c statement_timeout=30s",
-        "LC_ALL": "C",
-    }
-    result = pghalib.host.users.run(__salt__["cmd.run_all"], postgres["user"], words, env=environment, timeout=60)
-    if result["retcode"]:
-        raise CommandExecutionError(f"PostgreSQL refuses: {(result['stderr'] or result['stdout']).strip()}")
+    pghalib.postgres.asked.sql(__salt__["cmd.run_all"], __salt__["pgha.settings"]()["postgres"], statements)

@@ -98,3 +98,18 @@ def test_a_server_that_does_not_start_is_quoted_and_the_pillar_repairs_it(cluste
     assert "only in the DCS, not in the pillar: postgresql.parameters.log_min_messages" in said
     assert shown(cluster, "log_min_messages") == {"'notice'"}
     by_hand(cluster, log_min_messages="null")
+
+
+def test_an_archive_that_a_person_set_up_stays_and_is_named_when_it_fails(cluster, pillar):
+    pillar.put({"only": [cluster.name]})
+    leader = cluster.leader()
+    assert cluster.psql(leader, "SHOW archive_mode") == "on"
+    by_hand(cluster, archive_command="/bin/false")
+    try:
+        assert not [line for line in members_changed(cluster) if "archive" in line]
+        wait_for(lambda: shown(cluster, "archive_command") == {"'/bin/false'"}, timeout=30, what="all have it")
+        cluster.psql(leader, "SELECT pg_logical_emit_message(true, 'archive', ''), pg_switch_wal()")
+        wait_for(lambda: "the archive fails" in status(cluster), timeout=30, what="the status names it")
+    finally:
+        by_hand(cluster, archive_command="/bin/true")
+    wait_for(lambda: "archive" not in status(cluster), timeout=90, what="what waited is archived")

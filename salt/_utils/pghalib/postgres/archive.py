@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pghalib.text
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -14,6 +16,23 @@ if TYPE_CHECKING:
 
 #: A command that says of each file that it is safe, so that the server lets it go.
 DEFAULTS = {"archive_mode": "on", "archive_command": "/bin/true"}
+#: Seconds for which a file of WAL may wait for the archive.
+LATE = 600
+#: One row, which is JSON: what the server says of its archive, times as seconds ago.
+QUESTION = """
+SELECT json_build_object(
+    'mode', current_setting('archive_mode'),
+    'how', nullif(concat(current_setting('archive_command'), current_setting('archive_library', true)), ''),
+    'recovery', pg_is_in_recovery(),
+    'archived', extract(epoch FROM now() - last_archived_time),
+    'failed', extract(epoch FROM now() - last_failed_time),
+    'wal', last_failed_wal,
+    'waiting', waiting,
+    'oldest', extract(epoch FROM now() - oldest)
+) FROM pg_stat_archiver, (
+    SELECT count(*) AS waiting, min(modification) AS oldest FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'
+) AS files
+"""
 #: A server takes this or a command; with both it archives nothing, and says so in its log alone.
 _LIBRARY = "archive_library"
 
@@ -43,3 +62,32 @@ def beside_others(
         elif changed or (name == "archive_command" and _LIBRARY in {*declared, *live}):
             result.pop(name, None)
     return result
+
+
+def faults(told: Mapping[str, Json]) -> list[str]:
+    """
+    Return what is wrong with the archive of a server, as sentences: WAL that is not archived is kept, until the disk is
+    full.
+
+    told
+        The answer to :py:data:`QUESTION`.
+    """
+    if told["mode"] == "off" or (told["recovery"] and told["mode"] != "always"):
+        return []
+    if not told["how"]:
+        return [
+            "archive_mode is on, and there is no archive_command: PostgreSQL keeps all WAL until the disk is full; set"
+            f" one, or {DEFAULTS['archive_command']} for none"
+        ]
+    waiting = f"{told['waiting']} files of WAL wait in pg_wal, and the disk fills up"
+    archived, failed = told["archived"], told["failed"]
+    if told["waiting"] and failed is not None and (archived is None or archived > failed):
+        wal = pghalib.text.printable(str(told["wal"]))
+        return [f"the archive fails, the last time {_ago(failed)}, with {wal}: {waiting}; see PostgreSQL's log"]
+    if (told["oldest"] or 0) > LATE:
+        return [f"the archive is behind: the oldest file of WAL has waited since {_ago(told['oldest'])}; {waiting}"]
+    return []
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"

@@ -1,0 +1,43 @@
+"""Statements for the server of this host, through its socket, as its superuser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.host.users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pghalib.host.users import Ran
+    from pghalib.shapes import Postgres
+
+#: Seconds for a statement.
+TIMEOUT = 30
+
+
+def sql(run_all: Callable[..., Ran], postgres: Postgres, statements: str) -> str:
+    """
+    Run statements in one transaction, and return what they say: rows by lines, columns by ``|``.
+
+    run_all
+        ``__salt__["cmd.run_all"]``.
+    postgres
+        The section `postgres` of the resolved settings.
+
+    Raises CommandExecutionError when the server refuses them or does not answer.
+    """
+    words = [f"{postgres['bin_dir']}/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-1", "-c", statements]
+    environment = {
+        "PGHOST": postgres["socket_dir"],
+        "PGPORT": str(postgres["port"]),
+        "PGDATABASE": "postgres",
+        "PGOPTIONS": f"-c statement_timeout={TIMEOUT}s",
+        "LC_ALL": "C",
+    }
+    result = pghalib.host.users.run(run_all, postgres["user"], words, env=environment, timeout=2 * TIMEOUT)
+    if result["retcode"]:
+        raise CommandExecutionError(f"PostgreSQL refuses: {(result['stderr'] or result['stdout']).strip()}")
+    return result["stdout"]
