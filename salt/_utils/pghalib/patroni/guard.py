@@ -16,10 +16,11 @@ MARGIN = 2
 
 
 class Guard(TypedDict):
-    """The guard's settings; ``limit`` and ``interval`` in seconds."""
+    """The guard's settings; ``limit``, ``fresh`` and ``interval`` in seconds."""
 
     url: str
     limit: int
+    fresh: int
     interval: float
     address: str | None
     port: int
@@ -43,6 +44,7 @@ def config(settings: MemberSettings) -> Guard:
     return {
         "url": pghalib.patroni.config.api(settings)["url"],
         "limit": max(patroni["ttl"] - patroni["loop_wait"] - MARGIN, patroni["ttl"] // 2),
+        "fresh": patroni["loop_wait"] + MARGIN,
         "interval": INTERVAL,
         "address": vip["address"] if vip else None,
         "port": postgres["port"],

@@ -7,16 +7,18 @@ virtual IP away and stops PostgreSQL before another member can lead.
 
     pgha-guard FILE
 
-    FILE: {"url": "http://ADDRESS:8008", "limit": 18, "interval": 0.25, "address": VIRTUAL IP or null, "port": 5432,
-           "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres"}     (limit and interval in seconds)
+    FILE: {"url": "http://ADDRESS:8008", "limit": 18, "fresh": 12, "interval": 0.25, "address": VIRTUAL IP or null,
+           "port": 5432, "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres"}
+                                                                (limit, fresh and interval in seconds)
 
 The age of the lease decides: Patroni is asked again and again whether this host has the leader's lock. ``limit``
 seconds after its last yes the lease may soon be over, and somebody else may lead. Patroni itself steps down before that
 moment when it lives, so there is nothing to do then.
 
 It also helps clients to find the new leader at once when the virtual IP moves:
-- A host that leads tells its network again and again that the address is here (ARP, neighbour discovery): another host
-  may have said so after it, such as one that stood still and goes on where it was.
+- A host that leads tells its network each second that the address is here (ARP, neighbour discovery): another host may
+  have said so after it, such as one that stood still and goes on where it was. Not when its Patroni has not seen the
+  DCS for a while: then another one may lead, which is to be heard.
 - A host that has led refuses, for some seconds, who connects to the address there. Without an answer, a client's system
   would ask again only a second or more later.
 
@@ -54,9 +56,8 @@ PASSING = ("starting", "stopping")
 MISSES = 2
 # What a member is for Patroni when it has given the leadership up.
 FOLLOWS = ("replica", "demoted")
-# Seconds after which a leader tells its network again where the address is: for as long as it is new, and later. Of two
-# that believe to lead, as one may that was cut off, the new one is to be heard.
-NEW, SOON, LATER = 60, 1, 10
+# Seconds after which a leader tells its network again where the address is.
+AGAIN = 1
 # Seconds for which a host refuses that has lost the address. A refusal keeps a client's system from finding out that
 # the address is elsewhere: it takes it for a sign of life (seen with Linux 6.18).
 REFUSING = 3
@@ -82,10 +83,9 @@ class Guard:
         self.settings = settings
         # When Patroni last said yes (seconds since the boot), whether it was paused, and questions without a yes since.
         self.held, self.paused, self.misses = None, False, 0
-        # Since when this host leads, when the address was last here and when that was last told.
-        self.since, self.here, self.told = None, None, 0
-        # The link that has the address (name, hardware address), and whether its clients are refused.
-        self.link, self.refuses = None, False
+        # When the address was last here and when that was last told, its link (name, hardware address), and whether its
+        # clients are refused.
+        self.here, self.told, self.link, self.refuses = None, 0, None, False
 
     def round(self):
         """Ask once, and act if the lease may be over."""
@@ -95,7 +95,7 @@ class Guard:
         if code:
             self.paused = said.get("pause") is True
         if self.settings["address"]:
-            self.help_clients(begun, code)
+            self.help_clients(begun, code, said)
         if code == 200:
             self.held, self.misses = begun, 0
             return
@@ -129,12 +129,10 @@ class Guard:
         except (OSError, http.client.HTTPException, ValueError):
             return None, {}
 
-    def help_clients(self, now, code):
-        """Tell or refuse those who look for the address: ``code`` is Patroni's answer at the moment ``now``."""
+    def help_clients(self, now, code, said):
+        """Tell or refuse those who look for the address: ``code`` and ``said`` are Patroni's answer at ``now``."""
         here = is_here(self.settings["address"])
         self.here = now if here else self.here
-        if code:
-            self.since = None if code != 200 else self.since or now
         ready = self.server() == "ready"
         # It begins as soon as the server ends, while the address is still here and its port refuses as well: so nobody
         # is refused who would have been served. A Patroni that only starts again is no reason.
@@ -142,7 +140,7 @@ class Guard:
         self.refuse(reason and self.here is not None and now - self.here < REFUSING)
         if not here:
             self.link = None
-        elif code == 200 and now - self.told >= (SOON if now - self.since < NEW else LATER):
+        elif code == 200 and now - self.told >= AGAIN and self.fresh(said):
             self.told = now
             self.tell()
 
@@ -159,6 +157,11 @@ class Guard:
         why = run("/usr/sbin/nft", "-f", "-", input=rules)
         if why:
             say(f"who connects to {address} while it is not here is not refused, and waits: {why}")
+
+    def fresh(self, said):
+        """Whether Patroni has seen the DCS in one of its last loops, as it says."""
+        seen = said.get("dcs_last_seen")
+        return not isinstance(seen, (int, float)) or time.time() - seen <= self.settings["fresh"]
 
     def tell(self):
         """Tell the network that the address is here."""
