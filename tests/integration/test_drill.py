@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pghalib.drill.faults
 import pytest
 from integration import formula
 from lab.tools import LabError, wait_for
@@ -126,23 +127,50 @@ def test_a_drill_that_is_killed_leaves_nothing_that_goes_on(cluster):
     assert left(cluster) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "lasts"),
-    [
-        ("hang-vip-manager", "grep '^State:.*stopped' /proc/$(systemctl show -P MainPID vip-manager)/status"),
-        ("stop-patroni", "systemctl is-failed patroni"),
-    ],
-    ids=["hang-vip-manager", "stop-patroni"],
-)
-def test_a_fault_ends_by_itself_when_nobody_undoes_it(cluster, name, lasts):
+# One on each member at the same time: no matter what else is broken, each ends.
+ROUNDS = [
+    ("hang-patroni", "stop-patroni", "hang-postgres"),
+    ("freeze", "isolate", "cut-consul"),
+    ("hang-vip-manager", "stop-agent", "cut-replication"),
+]
+STOPPED = "grep '^State:.*stopped' /proc/$(systemctl show -P MainPID {})/status"
+# A command that says that a fault lasts.
+LASTS = {
+    "hang-patroni": STOPPED.format("patroni"),
+    "stop-patroni": "systemctl is-failed patroni",
+    "freeze": STOPPED.format("consul"),
+    "isolate": "nft list table inet pgha_drill",
+    "hang-vip-manager": STOPPED.format("vip-manager"),
+    "stop-agent": "! systemctl is-active consul",
+}
+
+
+def test_the_rounds_have_every_fault_that_lasts():
+    lasting = {name for name, one in pghalib.drill.faults.FAULTS.items() if one["lasting"]}
+    assert {name for names in ROUNDS for name in names} == lasting
+
+
+@pytest.mark.parametrize("names", ROUNDS, ids="+".join)
+def test_faults_end_by_themselves_when_nobody_undoes_them(cluster, names):
     cluster.wait_healthy()
-    host = cluster.leader()
-    assert ask(cluster, host, "undone") is True
-    assert str(ask(cluster, host, "fault", name)).startswith("it lasts for ")
-    assert host.run(["sh", "-c", lasts], check=False).returncode == 0
-    assert ask(cluster, host, "undone") is False
-    assert "A fault of a drill lasts here" in ask(cluster, host, "fault", name)
-    wait_for(lambda: ask(cluster, host, "undone") is True, timeout=90, what=f"{name} has ended", interval=1)
-    assert host.run(["sh", "-c", lasts], check=False).returncode != 0
+    hosts = dict(zip(names, cluster.db, strict=True))
+
+    def undone():
+        members = ",".join(host.name for host in cluster.db)
+        called = ["salt", "-L", members, "pgha_drill.undone", "--out=json", "--static", "-l", "quiet"]
+        return set(json.loads(cluster.lab.salt(*called, check=False).stdout).values())
+
+    def last():
+        checks = [(hosts[name], script) for name, script in LASTS.items() if name in hosts]
+        return [host.run(["sh", "-c", script], check=False).returncode == 0 for host, script in checks]
+
+    assert undone() == {True}
+    for name, host in hosts.items():
+        assert str(ask(cluster, host, "fault", name)).startswith("it lasts for ")
+    assert all(last())
+    assert undone() == {False}
+    assert "A fault of a drill lasts here" in ask(cluster, cluster.db[0], "fault", names[0])
+    wait_for(lambda: undone() == {True}, timeout=120, what=f"{', '.join(names)} have ended", interval=1)
+    assert not any(last())
     cluster.wait_healthy()
     assert left(cluster) == []
