@@ -49,7 +49,7 @@ def check(history: History, skew: int = 0, overlap: int = 250) -> list[Verdict]:
     skew
         Milliseconds that the clocks of the observers' hosts may differ: a shorter overlap proves nothing.
     overlap
-        Milliseconds that two hosts may both have the virtual IP in a planned switchover (``vip:interval``).
+        Milliseconds that two hosts may both have the virtual IP: as long as vip-manager and the guard do not look.
     """
     acknowledged = _acknowledged(history["writes"])
     final = {key: collections.Counter(values) for key, values in history["final"].items()}

@@ -21,6 +21,7 @@ import pghalib.drill.report
 import pghalib.inventory
 import pghalib.master.alone
 import pghalib.master.asking
+import pghalib.patroni.guard
 import pghalib.secrets.pki
 import pghalib.secrets.store
 
@@ -119,7 +120,8 @@ def run(
         pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
         pghalib.drill.begin.connection(settings, writer.trust(_authorities(settings, store))),
         clients,
-        settings["vip"]["interval"],
+        # vip-manager looks as often as that, the guard as often as this.
+        max(settings["vip"]["interval"], round(1000 * pghalib.patroni.guard.INTERVAL)),
         lasting,
         seed,
     )

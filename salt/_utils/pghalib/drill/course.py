@@ -96,7 +96,7 @@ class Course:
         workers
             How many clients write.
         overlap
-            Milliseconds that two hosts may both have the virtual IP (``vip:interval``).
+            Milliseconds that two hosts may both have the virtual IP, see ``checker.check``.
         minutes
             A round of all faults begins as long as these have not passed since the first fault began; a round that has
             begun is finished. None: one round.

@@ -34,8 +34,8 @@ PATRONI_OWN = frozenset({"cluster_name", "listen_addresses", "port"})
 
 #: The parameters that are the same on all members: those of the by-hand procedure, and how soon a connection counts as
 #: dead. A synchronous replica that is gone holds up all writes for wal_sender_timeout and a loop of Patroni; a client
-#: that is gone holds its locks until the keepalives end. A replica asks again each second for a leader that is away (5 s
-#: is PostgreSQL's own): a commit waits for it. Not here: what depends on a host's memory, cores or disk
+#: that is gone holds its locks until the keepalives end. A replica asks again each second for a leader that is away
+#: (5 s is PostgreSQL's own): a commit waits for it. Not here: what depends on a host's memory, cores or disk
 #: (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
 DEFAULTS = {
     **pghalib.postgres.archive.DEFAULTS,
