@@ -12,6 +12,7 @@ import pytest
 from salt.exceptions import CommandExecutionError
 
 FAULTS = pghalib.drill.faults.FAULTS
+ROOT = Path(__file__).resolve().parents[2]
 WITH, CALLBACK = {"manager": "vip-manager"}, {"manager": "callback"}
 SETTINGS = {
     "vip": WITH,
@@ -50,15 +51,32 @@ def test_faults_are_given_with_commas_or_as_a_list(given, names):
 NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 2}
 
 
-def test_where_the_lease_has_to_end_first_the_bound_follows_its_life():
+def test_the_bound_follows_what_has_to_be_waited_for():
     bound = pghalib.drill.faults.bound
     assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 27]
-    assert [bound("switchover", one) for one in (NORMAL, FAST)] == [5, 5]
-    assert {name for name, one in FAULTS.items() if one["lease"]} == {
-        "hang-patroni",
-        "stop-patroni",
-        "freeze",
-        "isolate",
+    assert [bound("kill-postgres", one) for one in (NORMAL, FAST)] == [15, 7]
+    assert [bound("switchover", one) for one in (NORMAL, FAST)] == [3, 3]
+    assert [bound("hang-vip-manager+switchover", one) for one in (NORMAL, FAST)] == [8, 8]
+    waits = {name: one["waits"] for name, one in FAULTS.items() if one["waits"]}
+    assert waits == {
+        "kill-postgres": "loop",
+        "kill-patroni": "loop",
+        "hang-patroni": "lease",
+        "stop-patroni": "lease",
+        "freeze": "lease",
+        "isolate": "lease",
+    }
+
+
+@pytest.mark.parametrize("document", ["docs/failover.md", "docs/failover.ru.md"])
+def test_the_documents_promise_what_the_drill_judges_by(document):
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / document).read_text().splitlines()]
+    rows = [row for row in rows if len(row) == 6 and row[2].isdigit()]
+    promised = {row[0].partition(",")[0]: [float(row[2]), float(row[4])] for row in rows}
+    steps = {name for name in promised if not name.startswith(("power-off", "питание"))}
+    assert len(promised) == len(steps) + 2
+    assert {name: promised[name] for name in steps} == {
+        name: [pghalib.drill.faults.bound(name, one) for one in (FAST, NORMAL)] for name in steps
     }
 
 

@@ -66,4 +66,4 @@ def test_two_together_are_chosen_by_name_and_each_is_looked_at():
 
 def test_the_bounds_of_two_together_add_up():
     patroni = {"ttl": 30, "loop_wait": 10}
-    assert pghalib.drill.faults.bound("isolate+kill-agent", patroni) == 45 + 15
+    assert pghalib.drill.faults.bound("isolate+kill-agent", patroni) == 45 + 5

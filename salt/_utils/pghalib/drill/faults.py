@@ -31,8 +31,9 @@ class Fault(TypedDict):
     main process and leaves it dead; ``freeze`` stops all processes of all services by a signal; a cut drops the packets
     from and to other hosts.
 
-    ``bound`` is in seconds, too: the longest time without an acknowledged write. Where nobody else can lead before the
-    leader's lease has ended (``lease``), the life of the lease and a loop of Patroni come in addition (``bound()``).
+    ``bound`` is in seconds, too: the longest time without an acknowledged write. What has to be waited for comes in
+    addition (``bound()``): with ``loop`` the next loop of Patroni, which finds what is broken; with ``lease`` the end
+    of the leader's lease as well, before which nobody else can lead.
     """
 
     what: str
@@ -42,13 +43,15 @@ class Fault(TypedDict):
     lasting: int
     harmful: bool
     bound: float
-    lease: bool
+    waits: Literal["loop", "lease"] | None
 
 
 def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None, lasting: int = 0) -> Json:
     harmful = how not in ("switchover", "restart", "service")
-    lease = unit == "patroni" and lasting > 0 or how in ("freeze", "cut-everyone")
-    rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound, "lease": lease}
+    waits = "loop" if how == "postmaster" or (how, unit) == ("kill", "patroni") else None
+    if unit == "patroni" and lasting or how in ("freeze", "cut-everyone"):
+        waits = "lease"
+    rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound, "waits": waits}
     return {"what": what, "host": host, "how": how, **rest}
 
 
@@ -58,16 +61,16 @@ _LOST = (
     " PostgreSQL goes on beside the new leader"
 )
 FAULTS: dict[str, Fault] = {
-    "switchover": _fault("another member becomes the leader, as planned", "leader", "switchover", 5),
+    "switchover": _fault("another member becomes the leader, as planned", "leader", "switchover", 3),
     "restart-replica": _fault("PostgreSQL of a replica is restarted", "replica", "restart", 5),
     "restart-agent": _fault(f"the Consul agent {_OWN} is restarted", "leader", "service", 5, "consul"),
     "restart-vip-manager": _fault(f"vip-manager {_OWN} is restarted", "leader", "service", 5, "vip-manager"),
     "kill-postgres": _fault(
-        "PostgreSQL of the leader is killed (kill -9) and starts again in place", "leader", "postmaster", 15
+        "PostgreSQL of the leader is killed (kill -9) and starts again in place", "leader", "postmaster", 5
     ),
-    "kill-patroni": _fault("Patroni of the leader is killed (kill -9)", "leader", "kill", 15, "patroni"),
-    "kill-agent": _fault(f"the Consul agent {_OWN} is killed (kill -9)", "leader", "kill", 15, "consul"),
-    "kill-vip-manager": _fault(f"vip-manager {_OWN} is killed (kill -9)", "leader", "kill", 15, "vip-manager"),
+    "kill-patroni": _fault("Patroni of the leader is killed (kill -9)", "leader", "kill", 5, "patroni"),
+    "kill-agent": _fault(f"the Consul agent {_OWN} is killed (kill -9)", "leader", "kill", 5, "consul"),
+    "kill-vip-manager": _fault(f"vip-manager {_OWN} is killed (kill -9)", "leader", "kill", 3, "vip-manager"),
     "hang-postgres": _fault(
         "the postmaster of the leader hangs for 30 s (SIGSTOP): open connections work on, new ones wait that long",
         "leader",
@@ -188,8 +191,9 @@ def bound(step: str, patroni: Mapping[str, Json]) -> float:
     patroni
         The section ``patroni`` of a cluster's settings.
     """
-    lease = patroni["ttl"] + patroni["loop_wait"]
-    return sum(FAULTS[name]["bound"] + (lease if FAULTS[name]["lease"] else 0) for name in parts(step))
+    loop = patroni["loop_wait"]
+    waits: dict[str | None, float] = {None: 0, "loop": loop, "lease": patroni["ttl"] + loop}
+    return sum(FAULTS[name]["bound"] + waits[FAULTS[name]["waits"]] for name in parts(step))
 
 
 def table(patroni: Mapping[str, Json]) -> str:
