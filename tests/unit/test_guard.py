@@ -53,7 +53,7 @@ def guard(program, monkeypatch):
     monkeypatch.setattr(one, "fence", fence)
     monkeypatch.setattr(one, "take_address", lambda why: one.done.append("address"))
     monkeypatch.setattr(one, "server", lambda: one.state)
-    monkeypatch.setitem(program, "run", lambda *_words, input: one.rules.append(input) or "")
+    monkeypatch.setitem(program, "run", lambda *_words, input: one.rules.append(input) or ("", ""))
     monkeypatch.setitem(program, "is_here", lambda address: one.address_here and address == VIP)
     monkeypatch.setitem(program, "addresses", lambda: [{"ifname": "eth0", "local": VIP, "mac": MAC}])
     monkeypatch.setitem(program, "announce", lambda *what: one.announced.append((one.clock, *what)))
@@ -182,9 +182,21 @@ def test_without_an_address_nothing_is_refused(guard):
 
 
 def test_a_system_that_cannot_refuse_says_so_once_a_change(guard, program, monkeypatch, capsys):
-    monkeypatch.setitem(program, "run", lambda *_words, **_more: "[Errno 2] No such file or directory")
+    monkeypatch.setitem(program, "run", lambda *_words, **_more: ("", "[Errno 2] No such file or directory"))
     guard.hears(LEADS, *[NO] * 10)
     assert capsys.readouterr().out.count("is not refused, and waits: [Errno 2]") == 1
+
+
+def test_what_fails_of_it_keeps_the_guard_from_nothing(guard, program, monkeypatch, capsys):
+    def refuses(*_what):
+        raise PermissionError("no raw sockets here")
+
+    monkeypatch.setitem(program, "announce", refuses)
+    guard.hears(*[LEADS] * 5, apart=0.25)
+    monkeypatch.setitem(program, "is_here", refuses)
+    assert guard.hears(*[LEADS] * 5, *[SILENT] * 19) == ["fence"]
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["clients may look for the address at a wrong place: no raw sockets here"]
 
 
 # As PostgreSQL 18 writes it: process, data, start, port, socket, address, shared memory, state.
@@ -263,6 +275,20 @@ def test_a_server_that_takes_no_writes_is_left_alone_until_it_does(member, state
     assert member.held is None
 
 
+def test_a_program_that_hangs_keeps_no_server_from_being_stopped(member, program, monkeypatch, tmp_path, capsys):
+    slow = tmp_path / "ip"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    run = program["run"]
+    monkeypatch.setitem(program, "PATIENCE", 0.1)
+    monkeypatch.setitem(program, "run", lambda *words: run(slow, *words[1:]))
+    monkeypatch.setitem(program, "is_here", lambda _address: True)
+    member.settings["address"] = VIP
+    member.fence("the lease may be over")
+    assert member.process.wait(10) == -signal.SIGQUIT
+    assert "PostgreSQL is stopped" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("here", "called"), [(True, ["/sbin/ip addr del 192.0.2.40/24 dev eth0"]), (False, [])])
 def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, capsys, here, called):
     calls = []
@@ -272,7 +298,7 @@ def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, cap
     ]
     monkeypatch.setitem(program, "is_here", lambda address: here and address == VIP)
     monkeypatch.setitem(program, "addresses", lambda: known)
-    monkeypatch.setitem(program, "run", lambda *words: calls.append(" ".join(words)) or "")
+    monkeypatch.setitem(program, "run", lambda *words: calls.append(" ".join(words)) or ("", ""))
     member.settings["address"] = VIP
     member.take_address("PostgreSQL is a replica here")
     assert calls == called

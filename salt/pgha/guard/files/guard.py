@@ -47,7 +47,7 @@ import sys
 import time
 import urllib.parse
 
-# Seconds to wait for an answer, and for a server that was told to stop before it is killed.
+# Seconds to wait for an answer or a program, and for a server that was told to stop before it is killed.
 PATIENCE = 2
 DYING = 5
 # States of a postmaster in which no client can write: it recovers, or it ends and has told its clients so.
@@ -86,6 +86,8 @@ class Guard:
         # When the address was last here and when that was last told, its link (name, hardware address), and whether its
         # clients are refused.
         self.here, self.told, self.link, self.refuses = None, 0, None, False
+        # Why clients could not be helped the last time, which is said once.
+        self.trouble = None
 
     def round(self):
         """Ask once, and act if the lease may be over."""
@@ -130,7 +132,19 @@ class Guard:
             return None, {}
 
     def help_clients(self, now, code, said):
-        """Tell or refuse those who look for the address: ``code`` and ``said`` are Patroni's answer at ``now``."""
+        """
+        Tell or refuse those who look for the address: ``code`` and ``said`` are Patroni's answer at ``now``. Whatever
+        fails of it must not keep the guard from its work.
+        """
+        try:
+            self.show(now, code, said)
+        except (OSError, ValueError) as error:
+            if str(error) != self.trouble:
+                say(f"clients may look for the address at a wrong place: {error}")
+            self.trouble = str(error)
+
+    def show(self, now, code, said):
+        """Do that."""
         here = is_here(self.settings["address"])
         self.here = now if here else self.here
         ready = self.server() == "ready"
@@ -154,7 +168,7 @@ class Guard:
         )
         # Noted before it is tried: where it is impossible the journal says so once a change, and not in each round.
         self.refuses = wanted
-        why = run("/usr/sbin/nft", "-f", "-", input=rules)
+        _, why = run("/usr/sbin/nft", "-f", "-", input=rules)
         if why:
             say(f"who connects to {address} while it is not here is not refused, and waits: {why}")
 
@@ -197,7 +211,7 @@ class Guard:
         for entry in addresses():
             if entry["local"] == address:
                 place = f"{address}/{entry['prefixlen']}", "dev", entry["ifname"]
-                done = run("/sbin/ip", "addr", "del", *place)
+                _, done = run("/sbin/ip", "addr", "del", *place)
                 say(f"{address} is taken from {entry['ifname']}{done and f' in vain ({done})'}: {why}")
 
     @contextlib.contextmanager
@@ -254,8 +268,7 @@ def is_here(address):
 
 def addresses():
     """Return the addresses of this host, each with its interface."""
-    shown = subprocess.run(["/sbin/ip", "-j", "addr", "show"], capture_output=True, text=True, timeout=10, check=False)
-    links = json.loads(shown.stdout or "[]")
+    links = json.loads(run("/sbin/ip", "-j", "addr", "show")[0] or "[]")
     return [
         {**one, "ifname": link["ifname"], "mac": link.get("address", "")}
         for link in links
@@ -288,12 +301,12 @@ def announce(address, interface, mac):
 
 
 def run(*words, **more):
-    """Run a program and return what it complains of, or ""."""
+    """Run a program and return (what it says, what it complains of or why it could not be run)."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False, **more)
-    except OSError as error:
-        return str(error)
-    return done.stderr.strip() if done.returncode else ""
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False, **more)
+    except (OSError, subprocess.SubprocessError) as error:
+        return "", str(error)
+    return done.stdout, (done.stderr.strip() or f"exit code {done.returncode}") if done.returncode else ""
 
 
 def say(what):
@@ -308,7 +321,7 @@ def main():
     while True:
         try:
             guard.round()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError) as error:
             say(f"{type(error).__name__}: {error}")
         time.sleep(guard.settings["interval"])
 
