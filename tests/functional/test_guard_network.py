@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-GUARD = Path(__file__).resolve().parents[2] / "salt/pgha/guard/files/guard.py"
+GUARD = Path(__file__).resolve().parents[2] / "salt/pgha/guard/files/pgha-guard"
 ADDRESSES = {"192.0.2.1": "192.0.2.40", "fd00:2::1": "fd00:2::40"}
 WRONG = "02:00:00:00:00:99"
 # How long a client waits for an answer, and what it got.
@@ -29,15 +29,18 @@ while True:
     server.accept()[0].close()
 """
 CALL = """
-import json, runpy, sys
-names = runpy.run_path(sys.argv[1])
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import clients, host
 call, *given = json.loads(sys.argv[2])
 if call == "announce":
-    names["announce"](*given)
+    clients.announce(*given)
+elif call == "is_here":
+    print(host.is_here(*given))
 else:
-    guard = names["Guard"](given[0])
-    guard.refuses = not given[1]
-    guard.refuse(given[1])
+    one = clients.Clients(given[0])
+    one.refuses = not given[1]
+    one.refuse(given[1])
 """
 
 
@@ -60,8 +63,7 @@ class Place:
         return json.loads(self.run("ip", "-j", *words.split()) or "[]")
 
     def guard(self, *call):
-        said = self.run(sys.executable, "-c", CALL, str(GUARD), json.dumps(call))
-        assert said == ""
+        return self.run(sys.executable, "-c", CALL, str(GUARD), json.dumps(call)).strip()
 
     def connect(self, address):
         return self.run(sys.executable, "-c", CONNECT, address).strip()
@@ -100,12 +102,12 @@ def test_who_asks_a_host_that_has_not_the_address_is_refused_at_once(network, ad
     place = f"{address}/{64 if ':' in address else 24} dev pgha-h"
     settings = {"address": address, "port": 5432}
     assert client.connect(address) == "TimeoutError"
-    host.guard("refuse", settings, True)
+    assert host.guard("refuse", settings, True) == ""
     assert client.connect(address) == "ConnectionRefusedError"
     host.run(*f"ip addr add {place}{' nodad' if ':' in address else ''}".split())
     assert client.connect(address) == "connected"
     host.run(*f"ip addr del {place}".split())
-    host.guard("refuse", settings, False)
+    assert host.guard("refuse", settings, False) == ""
     assert client.connect(address) == "TimeoutError"
 
 
@@ -115,10 +117,24 @@ def test_a_client_that_learnt_a_wrong_place_learns_the_right_one(network, addres
     # The kernel believes nothing new of a neighbour for a second (locktime), other than a gratuitous word.
     place = f"{address}/{64 if ':' in address else 24} dev pgha-h"
     host.run(*f"ip addr add {place}{' nodad' if ':' in address else ''}".split())
-    host.guard("announce", address, "pgha-h", host.mac)
+    assert host.guard("announce", address, "pgha-h", host.mac) == ""
     end = time.monotonic() + 10
     while (known := client.ip(f"neigh show {address}")[0]["lladdr"]) != host.mac:
         assert time.monotonic() < end, known
         time.sleep(0.01)
     assert client.connect(address) == "connected"
     host.run(*f"ip addr del {place}".split())
+
+
+def test_an_address_is_here_only_where_it_is(network, address):
+    """Also where programs may bind to addresses that are not there, as some want for a proxy."""
+    _, host = network
+    bind = 'for one in ipv4 ipv6; do echo "$0" > /proc/sys/net/$one/ip_nonlocal_bind; done'
+    host.run("sh", "-c", bind, "1")
+    place = f"{address}/{64 if ':' in address else 24} dev pgha-h"
+    assert host.guard("is_here", address) == "False"
+    host.run(*f"ip addr add {place}{' nodad' if ':' in address else ''}".split())
+    assert host.guard("is_here", address) == "True"
+    host.run(*f"ip addr del {place}".split())
+    assert host.guard("is_here", address) == "False"
+    host.run("sh", "-c", bind, "0")

@@ -78,7 +78,7 @@ def test_parameter_of_the_users_that_this_server_refuses(member):
         ({"shared_buffers": "16TB"}, "shared_buffers = '16TB': invalid value"),
         ({"work_mem": "32 megs"}, "work_mem = '32 megs': invalid value"),
         ({"max_connections": 3}, "superuser_reserved_connections. .3. plus"),
-        ({"wal_level": "minimal"}, "WAL streaming"),
+        ({"wal_level": "minimal"}, "WAL archival"),
         ({"huge_pages": "on", "shared_buffers": "700MB"}, "huge pages .huge_pages = on., and this host has [0-9]+ "),
         # Its own language is not the one that the answers are looked into in.
         ({"lc_messages": "C.UTF-8", "max_connections": "many"}, "max_connections = 'many': invalid value"),

@@ -1,10 +1,12 @@
 """The guard: it acts when the lease may be over, and never on a leader that is well, in a pause, or on a stranger."""
 
+import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -20,17 +22,25 @@ NO = (503, {"role": "primary"})
 
 
 @pytest.fixture
-def program():
-    names = {"__name__": "guard"}
-    path = ROOT / "salt/pgha/guard/files/guard.py"
-    exec(compile(path.read_text(), path, "exec"), names)
-    return names
+def program(monkeypatch):
+    """The modules of the program."""
+    place = ROOT / "salt/pgha/guard/files/pgha-guard"
+    monkeypatch.syspath_prepend(place)
+    modules = types.SimpleNamespace()
+    # In the order in which they import each other.
+    for name, path in ("host", "host.py"), ("clients", "clients.py"), ("guard", "__main__.py"):
+        spec = importlib.util.spec_from_file_location(name, place / path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        setattr(modules, name, module)
+    return modules
 
 
 @pytest.fixture
 def guard(program, monkeypatch):
     """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
-    one = program["Guard"]({"limit": 18, "fresh": 12, "address": VIP, "port": 5432})
+    one = program.guard.Guard({"limit": 18, "fresh": 12, "address": VIP, "port": 5432})
     one.clock, one.done, one.state, one.rules, one.announced = 1000.0, [], "ready", [], []
     one.address_here = True
 
@@ -45,18 +55,16 @@ def guard(program, monkeypatch):
         one.done.append("fence")
         one.held = None
 
-    monkeypatch.setitem(
-        program,
-        "time",
-        types.SimpleNamespace(clock_gettime=lambda _which: one.clock, CLOCK_BOOTTIME=7, time=lambda: NOW),
-    )
+    clock = types.SimpleNamespace(clock_gettime=lambda _which: one.clock, CLOCK_BOOTTIME=7, time=lambda: NOW)
+    monkeypatch.setattr(program.guard, "time", clock)
+    monkeypatch.setattr(program.clients, "time", clock)
     monkeypatch.setattr(one, "fence", fence)
     monkeypatch.setattr(one, "take_address", lambda why: one.done.append("address"))
     monkeypatch.setattr(one, "server", lambda: one.state)
-    monkeypatch.setitem(program, "run", lambda *_words, input: one.rules.append(input) or ("", ""))
-    monkeypatch.setitem(program, "is_here", lambda address: one.address_here and address == VIP)
-    monkeypatch.setitem(program, "addresses", lambda: [{"ifname": "eth0", "local": VIP, "mac": MAC}])
-    monkeypatch.setitem(program, "announce", lambda *what: one.announced.append((one.clock, *what)))
+    monkeypatch.setattr(program.host, "run", lambda *_words, input: one.rules.append(input) or ("", ""))
+    monkeypatch.setattr(program.host, "is_here", lambda address: one.address_here and address == VIP)
+    monkeypatch.setattr(program.host, "addresses", lambda: [{"ifname": "eth0", "local": VIP, "mac": MAC}])
+    monkeypatch.setattr(program.clients, "announce", lambda *what: one.announced.append((one.clock, *what)))
     one.hears = hears
     return one
 
@@ -125,7 +133,7 @@ def test_what_is_not_here_is_not_announced(guard):
 
 def test_the_link_is_looked_up_again_when_the_address_has_come_back(guard, program, monkeypatch):
     guard.hears(LEADS)
-    monkeypatch.setitem(program, "addresses", lambda: [{"ifname": "eth1", "local": VIP, "mac": MAC}])
+    monkeypatch.setattr(program.host, "addresses", lambda: [{"ifname": "eth1", "local": VIP, "mac": MAC}])
     guard.hears(LEADS)
     guard.address_here = False
     guard.hears(LEADS)
@@ -176,13 +184,13 @@ def test_where_the_address_never_was_nobody_is_refused(guard):
 
 
 def test_without_an_address_nothing_is_refused(guard):
-    guard.settings["address"] = None
+    guard.clients = None
     guard.hears(LEADS, NO)
     assert guard.rules == []
 
 
 def test_a_system_that_cannot_refuse_says_so_once_a_change(guard, program, monkeypatch, capsys):
-    monkeypatch.setitem(program, "run", lambda *_words, **_more: ("", "[Errno 2] No such file or directory"))
+    monkeypatch.setattr(program.host, "run", lambda *_words, **_more: ("", "[Errno 2] No such file or directory"))
     guard.hears(LEADS, *[NO] * 10)
     assert capsys.readouterr().out.count("is not refused, and waits: [Errno 2]") == 1
 
@@ -191,12 +199,12 @@ def test_what_fails_of_it_keeps_the_guard_from_nothing(guard, program, monkeypat
     def refuses(*_what):
         raise PermissionError("no raw sockets here")
 
-    monkeypatch.setitem(program, "announce", refuses)
+    monkeypatch.setattr(program.clients, "announce", refuses)
     guard.hears(*[LEADS] * 5, apart=0.25)
-    monkeypatch.setitem(program, "is_here", refuses)
+    monkeypatch.setattr(program.host, "is_here", refuses)
     assert guard.hears(*[LEADS] * 5, *[SILENT] * 19) == ["fence"]
     said = capsys.readouterr().out.splitlines()
-    assert said == ["clients may look for the address at a wrong place: no raw sockets here"]
+    assert said == [f"clients may look for {VIP} at a wrong place: no raw sockets here"]
 
 
 # As PostgreSQL 18 writes it: process, data, start, port, socket, address, shared memory, state.
@@ -211,7 +219,7 @@ def member(program, tmp_path):
     data.mkdir()
     process = subprocess.Popen([server, "600"])
     (data / "postmaster.pid").write_text(PID_FILE.format(process.pid, "ready   "))
-    one = program["Guard"]({"data_dir": str(data), "program": str(server), "address": None})
+    one = program.guard.Guard({"data_dir": str(data), "program": str(server), "address": None})
     one.process, one.data = process, data
     yield one
     process.kill()
@@ -225,7 +233,7 @@ def test_a_primary_is_stopped_at_once(member, capsys):
 
 
 def test_a_server_that_does_not_stop_is_killed(member, program, monkeypatch):
-    monkeypatch.setitem(program, "DYING", 0.1)
+    monkeypatch.setattr(program.guard, "DYING", 0.1)
     member.process.send_signal(signal.SIGSTOP)
     # It has really stopped; before that it would take the next signal.
     os.waitid(os.P_PID, member.process.pid, os.WSTOPPED | os.WNOWAIT)
@@ -279,10 +287,10 @@ def test_a_program_that_hangs_keeps_no_server_from_being_stopped(member, program
     slow = tmp_path / "ip"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
-    run = program["run"]
-    monkeypatch.setitem(program, "PATIENCE", 0.1)
-    monkeypatch.setitem(program, "run", lambda *words: run(slow, *words[1:]))
-    monkeypatch.setitem(program, "is_here", lambda _address: True)
+    run = program.host.run
+    monkeypatch.setattr(program.host, "PATIENCE", 0.1)
+    monkeypatch.setattr(program.host, "run", lambda *words: run(slow, *words[1:]))
+    monkeypatch.setattr(program.host, "is_here", lambda _address: True)
     member.settings["address"] = VIP
     member.fence("the lease may be over")
     assert member.process.wait(10) == -signal.SIGQUIT
@@ -296,9 +304,9 @@ def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, cap
         {"ifname": "lo", "local": "127.0.0.1", "prefixlen": 8},
         {"ifname": "eth0", "local": VIP, "prefixlen": 24},
     ]
-    monkeypatch.setitem(program, "is_here", lambda address: here and address == VIP)
-    monkeypatch.setitem(program, "addresses", lambda: known)
-    monkeypatch.setitem(program, "run", lambda *words: calls.append(" ".join(words)) or ("", ""))
+    monkeypatch.setattr(program.host, "is_here", lambda address: here and address == VIP)
+    monkeypatch.setattr(program.host, "addresses", lambda: known)
+    monkeypatch.setattr(program.host, "run", lambda *words: calls.append(" ".join(words)) or ("", ""))
     member.settings["address"] = VIP
     member.take_address("PostgreSQL is a replica here")
     assert calls == called
@@ -306,8 +314,8 @@ def test_the_address_is_taken_from_where_it_is(member, program, monkeypatch, cap
 
 
 def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
-    assert program["is_here"]("127.0.0.1")
-    assert not program["is_here"](VIP)
+    assert program.host.is_here("127.0.0.1")
+    assert not program.host.is_here(VIP)
 
 
 @pytest.mark.parametrize(
@@ -321,12 +329,12 @@ def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
 )
 def test_patroni_is_asked_whether_this_host_leads(program, http_service, answer, heard):
     http_service.answers.append(answer)
-    assert program["Guard"]({"url": http_service.address}).ask() == heard
+    assert program.guard.Guard({"url": http_service.address, "address": None}).ask() == heard
     assert [asked[:2] for asked in http_service.asked] == [("GET", "/leader")]
 
 
 def test_nobody_who_listens_is_no_answer(program):
-    assert program["Guard"]({"url": "http://127.0.0.1:1"}).ask() == SILENT
+    assert program.guard.Guard({"url": "http://127.0.0.1:1", "address": None}).ask() == SILENT
 
 
 def settings(**patroni):

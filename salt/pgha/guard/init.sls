@@ -14,12 +14,14 @@ nft is there, by which the guard refuses clients of an address that is elsewhere
         path: /usr/sbin/nft
 
 The guard is there:
-  file.managed:
+  file.recurse:
     - name: {{ program | yaml_dquote }}
-    - source: salt://pgha/guard/files/guard.py
+    - source: salt://pgha/guard/files/pgha-guard
     - user: root
     - group: root
-    - mode: '0755'
+    - dir_mode: '0755'
+    - file_mode: '0644'
+    - clean: True
 
 The guard knows this member:
   file.serialize:

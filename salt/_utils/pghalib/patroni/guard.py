@@ -1,4 +1,4 @@
-"""What the guard of a database host is told (``salt/pgha/guard/files/guard.py``). Pure functions."""
+"""What the guard of a database host is told (``salt/pgha/guard/files/pgha-guard``). Pure functions."""
 
 from __future__ import annotations
 
