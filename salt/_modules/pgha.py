@@ -4,7 +4,6 @@ The place of this host in the cluster: its settings, the hosts of a run, and its
 
 import copy
 
-import pghalib.host.library
 import pghalib.inventory
 import pghalib.pillar.given
 import pghalib.pillar.validate
@@ -95,20 +94,6 @@ def plan():
     if faults:
         raise CommandExecutionError(pghalib.pillar.validate.refusal(faults))
     return pghalib.inventory.plan(pgha)
-
-
-def library():
-    """
-    Return the figure of the formula's own modules on this host, which is the master's (``pgha_master.library``) where
-    both have the same.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db1' pgha.library
-    """
-    return pghalib.host.library.here(__opts__["extension_modules"])
 
 
 def status():

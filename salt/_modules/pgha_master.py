@@ -4,7 +4,6 @@ The hosts of an orchestration, and the reasons why it must not begin. Runs on th
 
 import sys
 
-import pghalib.host.library
 import pghalib.inventory
 import pghalib.master.answers
 import pghalib.master.compiled
@@ -46,30 +45,6 @@ def plan():
     if faults:
         return {"refused": [pghalib.text.line(fault) for fault in faults]}
     return {**pghalib.inventory.plan(pgha), "refused": []}
-
-
-def library(saltenv="base"):
-    """
-    Return the figure of the modules that the formula brings to minions, as ``pgha.library`` returns that of the modules
-    which a minion has; "" when this master does not hash its files by SHA-256 (``hash_type``).
-
-    saltenv
-        The environment that the formula is served from.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run salt.cmd pgha_master.library
-    """
-    hashes = {}
-    for path in __salt__["cp.list_master"](saltenv):
-        if path.startswith("_") and pghalib.host.library.ours(path[1:]):
-            told = __salt__["cp.hash_file"](f"salt://{path}", saltenv)
-            if told.get("hash_type") != "sha256":
-                return ""
-            hashes[path[1:]] = told["hsum"]
-    return pghalib.host.library.digest(hashes)
 
 
 def inventory():

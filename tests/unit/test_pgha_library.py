@@ -1,9 +1,9 @@
 """One figure says whether a minion has the modules that the master serves."""
 
 import hashlib
+import re
 from pathlib import Path
 
-import pghalib.host.library
 import pytest
 
 SALT = Path(__file__).resolve().parents[2] / "salt"
@@ -25,7 +25,7 @@ def minion(tmp_path):
 
 @pytest.fixture
 def master(loader_module):
-    """``pgha_master.library`` of a master that serves this checkout, and a module of another formula."""
+    """``pgha_library.served`` of a master that serves this checkout, and a module of another formula."""
 
     def call(kind="sha256"):
         def hash_file(url, saltenv):
@@ -35,14 +35,14 @@ def master(loader_module):
 
         served = [str(path.relative_to(SALT)) for path in SALT.rglob("*") if path.is_file()]
         salt = {"cp.list_master": lambda _saltenv: served, "cp.hash_file": hash_file}
-        return loader_module("_modules/pgha_master.py", salt=salt).library()
+        return loader_module("_modules/pgha_library.py", salt=salt).served()
 
     return call
 
 
 @pytest.fixture
 def figure(minion, loader_module):
-    return loader_module("_modules/pgha.py", opts={"extension_modules": str(minion)}).library
+    return loader_module("_modules/pgha_library.py", opts={"extension_modules": str(minion)}).here
 
 
 def test_a_minion_with_the_masters_modules_has_the_masters_figure(figure, master):
@@ -65,8 +65,13 @@ def test_whatever_differs_gives_another_figure(minion, figure, master, change):
     assert figure() != master()
 
 
-def test_a_minion_without_modules_has_a_figure_of_its_own(tmp_path, master):
-    assert pghalib.host.library.here(str(tmp_path)) != master()
+def test_a_minion_without_modules_has_a_figure_of_its_own(tmp_path, master, loader_module):
+    assert loader_module("_modules/pgha_library.py", opts={"extension_modules": str(tmp_path)}).here() != master()
+
+
+def test_nothing_of_the_library_is_imported_before_a_newer_one_comes():
+    """What was imported before would be used beside what comes."""
+    assert "pghalib" not in re.sub('".*"', "", (SALT / "_modules/pgha_library.py").read_text())
 
 
 def test_a_master_that_hashes_otherwise_has_none(master, figure):

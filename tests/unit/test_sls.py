@@ -4,9 +4,9 @@ import copy
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 
-import pghalib.host.library
 import pghalib.postgres.member_note
 import pghalib.secrets.served
 import pghalib.services.started
@@ -296,15 +296,19 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
 
 
-@pytest.mark.parametrize(
-    ("same", "functions"), [(True, ["nop"]), (False, ["sync_" + kind for kind in pghalib.host.library.KINDS])]
-)
-def test_who_has_the_masters_modules_asks_for_none(caller_of, same, functions):
+@pytest.mark.parametrize("before", [None, "another", "the same"])
+def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     caller = caller_of("test-dcs1")
-    run = {"library": caller.cmd("pgha.library") if same else "another"}
+    place = Path(caller.opts["extension_modules"], "modules")
+    shutil.rmtree(place, ignore_errors=True)
+    if before:
+        place.mkdir(parents=True)
+        shutil.copy(ROOT / "_modules/pgha_library.py", place)
+    run = {"library": caller.cmd("pgha_library.here") if before == "the same" else "another"}
     pillar = pillar_of("defaults", "test-dcs1") | {"pgha_run": run}
     low = caller.cmd("state.show_low_sls", "pgha.stages.modules", pillar=pillar)
-    assert [chunk["fun"] for chunk in low] == functions
+    kinds = [f"sync_{kind}" for kind in ("utils", "grains", "modules", "states")]
+    assert [chunk["fun"] for chunk in low] == (["nop"] if before == "the same" else kinds)
 
 
 @pytest.mark.parametrize("minion_id", SECRETS)

@@ -33,7 +33,7 @@ The hosts are served the pillar of now:
 {% set ready = "Nothing stands in the way on any host" %}
 {{ ready }}:
 {{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"],
-         dict(plan.run, only=plan.clusters | list, library=salt["pgha_master.library"](saltenv)),
+         dict(plan.run, only=plan.clusters | list, library=salt["pgha_library.served"](saltenv)),
          timeout=15, test=False) }}
 
 The master knows which datacenters are encrypted:

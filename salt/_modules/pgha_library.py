@@ -1,0 +1,75 @@
+"""
+The formula's own modules in one figure: a minion with the master's figure has them all, and asks for none again.
+
+Nothing of the library is imported here: a minion asks before it gets a newer one, and what was imported then would be
+used beside what comes.
+"""
+
+import hashlib
+import os
+
+# Kinds of modules, and how the names of the formula's begin.
+KINDS = {"utils": "pghalib/", "grains": "pgha", "modules": "pgha", "states": "pgha"}
+
+
+def here():
+    """
+    Return the figure of the formula's own modules on this host. A file that cannot be read counts as another one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_library.here
+    """
+    return _figure({path: _hash(path) for path in _files()})
+
+
+def served(saltenv="base"):
+    """
+    Return the figure of the modules that this master serves, or "" when it does not hash its files by SHA-256
+    (``hash_type``).
+
+    saltenv
+        The environment that the formula is served from.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd pgha_library.served
+    """
+    hashes = {}
+    for path in __salt__["cp.list_master"](saltenv):
+        if path.startswith("_") and _ours(path[1:]):
+            told = __salt__["cp.hash_file"](f"salt://{path}", saltenv)
+            if told.get("hash_type") != "sha256":
+                return ""
+            hashes[path[1:]] = told["hsum"]
+    return _figure(hashes)
+
+
+def _figure(hashes):
+    lines = "".join(f"{found}  {path}\n" for path, found in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _ours(path):
+    """Whether a file, ``KIND/NAME.py`` with a nested name for utils, is one of the formula's modules."""
+    kind, _, name = path.partition("/")
+    return kind in KINDS and name.startswith(KINDS[kind]) and name.endswith(".py")
+
+
+def _files():
+    directory = __opts__["extension_modules"]
+    for kind in KINDS:
+        for place, _, names in os.walk(os.path.join(directory, kind)):
+            yield from filter(_ours, (os.path.relpath(os.path.join(place, name), directory) for name in names))
+
+
+def _hash(path):
+    try:
+        with open(os.path.join(__opts__["extension_modules"], path), "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""
