@@ -98,6 +98,8 @@ def _folders_read_once():
 def caller_of(tmp_path_factory, _folders_read_once):
     """Salt's own caller without a master, for a minion id; its pillar is set by the test."""
     callers = {}
+    # One place for all, as Salt renders states with the options of whichever caller was made last.
+    modules = str(tmp_path_factory.mktemp("extmods"))
 
     def build(minion_id, jinja=(), **over):
         key = (minion_id, *jinja)
@@ -110,7 +112,7 @@ def caller_of(tmp_path_factory, _folders_read_once):
                 cachedir=str(home / "cache"),
                 pki_dir=str(home / "pki"),
                 sock_dir=str(home / "sock"),
-                extension_modules=str(home / "extmods"),
+                extension_modules=modules,
                 file_client="local",
                 file_roots={"base": [str(ROOT / "salt")]},
                 pillar_roots={"base": [str(home / "pillar")]},
