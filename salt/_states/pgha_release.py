@@ -5,10 +5,12 @@ Why not ``archive.extracted``: it compares names only. After an interruption dur
 half a binary for a whole one. And it must fetch the archive again, or keep it, to compare lists of names.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import stat
+import subprocess
 import tarfile
 import tempfile
 import zipfile
@@ -34,8 +36,9 @@ def unpacked(ret, path, source, sha256):
         only root can change counts as correct: it was put there by a rename, after its archive had passed the check.
         Everybody may execute the file and pass through the two directories above it.
     source
-        URL of the archive (.zip or .tar.gz): ``https://``, ``http://``, ``file://`` or ``salt://``. The archive must
-        hold a file with the binary's name.
+        URL of the archive (.zip, .tar.gz or .deb): ``https://``, ``http://``, ``file://`` or ``salt://``. The archive
+        must hold a file with the binary's name. Of a package nothing else is taken: no script of it runs, and nothing
+        that it depends on is installed.
     sha256
         SHA-256 of the archive.
 
@@ -159,12 +162,38 @@ def _copy_member(archive, wanted, out):
                         shutil.copyfileobj(stream, out, 1 << 20)
                     return
     else:
-        with tarfile.open(archive) as packed:
+        with _tar(archive) as packed:
             for member in packed:
-                if member.isfile() and Path(member.name).name == wanted:
+                if member.isfile() and Path(member.name).name == wanted and "bin" in _folders(archive, member):
                     shutil.copyfileobj(packed.extractfile(member), out, 1 << 20)
                     return
     raise CommandExecutionError(f"{archive} holds no file {wanted}")
+
+
+@contextlib.contextmanager
+def _tar(archive):
+    """The members of a tar, or of the files of a Debian package."""
+    if not _is_package(archive):
+        with tarfile.open(archive) as packed:
+            yield packed
+        return
+    command = ["dpkg-deb", "--fsys-tarfile", archive]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as unpacking:
+        try:
+            with tarfile.open(fileobj=unpacking.stdout, mode="r|") as packed:
+                yield packed
+        finally:
+            unpacking.kill()
+
+
+def _folders(archive, member):
+    """The directories of a member. A package has other files of the program's name: its logrotate.d, say."""
+    return Path(member.name).parent.parts if _is_package(archive) else ("bin",)
+
+
+def _is_package(archive):
+    with open(archive, "rb") as stream:
+        return stream.read(8) == b"!<arch>\n"
 
 
 def _forget(cached):

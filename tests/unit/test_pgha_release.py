@@ -3,12 +3,14 @@
 import hashlib
 import io
 import os
+import subprocess
 import tarfile
 import zipfile
 
 import pytest
 from salt.exceptions import CommandExecutionError
 
+CONTROL = b"Package: tool\nVersion: 1.2.3\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n"
 CONTENT = b"#!/bin/sh\necho 1.2.3\n" * 1000
 
 
@@ -25,6 +27,15 @@ def tarred(path, name="tool_1.2.3_Linux/tool"):
         info = tarfile.TarInfo(name)
         info.size = len(CONTENT)
         packed.addfile(info, io.BytesIO(CONTENT))
+
+
+def packaged(path):
+    """A Debian package with the program, and with other files of the same name."""
+    tree = path.parent.parent / "tree"
+    for name, text in (("etc/logrotate.d/tool", b"text"), ("usr/bin/tool", CONTENT), ("DEBIAN/control", CONTROL)):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(text)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, path], check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -51,7 +62,7 @@ def digest(path):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize(("pack", "name"), [(zipped, "tool.zip"), (tarred, "tool.tar.gz")])
+@pytest.mark.parametrize(("pack", "name"), [(zipped, "tool.zip"), (tarred, "tool.tar.gz"), (packaged, "tool.deb")])
 def test_binary_is_unpacked_once_and_the_archive_forgotten(release, tmp_path, pack, name):
     archive = release.cache / name
     pack(archive)
