@@ -21,6 +21,7 @@ _FAULTS = (
     "pgha_unit.faults",
     "pgha_guard.faults",
     "pgha_archive.faults",
+    "pgha_backup.faults",
     "pgha_vip.callback_faults",
 )
 

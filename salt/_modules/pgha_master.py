@@ -10,6 +10,8 @@ import pghalib.master.compiled
 import pghalib.master.turns
 import pghalib.pillar.validate
 import pghalib.run
+import pghalib.secrets.credentials
+import pghalib.secrets.store
 import pghalib.text
 import pghalib.versions
 import salt.version
@@ -42,9 +44,19 @@ def plan():
         faults.append(SERVED)
     old = pghalib.versions.too_old(salt.version.__version__, sys.version, "master")
     faults += [old] if old else []
+    faults += [] if faults else _unbrought(pgha)
     if faults:
         return {"refused": [pghalib.text.line(fault) for fault in faults]}
     return {**pghalib.inventory.plan(pgha), "refused": []}
+
+
+def _unbrought(pgha):
+    """Faults of secrets that only a person can bring."""
+    store = pghalib.secrets.store.directory(__opts__)
+    try:
+        return pghalib.secrets.credentials.lacking(store, pgha, __salt__["pgha.defaults"]())
+    except CommandExecutionError as error:
+        return [str(error)]
 
 
 def inventory():

@@ -94,7 +94,7 @@ def faults():
     """
     names = ["consul.service"]
     if __salt__["pgha.settings"]()["role"] == "db":
-        names += ["patroni.service", "pgha-guard.service", "vip-manager.service"]
+        names += ["patroni.service", "pgha-guard.service", "vip-manager.service", "pgha-backup.service"]
     found = []
     for name in names:
         shown = {}

@@ -1,20 +1,21 @@
-"""Functions of the master: make secrets, change certificates and authorities, show the status, make drills."""
-
-import time
+"""Functions of the master: secrets, certificates and authorities, the status, backups, drills."""
 
 import pghalib.drill.command
 import pghalib.drill.faults
 import pghalib.inventory
-import pghalib.master.asking
+import pghalib.master.authority
+import pghalib.master.backups
 import pghalib.master.compiled
 import pghalib.master.refusal
 import pghalib.master.report
+import pghalib.master.state
+import pghalib.master.watching
 import pghalib.pillar.validate
+import pghalib.secrets.credentials
 import pghalib.secrets.minted
-import pghalib.secrets.pki
+import pghalib.secrets.needed
 import pghalib.secrets.store
 import pghalib.secrets.trust
-import salt.utils.event
 from salt.exceptions import CommandExecutionError
 
 # Seconds to wait for the answers of present hosts about their status.
@@ -24,10 +25,8 @@ STATUS = 10
 @pghalib.master.refusal.told
 def secrets():
     """
-    Make and store the secrets that the inventory needs and the store lacks. Existing secrets are kept; only
-    certificates that end soon are renewed.
-
-    Returns the names of the new secrets (never a value). The orchestration does the same; this prepares a store.
+    Make and store the secrets that the inventory needs and the store lacks, as the orchestration does. Existing secrets
+    are kept; only certificates that end soon are renewed. Returns the names of the new secrets (never a value).
 
     CLI Example:
 
@@ -43,9 +42,8 @@ def renew():
     """
     Make a new certificate for every host with TLS and install it there. The services read it; none is restarted.
 
-    The main job does the same for a certificate with less than a third of its lifetime left. Certificates of the user
-    are used as they are. Returns the names of the new certificates. A refusal and a failed main job (it may be run
-    again) are told as a sentence, and ``salt-run`` ends with 1.
+    The main job does so for a certificate with less than a third of its lifetime left. Those of the user are used as
+    they are. Returns the names of the new ones. ``salt-run`` ends with 1 when the main job fails (run it again).
 
     CLI Example:
 
@@ -70,8 +68,7 @@ def authority(datacenter, step=None, form="text"):
     step
         ``add``: all hosts trust the next authority. ``use``: the next authority signs, and all hosts show its
         certificates. ``drop``: the former authority is no longer trusted. ``back``: undo the last step. Each step runs
-        the main job and ends with what to do next; no step restarts anything. While a host is not ready for a step, the
-        step is refused and nothing is touched.
+        the main job; no step restarts anything. While a host is not ready for a step, the step is refused.
     form
         ``text``, or ``pem`` for the authorities alone, for clients that verify the server
         (``sslmode=verify-full sslrootcert=FILE``); they are no secret.
@@ -87,26 +84,15 @@ def authority(datacenter, step=None, form="text"):
         salt-run pgha.authority test-dcs-cluster step=add
     """
     pgha, store = _checked(), _store()
-    _one_of("datacenter", datacenter, list(pgha["datacenters"]))
-    _one_of("form", form, ("text", "pem"))
+    pghalib.master.refusal.one_of("datacenter", datacenter, list(pgha["datacenters"]))
+    pghalib.master.refusal.one_of("form", form, ("text", "pem"))
     if form == "pem" and step is None:
-        found = pghalib.secrets.pki.authorities(store, datacenter)
-        if not found:
-            raise CommandExecutionError(f"No authority is stored for {datacenter}: run salt-run state.orchestrate pgha")
-        return found
+        return pghalib.master.authority.pem(store, datacenter)
     if step is not None:
-        _one_of("step", step, pghalib.secrets.trust.STEPS)
-        _not_narrowed(pgha, datacenter)
-        pghalib.secrets.pki.standing(store, pgha, _defaults(), datacenter, step)
-        late = _late(pgha, datacenter)
-        if late:
-            raise CommandExecutionError(
-                f"The step {step} was not taken, as not all hosts of {datacenter} are ready: " + "; ".join(late)
-            )
-        pghalib.secrets.pki.rotate(store, pgha, _defaults(), datacenter, step)
+        pghalib.master.refusal.one_of("step", step, pghalib.secrets.trust.STEPS)
+        pghalib.master.authority.take(__opts__, store, pgha, _defaults(), datacenter, step)
         _main_job(f"The step {step} is taken and stored")
-    standing = pghalib.secrets.pki.standing(store, pgha, _defaults(), datacenter)
-    return pghalib.secrets.trust.text(datacenter, standing, _late(pgha, datacenter))
+    return pghalib.master.authority.text(__opts__, store, pgha, _defaults(), datacenter)
 
 
 @pghalib.master.refusal.told
@@ -119,8 +105,7 @@ def status(form="text", timeout=STATUS):
     timeout
         Seconds to wait for the answers of present hosts; an absent host is known sooner.
 
-    The exit code of ``salt-run`` is 1 when there are faults; the tables end with them. Faults of the pillar are all
-    named at once, without tables, also with exit code 1.
+    ``salt-run`` ends with 1 when there are faults; the tables end with them.
 
     CLI Example:
 
@@ -129,27 +114,21 @@ def status(form="text", timeout=STATUS):
         salt-run pgha.status
         salt-run pgha.status form=data --out=json
     """
-    state = _state(_checked(), int(timeout))
+    state = pghalib.master.state.now(__opts__, _checked(), _defaults(), int(timeout))
     if form == "data":
         return state
     text = pghalib.master.report.text(state)
-    if state["faults"]:
-        # Salt would show an exception with its traceback. This way it shows only the tables, and also ends with 1.
-        return _failed(text)
-    return text
+    return pghalib.master.refusal.failed(text) if state["faults"] else text
 
 
 @pghalib.master.refusal.told
 def watch(timeout=3600):
     """
-    Print the progress of the orchestration: one line when a stage starts and one when a host has finished.
-
-    Start this in a second terminal before or during ``salt-run state.orchestrate pgha``; both end together.
+    Print the progress of the orchestration: one line when a stage starts and one when a host has finished. Start this
+    in a second terminal before or during ``salt-run state.orchestrate pgha``; both end together.
 
     timeout
-        Seconds after which this function gives up.
-
-    When the orchestration failed, that is told as a sentence, and ``salt-run`` ends with 1.
+        Seconds after which this function gives up. ``salt-run`` ends with 1 then, and when the orchestration failed.
 
     CLI Example:
 
@@ -157,18 +136,7 @@ def watch(timeout=3600):
 
         salt-run pgha.watch
     """
-    started, jobs = time.monotonic(), {}
-    with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=True) as bus:
-        while time.monotonic() - started < timeout:
-            event = bus.get_event(wait=5, full=True, auto_reconnect=True)
-            line, ended = pghalib.master.report.progress(event, jobs) if event else (None, None)
-            if line:
-                print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True)
-            if ended is False:
-                raise CommandExecutionError("The orchestration failed; its own output says where and why")
-            if ended:
-                return "The orchestration has ended well."
-    raise CommandExecutionError(f"No orchestration ended within {timeout} s")
+    return pghalib.master.watching.follow(__opts__, timeout)
 
 
 @pghalib.master.refusal.told
@@ -181,10 +149,8 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         Its name in the inventory.
     faults
         Names with commas between them, in this order, ``a+b`` for b while a lasts; default: all harmless ones.
-    workers
-        How many clients write, at most 49.
-    harmful
-        True: faults that do harm (kill -9) may be made, too, by their names.
+    workers, harmful
+        How many clients write, at most 49; True: faults that do harm (kill -9) may be made, too, by their names.
     list
         True: name all faults, what each does and how long clients may wait for a write, and do nothing.
     minutes
@@ -208,13 +174,13 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
     if list:
         return pghalib.drill.faults.table(_defaults()["patroni"])
     pgha = _checked()
-    _one_of("cluster", cluster, [*pgha["clusters"]])
+    pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
     text, good = pghalib.drill.command.run(
         opts=__opts__,
         pgha=pgha,
         defaults=_defaults(),
         program=__salt__["salt.cmd"]("cp.get_file_str", "salt://pgha/drill/files/client.py"),
-        state=lambda: _state(pgha, STATUS),
+        state=lambda: pghalib.master.state.now(__opts__, pgha, _defaults(), STATUS),
         cluster=cluster,
         names=pghalib.drill.faults.listed(faults),
         workers=workers,
@@ -223,21 +189,82 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         hunt=hunt,
         client=client,
     )
-    return text if good else _failed(text)
+    return text if good else pghalib.master.refusal.failed(text)
 
 
-def _state(pgha, timeout):
-    """The state of everything in the inventory, as ``pghalib.master.report.summary`` returns it."""
-    plan = pghalib.inventory.plan(pgha)
-    state = pghalib.master.report.summary(plan, pghalib.master.asking.status(__opts__, plan["hosts"], timeout))
-    first = [*_store_faults(pgha), *pghalib.secrets.pki.unfinished(_store(), pgha, _defaults())]
-    state["faults"] = [*first, *state["faults"]]
-    return state
+@pghalib.master.refusal.told
+def backup(cluster=None, type="incr"):  # noqa: A002
+    """
+    Make a backup of a cluster now, in all of its repositories, and show its progress. The leader's host makes it.
+
+    cluster
+        Its name in the inventory.
+    type
+        ``full``; ``diff``: what has changed since the last full backup; ``incr``: since the last backup.
+
+    An interruption does not end it: ``salt-run pgha.backups`` shows it. ``salt-run`` ends with 1 when it fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.backup test
+        salt-run pgha.backup test type=full
+    """
+    hosts, _ = _with_backups(cluster)
+    pghalib.master.refusal.one_of("type of a backup", type, ("full", "diff", "incr"))
+    text, good = pghalib.master.backups.make(__opts__, hosts, type)
+    return text if good else pghalib.master.refusal.failed(text)
 
 
-def _failed(text):
-    print(text)
-    return {"data": {"retcode": 1}, "outputter": "txt"}
+@pghalib.master.refusal.told
+def backups(cluster=None):
+    """
+    Show the backups of a cluster: what is in which repository, and from when to when a restore is possible.
+
+    cluster
+        Its name in the inventory.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.backups test
+    """
+    return pghalib.master.backups.table(__opts__, cluster, _with_backups(cluster)[0])
+
+
+@pghalib.master.refusal.told
+def credential(cluster=None, repository=None, file=None):
+    """
+    Store who may write to a repository of backups (S3): the id of an access key, and its secret. Nothing shows them.
+
+    cluster, repository
+        Their names.
+    file
+        A file of the master with the two in a line each; only its owner may read it (0600). Default: a person is asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.credential test main
+        salt-run pgha.credential test main file=/root/s3-key
+    """
+    pghalib.master.refusal.one_of("repository", repository, _with_backups(cluster)[1])
+    pair = pghalib.secrets.credentials.read(file) if file else pghalib.secrets.credentials.asked(repository)
+    pghalib.secrets.credentials.store(_store(), cluster, repository, *pair)
+    return f"Stored for {repository} of {cluster}: now run salt-run state.orchestrate pgha"
+
+
+def _with_backups(cluster):
+    """The hosts of a cluster, and the names of its repositories of backups, which it must have."""
+    pgha = _checked()
+    pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
+    repositories = [*pghalib.secrets.needed.repositories(pgha, _defaults(), cluster)]
+    if not repositories:
+        raise CommandExecutionError(f"{cluster} has no repository: name one in backup:repositories (docs/backup.md)")
+    return pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster], repositories
 
 
 def _main_job(done):
@@ -245,41 +272,8 @@ def _main_job(done):
         raise CommandExecutionError(f"{done}, but the main job failed: run salt-run state.orchestrate pgha again")
 
 
-def _one_of(what, given, known):
-    if given not in known:
-        raise CommandExecutionError(f"There is no {what} {given!r}; there is {', '.join(map(str, known))}")
-
-
-def _not_narrowed(pgha, datacenter):
-    """Fail when the main job would leave out hosts of the datacenter because of ``pgha:only``."""
-    plan, of = pghalib.inventory.plan, pghalib.inventory.hosts_of
-    left = [host for host in of(plan(pgha, narrowed=False), datacenter) if host not in plan(pgha)["hosts"]]
-    if left:
-        raise CommandExecutionError(
-            f"pgha:only keeps the main job from {', '.join(left)}: take it out of the pillar first, as the authority of"
-            f" {datacenter} changes for all of its hosts"
-        )
-
-
-def _late(pgha, datacenter):
-    """Sentences about hosts of a datacenter where the host or a service has other authorities than the master."""
-    hosts = pghalib.inventory.hosts_of(pghalib.inventory.plan(pgha, narrowed=False), datacenter)
-    return pghalib.master.asking.late(__opts__, hosts, pghalib.secrets.pki.authorities(_store(), datacenter))
-
-
 def _store():
     return pghalib.secrets.store.directory(__opts__)
-
-
-def _store_faults(pgha):
-    """Faults of the store. They come first in the report: hosts without secrets cannot tell much."""
-    try:
-        lacking = pghalib.secrets.minted.missing(_store(), pgha, _defaults())
-    except CommandExecutionError as error:
-        return [str(error)]
-    return (
-        [f"the store has not been filled for this pillar ({', '.join(lacking)}); run the main job"] if lacking else []
-    )
 
 
 def _checked():
@@ -296,5 +290,4 @@ def _defaults():
 
 
 def _pillar():
-    """The pillar of the master's own id, as the orchestration sees it."""
     return pghalib.master.compiled.pillar(__opts__, fresh=True)

@@ -6,6 +6,7 @@ include:
   - pgha.guard.clean
   - pgha.vip.clean
   - pgha.patroni.clean
+  - pgha.backup.clean
   - pgha.postgres.clean
 {% endif %}
   - pgha.consul.clean

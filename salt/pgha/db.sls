@@ -8,4 +8,5 @@ include:
   - pgha.guard
   - pgha.vip
   - pgha.patroni.writes
+  - pgha.backup
   - pgha.notes.secrets

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from . import machine, saltstack
+from . import machine, s3, saltstack
 from .core import Lab
 from .tools import LabError, say
 
@@ -80,6 +80,8 @@ def down(lab, _arguments):
 
 def run(lab, arguments):
     command = words(arguments)
+    # What the command may start: inside of the lab nothing can be downloaded.
+    s3.program()
     lab.up(clusters=arguments.clusters, attached=True)
     # Killed with the lab, as it lives in the lab's PID namespace.
     return subprocess.run(lab.enter(command), check=False).returncode

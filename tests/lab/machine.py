@@ -13,6 +13,7 @@ from .tools import LabError, run, say
 # Package: a command or file that shows it is there.
 PACKAGES = {
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
+    "curl": "curl",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
     "debootstrap": "debootstrap",
     "gcc": "gcc",

@@ -15,9 +15,12 @@ BINARIES = {
         ("sid", "vip-manager2", "5.0.0", "usr/bin/vip-manager", "vip-manager_{version}_Linux_x86_64.tar.gz"),
         ("trixie", "vip-manager2", "3.0.0", "usr/bin/vip-manager", "vip-manager_{version}_Linux_x86_64.tar.gz"),
     ],
+    "pgbackrest": [("sid", "pgbackrest", "2.60.0", "usr/bin/pgbackrest", "pgbackrest_{version}.tar.gz")],
 }
+# A library that a binary was linked with, and the one of Debian 12 that it works with as well.
+RELINKED = {"pgbackrest": ("libxml2.so.16", "libxml2.so.2")}
 # Debian's own packages that a formula may ask for and the base lacks; an air-gapped site mirrors them as well.
-DEBIAN = ["postgresql-15", "gnupg", "chrony", "curl", "libxml2"]
+DEBIAN = ["postgresql-15", "gnupg", "chrony", "curl", "libxml2", "libpq5", "libssh2-1"]
 
 
 def files():
@@ -51,16 +54,18 @@ def released(name):
             binary = archive.unpack(deb, scratch / "files") / path
             if not binary.exists():
                 binary = next(item for item in (scratch / "files/usr").rglob(f"*bin/{package}"))
-            said = run([binary, "--version"], check=False)
-            if version not in said.stdout + said.stderr:
+            # Not asked of the binary: this machine need not have its libraries.
+            if not run(["dpkg-deb", "-f", deb, "Version"]).stdout.startswith(version):
                 raise archive.machine.LabError(f"{package} of {suite} is not {version}: change mirror.BINARIES")
+            if name in RELINKED:
+                run(["patchelf", "--replace-needed", *RELINKED[name], binary])
             result = place / target.format(version=version)
             pack(binary, name, result)
             hashes[version] = archive.sha256(result)
             shutil.rmtree(scratch)
         write(place / "hashes.json", json.dumps(hashes))
 
-    return cache.entry(name, BINARIES[name], build, pack)
+    return cache.entry(name, [BINARIES[name], RELINKED.get(name)], build, pack)
 
 
 def pack(binary, name, target):

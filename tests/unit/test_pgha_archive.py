@@ -21,8 +21,9 @@ def declared():
     """A function (live, parameters, Patroni's config) -> the dynamic configuration that is declared."""
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 
-    def build(live=None, parameters=None, config=None):
+    def build(live=None, parameters=None, config=None, repositories=None):
         cluster = {"hosts": {"db1": "198.51.100.21"}, "postgres": {"parameters": parameters or {}}}
+        cluster["backup"] = {"repositories": repositories or {}}
         cluster["patroni"] = {"config": config or {}}
         pgha = {"datacenters": {"dc": {"servers": {"dcs1": "198.51.100.11"}}}, "clusters": {"test": cluster}}
         settings = pghalib.inventory.settings(pgha, defaults, "db1")
@@ -101,3 +102,20 @@ MINE, THEIRS = {"archive_command": "mine %p"}, {"archive_mode": "always", "archi
 def test_what_the_pillar_says_counts(after, given, alone, beside_theirs):
     assert after({}, **given) == alone
     assert after(THEIRS, **given) == beside_theirs
+
+
+PGBACKREST = "/usr/bin/pgbackrest --stanza=test archive-push %p"
+S3 = {"main": {"type": "s3", "endpoint": "s3.example.org", "bucket": "backups"}}
+
+
+def test_with_a_repository_the_archive_waits_until_it_takes_files(declared, after):
+    """The state that has seen a file there sets the command; no later run takes it out while there is a repository."""
+    assert declared(repositories=S3)["postgresql"]["parameters"]["archive_command"] == "/bin/true"
+    living = {"postgresql": {"parameters": dict(OURS)}, "pgha": declared()["pgha"]}
+    assert after({}, living, repositories=S3) == OURS
+    assert after({"archive_command": PGBACKREST}, living, repositories=S3) == OURS | {"archive_command": PGBACKREST}
+
+
+def test_without_a_repository_the_command_of_the_backups_is_taken_out(declared, after):
+    living = {"postgresql": {"parameters": OURS | {"archive_command": PGBACKREST}}, "pgha": declared()["pgha"]}
+    assert after({}, living) == OURS

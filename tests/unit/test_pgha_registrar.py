@@ -95,7 +95,8 @@ def test_what_others_set_in_the_dcs_is_named_and_what_is_declared_is_not(loader_
     settings = {
         "patroni": {"config": None, "synchronous_mode": "off"},
         "postgres": {"lc_messages": "C", "client_networks": [], "superuser_networks": []},
-        "cluster": {"hosts": [], "vip": None},
+        "cluster": {"name": "one", "hosts": [], "vip": None},
+        "backup": {"repositories": {}},
         "tls": {"enabled": False},
     }
     settings["patroni"] |= dict.fromkeys(loader_module("_utils/pghalib/patroni/config.py").DYNAMIC, 1)

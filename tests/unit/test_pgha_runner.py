@@ -9,6 +9,8 @@ import pghalib.master.compiled
 import pghalib.secrets.minted
 import pghalib.secrets.pki
 import pytest
+import salt.client
+import salt.utils.event
 import yaml
 from salt.exceptions import CommandExecutionError
 
@@ -46,9 +48,7 @@ def runner(loader_module, monkeypatch):
             },
         )
         monkeypatch.setattr(loaded, "_pillar", dict)
-        monkeypatch.setattr(
-            loaded.salt.client, "get_local_client", lambda **_kwargs: contextlib.nullcontext(client), raising=False
-        )
+        monkeypatch.setattr(salt.client, "get_local_client", lambda **_kwargs: contextlib.nullcontext(client))
         return loaded
 
     return build
@@ -143,7 +143,7 @@ class Deployed:
         )
         monkeypatch.setattr(self.runner, "_pillar", lambda: {"pgha": self.pgha})
         client = contextlib.nullcontext(self)
-        monkeypatch.setattr(self.runner.salt.client, "get_local_client", lambda **_: client, raising=False)
+        monkeypatch.setattr(salt.client, "get_local_client", lambda **_: client)
         pghalib.secrets.minted.mint(self.store, self.pgha, DEFAULTS)
 
     def orchestrate(self, sls):
@@ -330,7 +330,7 @@ def watch(loader_module, monkeypatch):
             # A bus that does not listen has no events.
             return contextlib.nullcontext(Bus(*events) if (sock_dir, listen) == ("/run", True) else Bus())
 
-        monkeypatch.setattr(loaded.salt.utils.event, "get_master_event", connect)
+        monkeypatch.setattr(salt.utils.event, "get_master_event", connect)
         return loaded.watch(timeout=timeout)
 
     return build

@@ -47,6 +47,15 @@ VARIANTS = {
         "patroni": {"find_links": "https://mirror.example.org/wheels"},
         "postgres": {"repo": {"name": "deb https://mirror.example.org/apt ./", "key_url": "salt://mirror/key.asc"}},
     },
+    "backup": {
+        "backup": {
+            "repositories": {
+                "main": {"type": "s3", "endpoint": "s3.example.org", "bucket": "pgha"},
+                "share": {"type": "posix", "path": "/srv/share/{cluster}"},
+            },
+            "hashes": {"2.58.0": "0" * 64},
+        }
+    },
     "own-names": {"hosts": {"manage": False, "domain": "example.org"}, "consul": {"config_dir": "/srv/consul.d"}},
 }
 NOT_FOR_MINIONS = {"pgha", "pgha.map", "pgha.restart"}
@@ -134,7 +143,15 @@ def caller_of(tmp_path_factory, _folders_read_once):
 def sls_of(role):
     """What can be applied to a host of a role."""
     of_others = {
-        "dcs": ("pgha.postgres", "pgha.patroni", "pgha.guard", "pgha.vip", "pgha.db", "pgha.stages.packages"),
+        "dcs": (
+            "pgha.postgres",
+            "pgha.patroni",
+            "pgha.guard",
+            "pgha.vip",
+            "pgha.backup",
+            "pgha.db",
+            "pgha.stages.packages",
+        ),
         "db": ("pgha.dcs", "pgha.consul.acl"),
     }
     return [name for name in sls_names() if not name.startswith(of_others[role])]
@@ -167,7 +184,7 @@ def through_the_renderers(caller, text):
 def test_the_pillar_of_the_lab_renders(caller_of):
     text = (ROOT / "tests/lab/pillar/pgha.sls").read_text()
     # The lab writes it beside the pillar.
-    parts = '{% set parts = {"mirror": "http://192.0.2.1", "consul": {}, "vip-manager": {}} %}'
+    parts = '{% set parts = {"mirror": "http://192.0.2.1", "consul": {}, "vip-manager": {}, "pgbackrest": {}} %}'
     text = text.replace('{%- import_json "parts.json" as parts %}', parts)
     pgha = through_the_renderers(caller_of("test-dcs1"), text)["pgha"]
     assert pgha["patroni"] == {"find_links": "http://192.0.2.1/wheels/"}
@@ -177,6 +194,12 @@ def test_the_pillar_of_the_lab_renders(caller_of):
 JINJA = [("trim_blocks",), ("lstrip_blocks",), ("trim_blocks", "lstrip_blocks")]
 TEMPLATES = {
     "consul/files/consul.service.jinja": lambda pgha: {"consul": pgha["consul"]},
+    "backup/files/pgha-backup.service.jinja": lambda pgha: {
+        "cluster": "test",
+        "user": pgha["postgres"]["user"],
+        "group": pgha["postgres"]["group"],
+        "program": "/usr/local/lib/pgha-backup",
+    },
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
         "program": "/usr/local/sbin/pgha-guard",

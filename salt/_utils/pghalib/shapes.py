@@ -176,6 +176,23 @@ class Vip(TypedDict):
     config: dict[str, Json]
 
 
+class Backup(TypedDict):
+    """The section ``backup``; ``times`` as HH:MM, ``retention`` in days, ``startup_timeout`` in seconds."""
+
+    repositories: dict[str, dict[str, Json]]
+    version: str
+    url: str
+    hashes: dict[str, str]
+    packages: list[str]
+    times: list[str]
+    full: list[str]
+    between: str
+    retention: int
+    processes: int
+    startup_timeout: int
+    config: dict[str, Json]
+
+
 class Tls(TypedDict):
     """The section ``tls``; ``authority_days`` and ``days`` in days, files are paths on the master."""
 
@@ -219,6 +236,7 @@ class Settings(TypedDict):
     postgres: Postgres
     patroni: Patroni
     vip: Vip
+    backup: Backup
     tls: Tls
     preflight: Preflight
 
@@ -244,10 +262,19 @@ class Certificates(TypedDict, total=False):
     postgres: str
 
 
+class RepositorySecrets(TypedDict, total=False):
+    """The secrets of a repository of backups: the passphrase of its encryption, and who may write to it (S3)."""
+
+    passphrase: str
+    key: str
+    key_secret: str
+
+
 class Secrets(TypedDict, total=False):
     """
     The secrets of one host. All hosts: ``gossip_key``, ``agent``, and ``tls`` where the traffic is encrypted. A Consul
-    server: ``management`` and ``tokens`` by name. A database host: the tokens and the passwords of its cluster.
+    server: ``management`` and ``tokens`` by name. A database host: the tokens and the passwords of its cluster, and the
+    secrets of its repositories by name.
     """
 
     gossip_key: str
@@ -260,6 +287,7 @@ class Secrets(TypedDict, total=False):
     replication: str
     rewind: str
     restapi: str
+    backup: dict[str, RepositorySecrets]
     tls: Certificates
 
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # The most characters of one piece of text, and of a whole sentence with several pieces.
 WORD, SENTENCE = 200, 1000
@@ -50,3 +50,12 @@ def guess(word: object, names: Iterable[object]) -> str:
     names = sorted(map(str, names))
     close = difflib.get_close_matches(str(word)[:100], names, 1)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(names)}" if names else ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as the text of a table with this head, indented by two blanks."""
+    cells = [tuple(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join("  " + line for line in lines)

@@ -23,12 +23,15 @@ INTERFACE = ("the name of an interface", re.compile(r"[A-Za-z0-9._:@-]{1,15}"))
 DOMAIN = ("a domain of letters, digits, . and -", re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"))
 # The first numbers of the version decide how Consul and vip-manager are configured.
 CONSUL = ("a version such as 1.22.3", re.compile(r"\d+\.\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
+PGBACKREST = ("a version such as 2.58.0", re.compile(r"\d+\.\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
 VIP_MANAGER = ("a version such as 4.0.0", re.compile(r"\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
 # Keys of Consul: the API takes a path, and a server removes . and .. and empty parts from it.
 NAMESPACE = (
     "a path of letters, digits and . _ - with single slashes, such as /db/",
     re.compile(r"/|/?(?!\.\.?(/|$))[A-Za-z0-9._-]+(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)*/?"),
 )
+TIME = ("a time of the day as HH:MM, in quotes", re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII))
+DAY = ("mon, tue, wed, thu, fri, sat or sun", re.compile(r"mon|tue|wed|thu|fri|sat|sun"))
 SHA256 = ("64 lower case hexadecimal digits", re.compile(r"[0-9a-f]{64}"))
 APT = ("the line of an apt source: deb URL SUITE COMPONENT", re.compile(r"deb(\s+\[[^\]]*\])?(\s+[^\s\[\]]+){2,}\s*"))
 
@@ -45,6 +48,7 @@ SETTINGS = {
     },
     "patroni": {"venv": PATH, "python": PATH, "config_dir": PATH, "log_dir": PATH, "namespace": NAMESPACE},
     "vip": {"version": VIP_MANAGER, "interface": INTERFACE},
+    "backup": {"version": PGBACKREST, "packages": PACKAGE, "times": TIME, "full": DAY},
     "repo": {"name": APT, "key_hash": SHA256},
 }  # fmt: skip
 # Sample values for `{version}` and `{cluster}`, to check the rest of the text.

@@ -19,6 +19,11 @@ pgha:
     version: 5.0.0
     url: {{ parts.mirror }}/vip-manager/vip-manager_{version}_Linux_x86_64.tar.gz
     hashes: {{ parts["vip-manager"] | json }}
+  # No repository: tests that need one name it.
+  backup:
+    version: 2.60.0
+    url: {{ parts.mirror }}/pgbackrest/pgbackrest_{version}.tar.gz
+    hashes: {{ parts["pgbackrest"] | json }}
   datacenters:
     test-dcs-cluster:
       servers:

@@ -1,5 +1,5 @@
 """
-The message when a runner function refuses: one sentence, no traceback.
+How a runner function refuses or fails: text for a person, no traceback, and exit code 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from salt.exceptions import CommandExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import ParamSpec, TypeVar
 
     from pghalib.shapes import Json
@@ -34,7 +34,26 @@ def told(function: Callable[Given, Value]) -> Callable[Given, Value | dict[str, 
             return function(*args, **kwargs)
         except CommandExecutionError as error:
             print(error, file=sys.stderr, flush=True)
-            # `salt-run` takes its exit code from this.
-            return {"data": {"retcode": 1}, "outputter": "txt"}
+            return _one()
 
     return wrapped
+
+
+def failed(text: str) -> dict[str, Json]:
+    """
+    Print a text, and return what a runner function returns so that ``salt-run`` ends with 1. Salt would show an
+    exception with its traceback; this way it shows only the text.
+    """
+    print(text)
+    return _one()
+
+
+def one_of(what: str, given: object, known: Collection[object]) -> None:
+    """Raise CommandExecutionError when a word that a person has given is not among the known ones."""
+    if given not in known:
+        raise CommandExecutionError(f"There is no {what} {given!r}; there is {', '.join(map(str, known))}")
+
+
+def _one() -> dict[str, Json]:
+    # `salt-run` takes its exit code from this.
+    return {"data": {"retcode": 1}, "outputter": "txt"}

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypedDict
 import pghalib.consul.drift
 import pghalib.master.answers
 import pghalib.master.events
+import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     # Python 3.10 has it in no module of its own.
     from typing_extensions import NotRequired
@@ -201,7 +202,7 @@ def text(state: State) -> str:
             )
             for member in cluster["members"]
         ]
-        table = _table(("member", "address", "role", "state", "timeline", "lag", "VIP"), rows)
+        table = pghalib.text.table(("member", "address", "role", "state", "timeline", "lag", "VIP"), rows)
         # Not a fault: a person set these.
         beside = f"\n  only in the DCS, not in the pillar: {', '.join(cluster['undeclared'])}"
         parts.append(f"{head}\n{table}" + (beside if cluster["undeclared"] else ""))
@@ -217,7 +218,9 @@ def text(state: State) -> str:
             )
             for member in sorted(datacenter["members"], key=lambda member: (member["type"] != "server", member["name"]))
         ]
-        parts.append(f"Consul {name}\n" + _table(("node", "address", "type", "status", "version", "raft"), nodes))
+        parts.append(
+            f"Consul {name}\n" + pghalib.text.table(("node", "address", "type", "status", "version", "raft"), nodes)
+        )
     faults = state["faults"]
     parts.append(
         "\n".join(["WRONG:", *(f"  - {fault}" for fault in faults)]) if faults else "Everything is as it should be."
@@ -250,11 +253,3 @@ def progress(event: Mapping[str, Json], jobs: dict[str, str]) -> tuple[str | Non
 
 def _plain(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    cells = [tuple(map(str, row)) for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join("  " + line for line in lines)

@@ -115,6 +115,8 @@ def dynamic(settings: MemberSettings, shared: Mapping[str, Json], live: Json = N
         result["postgresql"]["parameters"],
         {name for one in declared for name in (one or {}).get("parameters") or ()},
         *pghalib.patroni.dynamic.parameters(live),
+        backup=pghalib.postgres.archive.by_pgbackrest(settings["cluster"]["name"]),
+        wanted=bool(settings["backup"]["repositories"]),
     )
     return pghalib.patroni.dynamic.with_note(result)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pghalib.backup.repositories
 import pghalib.inventory
 import pghalib.words
 from pghalib.text import at, guess, shown
@@ -24,6 +25,7 @@ CHOICES = {
     ("patroni", "watchdog"): ("off", "automatic", "required"),
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),
+    ("backup", "between"): ("incr", "diff"),
     ("tls", "enabled"): (None, True, False),
     ("tls", "clients"): ("offered", "required", "off"),
 }
@@ -49,6 +51,9 @@ RANGES = {
     ("patroni", "synchronous_node_count"): (1, None),
     ("consul", "raft_multiplier"): (1, 10),
     ("vip", "interval"): (1, None),
+    # pgBackRest takes no more.
+    ("backup", "retention"): (1, 9999999),
+    ("backup", "processes"): (1, 999),
     # A century: later years have no date.
     ("tls", "authority_days"): (1, 36500),
     ("tls", "days"): (1, 36500),
@@ -155,7 +160,8 @@ def _list(path: str, name: str, key: str, value: Json, example: Json) -> list[st
         if isinstance(one, str):
             wrong = pghalib.words.fault(name, key, one) or line_fault(one)
         else:
-            wrong = "must be a list of texts"
+            # YAML reads 01:00 as 60.
+            wrong = "must be a list of texts (put each in quotes)"
         found += [f"{path}: {wrong}, not {shown(one)}"] if wrong else []
     return found
 
@@ -167,6 +173,8 @@ def _mapping(path: str, name: str, key: str, value: Json, example: Json) -> list
         return [f"{path}: {shown(value)} should be a mapping{f', such as {example!r}' if example else ''}"]
     if key == "hashes":
         return _hashes(path, value)
+    if key == "repositories":
+        return pghalib.backup.repositories.faults(path, value)
     if key == "repo":
         found = unknown(path, value, REPO)
         for one in [one for one in value if one in REPO]:

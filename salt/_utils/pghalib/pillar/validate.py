@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+import pghalib.backup.config
 import pghalib.consul.client
 import pghalib.inventory
 import pghalib.pillar.names
@@ -157,7 +158,9 @@ def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, 
     found += pghalib.pillar.owned.parameters(
         lambda keys: place(("postgres", "parameters", *keys)), given_parameters, tls["enabled"]
     )
-    return found
+    return found + pghalib.backup.config.faults(
+        place, pghalib.inventory.section("backup", pgha, defaults, datacenter, name), postgres, patroni
+    )
 
 
 def _vip(path: str, place: Place, given: Json, entry: dict[str, Json], settings: dict[str, Json]) -> list[str]:

@@ -37,8 +37,18 @@ SELECT json_build_object(
 _LIBRARY = "archive_library"
 
 
+def by_pgbackrest(cluster: str) -> str:
+    """Return the ``archive_command`` of a cluster with backups. It is the same on all members."""
+    return f"/usr/bin/pgbackrest --stanza={cluster} archive-push %p"
+
+
 def beside_others(
-    parameters: Mapping[str, Json], declared: Collection[str], live: Mapping[str, Json], noted: Collection[str]
+    parameters: Mapping[str, Json],
+    declared: Collection[str],
+    live: Mapping[str, Json],
+    noted: Collection[str],
+    backup: str,
+    wanted: bool,
 ) -> dict[str, Json]:
     """
     Return parameters without those defaults that would take the place of another one's archive: where somebody archives
@@ -53,8 +63,15 @@ def beside_others(
     noted
         Names of those that the formula has put there. When another value is there now, somebody has changed it by hand:
         it is kept as if it were declared, as what is noted and not declared is removed.
+    backup
+        The ``archive_command`` of the formula's backups, which is in the DCS from the moment on when a repository takes
+        files (the state ``pgha_backup.archiving``).
+    wanted
+        Whether the cluster is to have backups. If not, that command is taken out again.
     """
     result = dict(parameters)
+    if live.get("archive_command") == backup and "archive_command" not in declared:
+        return {**result, "archive_command": backup if wanted else DEFAULTS["archive_command"]}
     for name in DEFAULTS.keys() - set(declared):
         changed = live.get(name) is not None and live[name] != DEFAULTS[name]
         if changed and name in noted:

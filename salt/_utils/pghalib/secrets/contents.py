@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
     from pghalib.secrets.x509 import Pair
-    from pghalib.shapes import Json, Token
+    from pghalib.shapes import Json, RepositorySecrets, Token
 
     #: What a token of a cluster is for.
     Use = Literal["patroni", "vip"]
@@ -41,7 +41,7 @@ class Datacenter(Agents, total=False):
 
 
 class Cluster(Agents, total=False):
-    """The secrets of a database cluster; ``vip`` only where vip-manager asks Consul."""
+    """The secrets of a database cluster; ``vip`` only where vip-manager asks Consul, ``backup`` by repository."""
 
     patroni: Token
     vip: Token
@@ -49,6 +49,7 @@ class Cluster(Agents, total=False):
     replication: str
     rewind: str
     restapi: str
+    backup: dict[str, RepositorySecrets]
 
 
 class Authorities(TypedDict, total=False):
@@ -170,6 +171,7 @@ CLUSTER_SHAPE = {
     "agents": {"*": _TOKEN},
     **dict.fromkeys(("patroni", "vip"), _TOKEN),
     **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
+    "backup": {"*": dict.fromkeys(("passphrase", "key", "key_secret"), _is_text)},
 }
 _OWN = ({**_PAIR[0], "services": {"*": _PAIR}}, "key", "certificate")
 TLS_SHAPE = {

@@ -160,7 +160,8 @@ def _of_member(path: Path, host: Host, cluster: Noted | None) -> dict[str, Json]
     stored: Cluster = _read(path, "cluster", host["cluster"]) if cluster else {}
     keys = (*cluster["tokens"], *pghalib.secrets.needed.PASSWORDS) if cluster else ()
     found: dict[str, Json] = {key: stored.get(key) for key in keys}
-    return {**found, "agent": stored.get("agents", {}).get(host["name"])}
+    own = {**found, "agent": stored.get("agents", {}).get(host["name"])}
+    return {**own, "backup": stored["backup"]} if stored.get("backup") else own
 
 
 def _registered(path: Path, name: str, datacenter: Datacenter, index: Index) -> dict[str, Token]:

@@ -8,6 +8,7 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING
 
+import pghalib.backup.repositories
 import pghalib.inventory
 import pghalib.vip_manager
 
@@ -34,13 +35,26 @@ def of(pgha: dict[str, Json], defaults: dict[str, Json]) -> Iterator[tuple[str, 
     for name, entry in (pgha.get("clusters") or {}).items():
         agents = {f"agents/{host['name']}": _token for host in names_of(entry.get("hosts"))}
         uses = tokens(pgha, defaults, pghalib.inventory.datacenter_of(pgha, name), name)
-        yield "cluster", name, {**dict.fromkeys(uses, _token), **dict.fromkeys(PASSWORDS, _password), **agents}
+        passwords = [*PASSWORDS, *passphrases(pgha, defaults, name)]
+        yield "cluster", name, {**dict.fromkeys(uses, _token), **dict.fromkeys(passwords, _password), **agents}
 
 
 def tokens(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None, cluster: str) -> list[Use]:
     """Return the names of the tokens of a cluster: vip-manager needs a token only when it asks Consul."""
     vip = pghalib.inventory.section("vip", pgha, defaults, datacenter, cluster)
     return ["patroni", "vip"] if pghalib.vip_manager.asks_consul(vip) else ["patroni"]
+
+
+def repositories(pgha: dict[str, Json], defaults: dict[str, Json], cluster: str) -> dict[str, dict[str, Json]]:
+    """Return the repositories of a cluster's backups, by name."""
+    datacenter = pghalib.inventory.datacenter_of(pgha, cluster)
+    return pghalib.inventory.section("backup", pgha, defaults, datacenter, cluster)["repositories"] or {}
+
+
+def passphrases(pgha: dict[str, Json], defaults: dict[str, Json], cluster: str) -> list[str]:
+    """Return the paths of the passphrases of a cluster's repositories, one for each that is encrypted."""
+    own = repositories(pgha, defaults, cluster)
+    return [f"backup/{name}/passphrase" for name in own if pghalib.backup.repositories.encrypted(own[name])]
 
 
 def _key() -> str:

@@ -79,10 +79,20 @@ def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str]:
     for key, value in secrets.items():
         if key in ("tls", "tokens"):
             continue
+        if key == "backup":
+            # Keys of a server are renewed; a passphrase never is.
+            own = secrets.get("backup", {})
+            phrases = {name: one["passphrase"] for name, one in own.items() if "passphrase" in one}
+            found.update({f"{cluster}/backup/{name}/passphrase": _digest(one) for name, one in phrases.items()})
+            continue
         owner = datacenter if key in _OF_DATACENTER else cluster or datacenter
         name = f"{owner}/agents/{settings['name']}" if key == "agent" else f"{owner}/{key}"
-        found[name] = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+        found[name] = _digest(value)
     return found
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def note(settings: Settings, secrets: Secrets) -> str:

@@ -1,0 +1,268 @@
+"""
+Backups of this host's cluster by pgBackRest: what the timer is told, what the repositories have, a backup now.
+"""
+
+import json
+import re
+
+import pghalib.backup.config
+import pghalib.backup.places
+import pghalib.backup.told
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.text
+from salt.exceptions import CommandExecutionError
+
+PROGRAM = "/usr/local/lib/pgha-backup"
+BINARY = "/usr/bin/pgbackrest"
+TIMER = "pgha-backup.timer"
+# The unit of a backup that a person asks for.
+MANUAL = "pgha-backup-now"
+# Seconds for the repositories to answer: less than the status of all hosts may take.
+PATIENCE = 6
+
+
+def config():
+    """
+    Return what the program of the timer is told, as a mapping: where Patroni is asked, the stanza, the times.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.config
+    """
+    return dict(pghalib.backup.told.config(_settings()))
+
+
+def run(*words, timeout=60):
+    """
+    Run pgBackRest as the user of PostgreSQL for this host's cluster, and return its output.
+
+    words
+        The command and its options, such as ``check``.
+    timeout
+        Seconds.
+
+    Raises CommandExecutionError with pgBackRest's own words when it fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.run info
+    """
+    settings = _settings()
+    command = [BINARY, f"--stanza={settings['cluster']['name']}", *map(str, words)]
+    result = _as_user(command, timeout)
+    if result["retcode"]:
+        raise CommandExecutionError(pghalib.backup.told.error(result["stdout"] + "\n" + result["stderr"]))
+    return result["stdout"]
+
+
+def version():
+    """
+    Return the version of the pgBackRest in use, None when there is none.
+
+    Raises CommandExecutionError when it does not start, for example because it lacks a library.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.version
+    """
+    if not __salt__["file.file_exists"](BINARY):
+        return None
+    result = _as_user([BINARY, "version"], 10)
+    found = re.search(r"pgBackRest (\S+)", result["stdout"])
+    if result["retcode"] or not found:
+        said = pghalib.text.line(result["stderr"] or result["stdout"])
+        raise CommandExecutionError(f"{BINARY} does not start (backup:packages has its libraries): {said}")
+    return found.group(1)
+
+
+def told():
+    """
+    Return what the repositories have: ``repositories`` (each with ``number``, ``fault``), ``backups`` (each with
+    ``label``, ``type``, ``start``, ``stop``, ``size``, ``repository``), and ``late`` (the time whose backup is missing,
+    or None). Times are seconds since 1970.
+
+    Raises CommandExecutionError when pgBackRest cannot tell.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.told
+    """
+    result = _as_user(["/usr/bin/python3", "-I", PROGRAM, "told"], PATIENCE)
+    if result["retcode"]:
+        raise CommandExecutionError(pghalib.backup.told.error(result["stderr"] or result["stdout"]))
+    return json.loads(result["stdout"])
+
+
+def begin(kind):
+    """
+    Begin a backup on this host, which must lead the cluster. It goes on whatever becomes of the caller.
+
+    kind
+        ``full``, ``diff`` or ``incr``.
+
+    Raises CommandExecutionError when one runs already.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.begin full
+    """
+    if kind not in ("full", "diff", "incr"):
+        raise CommandExecutionError(f"There is no type {kind!r} of a backup: full, diff or incr")
+    for unit in (MANUAL, "pgha-backup.service"):
+        if _unit(unit)["ActiveState"] in ("activating", "deactivating", "reloading"):
+            raise CommandExecutionError(f"A backup runs already on {__opts__['id']}: journalctl -fu {unit}")
+    _forget()
+    postgres = _settings()["postgres"]
+    properties = {"Type": "oneshot", "RemainAfterExit": "yes", "User": postgres["user"], "Group": postgres["group"],
+                  "Nice": "10", "NoNewPrivileges": "yes"}  # fmt: skip
+    words = ["systemd-run", "--no-block", "--quiet", f"--unit={MANUAL}",
+             *(f"--property={key}={value}" for key, value in properties.items()),
+             "/usr/bin/python3", "-I", PROGRAM, "run", kind]  # fmt: skip
+    result = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)
+    if result["retcode"]:
+        raise CommandExecutionError(f"systemd does not start the backup: {pghalib.text.line(result['stderr'])}")
+
+
+def progress():
+    """
+    Return how far the backup is that was begun here by :py:func:`begin`: ``state`` (``running``, ``done``, ``failed``),
+    ``percent`` (None when it is not known) and ``lines`` (the last ones of its journal).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.progress
+    """
+    shown = _unit(MANUAL)
+    words = ["journalctl", f"--unit={MANUAL}", "--lines=20", "--output=cat", "--no-pager", "--quiet"]
+    lines = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)["stdout"].splitlines()
+    if shown["ActiveState"] == "activating":
+        return {"state": "running", "percent": pghalib.backup.told.percent(_running()), "lines": lines}
+    good = shown["ActiveState"] == "active" and shown["Result"] == "success"
+    _forget()
+    return {"state": "done" if good else "failed", "percent": None, "lines": lines}
+
+
+def overview():
+    """
+    Return the backups of this host's cluster for a person: ``rows`` of a table, and ``lines`` about what can be
+    restored and what is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.overview
+    """
+    return pghalib.backup.told.overview(told(), _settings())
+
+
+def _running():
+    """What pgBackRest tells of the backup that runs; {} when it cannot tell."""
+    try:
+        return told()["running"]
+    except CommandExecutionError:
+        return {}
+
+
+def _unit(name):
+    shown = __salt__["service.show"](name)
+    return {"ActiveState": "inactive", "Result": "success", **shown}
+
+
+def _forget():
+    """End what is left of the last backup's unit: systemd keeps it, so that its result can be asked."""
+    for words in (["stop"], ["reset-failed"]):
+        __salt__["cmd.run_all"](["systemctl", *words, f"{MANUAL}.service"], python_shell=False, ignore_retcode=True)
+
+
+def control_version():
+    """
+    Return the version number of pg_control in this host's data directory (pg_controldata), None without data. Editions
+    of Postgres Pro have one of their own, which pgBackRest does not know.
+
+    Raises CommandExecutionError when the server's program cannot read it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.control_version
+    """
+    postgres = _settings()["postgres"]
+    result = _as_user([f"{postgres['bin_dir']}/pg_controldata", "-D", postgres["data_dir"]], 30)
+    found = re.search(r"^pg_control version number:\s*(\d+)", result["stdout"], re.M)
+    if found:
+        return int(found.group(1))
+    if not __salt__["file.file_exists"](f"{postgres['data_dir']}/global/pg_control"):
+        return None
+    raise CommandExecutionError(f"pg_controldata does not tell: {pghalib.text.line(result['stderr'])}")
+
+
+def standing():
+    """
+    Return the faults of the backups that can be seen before anything is installed: the places of repositories that are
+    directories, and somebody else's configuration of pgBackRest.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.standing
+    """
+    settings = _settings()
+    if not _wanted(settings):
+        return []
+    found = pghalib.backup.places.faults(settings)
+    text = pghalib.host.files.peek(pghalib.backup.config.PATH)
+    if text is not None and not text.startswith(pghalib.backup.config.HEAD):
+        found.append(
+            f"{pghalib.backup.config.PATH} is not the formula's, which would write it anew: move it away, and say in"
+            " backup:repositories what is in it"
+        )
+    return found
+
+
+def faults():
+    """
+    Return what is wrong with the backups of this host's cluster, as sentences.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.faults
+    """
+    settings = _settings()
+    if not _wanted(settings):
+        return []
+    if __salt__["service.show"](TIMER).get("ActiveState") != "active":
+        return [f"{TIMER} does not run, so this host makes no backup when it leads: systemctl start {TIMER}, or run the"
+                " main job"]  # fmt: skip
+    return pghalib.backup.told.faults(told(), settings)
+
+
+def _wanted(settings):
+    """Whether this host is a member of a cluster with backups."""
+    return settings["role"] == "db" and bool(settings["backup"]["repositories"])
+
+
+def _as_user(command, timeout):
+    user = _settings()["postgres"]["user"]
+    return pghalib.host.users.run(__salt__["cmd.run_all"], user, command, timeout=timeout)
+
+
+def _settings():
+    return __salt__["pgha.settings"]()

@@ -1,0 +1,140 @@
+"""
+States of the backups: pgBackRest's configuration, the place of a cluster in its repositories, the archive of WAL.
+"""
+
+import pghalib.backup.config
+import pghalib.host.files
+import pghalib.patroni.dynamic
+import pghalib.patroni.member
+import pghalib.postgres.archive
+import pghalib.secrets.served
+import pghalib.states
+import pghalib.wait
+from salt.exceptions import CommandExecutionError
+
+# Seconds for one attempt at a repository.
+ATTEMPT = 60
+
+
+@pghalib.states.state
+def configured(ret):
+    """
+    pgBackRest has its configuration: repositories with their keys, and the server of this host. The file belongs to
+    root, and the user of PostgreSQL may read it. The changes hold no secret.
+
+    name
+        Path of the file. Its directory must exist.
+    """
+    settings = __salt__["pgha.settings"]()
+    secrets = pghalib.secrets.served.own(__pillar__, __opts__).get("backup", {})
+    control_version = __salt__["pgha_backup.control_version"]()
+    if ret.test and control_version is None:
+        raise pghalib.states.Later(f"{ret.name} would be written, once PostgreSQL has data.")
+    document = pghalib.backup.config.document(settings, secrets, control_version or 0)
+    done = pghalib.host.files.manage(
+        ret.name,
+        pghalib.backup.config.render(document),
+        user="root",
+        group=settings["postgres"]["group"],
+        mode="0640",
+        test=ret.test,
+        secrets=pghalib.backup.config.secret_values(secrets),
+    )
+    return ret.add(done)
+
+
+@pghalib.states.state
+def known(ret, timeout):
+    """
+    Every repository answers this host and knows this cluster. The leader makes the cluster's place there (a stanza);
+    the other members see that they find it too: after a failover each of them archives there.
+
+    name
+        State ID; not used.
+    timeout
+        Seconds to wait for it.
+    """
+    if ret.test and __salt__["pgha_backup.version"]() is None:
+        raise pghalib.states.Later("The run would ask the repositories.")
+    missing = _unknown()
+    if not missing:
+        return "Every repository knows the cluster."
+    if ret.test:
+        ret.plan({name: {"old": why, "new": "knows the cluster"} for name, why in missing.items()})
+        return "The cluster would have its place in every repository."
+    if pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
+        __salt__["pgha_backup.run"]("stanza-create", timeout=ATTEMPT + timeout)
+        ret.changes = {name: {"old": why, "new": "knows the cluster"} for name, why in missing.items()}
+        missing = _unknown()
+        if missing:
+            raise CommandExecutionError(_sentence(missing))
+        return "The cluster has its place in every repository."
+
+    def found():
+        missing = _unknown()
+        if missing:
+            raise CommandExecutionError(_sentence(missing))
+        return True
+
+    pghalib.wait.until(found, timeout, "the repositories know the cluster, whose place there the leader makes", 1)
+    return "Every repository knows the cluster."
+
+
+@pghalib.states.state
+def archiving(ret):
+    """
+    The cluster archives its WAL in the repositories: the leader sets ``archive_command`` for all members in the DCS,
+    and waits until a file is there. Where somebody archives by another command the state fails, and nothing is changed.
+
+    name
+        State ID; not used.
+    """
+    settings = __salt__["pgha.settings"]()
+    wanted = pghalib.postgres.archive.by_pgbackrest(settings["cluster"]["name"])
+    if ret.test and __salt__["pgha_patroni.member"]() is None:
+        raise pghalib.states.Later("The archive would be compared, once Patroni runs.")
+    live, _noted = pghalib.patroni.dynamic.parameters(__salt__["pgha_patroni.dynamic_config"]())
+    now = live.get("archive_command")
+    if now == wanted:
+        return "PostgreSQL archives by pgBackRest."
+    if not pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
+        return "The leader's host turns the archive on."
+    others = {name: live[name] for name in ("archive_command", "archive_library") if live.get(name)}
+    if now == pghalib.postgres.archive.DEFAULTS["archive_command"]:
+        del others["archive_command"]
+    if others:
+        shown = ", ".join(f"{name} = {value!r}" for name, value in others.items())
+        raise CommandExecutionError(
+            f"Somebody else archives already: {shown} is in the DCS. Take it out first (patronictl edit-config"
+            f" {settings['cluster']['name']} -p {next(iter(others))}=null), and run this again"
+        )
+    ret.plan({"archive_command": {"old": now, "new": wanted}})
+    if ret.test:
+        return "The archive would be turned on."
+    patch = {"postgresql": {"parameters": {"archive_command": wanted}}}
+    send = __salt__["pgha_patroni.patch_config"]
+    pghalib.wait.until(lambda: send(patch), 10, "Patroni takes the archive_command")
+    timeout = settings["backup"]["startup_timeout"]
+    if __salt__["pgha_archive.told"]()["mode"] == "off":
+        return (
+            "The archive begins with the restart that archive_mode waits for: salt-run state.orchestrate pgha.restart."
+        )
+    pghalib.wait.until(lambda: _applied(wanted), timeout, "PostgreSQL has the archive_command")
+    __salt__["pgha_backup.run"]("check", f"--archive-timeout={timeout}", timeout=timeout + ATTEMPT)
+    return "The archive is on, and a file of WAL is in every repository."
+
+
+def _applied(wanted):
+    return __salt__["pgha_archive.told"]()["how"] == wanted
+
+
+def _unknown():
+    """``{repository: why}`` of those that do not know the cluster."""
+    names = list(__salt__["pgha.settings"]()["backup"]["repositories"])
+    known = {one["number"]: one["fault"] for one in __salt__["pgha_backup.told"]()["repositories"]}
+    faults = {name: known.get(number, "does not tell") for number, name in enumerate(names, 1)}
+    return {name: why for name, why in faults.items() if why}
+
+
+def _sentence(missing):
+    return "; ".join(f"the repository {name}: {why}" for name, why in missing.items())

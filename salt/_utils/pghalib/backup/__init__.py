@@ -1,0 +1,1 @@
+"""Backups by pgBackRest: repositories, configuration, schedule, what is there."""

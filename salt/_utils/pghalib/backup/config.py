@@ -1,0 +1,161 @@
+"""pgBackRest's configuration, made from settings and secrets, and the settings that do not fit. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pghalib.backup.repositories
+import pghalib.inventory
+import pghalib.patroni.config
+import pghalib.versions
+from pghalib.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pghalib.shapes import Json, MemberSettings, RepositorySecrets
+
+    Place = Callable[..., str]
+
+#: Where pgBackRest looks when nobody names a file: so a person needs no option on the command line.
+PATH = "/etc/pgbackrest/pgbackrest.conf"
+#: The first line: a file without it is somebody else's.
+HEAD = "# Written by Salt (pgha.backup.config); changes made here are lost.\n"
+#: Files on their way to a repository, and locks; pgBackRest's own place for locks is /tmp.
+SPOOL = "/var/spool/pgbackrest"
+#: PostgreSQL's version: the first version of pgBackRest that knows it, where Debian 12's own does not. 2.55 and 2.56
+#: knew only the betas of 18 (pgBackRest, release notes).
+KNOWS = {18: "2.57"}
+#: The upper half of the control version of Postgres Pro's editions, "PP" (pgbackrest issues 1231 and 2310).
+POSTGRES_PRO = 0x5050
+# Options that follow from other settings, and where they are set.
+_OWNED = {
+    "lock-path": "files of locks lie in a directory of the server's user",
+    "spool-path": "files on their way lie in a directory of the server's user",
+    "process-max": "set backup:processes",
+    "archive-async": "it is always on",
+}
+_PREFIXES = {
+    "repo": "set backup:repositories, or backup:retention",
+    "pg": "pgBackRest asks the server of its own host",
+}
+#: Parameters of PostgreSQL that decide what is archived, and how.
+PARAMETERS = ("archive_mode", "archive_command", "archive_library")
+
+
+def faults(
+    place: Place, backup: Mapping[str, Json], postgres: Mapping[str, Json], patroni: Mapping[str, Json]
+) -> list[str]:
+    """
+    Return the faults of the section ``backup`` of a cluster, as lines; [] while it names no repository.
+
+    place
+        A function that returns the path in the pillar of settings, each given as (section, key, …).
+    backup, postgres, patroni
+        The merged sections.
+    """
+    repositories = backup["repositories"] or {}
+    if not repositories:
+        return []
+    found = pghalib.backup.repositories.lacking(place(("backup", "repositories")), repositories)
+    least = KNOWS.get(postgres["version"])
+    if least and not pghalib.versions.at_least(backup["version"], least):
+        found.append(
+            f"{place(('backup', 'version'))}: pgBackRest {backup['version']} does not know PostgreSQL"
+            f" {postgres['version']}; give {least} or later"
+        )
+    if backup["version"] not in (backup["hashes"] or {}):
+        found.append(
+            f"{place(('backup', 'hashes'))}: no SHA-256 of pgBackRest {backup['version']} is listed, so its download"
+            " could not be checked; add it"
+        )
+    for keys, parameters in _parameters(postgres, patroni):
+        found += [
+            f"{place((*keys, name))}: with backup:repositories pgBackRest archives; take this out"
+            for name in PARAMETERS
+            if parameters.get(name) is not None
+        ]
+    for name, value in (backup["config"] or {}).items():
+        numbered = re.match(r"(repo|pg)\d", name.lower())
+        remedy = _OWNED.get(name.lower()) or (_PREFIXES[numbered.group(1)] if numbered else None)
+        if remedy:
+            found.append(f"{place(('backup', 'config', name))}: is the formula's: {remedy}")
+        elif not isinstance(value, (str, int, float)) or "\n" in str(value):
+            found.append(f"{place(('backup', 'config', name))}: {shown(value)} should be text or a number")
+    return found
+
+
+def _parameters(
+    postgres: Mapping[str, Json], patroni: Mapping[str, Json]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Json]]]:
+    """The parameters of PostgreSQL that the pillar sets, with the keys of each place where it may."""
+    yield ("postgres", "parameters"), postgres["parameters"] or {}
+    for keys in (("postgresql", "parameters"), ("bootstrap", "dcs", "postgresql", "parameters")):
+        value: Json = patroni["config"]
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            yield ("patroni", "config", *keys), value
+
+
+def document(
+    settings: MemberSettings, secrets: Mapping[str, RepositorySecrets], control_version: int
+) -> dict[str, dict[str, Json]]:
+    """
+    Return pgBackRest's configuration of a host, as ``{section: {option: value}}``.
+
+    settings
+        The resolved settings; ``backup.config`` is merged over the general options.
+    secrets
+        The secrets of the repositories, by name.
+    control_version
+        What pg_controldata calls the version number of pg_control. pgBackRest does not know that of Postgres Pro, and
+        is told which PostgreSQL it is.
+    """
+    backup, postgres, cluster = settings["backup"], settings["postgres"], settings["cluster"]
+    general: dict[str, Json] = {}
+    for number, (name, repository) in enumerate(backup["repositories"].items(), 1):
+        general.update(
+            pghalib.backup.repositories.options(
+                number, cluster["name"], repository, secrets.get(name, {}), backup["retention"]
+            )
+        )
+    general.update(
+        {
+            "process-max": backup["processes"],
+            "compress-type": "zst",
+            "archive-async": "y",
+            "spool-path": SPOOL,
+            "lock-path": f"{SPOOL}/lock",
+            # To the journal of the unit, or to PostgreSQL's log.
+            "log-level-console": "info",
+            "log-level-file": "off",
+            # The next checkpoint may be minutes away.
+            "start-fast": "y",
+            "delta": "y",
+        }
+    )
+    stanza: dict[str, Json] = {
+        "pg1-path": postgres["data_dir"],
+        "pg1-port": postgres["port"],
+        "pg1-socket-path": postgres["socket_dir"],
+        "pg1-user": pghalib.patroni.config.ROLES["superuser"],
+    }
+    if control_version >> 16 == POSTGRES_PRO:
+        stanza["pg-version-force"] = postgres["version"]
+    return {"global": pghalib.inventory.merge(general, backup["config"]), cluster["name"]: stanza}
+
+
+def render(document: Mapping[str, Mapping[str, Json]]) -> str:
+    """Return a configuration as the text of its file."""
+    parts = [
+        f"[{section}]\n" + "".join(f"{option}={value}\n" for option, value in options.items())
+        for section, options in document.items()
+    ]
+    return HEAD + "\n".join(parts)
+
+
+def secret_values(secrets: Mapping[str, RepositorySecrets]) -> list[str]:
+    """Return the secrets in the file, for masking."""
+    return [text for one in secrets.values() for text in one.values() if isinstance(text, str)]

@@ -1,0 +1,132 @@
+"""
+What the program of the backups (``salt/pgha/backup/files/pgha-backup.py``) is told, what it tells, and what is wrong by
+that. Pure functions.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+import pghalib.patroni.config
+import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json, MemberSettings
+
+
+_WHY = "journalctl -u pgha-backup on the leader says why"
+
+
+class Told(TypedDict):
+    """What the program is told: where Patroni is asked, the stanza, how many repositories there are, the times."""
+
+    url: str
+    stanza: str
+    repositories: int
+    times: list[str]
+    full: list[str]
+    between: str
+
+
+class Overview(TypedDict):
+    """The backups for a person: rows of a table, and lines below it."""
+
+    rows: list[list[str]]
+    lines: list[str]
+
+
+def config(settings: MemberSettings) -> Told:
+    """Return what the program on a host is told; ``settings`` are those of the host."""
+    backup = settings["backup"]
+    return {
+        "url": pghalib.patroni.config.api(settings)["url"],
+        "stanza": settings["cluster"]["name"],
+        "repositories": len(backup["repositories"]),
+        "times": backup["times"],
+        "full": backup["full"],
+        "between": backup["between"],
+    }
+
+
+def error(said: str) -> str:
+    """Return what pgBackRest says of a failure, without times and processes, as one line."""
+    lines = [one.partition("ERROR: ")[2] for one in said.splitlines() if "ERROR: " in one]
+    # What follows an error in lines of their own: hints.
+    return pghalib.text.line(" ".join(lines) or said.strip() or "pgBackRest says nothing")
+
+
+def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
+    """
+    Return what is wrong with the backups of a cluster, as sentences.
+
+    told
+        What the program tells (``pgha_backup.told``).
+    settings
+        Those of the host.
+    """
+    names = list(settings["backup"]["repositories"])
+    found = []
+    for one in told["repositories"]:
+        name = names[one["number"] - 1] if 0 < one["number"] <= len(names) else str(one["number"])
+        if one["fault"]:
+            found.append(f"the repository {name} does not answer as it should: {pghalib.text.line(one['fault'])}")
+        elif not [backup for backup in told["backups"] if backup["repository"] == one["number"]]:
+            if not told["running"].get("held"):
+                found.append(f"the repository {name} has no backup yet: {_WHY}")
+        elif one["late"]:
+            newest = max(backup["stop"] for backup in told["backups"] if backup["repository"] == one["number"])
+            found.append(
+                f"the newest backup in the repository {name} is of {_day(newest)}, and one was due on"
+                f" {_day(one['late'])}: {_WHY}"
+            )
+    return found
+
+
+def percent(running: Mapping[str, Json]) -> int | None:
+    """Return how much of a backup is done, None when pgBackRest does not tell; ``running`` is its lock in ``info``."""
+    size, done = running.get("size"), running.get("size-cplt")
+    return int(100 * done / size) if size and done is not None else None
+
+
+def overview(told: Mapping[str, Json], settings: MemberSettings) -> Overview:
+    """
+    Return the backups for a person: ``rows`` (see ``pghalib.master.backups.HEAD``) and ``lines``.
+
+    told, settings
+        As for :py:func:`faults`.
+    """
+    names = list(settings["backup"]["repositories"])
+    rows = [
+        [
+            one["label"],
+            one["type"],
+            _day(one["start"]),
+            _day(one["stop"]),
+            _size(one["size"]),
+            _size(one["stored"]),
+            names[one["repository"] - 1] if 0 < one["repository"] <= len(names) else str(one["repository"]),
+        ]
+        for one in sorted(told["backups"], key=lambda one: one["stop"])
+    ]
+    lines = []
+    if told["backups"]:
+        lines.append(f"any moment since {_day(min(one['stop'] for one in told['backups']))} can be restored")
+    if told["running"].get("held"):
+        done = percent(told["running"])
+        lines.append("a backup runs on this host" + ("" if done is None else f": {done} %"))
+    return {"rows": rows, "lines": [*lines, *faults(told, settings)]}
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TB"
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

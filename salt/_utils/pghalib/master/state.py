@@ -1,0 +1,50 @@
+"""The state of everything in an inventory, as the status shows it: what the store lacks, and what the hosts tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.inventory
+import pghalib.master.asking
+import pghalib.master.report
+import pghalib.secrets.minted
+import pghalib.secrets.pki
+import pghalib.secrets.store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pghalib.master.report import State
+    from pghalib.shapes import Json
+
+
+def now(opts: Mapping[str, Json], pgha: dict[str, Json], defaults: dict[str, Json], timeout: int) -> State:
+    """
+    Ask all hosts, and return the state as ``pghalib.master.report.summary`` does. Faults of the store come first: hosts
+    without secrets cannot tell much.
+
+    opts
+        The master's options.
+    pgha, defaults
+        The pillar of that name, checked, and the content of defaults.yaml.
+    timeout
+        Seconds to wait for the answers of present hosts.
+    """
+    plan, store = pghalib.inventory.plan(pgha), pghalib.secrets.store.directory(opts)
+    state = pghalib.master.report.summary(plan, pghalib.master.asking.status(opts, plan["hosts"], timeout))
+    first = [*_lacking(store, pgha, defaults), *pghalib.secrets.pki.unfinished(store, pgha, defaults)]
+    state["faults"] = [*first, *state["faults"]]
+    return state
+
+
+def _lacking(store: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
+    try:
+        lacking = pghalib.secrets.minted.missing(store, pgha, defaults)
+    except CommandExecutionError as error:
+        return [str(error)]
+    return (
+        [f"the store has not been filled for this pillar ({', '.join(lacking)}); run the main job"] if lacking else []
+    )

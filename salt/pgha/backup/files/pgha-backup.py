@@ -1,0 +1,177 @@
+"""
+Make the backup that is due, where this host leads the cluster: the timer pgha-backup starts this on every member.
+
+    pgha-backup run [auto|full|diff|incr]    make one; auto: only when one is due
+    pgha-backup told                         what the repositories have, as JSON
+
+Nothing is kept here: what is due follows from the times and from what the repository has. So what was missed, ended by
+a failover or refused by a repository is made by the next start, on whichever host then leads. pgBackRest keeps two
+backups of one server apart (a lock on the host, and an advisory lock in PostgreSQL).
+
+Standard library alone: the host's Python runs it as the user of PostgreSQL.
+"""
+
+import datetime
+import json
+import os
+import ssl
+import subprocess
+import sys
+import urllib.request
+
+CONFIG = "/etc/pgha/backup.json"
+BINARY = "/usr/bin/pgbackrest"
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+ROLES = ("primary", "master", "leader")
+# Seconds for Patroni's answer.
+TIMEOUT = 5
+# A repository that answers nothing fails after so many seconds, where a person or the status waits.
+PATIENCE = 4
+
+
+def leads(url):
+    """
+    Whether Patroni says that this host's server is the primary, and runs. Its certificate is not verified: the answer
+    decides only who tries, and pgBackRest itself looks whether the server is a primary.
+    """
+    unverified = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())  # noqa: S323
+    # No proxy of the environment has anything to do with it.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), unverified)
+    try:
+        with opener.open(f"{url}/patroni", timeout=TIMEOUT) as answer:
+            said = json.load(answer)
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and said.get("role") in ROLES and said.get("state") == "running"
+
+
+def info(config, *options):
+    """What pgBackRest knows of the stanza: its mapping of ``info --output=json``."""
+    words = [BINARY, f"--stanza={config['stanza']}", "--output=json", "--log-level-console=off", *options, "info"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit((done.stderr or done.stdout).strip() or f"pgbackrest info failed with {done.returncode}")
+    found = json.loads(done.stdout)
+    return found[0] if found else {}
+
+
+def planned(config, now, number):
+    """The last times (datetime, local) up to ``now`` for which backups are planned, the latest first."""
+    found = []
+    for back in range(number // max(1, len(config["times"])) + 2):
+        day = now.date() - datetime.timedelta(days=back)
+        for text in sorted(config["times"], reverse=True):
+            moment = datetime.datetime.combine(day, datetime.time.fromisoformat(text))
+            if moment <= now:
+                found.append(moment)
+    return found[:number] if config["times"] else []
+
+
+def kind(config, moment):
+    """The type of the backup of a planned time: full at the first time of such a day."""
+    first = moment.strftime("%H:%M") == min(config["times"])
+    return "full" if first and DAYS[moment.weekday()] in config["full"] else config["between"]
+
+
+def due(config, backups, now):
+    """
+    The type of the backup that is missing, or None. ``backups`` are those of the repository that has the fewest.
+
+    A full one is missing when none began since the last time of a full one: also when that time was missed. The very
+    first one is due at once.
+    """
+    if not config["times"]:
+        return None
+    if not backups:
+        return "full"
+    starts = {"any": max(one["start"] for one in backups)}
+    starts["full"] = max((one["start"] for one in backups if one["type"] == "full"), default=0)
+    moments = planned(config, now, 8 * max(1, len(config["times"])))
+    full = next((one for one in moments if kind(config, one) == "full"), None)
+    if full and starts["full"] < full.timestamp():
+        return "full"
+    if moments and starts["any"] < moments[0].timestamp():
+        return config["between"]
+    return None
+
+
+def late(config, backups, now):
+    """
+    The planned time (seconds since 1970) after which there should be a backup and is none, or None. A time counts when
+    the next one has come as well: until then a backup may run, or be tried again.
+    """
+    moments = planned(config, now, 2)
+    newest = max((one["stop"] for one in backups), default=0)
+    if len(moments) == 2 and newest < moments[1].timestamp():
+        return moments[1].timestamp()
+    return None
+
+
+def kept(found):
+    """The backups in ``info`` that are whole, the oldest first."""
+    return [
+        {
+            "label": one["label"],
+            "type": one["type"],
+            "start": one["timestamp"]["start"],
+            "stop": one["timestamp"]["stop"],
+            "size": one["info"]["size"],
+            "stored": one["info"]["repository"].get("delta", 0),
+            "repository": one["database"]["repo-key"],
+        }
+        for one in found.get("backup", [])
+        if not one.get("error")
+    ]
+
+
+def told(config):
+    """What the repositories have."""
+    found = info(config, f"--io-timeout={PATIENCE}")
+    backups, now = kept(found), datetime.datetime.now()
+    repositories = []
+    for one in found.get("repo", []):
+        # 2: no backup yet.
+        code, message = one["status"]["code"], one["status"]["message"]
+        own = [backup for backup in backups if backup["repository"] == one["key"]]
+        fault = message if code not in (0, 2) else None
+        repositories.append({"number": one["key"], "fault": fault, "late": None if fault else late(config, own, now)})
+    archive = [{"min": one.get("min"), "max": one.get("max")} for one in found.get("archive", [])]
+    running = found.get("status", {}).get("lock", {}).get("backup", {})
+    return {"repositories": repositories, "backups": backups, "archive": archive, "running": running}
+
+
+def make(config, wanted):
+    """Make a backup in each repository where one is due (``wanted`` auto), or in all; return the exit code."""
+    if wanted == "auto" and not config["times"]:
+        return 0
+    if not leads(config["url"]):
+        print("this host does not lead the cluster: its leader makes the backup")
+        return 0 if wanted == "auto" else 3
+    found = info(config)
+    failed = 0
+    for number in range(1, config["repositories"] + 1):
+        own = [one for one in kept(found) if one["repository"] == number]
+        what = due(config, own, datetime.datetime.now()) if wanted == "auto" else wanted
+        if what is None:
+            continue
+        print(f"repository {number}: a {what} backup begins", flush=True)
+        words = [BINARY, f"--stanza={config['stanza']}", f"--repo={number}", f"--type={what}", "backup"]
+        failed = subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode or failed
+    return failed
+
+
+def main(words):
+    """Do what the command line says, and return the exit code."""
+    with open(CONFIG, encoding="utf-8") as stream:
+        config = json.load(stream)
+    os.chdir("/")
+    if words[:1] == ["told"]:
+        print(json.dumps(told(config)))
+        return 0
+    if words[:1] == ["run"] and words[1:2] in ([], ["auto"], ["full"], ["diff"], ["incr"]):
+        return make(config, (words[1:] or ["auto"])[0])
+    sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

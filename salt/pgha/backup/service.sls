@@ -1,0 +1,68 @@
+{% from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/backup/parts.jinja" import program, timer, backup_absent %}
+{% if pgha.backup.repositories %}
+{% set known = "The repositories know " ~ pgha.cluster.name %}
+include:
+  - pgha.backup.config
+
+The program of the backups is there:
+  file.managed:
+    - name: {{ program | yaml_dquote }}
+    - source: salt://pgha/backup/files/pgha-backup.py
+    - user: root
+    - group: root
+    - mode: '0644'
+
+{{ known | yaml_dquote }}:
+  pgha_backup.known:
+    - timeout: {{ pgha.backup.startup_timeout | json }}
+    - require:
+      - sls: pgha.backup.config
+      - file: The program of the backups is there
+
+{{ ("The WAL of " ~ pgha.cluster.name ~ " is archived") | yaml_dquote }}:
+  pgha_backup.archiving:
+    - require:
+      - pgha_backup: {{ known | yaml_dquote }}
+
+systemd has a unit that makes the backup that is due:
+  pgha_unit.written:
+    - unit: pgha-backup.service
+    - source: salt://pgha/backup/files/pgha-backup.service.jinja
+    - context:
+        cluster: {{ pgha.cluster.name | json }}
+        user: {{ pgha.postgres.user | json }}
+        group: {{ pgha.postgres.group | json }}
+        program: {{ program | yaml_dquote }}
+    - require:
+      - file: The program of the backups is there
+
+systemd has a timer for the backups:
+  file.managed:
+    - name: {{ timer | yaml_dquote }}
+    - source: salt://pgha/backup/files/pgha-backup.timer
+    - user: root
+    - group: root
+    - mode: '0644'
+    - require:
+      - pgha_unit: systemd has a unit that makes the backup that is due
+
+systemd has read the unit of the backups:
+  pgha_unit.read:
+    - unit: pgha-backup.service
+    - require:
+      - file: systemd has a timer for the backups
+
+{# Only when the archive works: a backup without its WAL is none. #}
+The timer of the backups runs, and does after a boot:
+  service.running:
+    - name: pgha-backup.timer
+    - enable: True
+    - require:
+      - pgha_unit: systemd has read the unit of the backups
+      - pgha_backup: {{ ("The WAL of " ~ pgha.cluster.name ~ " is archived") | yaml_dquote }}
+    - watch:
+      - file: systemd has a timer for the backups
+{% else %}
+{{ backup_absent() }}
+{% endif %}

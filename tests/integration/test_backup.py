@@ -1,0 +1,167 @@
+"""Archive and backups in a real S3 server: turned on, made, followed through a failover, missed, turned off."""
+
+import json
+import secrets
+
+import pytest
+from integration import formula
+from lab import s3
+from lab.tools import wait_for
+
+CA = "/etc/ssl/s3-ca.pem"
+KEY_FILE = "/root/s3-key"
+# Another one each time, as the lab may have been used before: the store keeps the passphrase of a repository for ever.
+MAIN = f"main-{secrets.token_hex(3)}"
+
+
+@pytest.fixture(scope="module")
+def store(cluster):
+    """The S3 server; the hosts know its authority. Afterwards the cluster has no backups any more."""
+    with s3.S3(cluster.lab.state / "s3") as server:
+        for host in cluster.db:
+            host.write(CA, server.ca)
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settings(cluster, pillar, store):
+    """The pillar of a site with backups; afterwards they are turned off again."""
+    # pgBackRest waits a minute for a repository that is away.
+    patience = {"io-timeout": 5, "archive-timeout": 10}
+    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "config": patience}
+    pillar.put({"only": [cluster.name], "backup": backup})
+    yield
+    pillar.put({})
+    cluster.wait_healthy()
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+
+
+def repository(name):
+    """A repository in the bucket, as the pillar has it."""
+    return {"type": "s3", "endpoint": f"198.51.100.1:{s3.PORT}", "bucket": s3.BUCKET, "ca": CA, "path": f"/{name}"}
+
+
+def status(cluster):
+    return cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False).stdout
+
+
+def archived(cluster):
+    """The archive_command of all members."""
+    return {cluster.psql(host, "SHOW archive_command") for host in cluster.db}
+
+
+def backups(host):
+    """What pgBackRest itself tells, asked as a DBA does."""
+    told = host.run(["runuser", "-u", "postgres", "--", "pgbackrest", "info", "--output=json"]).stdout
+    return json.loads(told)[0]["backup"]
+
+
+def test_without_a_key_nothing_is_touched_and_the_command_is_named(cluster):
+    run = formula.run(cluster.lab)
+    assert run.code == 1
+    assert f"salt-run pgha.credential test {MAIN}" in run.text
+    assert archived(cluster) == {"/bin/true"}
+
+
+def test_a_key_that_others_may_read_is_refused(cluster):
+    cluster.lab.master.write(KEY_FILE, f"{s3.KEY}\n{s3.SECRET}\n", mode="0644")
+    done = cluster.lab.salt("salt-run", "pgha.credential", "test", MAIN, f"file={KEY_FILE}", check=False)
+    assert done.returncode == 1
+    assert "may be read by others" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_main_job_turns_the_archive_on_and_shows_no_secret(cluster):
+    cluster.lab.master.run(["chmod", "600", KEY_FILE])
+    cluster.lab.salt("salt-run", "pgha.credential", "test", MAIN, f"file={KEY_FILE}")
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    command = "/usr/bin/pgbackrest --stanza=test archive-push %p"
+    wait_for(lambda: archived(cluster) == {command}, timeout=30, what="all members have the command")
+    own = formula.store(cluster.lab, "cluster-test")["backup"][MAIN]
+    assert own["key_secret"] == s3.SECRET
+    shown = run.text + cluster.lab.salt("salt-run", "jobs.list_jobs", "--out=json").stdout
+    seen = [secret for secret in own.values() if secret in shown]
+    assert not seen
+
+
+def test_a_second_run_changes_nothing(cluster):
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert run.changed() == []
+
+
+def test_the_status_misses_a_backup_until_one_is_made(cluster):
+    assert f"the repository {MAIN} has no backup yet" in status(cluster)
+    done = cluster.lab.salt("salt-run", "pgha.backup", "test", "type=full", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The backup is made" in done.stdout
+    assert [one["type"] for one in backups(cluster.leader())] == ["full"]
+    shown = cluster.lab.salt("salt-run", "pgha.backups", "test", "-l", "quiet").stdout
+    assert "any moment since" in shown
+    assert backups(cluster.db[0])[0]["label"] in shown
+    assert "Everything is as it should be." in status(cluster)
+
+
+def test_the_next_leader_goes_on(cluster):
+    leader = cluster.leader()
+    target = cluster.replicas()[0]
+    shell = f"patronictl switchover test --leader {leader.name} --candidate {target.name} --force"
+    leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell])
+    cluster.wait_healthy()
+    assert cluster.leader() is target
+    done = cluster.lab.salt("salt-run", "pgha.backup", "test", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [one["type"] for one in backups(target)] == ["full", "incr"]
+    program = ["runuser", "-u", "postgres", "--", "python3", "-I", "/usr/local/lib/pgha-backup", "run", "full"]
+    done = leader.run(program, check=False)
+    assert (done.returncode, done.stdout) == (3, "this host does not lead the cluster: its leader makes the backup\n")
+    assert len(backups(target)) == 2
+
+
+def test_a_repository_that_is_away_is_named_and_nothing_is_lost(cluster, store):
+    leader = cluster.leader()
+    store.stop()
+    try:
+        cluster.psql(leader, "SELECT pg_logical_emit_message(true, 'backup', ''), pg_switch_wal()")
+        wait_for(lambda: "the archive fails" in status(cluster), timeout=60, what="the status names the archive")
+        assert f"the repository {MAIN} does not answer" in status(cluster)
+        done = cluster.lab.salt("salt-run", "pgha.backup", "test", "-l", "quiet", check=False, timeout=300)
+        assert done.returncode == 1
+        assert "The backup has failed" in done.stdout
+    finally:
+        store.start()
+    wait_for(lambda: "WRONG" not in status(cluster), timeout=120, what="what waited is archived")
+
+
+def test_a_second_repository_gets_its_own_backup_by_the_timer(cluster, pillar):
+    """On every member the timer starts the program; the leader alone makes what is due, and only where it is."""
+    second = {**repository("second"), "encrypted": False}
+    backup = {"repositories": {MAIN: repository(MAIN), "second": second}, "times": ["00:00"], "full": []}
+    pillar.put({"only": [cluster.name], "backup": backup})
+    cluster.lab.salt("salt-run", "pgha.credential", "test", "second", f"file={KEY_FILE}")
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    for host in cluster.db:
+        assert host.run(["systemctl", "is-active", "pgha-backup.timer"]).stdout.strip() == "active"
+        # The timer may have been faster; two at once are kept apart by pgBackRest.
+        host.run(["systemctl", "start", "pgha-backup"], check=False)
+
+    def made():
+        return [one["type"] for one in backups(cluster.leader()) if one["database"]["repo-key"] == 2]
+
+    wait_for(made, timeout=60, what="the second repository has a backup")
+    assert made() == ["full"]
+    assert [one["type"] for one in backups(cluster.leader()) if one["database"]["repo-key"] == 1] == ["full", "incr"]
+    assert "Everything is as it should be." in status(cluster)
+
+
+def test_turned_off_the_archive_ends_and_the_timer_is_gone(cluster, pillar):
+    pillar.put({"only": [cluster.name]})
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    wait_for(lambda: archived(cluster) == {"/bin/true"}, timeout=30, what="no member archives by pgBackRest")
+    for host in cluster.db:
+        assert host.run(["systemctl", "is-active", "pgha-backup.timer"], check=False).stdout.strip() == "inactive"
+    assert "Everything is as it should be." in status(cluster)

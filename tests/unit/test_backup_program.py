@@ -1,0 +1,143 @@
+"""The program of the backups: what is due follows from the times and from what the repository has."""
+
+import datetime
+import importlib.machinery
+import importlib.util
+import json
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = {"url": "http://192.0.2.1:8008", "stanza": "one", "repositories": 1, "times": ["01:00"], "full": ["sun"],
+          "between": "incr"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def program():
+    loader = importlib.machinery.SourceFileLoader(
+        "pgha_backup_program", str(ROOT / "salt/pgha/backup/files/pgha-backup.py")
+    )
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def at(day, time):
+    """A moment of the week that begins on Monday, 2 November 2026."""
+    days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    return datetime.datetime.fromisoformat(f"2026-11-{2 + days.index(day):02} {time}")
+
+
+def backup(kind, moment, minutes=10):
+    return {"type": kind, "start": moment.timestamp(), "stop": moment.timestamp() + 60 * minutes, "repository": 1}
+
+
+SUNDAY = backup("full", at("mon", "01:00") - datetime.timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("backups", "now", "what"),
+    [
+        ([], at("wed", "12:00"), "full"),
+        ([SUNDAY], at("mon", "00:59"), None),
+        ([SUNDAY], at("mon", "01:00"), "incr"),
+        # Missed for days: one is made, not three.
+        ([SUNDAY], at("thu", "09:00"), "incr"),
+        ([SUNDAY, backup("incr", at("thu", "09:00"))], at("thu", "09:30"), None),
+        # The full one of a Sunday is made later when that was missed, whatever came in between.
+        ([SUNDAY, backup("incr", at("sat", "01:01"))], at("sun", "01:00"), "full"),
+        ([backup("full", at("mon", "02:00")), backup("incr", at("sat", "01:01"))], at("sun", "03:00"), "full"),
+        # Only whole backups come here: one that a failover has ended is made anew.
+        ([SUNDAY, backup("incr", at("mon", "01:00"))], at("tue", "00:00"), None),
+    ],
+)
+def test_what_is_due(program, backups, now, what):
+    assert program.due(CONFIG, backups, now) == what
+
+
+def test_without_times_only_a_person_makes_backups(program):
+    config = {**CONFIG, "times": []}
+    assert program.due(config, [SUNDAY], at("sun", "12:00")) is None
+    assert program.due(config, [], at("sun", "12:00")) is None
+    assert program.late(config, [SUNDAY], at("sun", "12:00")) is None
+
+
+def test_several_times_a_day_have_one_full_backup_at_the_first(program):
+    config = {**CONFIG, "times": ["13:00", "01:00"], "between": "diff"}
+    full = backup("full", at("sun", "01:00"))
+    assert program.due(config, [full], at("sun", "12:59")) is None
+    assert program.due(config, [full], at("sun", "13:00")) == "diff"
+    assert program.planned(config, at("sun", "13:00"), 3) == [
+        at("sun", "13:00"),
+        at("sun", "01:00"),
+        at("sat", "13:00"),
+    ]
+
+
+def test_a_backup_is_late_when_the_next_one_is_due_as_well(program):
+    newest = backup("incr", at("tue", "01:00"))
+    assert program.late(CONFIG, [newest], at("wed", "23:00")) is None
+    assert program.late(CONFIG, [newest], at("thu", "00:59")) is None
+    assert program.late(CONFIG, [newest], at("thu", "01:00")) == at("wed", "01:00").timestamp()
+
+
+class Pgbackrest:
+    """In place of subprocess.run: answers ``info``, and notes every other command."""
+
+    def __init__(self, found):
+        self.found, self.done = found, []
+
+    def run(self, words, **_how):
+        if words[-1] == "info":
+            return types.SimpleNamespace(returncode=0, stdout=json.dumps([self.found]), stderr="")
+        self.done.append(words[1:])
+        return types.SimpleNamespace(returncode=0)
+
+
+@pytest.fixture
+def tool(program, monkeypatch):
+    def build(found, leads=True):
+        made = Pgbackrest(found)
+        monkeypatch.setattr(program.subprocess, "run", made.run)
+        monkeypatch.setattr(program, "leads", lambda _url: leads)
+        return made
+
+    return build
+
+
+def info(key, **status):
+    about = {"label": "20261101-010000F", "type": "full", "error": False}
+    now = datetime.datetime.now().timestamp()
+    about["timestamp"] = {"start": now, "stop": now}
+    about.update({"info": {"size": 5, "repository": {"delta": 3}}, "database": {"repo-key": key}})
+    return {"backup": [about], "repo": [{"key": 1, "status": {"code": 0, "message": "ok", **status}}]}
+
+
+def test_every_repository_gets_what_it_lacks(program, tool):
+    made = tool(info(2))
+    assert program.make({**CONFIG, "repositories": 2}, "auto") == 0
+    assert made.done == [["--stanza=one", "--repo=1", "--type=full", "backup"]]
+
+
+def test_where_this_host_does_not_lead_nothing_is_made(program, tool, capsys):
+    made = tool(info(1), leads=False)
+    assert program.make(CONFIG, "auto") == 0
+    # A person who asked for one has to know.
+    assert program.make(CONFIG, "full") == 3
+    assert made.done == []
+    assert "its leader makes the backup" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("code", "fault"), [(0, None), (2, None), (1, "missing"), (99, "missing")])
+def test_a_repository_without_backups_is_no_fault_and_one_that_does_not_answer_is(program, tool, code, fault):
+    tool(info(1, code=code, message="missing" if code else "ok"))
+    (repository,) = program.told(CONFIG)["repositories"]
+    assert repository["fault"] == fault
+
+
+def test_a_backup_with_an_error_does_not_count(program):
+    found = info(1)
+    found["backup"][0]["error"] = True
+    assert program.kept(found) == []

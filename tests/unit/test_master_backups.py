@@ -1,0 +1,96 @@
+"""The commands about backups on the master: what hosts answer is data, and a failure is told with its lines."""
+
+import pghalib.master.asking
+import pghalib.master.backups
+import pytest
+from salt.exceptions import CommandExecutionError
+
+MEMBERS = ["db1", "db2"]
+
+
+@pytest.fixture
+def hosts(monkeypatch):
+    """A function ({(host, function): answers in turn}): in place of the hosts; returns who was asked what."""
+
+    def build(answers):
+        asked = []
+
+        def call(_opts, _timeout, host, function, *arguments):
+            asked.append((host, function, *arguments))
+            answer = answers.get((host, function))
+            if isinstance(answer, list):
+                answer = answer.pop(0)
+            if answer is None:
+                raise CommandExecutionError(f"{host} did not answer to {function}")
+            return answer
+
+        monkeypatch.setattr(pghalib.master.asking, "call", call)
+        monkeypatch.setattr(pghalib.master.backups, "PAUSE", 0)
+        return asked
+
+    return build
+
+
+def begun(*progress):
+    leader = {"role": "primary", "state": "running"}
+    return {
+        ("db1", "pgha_patroni.member"): {"role": "replica", "state": "running"},
+        ("db2", "pgha_patroni.member"): leader,
+        ("db2", "pgha_backup.begin"): True,
+        ("db2", "pgha_backup.progress"): list(progress),
+    }
+
+
+def running(percent):
+    return {"state": "running", "percent": percent}
+
+
+def test_the_leader_makes_it_and_its_progress_is_seen(hosts, capsys):
+    asked = hosts(begun(running(None), running(10), running(10), running(80), {"state": "done"}))
+    text, good = pghalib.master.backups.make({}, MEMBERS, "full")
+    assert good
+    assert text.startswith("The backup is made")
+    assert ("db2", "pgha_backup.begin", "full") in asked
+    assert [line.split()[-2] for line in capsys.readouterr().out.splitlines()[1:]] == ["10", "80"]
+
+
+def test_a_backup_that_fails_is_told_with_its_last_lines(hosts):
+    lines = [f"line {n}\x1b[31m" for n in range(30)]
+    hosts(begun({"state": "failed", "lines": lines}))
+    text, good = pghalib.master.backups.make({}, MEMBERS, "incr")
+    assert not good
+    assert text.splitlines()[0] == "The backup has failed on db2:"
+    assert text.splitlines()[-1] == "  line 29?[31m"
+    assert len(text.splitlines()) == 21
+
+
+@pytest.mark.parametrize("strange", ["text", 7, [], {"percent": "x"}, {"state": ["running"]}])
+def test_an_answer_of_another_shape_ends_it(hosts, strange):
+    hosts(begun(strange))
+    _, good = pghalib.master.backups.make({}, MEMBERS, "incr")
+    assert not good
+
+
+def test_without_a_leader_nothing_begins_and_silent_hosts_are_named(hosts):
+    asked = hosts({("db1", "pgha_patroni.member"): {"role": "replica", "state": "running"}})
+    with pytest.raises(CommandExecutionError, match="No member leads the cluster.*db2 did not answer"):
+        pghalib.master.backups.make({}, MEMBERS, "incr")
+    assert all(function == "pgha_patroni.member" for _, function, *_ in asked)
+
+
+def test_the_first_host_that_can_tell_is_shown_line_by_line(hosts):
+    row = ["20261101-010000F", "full", "x", "y", "3 GB", "1 MB", "ma\nin"]
+    hosts({("db2", "pgha_backup.overview"): {"rows": [row, ["short"], 7], "lines": ["any moment", 3]}})
+    shown = pghalib.master.backups.table({}, "one", MEMBERS).splitlines()
+    assert shown[0] == "backups of one"
+    assert shown[1].split() == list(pghalib.master.backups.HEAD)
+    assert shown[3].split()[0] == "20261101-010000F"
+    assert shown[3].endswith("ma in")
+    assert shown[4:] == ["  any moment"]
+
+
+def test_when_no_host_can_tell_each_reason_is_named(hosts):
+    hosts({})
+    with pytest.raises(CommandExecutionError) as refused:
+        pghalib.master.backups.table({}, "one", MEMBERS)
+    assert str(refused.value).count("did not answer") == 2

@@ -1,0 +1,249 @@
+"""Backups in the pillar, in pgBackRest's configuration, in the store, and in the status."""
+
+import copy
+from pathlib import Path
+
+import pghalib.backup.config
+import pghalib.backup.places
+import pghalib.backup.told
+import pghalib.inventory
+import pghalib.pillar.validate
+import pghalib.secrets.credentials
+import pghalib.secrets.minted
+import pghalib.secrets.served
+import pghalib.secrets.store
+import pytest
+import yaml
+from salt.exceptions import CommandExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+S3 = {"type": "s3", "endpoint": "s3.example.org:9000", "bucket": "backups"}
+PGHA = {
+    "consul": {"hashes": {"1.22.3": "0" * 64}},
+    "vip": {"hashes": {"4.0.0": "0" * 64}},
+    "backup": {"hashes": {"2.58.0": "0" * 64}},
+    "datacenters": {"dc": {"servers": {f"dcs{n}": f"192.0.2.{n}" for n in (1, 2, 3)}}},
+    "clusters": {"one": {"vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}}},
+}
+
+
+def pillar(repositories, **backup):
+    pgha = copy.deepcopy(PGHA)
+    pgha["backup"].update(repositories=repositories, **backup)
+    return pgha
+
+
+def faults(pgha):
+    return pghalib.pillar.validate.faults(pgha, DEFAULTS)
+
+
+def settings(pgha):
+    return pghalib.inventory.settings(pgha, DEFAULTS, "db1")
+
+
+def test_five_lines_are_enough():
+    assert faults(pillar({"main": S3})) == []
+    assert faults(pillar({"share": {"type": "posix", "path": "/srv/share/{cluster}"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("repositories", "fault"),
+    [
+        ({"main": {"type": "s3"}}, "pgha:backup:repositories:main: has no endpoint, bucket, without"),
+        ({"main": {"type": "s3", "endpoint": "h"}}, "has no bucket"),
+        ({"main": {"bucket": "backups"}}, "pgha:backup:repositories:main: has no type; give one of s3, posix"),
+        ({"main": {"type": "nfs"}}, "pgha:backup:repositories:main:type: 'nfs' is none of s3, posix"),
+        ({"main": {"type": "posix", "path": "share"}}, "repositories:main:path: must be an absolute path"),
+        ({"main": {**S3, "buckett": "x"}}, "main:buckett: unknown setting; did you mean bucket?"),
+        ({"main": {**S3, "bucket": "Backups"}}, "must be a name of 3 to 63 lower case letters"),
+        ({"main": {**S3, "endpoint": "https://h/path"}}, "endpoint: must be HOST or HOST:PORT"),
+        ({"main": {**S3, "key_secret": "x"}}, "main:key_secret: unknown setting"),
+        ({"main": {**S3, "encrypted": "no"}}, "main:encrypted: 'no' should be true or false"),
+        ({"a b": S3}, "the name of a repository is made of letters"),
+        ({"main": [S3]}, "main: must be a mapping"),
+    ],
+)
+def test_a_repository_that_cannot_be_is_named(repositories, fault):
+    (found,) = faults(pillar(repositories))
+    assert fault in found
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"version": "2.56.0", "hashes": {"2.56.0": "0" * 64}}, "does not know PostgreSQL 18; give 2.57 or later"),
+        ({"hashes": {}}, "no SHA-256 of pgBackRest 2.58.0 is listed"),
+        ({"times": [60]}, "pgha:backup:times: must be a list of texts (put each in quotes), not 60"),
+        ({"times": ["1:00"]}, "must be a time of the day as HH:MM, in quotes"),
+        ({"full": ["sunday"]}, "must be mon, tue"),
+        ({"between": "full"}, "'full' is none of incr, diff"),
+        ({"retention": 0}, "should be a whole number from 1"),
+        ({"config": {"repo1-path": "/x"}}, "config:repo1-path: is the formula's: set backup:repositories"),
+        ({"config": {"process-max": 3}}, "config:process-max: is the formula's: set backup:processes"),
+        ({"config": {"buffer-size": ["x"]}}, "config:buffer-size: ['x'] should be text or a number"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(given, fault):
+    (found,) = faults(pillar({"main": S3}, **given))
+    assert fault in found
+
+
+def test_nothing_is_asked_of_a_cluster_without_repositories():
+    assert faults({**copy.deepcopy(PGHA), "backup": {"version": "2.40.0"}}) == []
+
+
+@pytest.mark.parametrize("place", ["postgres:parameters", "patroni:config:bootstrap:dcs:postgresql:parameters"])
+def test_another_archive_in_the_pillar_is_named_with_its_place(place):
+    pgha = pillar({"main": S3})
+    holder = pgha["clusters"]["one"]
+    for key in place.split(":"):
+        holder = holder.setdefault(key, {})
+    holder["archive_command"] = "cp %p /mnt/%f"
+    (found,) = faults(pgha)
+    assert found.startswith(f"pgha:clusters:one:{place}:archive_command: with backup:repositories pgBackRest archives")
+
+
+def test_the_configuration_has_every_repository_in_the_order_of_the_pillar():
+    pgha = pillar({"main": {**S3, "ca": "/etc/ssl/ca.pem"}, "share": {"type": "posix", "path": "/srv/{cluster}/x",
+                   "encrypted": False}}, config={"compress-level": 6})  # fmt: skip
+    secrets = {"main": {"passphrase": "phrase", "key": "id", "key_secret": "secret"}}
+    document = pghalib.backup.config.document(settings(pgha), secrets, 1800)
+    options = document["global"]
+    assert (options["repo1-type"], options["repo1-path"], options["repo1-s3-uri-style"]) == ("s3", "/one", "path")
+    assert options["repo1-storage-ca-file"] == "/etc/ssl/ca.pem"
+    assert (options["repo1-cipher-type"], options["repo1-cipher-pass"]) == ("aes-256-cbc", "phrase")
+    assert (options["repo1-s3-key"], options["repo1-s3-key-secret"]) == ("id", "secret")
+    assert (options["repo2-type"], options["repo2-path"]) == ("posix", "/srv/one/x")
+    assert "repo2-cipher-pass" not in options
+    assert options["compress-level"] == 6
+    assert document["one"]["pg1-path"] == "/pgdata/one"
+    assert "pg-version-force" not in document["one"]
+    text = pghalib.backup.config.render(document)
+    assert text.startswith(pghalib.backup.config.HEAD)
+    assert "\n[one]\npg1-path=/pgdata/one\n" in text
+
+
+def test_an_edition_of_postgres_pro_is_told_to_pgbackrest():
+    document = pghalib.backup.config.document(settings(pillar({"main": S3})), {}, 1347421960)
+    assert document["one"]["pg-version-force"] == 18
+
+
+def test_a_passphrase_is_made_once_and_served_to_the_members_alone(tmp_path):
+    pgha = pillar({"main": S3, "open": {**S3, "encrypted": False}})
+    made = pghalib.secrets.minted.mint(tmp_path / "store", pgha, DEFAULTS)
+    assert "one/backup/main/passphrase" in made
+    assert "one/backup/open/passphrase" not in made
+    own = pghalib.secrets.minted.of_minion(tmp_path / "store", "db1")["backup"]
+    assert len(own["main"]["passphrase"]) == 32
+    assert "backup" not in pghalib.secrets.minted.of_minion(tmp_path / "store", "dcs1")
+    assert pghalib.secrets.minted.mint(tmp_path / "store", pgha, DEFAULTS) == []
+
+
+def test_a_lost_passphrase_is_never_made_anew(tmp_path):
+    pgha = pillar({"main": S3})
+    pghalib.secrets.minted.mint(tmp_path / "store", pgha, DEFAULTS)
+    file = pghalib.secrets.store.file(tmp_path / "store", "cluster", "one")
+    stored = pghalib.secrets.store.read(file, {})
+    del stored["backup"]
+    pghalib.secrets.store.write(file, stored)
+    with pytest.raises(CommandExecutionError, match="one/backup/main/passphrase"):
+        pghalib.secrets.minted.mint(tmp_path / "store", pgha, DEFAULTS)
+
+
+def test_a_key_is_brought_by_a_person_and_can_be_changed(tmp_path):
+    pgha, store = pillar({"main": S3, "share": {"type": "posix", "path": "/srv/share"}}), tmp_path / "store"
+    (lacking,) = pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS)
+    assert "salt-run pgha.credential one main" in lacking
+    pghalib.secrets.credentials.store(store, "one", "main", "id", "secret")
+    assert pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS) == []
+    pghalib.secrets.minted.mint(store, pgha, DEFAULTS)
+    first = pghalib.secrets.minted.of_minion(store, "db1")
+    pghalib.secrets.credentials.store(store, "one", "main", "id", "other")
+    second = pghalib.secrets.minted.of_minion(store, "db1")
+    assert second["backup"]["main"] == {**first["backup"]["main"], "key_secret": "other"}
+    # The host's note of its secrets does not take a renewed key for another store.
+    prints = [pghalib.secrets.served.fingerprints(settings(pgha), one) for one in (first, second)]
+    assert prints[0] == prints[1]
+    assert "one/backup/main/passphrase" in prints[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ("id\nsecret\n", 0o644, "may be read by others: chmod 600"),
+        ("id secret\n", 0o600, "must have two lines"),
+        ("id\nsecret\nmore\n", 0o600, "must have two lines"),
+        ("", 0o600, "must have two lines"),
+    ],
+)
+def test_a_file_with_a_key_is_looked_at_before_it_is_read(tmp_path, text, mode, said):
+    path = tmp_path / "key"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(CommandExecutionError, match=said):
+        pghalib.secrets.credentials.read(str(path))
+
+
+def test_a_file_with_a_key_is_read_and_a_missing_one_is_named(tmp_path):
+    path = tmp_path / "key"
+    path.write_text("id\nsecret\n\n")
+    path.chmod(0o600)
+    assert pghalib.secrets.credentials.read(str(path)) == ("id", "secret")
+    with pytest.raises(CommandExecutionError, match="none: No such file"):
+        pghalib.secrets.credentials.read(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("wrong", [("", "secret"), ("id", "two\nlines"), ("id", " blank")])
+def test_a_key_that_cannot_be_is_not_stored(tmp_path, wrong):
+    with pytest.raises(CommandExecutionError, match="one line of printable characters"):
+        pghalib.secrets.credentials.store(tmp_path / "store", "one", "main", *wrong)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_directory_beside_the_data_is_no_place_for_backups(tmp_path):
+    pgha = pillar({"share": {"type": "posix", "path": str(tmp_path)}})
+    pgha["postgres"] = {"data_dir": f"{tmp_path}/pgdata/{{cluster}}"}
+    (found,) = pghalib.backup.places.faults(settings(pgha))
+    assert "on the same file system" in found
+    pgha["backup"]["repositories"]["share"]["path"] = f"{tmp_path}/none"
+    (found,) = pghalib.backup.places.faults(settings(pgha))
+    assert "cannot be seen (No such file or directory): mount the share on every host of one" in found
+
+
+BACKUP = {"label": "20261101-010000F", "type": "full", "start": 100, "stop": 200, "size": 3 * 2**30, "stored": 2**20,
+          "repository": 1}  # fmt: skip
+REPOSITORY = {"number": 1, "fault": None, "late": None}
+
+
+def told(backups=(BACKUP,), running=None, **repository):
+    return {"repositories": [{**REPOSITORY, **repository}], "backups": [*backups], "running": running or {}}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({}, None),
+        ({"backups": ()}, "the repository main has no backup yet"),
+        ({"backups": (), "running": {"held": True}}, None),
+        ({"fault": "[HostConnectError]\nrefused"}, "main does not answer as it should: [HostConnectError] refused"),
+        ({"late": 86400}, "the newest backup in the repository main is of 1970-01-01"),
+    ],
+)
+def test_what_is_wrong_with_the_backups_is_said_by_repository(given, fault):
+    found = pghalib.backup.told.faults(told(**given), settings(pillar({"main": S3})))
+    assert len(found) == (fault is not None)
+    assert fault is None or fault in found[0]
+
+
+def test_a_person_sees_sizes_and_from_when_on_a_restore_is_possible():
+    running = {"held": True, "size": 200, "size-cplt": 50}
+    found = pghalib.backup.told.overview(told(running=running), settings(pillar({"main": S3})))
+    assert found["rows"][0][4:] == ["3 GB", "1 MB", "main"]
+    assert found["lines"] == ["any moment since 1970-01-01 00:03 can be restored", "a backup runs on this host: 25 %"]
+
+
+def test_what_pgbackrest_says_of_an_error_is_one_line():
+    said = "2026 P00  INFO: x\n2026 P00  ERROR: [055]: unable to load info\n  HINT: y\n2026 P00   INFO: end"
+    assert pghalib.backup.told.error(said) == "[055]: unable to load info"
+    assert pghalib.backup.told.error("sh: pgbackrest: not found") == "sh: pgbackrest: not found"
