@@ -119,9 +119,9 @@ def begin(kind):
     """
     if kind not in ("full", "diff", "incr"):
         raise CommandExecutionError(f"There is no type {kind!r} of a backup: full, diff or incr")
-    for unit in (MANUAL, "pgha-backup.service"):
-        if _unit(unit)["ActiveState"] in ("activating", "deactivating", "reloading"):
-            raise CommandExecutionError(f"A backup runs already on {__opts__['id']}: journalctl -fu {unit}")
+    unit = busy()
+    if unit:
+        raise CommandExecutionError(f"A backup runs already on {__opts__['id']}: journalctl -fu {unit}")
     _forget()
     postgres = _settings()["postgres"]
     properties = {"Type": "oneshot", "RemainAfterExit": "yes", "User": postgres["user"], "Group": postgres["group"],
@@ -132,6 +132,20 @@ def begin(kind):
     result = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)
     if result["retcode"]:
         raise CommandExecutionError(f"systemd does not start the backup: {pghalib.text.line(result['stderr'])}")
+
+
+def busy():
+    """
+    Return the unit of a backup that runs on this host, None when none does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.busy
+    """
+    units = (MANUAL, "pgha-backup.service")
+    return next((unit for unit in units if _unit(unit)["ActiveState"] in ("activating", "deactivating")), None)
 
 
 def progress():

@@ -7,6 +7,7 @@ import sys
 import pghalib.inventory
 import pghalib.master.answers
 import pghalib.master.compiled
+import pghalib.master.restore
 import pghalib.master.turns
 import pghalib.pillar.validate
 import pghalib.run
@@ -25,10 +26,13 @@ SERVED = (
 )
 
 
-def plan():
+def plan(restoring=False):
     """
     Return the hosts of the main job, as ``pgha.plan`` does, and ``refused``: the faults because of which the job must
     not begin, as lines. With any fault, ``refused`` is the only key.
+
+    restoring
+        True for a restore: one that is not finished does not speak against it.
 
     CLI Example:
 
@@ -45,6 +49,9 @@ def plan():
     old = pghalib.versions.too_old(salt.version.__version__, sys.version, "master")
     faults += [old] if old else []
     faults += [] if faults else _unbrought(pgha)
+    if not faults and not restoring:
+        store = pghalib.secrets.store.directory(__opts__)
+        faults += pghalib.master.restore.unfinished(store, pghalib.inventory.plan(pgha)["clusters"])
     if faults:
         return {"refused": [pghalib.text.line(fault) for fault in faults]}
     return {**pghalib.inventory.plan(pgha), "refused": []}

@@ -92,7 +92,7 @@ def _states(text):
     return {}
 
 
-def run_until(lab, reached, *, what, sls="pgha", timeout=240):
+def run_until(lab, reached, *arguments, what, sls="pgha", timeout=240):
     """
     Start an orchestration, by default the main job, and kill it with everything it forked, without a warning, as soon
     as ``reached()`` is true.
@@ -101,7 +101,7 @@ def run_until(lab, reached, *, what, sls="pgha", timeout=240):
         AssertionError: when it ended before.
         LabError: when it is not reached within ``timeout`` seconds.
     """
-    command = ["salt-run", "state.orchestrate", sls]
+    command = ["salt-run", "state.orchestrate", sls, *arguments]
     with tempfile.TemporaryFile("w+") as said:
         process = lab.master.popen(
             command, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True

@@ -31,6 +31,9 @@ WORDS = {
     "program": "consul",
     "patterns": ["consul.json"],
     "paths": [PLACE],
+    "restore": "20261129-120000",
+    "cluster": "one",
+    "note": {"id": "20261129-120000", "cluster": "one", "host": "db1", "target": {"text": "newest"}},
 }
 # They ask nothing of anybody.
 PURE = {("pgha_orchestration", "possible"), ("pgha_orchestration", "summarised")}
@@ -42,6 +45,9 @@ UTILITY = {
     ("pgha_clean", "files"): "pghalib.host.descriptors.trusted",
     ("pgha_passage", "made"): "pghalib.host.passage.made",
     ("pgha_orchestration", "alone"): "pghalib.secrets.store.prepare",
+    ("pgha_restore", "noted"): "pghalib.master.restore.noted",
+    ("pgha_restore", "ended"): "pghalib.master.restore.exists",
+    ("pgha_restore", "done"): "pghalib.host.files.remove",
     ("pgha_secrets", "settled"): "pghalib.secrets.minted.settle",
 }
 ERRORS = {

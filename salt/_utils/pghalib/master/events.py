@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The most hosts or states of one event that are read.
 MOST = 500
-ORCHESTRATIONS = {"pgha", "pgha.restart"}
+ORCHESTRATIONS = {"pgha", "pgha.restart", "pgha.restore"}
 # Three names of the same function of Salt.
 RUNNERS = ("runner.state.orchestrate", "runner.state.orch", "runner.state.sls")
 

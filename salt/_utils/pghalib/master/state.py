@@ -9,6 +9,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.inventory
 import pghalib.master.asking
 import pghalib.master.report
+import pghalib.master.restore
 import pghalib.secrets.minted
 import pghalib.secrets.pki
 import pghalib.secrets.store
@@ -35,7 +36,8 @@ def now(opts: Mapping[str, Json], pgha: dict[str, Json], defaults: dict[str, Jso
     """
     plan, store = pghalib.inventory.plan(pgha), pghalib.secrets.store.directory(opts)
     state = pghalib.master.report.summary(plan, pghalib.master.asking.status(opts, plan["hosts"], timeout))
-    first = [*_lacking(store, pgha, defaults), *pghalib.secrets.pki.unfinished(store, pgha, defaults)]
+    restoring = pghalib.master.restore.unfinished(store, plan["clusters"])
+    first = [*_lacking(store, pgha, defaults), *pghalib.secrets.pki.unfinished(store, pgha, defaults), *restoring]
     state["faults"] = [*first, *state["faults"]]
     return state
 

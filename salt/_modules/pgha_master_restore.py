@@ -1,0 +1,72 @@
+"""
+The plan of a restore. Runs on the master, for the orchestration.
+"""
+
+import time
+
+import pghalib.backup.target
+import pghalib.inventory
+import pghalib.master.answers
+import pghalib.master.restore
+import pghalib.secrets.needed
+import pghalib.secrets.store
+import pghalib.text
+
+# Seconds until Salt asks whether a silent host is still working.
+ANSWER = 30
+
+
+def plan():
+    """
+    Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members), ``others`` (those that
+    are copied), and ``refused``: the reasons why it must not begin, as lines. With any reason, ``refused`` is the only
+    key.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd pgha_master_restore.plan
+    """
+    known = __salt__["pgha_master.plan"](restoring=True)
+    if known["refused"]:
+        return {"refused": known["refused"]}
+    pgha, _faults = __salt__["pgha_master.inventory"]()
+    defaults, given = __salt__["pgha.defaults"](), __pillar__.get("pgha_restore")
+    clusters = [name for name in pgha["clusters"] if pghalib.secrets.needed.repositories(pgha, defaults, name)]
+    faults = pghalib.backup.target.faults(given, clusters)
+    if faults:
+        return _refused(faults)
+    cluster, target = given["cluster"], pghalib.backup.target.parsed(given)
+    hosts = pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster]
+    note = pghalib.master.restore.noted(pghalib.secrets.store.directory(__opts__), cluster)
+    if note and note["target"] != target:
+        return _refused(
+            [
+                f"a restore of {cluster} to {note['target']['text']} has begun and is not finished: finish that one"
+                " first (give the same target), or go back to the data of before (docs/backup.md)"
+            ]
+        )
+    if not note:
+        note, faults = _new(cluster, target, hosts, given.get("confirm"))
+        if faults:
+            return _refused(faults)
+    others = [host for host in hosts if host != note["host"]]
+    return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": {"restore": note}}
+
+
+def _new(cluster, target, hosts, confirm):
+    """The note of a new restore, and the reasons why it must not begin."""
+    answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.standing", tgt_type="list", timeout=ANSWER)
+    answers = {host: answer.get("ret") for host, answer in answers.items()}
+    told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
+    faults = [f"{host}: {why}" for host, why in refused.items()]
+    if not faults:
+        faults = pghalib.master.restore.faults(cluster, target, told, time.time())
+    if not faults and confirm != pghalib.backup.target.confirmation(cluster, target):
+        faults = pghalib.master.restore.asked(cluster, target, told, time.time())
+    return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told), [])
+
+
+def _refused(faults):
+    return {"refused": [pghalib.text.line(fault) for fault in faults]}

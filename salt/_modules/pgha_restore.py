@@ -1,0 +1,261 @@
+"""
+A restore on this host: what speaks against it, and the server that recovers before Patroni is told.
+"""
+
+import json
+import os
+import re
+
+import pghalib.backup.recovering
+import pghalib.backup.target
+import pghalib.consul.client
+import pghalib.consul.config
+import pghalib.host.files
+import pghalib.host.users
+import pghalib.postgres.asked
+import pghalib.secrets.served
+from salt.exceptions import CommandExecutionError
+
+# Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
+FETCHED = 7 * 86400
+# The unit of the server that recovers, and its socket, which only its user reaches.
+UNIT = "pgha-restore"
+SOCKET = f"/run/{UNIT}"
+#: Keys of Patroni that tell of the time before: who led, how far, with whom.
+KEYS = ("leader", "status", "optime/leader", "history", "failsafe", "sync", "failover")
+
+
+def standing():
+    """
+    Return what the master wants to know before a restore: ``leads``, ``paused``, ``size`` and ``free`` (bytes),
+    ``mount`` (the data directory is the root of a file system), ``tablespaces`` (how many), ``first`` and ``newest``
+    (ends of the oldest and the newest backup, seconds since 1970), ``fault`` (of the repositories, or None).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.standing
+    """
+    path = _settings()["postgres"]["data_dir"]
+    told, fault = {"backups": [], "repositories": []}, None
+    try:
+        told = __salt__["pgha_backup.told"]()
+    except CommandExecutionError as error:
+        fault = str(error)
+    ends = [one["stop"] for one in told["backups"]]
+    faults = [one["fault"] for one in told["repositories"] if one["fault"]]
+    member = __salt__["pgha_patroni.member"]() or {}
+    return {
+        "leads": member.get("role") in ("primary", "master"),
+        "paused": bool(member.get("pause")),
+        **pghalib.backup.recovering.space(path),
+        "first": min(ends, default=None),
+        "newest": max(ends, default=None),
+        "fault": fault or (faults[0] if faults and not ends else None),
+    }
+
+
+def switched():
+    """
+    End the file of WAL that is written now, on the leader, and return its name. A transaction is committed before, so
+    that a recovery to any moment up to now finds its end.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.switched
+    """
+    postgres, run_all = _settings()["postgres"], __salt__["cmd.run_all"]
+    # In transactions of their own: the file ends after the commit.
+    pghalib.postgres.asked.sql(run_all, postgres, "SELECT pg_logical_emit_message(true, 'pgha', 'restore')")
+    return pghalib.postgres.asked.sql(run_all, postgres, "SELECT pg_walfile_name(pg_switch_wal())").strip()
+
+
+def archived(wal):
+    """
+    Return whether a file of WAL, or a later one, is in the archive.
+
+    wal
+        Its name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.archived 000000010000000000000007
+    """
+    statement = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver"
+    last = pghalib.postgres.asked.sql(__salt__["cmd.run_all"], _settings()["postgres"], statement)
+    return last[8:24] >= wal[8:24]
+
+
+def fetched(target):
+    """
+    Fetch the data of a backup into the data directory, which must be there, and note where their recovery ends. Files
+    that are there and equal are kept, so an interrupted fetch is gone on with.
+
+    target
+        As ``pghalib.backup.target.parsed`` returns it.
+
+    Raises CommandExecutionError with pgBackRest's own words when it fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.fetched '{"type": "default", "value": null}'
+    """
+    path = _settings()["postgres"]["data_dir"]
+    if __salt__["pgha_postgres.data_directory"](path)["running"]:
+        raise CommandExecutionError(f"a server has {path} open: what is it?")
+    # What a server that was killed has left: pgBackRest takes it for a running one.
+    _as_user(["rm", "-f", f"{path}/postmaster.pid"])
+    __salt__["pgha_backup.run"]("--delta", *pghalib.backup.target.options(target), "restore", timeout=FETCHED)
+
+
+def start():
+    """
+    Start the server that recovers: apart from Patroni, without a network, with a socket of its own. It goes on whatever
+    becomes of the caller.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.start
+    """
+    postgres = _settings()["postgres"]
+    properties = {"User": postgres["user"], "Group": postgres["group"], "KillSignal": "SIGINT", "TimeoutStopSec": "600",
+                  "RuntimeDirectory": UNIT, "RuntimeDirectoryMode": "0700", "LimitNOFILE": "65536"}  # fmt: skip
+    parameters = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": ""}
+    words = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}",
+             *(f"--property={key}={value}" for key, value in properties.items()),
+             f"{postgres['bin_dir']}/postgres", "-D", postgres["data_dir"],
+             *(word for key, value in parameters.items() for word in ("-c", f"{key}={value}"))]  # fmt: skip
+    result = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)
+    if result["retcode"]:
+        raise CommandExecutionError(f"systemd does not start the server: {result['stderr'].strip()}")
+
+
+def recovering():
+    """
+    Return whether the server that recovers is still at it: True, or False when it takes writes.
+
+    Raises SaltException with its last words when it has ended, and CommandExecutionError while it does not answer yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.recovering
+    """
+    if not running():
+        said = "; ".join(__salt__["pgha_parameters.last_words"]()) or f"see journalctl -u {UNIT} and PostgreSQL's log"
+        raise pghalib.backup.recovering.Ended(f"the server that recovers has ended: {said}")
+    own = {**_settings()["postgres"], "socket_dir": SOCKET}
+    return pghalib.postgres.asked.sql(__salt__["cmd.run_all"], own, "SELECT pg_is_in_recovery()").strip() == "t"
+
+
+def running():
+    """
+    Return whether the server that recovers runs.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.running
+    """
+    return __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating", "deactivating")
+
+
+def stop():
+    """
+    Stop the server that has recovered, and take out of its data what told it to recover: a copy of them would stop at
+    the same moment once more.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.stop
+    """
+    __salt__["cmd.run_all"](["systemctl", "stop", f"{UNIT}.service"], python_shell=False, ignore_retcode=True)
+    if running():
+        raise CommandExecutionError(f"the server that has recovered does not stop: systemctl status {UNIT}")
+    path = f"{_settings()['postgres']['data_dir']}/postgresql.auto.conf"
+    result = _as_user(["sed", "-i", "-E", r"/^(restore_command|recovery_target[a-z_]*) *=/d", path])
+    if result["retcode"]:
+        raise CommandExecutionError(f"{path} could not be changed: {result['stderr'].strip()}")
+
+
+def forget_dcs(test=False):
+    """
+    Remove what Patroni keeps in Consul about the time before a restore. The system identifier stays: the restored data
+    have the same. Returns the names of the keys that were there.
+
+    test
+        True: nothing is removed.
+
+    Raises CommandExecutionError when Consul does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.forget_dcs
+    """
+    settings = _settings()
+    prefix = pghalib.consul.config.key_prefix(settings["cluster"])
+
+    def secrets():
+        return pghalib.secrets.served.own(__pillar__, __opts__)
+
+    def ask(method, key, **how):
+        token = secrets()["patroni"]["secret"]
+        path = f"/v1/kv/{prefix}{key}"
+        return pghalib.consul.client.ask(settings, secrets, method, path, token=token, allow=(404,), **how)
+
+    found = [key for key in KEYS if ask("GET", key)["status"] == 200]
+    for key in () if test else found:
+        ask("DELETE", key)
+    return found
+
+
+def room():
+    """
+    Return the path where the data of before are kept, as a pattern, and those that are there, for a person.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.room
+    """
+    path = _settings()["postgres"]["data_dir"]
+    parent, name = os.path.split(path)
+    kept = [one for one in os.listdir(parent) if re.fullmatch(rf"{re.escape(name)}\.before-[0-9-]+", one)]
+    return {"pattern": f"{path}.before-*", "kept": sorted(f"{parent}/{one}" for one in kept)}
+
+
+def note():
+    """
+    Return this host's note of a restore (``id``, ``step``), {} when none is at work here.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.note
+    """
+    return json.loads(pghalib.host.files.read_foreign(pghalib.backup.recovering.NOTE) or "{}")
+
+
+def _as_user(words):
+    return pghalib.host.users.run(__salt__["cmd.run_all"], _settings()["postgres"]["user"], words)
+
+
+def _settings():
+    return __salt__["pgha.settings"]()

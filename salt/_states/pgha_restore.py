@@ -1,0 +1,186 @@
+"""
+States of a restore. On the master: its note, from the beginning to the end. On the members: the data of now are kept
+aside, the data of then take their place, and Patroni forgets the time between.
+"""
+
+import pghalib.backup.recovering
+import pghalib.host.files
+import pghalib.master.restore
+import pghalib.patroni.member
+import pghalib.postgres.member_note
+import pghalib.secrets.store
+import pghalib.states
+import pghalib.wait
+from salt.exceptions import CommandExecutionError
+
+# Seconds for the last file of WAL to get into the repository.
+ARCHIVED = 120
+# Seconds for the server to recover: as long as it goes on.
+RECOVERED = 7 * 86400
+
+
+@pghalib.states.state
+def noted(ret, note):
+    """
+    The master has noted that a restore has begun, so that an interrupted one is gone on with.
+
+    name
+        State ID; not used.
+    note
+        ``pghalib.master.restore.Note``.
+    """
+    store = pghalib.secrets.store.directory(__opts__)
+    if pghalib.master.restore.noted(store, note["cluster"]) == note:
+        return "The restore that was begun goes on."
+    ret.plan({note["cluster"]: {"old": None, "new": f"a restore to {note['target']['text']}"}})
+    if not ret.test:
+        pghalib.secrets.store.write(pghalib.master.restore.file(store, note["cluster"]), note)
+    return None
+
+
+@pghalib.states.state
+def ended(ret, cluster):
+    """
+    The restore of a cluster is at its end: the master's note of it is gone.
+
+    name
+        State ID; not used.
+    cluster
+        Its name.
+    """
+    store = pghalib.secrets.store.directory(__opts__)
+    if not pghalib.master.restore.exists(store, cluster):
+        return "No restore is noted."
+    ret.plan({cluster: {"old": "a restore", "new": None}})
+    if not ret.test:
+        pghalib.master.restore.file(store, cluster).unlink()
+    return (
+        "The restore has ended. The data of before are kept on every host, beside the new ones, as DIRECTORY.before-ID."
+    )
+
+
+@pghalib.states.state
+def flushed(ret):
+    """
+    All that was committed until now is in the archive, where this host leads. When the archive does not take it, that
+    is said, and no reason to stop: the data are kept aside.
+
+    name
+        State ID; not used.
+    """
+    if not pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
+        return "This host does not lead, so there is nothing to archive."
+    if ret.test:
+        return "The last WAL would be archived."
+    try:
+        wal = __salt__["pgha_restore.switched"]()
+        pghalib.wait.until(lambda: __salt__["pgha_restore.archived"](wal), ARCHIVED, f"{wal} is in the archive")
+    except CommandExecutionError as error:
+        return f"The last WAL is not in the archive: {error}"
+    return f"{wal} is in the archive."
+
+
+@pghalib.states.state
+def aside(ret, restore):
+    """
+    The data of this host are beside their place, as DIRECTORY.before-ID, and this host has none.
+
+    name
+        State ID; not used.
+    restore
+        The id of the restore.
+    """
+    path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
+    if __salt__["pgha_restore.note"]().get("id") == restore:
+        return "The data of before are kept aside."
+    if ret.test:
+        ret.plan({path: {"old": "the data of now", "new": f"{path}.before-{restore}"}})
+        return None
+    if __salt__["pgha_postgres.data_directory"](path)["running"]:
+        raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
+    kept = pghalib.backup.recovering.aside(path, restore)
+    # Without data on purpose: the note that they were there would take that for a lost disk.
+    pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=False)
+    pghalib.backup.recovering.write(restore, "aside")
+    ret.changes = {path: {"old": "the data of now", "new": kept}}
+    return f"The data are kept in {kept}." if kept else "There were no data."
+
+
+@pghalib.states.state
+def restored(ret, note):
+    """
+    The data of this host are those of the target, recovered to their end: the server has left recovery and was stopped.
+
+    name
+        State ID; not used.
+    note
+        ``pghalib.master.restore.Note``.
+    """
+    path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
+    if __salt__["pgha_restore.note"]() == {"id": note["id"], "step": "restored"}:
+        return f"{path} is restored."
+    ret.plan({path: {"old": None, "new": note["target"]["text"]}})
+    if ret.test:
+        return "The data would be restored."
+    # One that an interrupted run has started goes on.
+    if not __salt__["pgha_restore.running"]():
+        __salt__["pgha_restore.fetched"](note["target"])
+        __salt__["pgha_restore.start"]()
+    recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
+    pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)
+    __salt__["pgha_restore.stop"]()
+    pghalib.backup.recovering.write(note["id"], "restored")
+    return f"{path} is restored to {note['target']['text']}."
+
+
+@pghalib.states.state
+def forgotten(ret):
+    """
+    Patroni has forgotten who led before the restore, and how far: else it would take the restored data for old ones.
+
+    name
+        State ID; not used.
+    """
+    gone = __salt__["pgha_restore.forget_dcs"](test=ret.test)
+    ret.plan({key: {"old": "there", "new": None} for key in gone})
+    return "Patroni's keys of before would be removed." if ret.test else "Patroni knows nothing of before."
+
+
+@pghalib.states.state
+def backed_up(ret):
+    """
+    A full backup of the restored cluster is made: one of the time after the restore is needed to restore that time.
+
+    name
+        State ID; not used.
+    """
+    busy = __salt__["pgha_backup.busy"]()
+    if busy:
+        return f"A backup runs already ({busy})."
+    if ret.test:
+        return "A backup would be made."
+    __salt__["pgha_backup.begin"]("full")
+
+    def ended():
+        seen = __salt__["pgha_backup.progress"]()
+        return seen if seen["state"] != "running" else None
+
+    seen = pghalib.wait.until(ended, RECOVERED, "the backup has ended", 1)
+    if seen["state"] != "done":
+        raise CommandExecutionError("The first backup has failed: " + " ".join(seen["lines"][-5:]))
+    ret.changes = {"backup": {"old": None, "new": "full"}}
+    return "The first backup is made."
+
+
+@pghalib.states.state
+def done(ret):
+    """
+    This host is at the end of a restore: its note is gone.
+
+    name
+        State ID; not used.
+    """
+    gone = pghalib.host.files.remove(pghalib.backup.recovering.NOTE, test=ret.test)
+    ret.plan({name: {"old": "there", "new": None} for name in gone})
+    kept = __salt__["pgha_restore.room"]()
+    return f"The data of before: {', '.join(kept['kept']) or 'none'}. Remove them when nobody needs them any more."

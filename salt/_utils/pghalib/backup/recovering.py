@@ -1,0 +1,86 @@
+"""The data directory of a host during a restore: its size, what is kept aside, and the note of how far this host is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, TypedDict
+
+from salt.exceptions import CommandExecutionError, SaltException
+
+import pghalib.host.descriptors
+import pghalib.host.files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: {"id": ID of the restore, "step": "aside" or "restored"}
+NOTE = "/etc/pgha/restore.json"
+
+
+class Ended(SaltException):
+    """The server that recovers has ended. Not a CommandExecutionError, which would be waited out."""
+
+
+class Space(TypedDict):
+    """Sizes in bytes; ``mount``: the data directory is the root of a file system."""
+
+    size: int
+    free: int
+    mount: bool
+    tablespaces: int
+
+
+def space(path: str) -> Space:
+    """Return what a data directory takes, and what is free beside it; ``path`` need not exist."""
+    parent = os.path.dirname(path)
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    tablespaces = 0
+    with contextlib.suppress(OSError):
+        tablespaces = len(os.listdir(f"{path}/pg_tblspc"))
+    return {
+        "size": sum(_sizes(path)),
+        "free": shutil.disk_usage(parent).free,
+        "mount": os.path.ismount(path),
+        "tablespaces": tablespaces,
+    }
+
+
+def _sizes(path: str) -> Iterator[int]:
+    """The sizes of all files below a path. A running server removes some meanwhile."""
+    for place, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(OSError):
+                yield os.lstat(os.path.join(place, name)).st_blocks * 512
+
+
+def aside(path: str, restore: str) -> str | None:
+    """
+    Move a data directory aside, to ``PATH.before-ID``, and return that path; None when there is no data directory.
+
+    path
+        The data directory. Only root can change the directory above it.
+    restore
+        The id of the restore.
+
+    Raises CommandExecutionError when the place is taken.
+    """
+    parent, name = os.path.split(pghalib.host.descriptors.real(path))
+    kept = f"{name}.before-{restore}"
+    with pghalib.host.descriptors.trusted(parent) as directory:
+        present = os.listdir(directory)
+        if name not in present:
+            return None
+        if kept in present:
+            raise CommandExecutionError(f"{parent}/{kept} is there already")
+        os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+    return f"{parent}/{kept}"
+
+
+def write(restore: str, step: str) -> None:
+    """Note on this host how far a restore is; ``restore`` is its id."""
+    pghalib.host.files.write_private(NOTE, json.dumps({"id": restore, "step": step}) + "\n")

@@ -1,0 +1,130 @@
+"""
+What a person asks of a restore (the pillar ``pgha_restore`` of one run): the cluster, and the moment to go back to.
+Pure functions.
+
+    pgha_restore: {cluster: one, target: "2026-11-29 12:00:00+03", confirm: "one to 2026-11-29 12:00:00+03"}
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import TYPE_CHECKING, TypedDict
+
+from salt.exceptions import CommandExecutionError
+
+from pghalib.text import guess, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    # Python 3.10 has it in no module of its own.
+    from typing_extensions import NotRequired
+
+    from pghalib.shapes import Json
+
+#: All that the repository has.
+NEWEST = "newest"
+_KEYS = ("cluster", "target", "timeline", "confirm")
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d(?:\.\d{1,6})?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII | re.IGNORECASE
+)
+_LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}", re.ASCII | re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
+
+
+class Target(TypedDict):
+    """
+    Where a restore ends. ``type`` and ``value`` are those of pgBackRest (``default``: the end of the archive, without a
+    value), ``text`` is what the person wrote, ``moment`` seconds since 1970 where it is a time.
+    """
+
+    type: str
+    value: str | None
+    text: str
+    moment: float | None
+    timeline: NotRequired[int]
+
+
+def faults(given: Json, clusters: Collection[str]) -> list[str]:
+    """
+    Return the faults of what a person asks, as lines with the remedy; [] when the restore can be planned.
+
+    given
+        The value of ``pgha_restore``.
+    clusters
+        Names of the clusters that have backups.
+    """
+    how = (
+        'pillar=\'{"pgha_restore": {"cluster": "NAME", "target": "2026-11-29 12:00:00+03"}}\', where the target is a'
+        f" time with its zone, an LSN, the name of a restore point as name:NAME, or {NEWEST}"
+    )
+    if not isinstance(given, dict):
+        return [f"pgha_restore: say what is to be restored: {how}"]
+    found = [f"pgha_restore:{key}: unknown{guess(key, _KEYS)}" for key in given if key not in _KEYS]
+    cluster = given.get("cluster")
+    if cluster not in clusters:
+        found.append(
+            f"pgha_restore:cluster: there is no cluster {shown(cluster)} with backups{guess(cluster, clusters)}"
+            if clusters
+            else "pgha_restore:cluster: no cluster has backups (backup:repositories)"
+        )
+    timeline = given.get("timeline")
+    if timeline is not None and (not isinstance(timeline, int) or isinstance(timeline, bool) or timeline < 1):
+        found.append(f"pgha_restore:timeline: {shown(timeline)} should be a whole number from 1")
+    try:
+        parsed(given)
+    except CommandExecutionError as error:
+        found.append(f"pgha_restore:target: {error}; {how}")
+    return found
+
+
+def parsed(given: dict[str, Json]) -> Target:
+    """Return the target that a person asks for. Raises CommandExecutionError when it is none."""
+    text = given.get("target")
+    if not isinstance(text, str):
+        raise CommandExecutionError(f"{shown(text)} is no target")
+    target = _target(text.strip())
+    if given.get("timeline"):
+        target["timeline"] = given["timeline"]
+    return target
+
+
+def _target(text: str) -> Target:
+    if text == NEWEST:
+        return {"type": "default", "value": None, "text": text, "moment": None}
+    if text.startswith("name:") and _NAME.fullmatch(text[5:]):
+        return {"type": "name", "value": text[5:], "text": text, "moment": None}
+    if _LSN.fullmatch(text):
+        return {"type": "lsn", "value": text.upper(), "text": text, "moment": None}
+    match = _MOMENT.fullmatch(text)
+    if not match:
+        raise CommandExecutionError(f"{shown(text)} is no target")
+    day, minutes, seconds, zone = match.groups()
+    if zone is None:
+        raise CommandExecutionError(f"{shown(text)} has no zone, and hosts may have another one than you: add +03 or Z")
+    zone = "+00:00" if zone.upper() in ("Z", "UTC") else zone
+    zone = zone[:3] + ":" + (zone[3:].lstrip(":") or "00")
+    whole, _, fraction = (seconds or ":00").partition(".")
+    try:
+        moment = datetime.datetime.fromisoformat(f"{day} {minutes}{whole}{zone}")
+    except ValueError as error:
+        raise CommandExecutionError(f"{shown(text)} is no time ({error})") from None
+    utc = moment.astimezone(datetime.timezone.utc)
+    value = utc.strftime("%Y-%m-%d %H:%M:%S") + (f".{fraction}" if fraction else "") + "+00"
+    return {"type": "time", "value": value, "text": text, "moment": utc.timestamp() + float(f"0.{fraction or 0}")}
+
+
+def confirmation(cluster: str, target: Target) -> str:
+    """Return what a person has to give as ``confirm``."""
+    return f"{cluster} to {target['text']}"
+
+
+def options(target: Target) -> list[str]:
+    """Return the options of ``pgbackrest restore`` for a target."""
+    found = [f"--type={target['type']}"]
+    if target["value"] is not None:
+        found += [f"--target={target['value']}", "--target-action=promote"]
+    if "timeline" in target:
+        found.append(f"--target-timeline={target['timeline']}")
+    return found

@@ -1,0 +1,199 @@
+"""
+A restore: whether it can be made, what it costs, and the note of one that is not finished. Pure functions, but for the
+note, which lies in the store of the master (``restore-CLUSTER.json``): so an interrupted restore is gone on with by
+whoever runs it next, and the main job knows of it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.backup.target
+import pghalib.secrets.store
+import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from pghalib.backup.target import Target
+    from pghalib.shapes import Json
+
+
+class Standing(TypedDict):
+    """
+    What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
+    ends of the oldest and of the newest backup that it sees.
+    """
+
+    leads: bool
+    paused: bool
+    size: int
+    free: int
+    mount: bool
+    tablespaces: int
+    first: float | None
+    newest: float | None
+    fault: str | None
+
+
+class Note(TypedDict):
+    """A restore that has begun: ``host`` is the minion id of the member whose data are restored."""
+
+    id: str
+    cluster: str
+    host: str
+    target: Target
+
+
+def checked(answer: Json) -> Standing:
+    """Return a checked answer of ``pgha_restore.standing``. Raises CommandExecutionError that names the wrong part."""
+    kinds = {"leads": bool, "paused": bool, "mount": bool, "size": int, "free": int, "tablespaces": int}
+    own = answer if isinstance(answer, dict) else {}
+    wrong = [key for key, kind in kinds.items() if type(own.get(key)) is not kind]
+    wrong += [key for key in ("first", "newest") if not isinstance(own.get(key), (int, float, type(None)))]
+    if wrong:
+        raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
+    fault = own.get("fault")
+    return {
+        "leads": own["leads"],
+        "paused": own["paused"],
+        "size": own["size"],
+        "free": own["free"],
+        "mount": own["mount"],
+        "tablespaces": own["tablespaces"],
+        "first": own.get("first"),
+        "newest": own.get("newest"),
+        "fault": None if fault is None else pghalib.text.line(fault),
+    }
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+SHAPE = ({"id": _is_text, "cluster": _is_text, "host": _is_text}, "id", "cluster", "host", "target")
+
+
+def noted(store: Path, cluster: str) -> Note | None:
+    """Return the note of a restore of a cluster that is not finished, or None. Raises the errors of the store."""
+    found: Note | dict[str, Json] = pghalib.secrets.store.read(
+        file(store, cluster), SHAPE if exists(store, cluster) else {}
+    )
+    return found or None  # type: ignore[return-value]
+
+
+def exists(store: Path, cluster: str) -> bool:
+    """Return whether a restore of a cluster has begun and is not finished."""
+    return file(store, cluster).exists()
+
+
+def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
+    """Return a sentence for each of these clusters whose restore has begun and is not finished."""
+    return [
+        f"a restore of {name} has begun and is not finished: run salt-run state.orchestrate pgha.restore again with the"
+        " same words (docs/backup.md)"
+        for name in clusters
+        if exists(store, name)
+    ]
+
+
+def file(store: Path, cluster: str) -> Path:
+    """Return the path of the note."""
+    return pghalib.secrets.store.file(store, "restore", cluster)
+
+
+def new(cluster: str, target: Target, told: Mapping[str, Standing]) -> Note:
+    """
+    Return the note of a restore that begins now: on the leader's host, else on the first that tells.
+
+    told
+        What the members tell, by minion id.
+    """
+    host = next((host for host, one in told.items() if one["leads"]), next(iter(told)))
+    return {"id": time.strftime("%Y%m%d-%H%M%S"), "cluster": cluster, "host": host, "target": target}
+
+
+def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: float) -> list[str]:
+    """
+    Return the reasons why a restore cannot begin, as sentences.
+
+    told
+        What the members tell, by minion id: all of them.
+    now
+        Seconds since 1970.
+    """
+    found = [f"{host}: the repository does not answer as it should: {one['fault']}"
+             for host, one in told.items() if one["fault"]]  # fmt: skip
+    if any(one["paused"] for one in told.values()):
+        found.append("Patroni is paused, and would not stop PostgreSQL: patronictl resume ends that")
+    for host, one in told.items():
+        if one["mount"]:
+            found.append(
+                f"{host}: the data directory is the root of a file system, so what is there cannot be kept aside:"
+                " restore by hand (docs/backup.md)"
+            )
+        if one["tablespaces"]:
+            found.append(
+                f"{host}: there are {one['tablespaces']} tablespaces, which would be overwritten and not kept aside:"
+                " restore by hand (docs/backup.md)"
+            )
+        if one["free"] < one["size"]:
+            found.append(
+                f"{host}: the data take {_size(one['size'])} and {_size(one['free'])} are free: the old data are kept"
+                " aside, so make room for as much again"
+            )
+    first = min((one["first"] for one in told.values() if one["first"] is not None), default=None)
+    if first is None:
+        found += [] if found else [f"{cluster} has no backup to restore from"]
+    elif target["moment"] is not None and target["moment"] < first:
+        found.append(f"the oldest backup ends at {_day(first)}, and nothing before that can be restored")
+    if target["moment"] is not None and target["moment"] > now:
+        found.append(f"{target['text']} is in the future")
+    return found
+
+
+def asked(cluster: str, target: Target, told: Mapping[str, Standing], now: float) -> list[str]:
+    """Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it."""
+    if target["moment"] is not None:
+        lost = _span(now - target["moment"])
+        back = f"as it was at {_day(target['moment'])}: what was written in the last {lost} is lost"
+    elif target["type"] == "default":
+        back = "as the repository has it: what has not been archived is lost"
+    else:
+        back = f"as it was at {target['text']}: what was written after that is lost"
+    newest = max((one["newest"] for one in told.values() if one["newest"] is not None), default=0)
+    sizes = ", ".join(f"{host} {_size(one['size'])}" for host, one in told.items())
+    return [
+        f"this would bring {cluster} back {back}. The newest backup is of {_day(newest)}",
+        "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
+        " others are copied from it",
+        f"the data of now are kept beside the new ones on every host ({sizes}), until you remove them",
+        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target)}"',
+    ]
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _span(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return (
+        f"{minutes // 60} h {minutes % 60} min"
+        if minutes < 2880
+        else f"{minutes // 1440} days {minutes % 1440 // 60} h"
+    )
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TB"

@@ -1,0 +1,17 @@
+{% from "pgha/map.jinja" import pgha with context %}
+# On the member that is restored, while no other one runs.
+{% set path = pgha.postgres.data_dir %}
+{{ (path ~ " is the server's") | yaml_dquote }}:
+  pgha_postgres.data_directory_made:
+    - name: {{ path | yaml_dquote }}
+
+The data are as they were:
+  pgha_restore.restored:
+    - note: {{ pillar.get("pgha_run", {}).get("restore", {}) | json }}
+    - require:
+      - pgha_postgres: {{ (path ~ " is the server's") | yaml_dquote }}
+
+Patroni has forgotten the time between:
+  pgha_restore.forgotten:
+    - require:
+      - pgha_restore: The data are as they were

@@ -1,0 +1,19 @@
+{% from "pgha/map.jinja" import pgha with context %}
+{# Neither now nor after a boot: half of the data may be there. The role of the host switches all of it on again. #}
+{% set units = ["pgha-backup.timer", "pgha-backup.service", "vip-manager.service", "pgha-guard.service"] %}
+What was committed is in the archive:
+  pgha_restore.flushed: []
+
+{% for unit in units %}
+{{ (unit ~ " does not run") | yaml_dquote }}:
+  pgha_unit.stopped:
+    - unit: {{ unit }}
+    - require:
+      - pgha_restore: What was committed is in the archive
+    - require_in:
+      - pgha_unit: Patroni does not run, and PostgreSQL with it
+
+{% endfor %}
+Patroni does not run, and PostgreSQL with it:
+  pgha_unit.stopped:
+    - unit: patroni.service

@@ -1,0 +1,84 @@
+{# A cluster as it was at some moment: salt-run state.orchestrate pgha.restore pillar='{"pgha_restore": {…}}'
+
+   The data of now are kept aside on every host. One host gets the data of then, recovers, and leads; the others are
+   copied from it one after another; the virtual IP comes last. Each step looks whether it is done already, and the
+   master notes what was begun: interrupted anywhere, it is run again with the same words. #}
+{% from "pgha/orchestrate/common.jinja"
+   import only_on_the_master, without_modules, begun, stage, summary with context %}
+{% if opts.get("__role") != "master" %}
+{{ only_on_the_master("pgha.restore", "") }}
+{% elif salt["pgha_master_restore.plan"] is not defined %}
+{{ without_modules() }}
+{% else %}
+{% set plan = salt["pgha_master_restore.plan"]() %}
+{{ begun(plan.refused) }}
+{% if not plan.refused %}
+{% set note, stages = plan.note, [] %}
+
+Every host answers, and none is busy with an earlier run:
+  pgha_jobs.finished:
+    - hosts: {{ plan.hosts | json }}
+    - failhard: True
+
+The master has noted that {{ note.cluster }} is restored:
+  pgha_restore.noted:
+    - note: {{ note | json }}
+    - failhard: True
+
+{# Never a dry run: it changes nothing but modules. #}
+{% set ready = "The hosts have the modules of now" %}
+{{ ready }}:
+{{ stage(plan.hosts, ["pgha.stages.modules"], dict(plan.run, library=salt["pgha_library.served"](saltenv)),
+         test=False) }}
+{% do stages.append({"salt": ready}) %}
+
+{# The leader last: nobody can take over from it then. #}
+{% for hosts in (plan.others, [note.host]) if hosts %}
+{% set stopped = "Nothing of " ~ note.cluster ~ " runs on " ~ hosts | join(", ") %}
+{{ stopped | yaml_dquote }}:
+{{ stage(hosts, ["pgha.backup.restore.stopped"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": stopped}) %}
+
+{% endfor %}
+{% set aside = "The data of now are kept aside on every host of " ~ note.cluster %}
+{{ aside | yaml_dquote }}:
+{{ stage(plan.hosts, ["pgha.backup.restore.aside"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": aside}) %}
+
+{% set restored = note.host ~ " has the data of " ~ note.cluster ~ " as they were" %}
+{{ restored | yaml_dquote }}:
+{{ stage([note.host], ["pgha.backup.restore.data"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": restored}) %}
+
+{% for host in [note.host] + plan.others %}
+{% set runs = host ~ " runs with the data as they were" %}
+{{ runs | yaml_dquote }}:
+{{ stage([host], ["pgha.patroni.service"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": runs}) %}
+
+{% endfor %}
+{% set serves = note.cluster ~ " takes writes at the address of its clients" %}
+{{ serves | yaml_dquote }}:
+{{ stage(plan.hosts, ["pgha.db"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": serves}) %}
+
+{# What is left to do needs no host stopped again. #}
+The restore has ended:
+  pgha_restore.ended:
+    - cluster: {{ note.cluster | json }}
+    - require: {{ stages[-1:] | json }}
+{% do stages.append({"pgha_restore": "The restore has ended"}) %}
+
+{% set done = "The hosts of " ~ note.cluster ~ " have ended it" %}
+{{ done | yaml_dquote }}:
+{{ stage(plan.hosts, ["pgha.backup.restore.done"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": done}) %}
+
+{% set backed = note.cluster ~ " has its first backup after the restore" %}
+{{ backed | yaml_dquote }}:
+{{ stage([note.host], ["pgha.backup.restore.backup"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": backed}) %}
+
+{{ summary(stages) }}
+{% endif %}
+{% endif %}

@@ -1,0 +1,141 @@
+"""A cluster goes back to a moment: nothing of later is there, nothing of before is lost, interrupted or not."""
+
+import json
+import secrets
+
+import pytest
+from integration import formula
+from integration.test_backup import CA, KEY_FILE, backups, repository, status
+from lab import s3
+from lab.tools import wait_for
+
+NAME = f"restore-{secrets.token_hex(3)}"
+
+
+@pytest.fixture(scope="module")
+def backed_up(cluster, pillar):
+    """The cluster, with a backup in an S3 server, and a table of what was written when: {"early": moment}."""
+    with s3.S3(cluster.lab.state / "s3") as server:
+        for host in cluster.db:
+            host.write(CA, server.ca)
+        cluster.lab.master.write(KEY_FILE, f"{s3.KEY}\n{s3.SECRET}\n", mode="0600")
+        pillar.put({"only": [cluster.name], "backup": {"repositories": {NAME: repository(NAME)}, "times": []}})
+        cluster.lab.salt("salt-run", "pgha.credential", "test", NAME, f"file={KEY_FILE}")
+        run = formula.run(cluster.lab)
+        assert run.code == 0, run.text
+        done = cluster.lab.salt("salt-run", "pgha.backup", "test", "type=full", "-l", "quiet", check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        cluster.psql(cluster.leader(), "DROP TABLE IF EXISTS written")
+        cluster.psql(cluster.leader(), "CREATE TABLE written (what text, at timestamptz DEFAULT clock_timestamp())")
+        yield cluster
+    cluster.psql(cluster.leader(), "DROP TABLE written")
+    for host in cluster.db:
+        host.run(["sh", "-c", "rm -rf /pgdata/test.before-*"])
+    pillar.put({})
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+
+
+def write(cluster, what):
+    """Write a row, and return a moment after it, which is over."""
+    leader = cluster.leader()
+    cluster.psql(leader, f"INSERT INTO written VALUES ('{what}')")
+    return cluster.psql(leader, "SELECT clock_timestamp() AT TIME ZONE 'UTC' FROM pg_sleep(0.01)") + "+00"
+
+
+def rows(cluster):
+    return cluster.psql(cluster.leader(), "SELECT what FROM written ORDER BY at").split()
+
+
+def asked(target, **more):
+    """The words for a restore."""
+    return f"pillar={json.dumps({'pgha_restore': {'cluster': 'test', 'target': target, **more}})}"
+
+
+def restore(cluster, target, **more):
+    """Restore to a target, confirmed."""
+    return formula.run(cluster.lab, asked(target, confirm=f"test to {target}", **more), sls="pgha.restore")
+
+
+@pytest.fixture(scope="module")
+def moments(backed_up):
+    """When each of three rows was there and the next one not, and on which timeline."""
+    found = {what: write(backed_up, what) for what in ("one", "two", "three")}
+    return {**found, "timeline": backed_up.timeline()}
+
+
+def test_what_will_be_lost_is_shown_and_nothing_is_touched_without_a_yes(backed_up, moments):
+    before = backed_up.services()
+    for words, said in [
+        ([asked(moments["one"])], '"confirm": "test to'),
+        ([asked(moments["one"], confirm="yes")], "what was written in the last 0 min is lost"),
+        ([asked("2026-11-29 12:00:00")], "has no zone"),
+        ([asked("2020-01-01 00:00:00+00")], "nothing before that can be restored"),
+        ([asked("2099-01-01 00:00:00+00")], "is in the future"),
+        ([], "say what is to be restored"),
+    ]:
+        run = formula.run(backed_up.lab, *words, sls="pgha.restore")
+        assert run.code == 1
+        assert said in run.text, run.text
+        assert "Traceback" not in run.text
+    assert backed_up.services() == before
+    assert rows(backed_up) == ["one", "two", "three"]
+
+
+def test_it_goes_back_wherever_it_was_interrupted(backed_up, moments):
+    lab, leader = backed_up.lab, backed_up.leader()
+    words = asked(moments["one"], confirm=f"test to {moments['one']}")
+    others = [host for host in backed_up.db if host is not leader]
+
+    def is_there(host, path):
+        return host.run(["sh", "-c", f"test -e {path}"], check=False).returncode == 0
+
+    for what, reached in [
+        ("the first members are stopped", lambda: not host_runs(others[0], "patroni")),
+        ("the data are aside", lambda: is_there(leader, "/pgdata/test.before-*")),
+        ("the data are fetched", lambda: is_there(leader, "/pgdata/test/global/pg_control")),
+        ("the restored member runs", lambda: host_runs(leader, "patroni")),
+    ]:
+        formula.run_until(lab, reached, words, what=what, sls="pgha.restore")
+        # Meanwhile the main job says what is to be done, and does nothing.
+        run = formula.run(lab)
+        assert run.code == 1
+        assert "a restore of test has begun and is not finished" in run.text
+        wait_for(
+            lambda: formula.idle(backed_up.db), timeout=120, what="the minions have ended their jobs", interval=0.5
+        )
+    run = formula.run(lab, words, sls="pgha.restore")
+    assert run.code == 0, run.text
+    backed_up.wait_healthy()
+    assert rows(backed_up) == ["one"]
+    assert all(is_there(host, "/pgdata/test.before-*") for host in backed_up.db)
+    assert [one["type"] for one in backups(backed_up.leader())] == ["full", "full"]
+    run = formula.run(lab)
+    assert (run.code, run.changed()) == (0, []), run.text
+    assert "Everything is as it should be." in status(backed_up)
+
+
+def host_runs(host, unit):
+    return host.run(["systemctl", "is-active", "-q", unit], check=False).returncode == 0
+
+
+def test_further_forward_on_the_timeline_of_before(backed_up, moments):
+    """What the first restore has dropped is in the archive still."""
+    write(backed_up, "other")
+    run = restore(backed_up, moments["two"], timeline=moments["timeline"])
+    assert run.code == 0, run.text
+    backed_up.wait_healthy()
+    assert rows(backed_up) == ["one", "two"]
+
+
+def test_afterwards_a_failover_and_a_new_copy_work(backed_up):
+    leader, target = backed_up.leader(), backed_up.replicas()[0]
+    shell = (
+        f"patronictl switchover test --leader {leader.name} --candidate {target.name} --force &&"
+        f" patronictl reinit test {leader.name} --force --wait"
+    )
+    leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell], timeout=180)
+    backed_up.wait_healthy()
+    assert backed_up.leader() is target
+    assert write(backed_up, "last")
+    assert rows(backed_up) == ["one", "two", "last"]

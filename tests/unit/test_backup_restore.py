@@ -1,0 +1,162 @@
+"""What a person asks of a restore, what speaks against it, what it costs, and the note of it."""
+
+import pghalib.backup.recovering
+import pghalib.backup.target
+import pghalib.master.restore
+import pghalib.secrets.store
+import pytest
+from salt.exceptions import CommandExecutionError
+
+NOW = 1795944919.0
+DAY = 86400
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("newest", ["--type=default"]),
+        ("0/3000060", ["--type=lsn", "--target=0/3000060", "--target-action=promote"]),
+        ("name:before-1c", ["--type=name", "--target=before-1c", "--target-action=promote"]),
+        ("2026-11-29 12:00:00+03", ["--type=time", "--target=2026-11-29 09:00:00+00", "--target-action=promote"]),
+        ("2026-11-29T12:00Z", ["--type=time", "--target=2026-11-29 12:00:00+00", "--target-action=promote"]),
+        (
+            "2026-11-29 12:00:01.25 -0330",
+            ["--type=time", "--target=2026-11-29 15:30:01.25+00", "--target-action=promote"],
+        ),
+        ("2026-11-29 12:00 UTC", ["--type=time", "--target=2026-11-29 12:00:00+00", "--target-action=promote"]),
+    ],
+)
+def test_a_target_as_pgbackrest_takes_it(text, options):
+    target = pghalib.backup.target.parsed({"target": text})
+    assert pghalib.backup.target.options(target) == options
+    assert pghalib.backup.target.parsed({"target": text, "timeline": 2})["timeline"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "say what is to be restored"),
+        ("test", "say what is to be restored"),
+        ({"cluster": "one", "target": "2026-11-29 12:00:00"}, "has no zone, and hosts may have another one than you"),
+        ({"cluster": "one", "target": "2026-13-29 12:00:00Z"}, "is no time"),
+        ({"cluster": "one", "target": "yesterday"}, "pgha_restore:target: 'yesterday' is no target; pillar="),
+        ({"cluster": "one", "target": "name:it's"}, "is no target"),
+        ({"cluster": "one"}, "None is no target"),
+        ({"cluster": "on", "target": "newest"}, "there is no cluster 'on' with backups; did you mean one?"),
+        ({"cluster": "one", "target": "newest", "timelin": 1}, "pgha_restore:timelin: unknown; did you mean timeline?"),
+        ({"cluster": "one", "target": "newest", "timeline": "1"}, "should be a whole number from 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_named_with_the_remedy(given, said):
+    (found,) = pghalib.backup.target.faults(given, ["one"])
+    assert said in found
+
+
+def test_what_can_be_asked_has_no_fault():
+    given = {"cluster": "one", "target": "newest", "confirm": "one to newest"}
+    assert pghalib.backup.target.faults(given, ["one"]) == []
+    assert pghalib.backup.target.confirmation("one", pghalib.backup.target.parsed(given)) == given["confirm"]
+
+
+MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
+          "first": NOW - DAY, "newest": NOW - 60, "fault": None}  # fmt: skip
+
+
+def told(**other):
+    return {"db1": dict(MEMBER), "db2": {**MEMBER, "leads": True, **other}}
+
+
+def target(seconds=None):
+    """Some seconds ago, or the end of the archive."""
+    moment = None if seconds is None else NOW - seconds
+    return {"type": "time" if seconds else "default", "value": "x", "text": "then", "moment": moment}
+
+
+@pytest.mark.parametrize(
+    ("other", "seconds", "said"),
+    [
+        ({}, 60, None),
+        ({}, None, None),
+        ({"tablespaces": 2}, 60, "db2: there are 2 tablespaces, which would be overwritten"),
+        ({"paused": True}, 60, "Patroni is paused"),
+        ({"mount": True}, 60, "db2: the data directory is the root of a file system"),
+        ({"free": 2**30}, 60, "db2: the data take 5 GB and 1 GB are free"),
+        ({"fault": "refused"}, 60, "db2: the repository does not answer as it should: refused"),
+        ({}, 2 * DAY, "the oldest backup ends at 2026-11-28"),
+        ({}, -60, "then is in the future"),
+    ],
+)
+def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
+    found = pghalib.master.restore.faults("one", target(seconds), told(**other), NOW)
+    assert len(found) == (said is not None)
+    assert said is None or found[0].startswith(said)
+
+
+def test_without_a_backup_there_is_nothing_to_restore():
+    members = {host: {**one, "first": None, "newest": None} for host, one in told().items()}
+    found = pghalib.master.restore.faults("one", target(), members, NOW)
+    assert found == ["one has no backup to restore from"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lost"),
+    [(90, "the last 1 min is"), (3 * 3600 + 120, "the last 3 h 2 min is"), (3 * DAY, "the last 3 days 0 h is"),
+     (None, "what has not been archived is lost")],
+)  # fmt: skip
+def test_what_is_lost_is_said_before(seconds, lost):
+    lines = pghalib.master.restore.asked("one", target(seconds), told(), NOW)
+    assert lost in lines[0]
+    assert "db1 5 GB, db2 5 GB" in lines[2]
+    assert lines[3].endswith('"confirm": "one to then"')
+
+
+def test_the_leaders_host_is_restored_else_the_first_that_tells():
+    assert pghalib.master.restore.new("one", target(), told())["host"] == "db2"
+    assert pghalib.master.restore.new("one", target(), told(leads=False))["host"] == "db1"
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}]
+)
+def test_an_answer_of_another_shape_is_refused(wrong):
+    with pytest.raises(CommandExecutionError, match="answered nonsense"):
+        pghalib.master.restore.checked(wrong)
+    assert pghalib.master.restore.checked({**MEMBER, "fault": "two\nlines", "more": 1}) == {
+        **MEMBER,
+        "fault": "two lines",
+    }
+
+
+def test_a_restore_is_noted_in_the_store_until_it_has_ended(tmp_path):
+    store = tmp_path / "store"
+    pghalib.secrets.store.prepare(store)
+    assert pghalib.master.restore.noted(store, "one") is None
+    note = pghalib.master.restore.new("one", target(60), told())
+    pghalib.secrets.store.write(pghalib.master.restore.file(store, "one"), note)
+    assert pghalib.master.restore.noted(store, "one") == note
+    assert pghalib.master.restore.exists(store, "one")
+    pghalib.master.restore.file(store, "one").write_text("{}")
+    with pytest.raises(CommandExecutionError, match="is damaged"):
+        pghalib.master.restore.noted(store, "one")
+
+
+@pytest.mark.root
+def test_data_are_moved_aside_once_and_never_over_others(tmp_path):
+    path = tmp_path / "pgdata/one"
+    (path / "base").mkdir(parents=True)
+    (path / "base/1").write_bytes(b"x" * 10000)
+    assert pghalib.backup.recovering.space(str(path))["size"] >= 10000
+    kept = pghalib.backup.recovering.aside(str(path), "20261129-120000")
+    assert kept == f"{path}.before-20261129-120000"
+    assert not path.exists()
+    assert pghalib.backup.recovering.aside(str(path), "20261129-120000") is None
+    path.mkdir()
+    with pytest.raises(CommandExecutionError, match="is there already"):
+        pghalib.backup.recovering.aside(str(path), "20261129-120000")
+    assert path.exists()
+
+
+def test_what_a_directory_takes_is_told_also_when_there_is_none(tmp_path):
+    found = pghalib.backup.recovering.space(str(tmp_path / "none/deep/one"))
+    assert (found["size"], found["mount"], found["tablespaces"]) == (0, False, 0)
+    assert found["free"] > 0
