@@ -10,6 +10,8 @@ import pghalib.backup.places
 import pghalib.backup.told
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.postgres.asked
+import pghalib.services.transient
 import pghalib.text
 from salt.exceptions import CommandExecutionError
 
@@ -18,8 +20,8 @@ BINARY = "/usr/bin/pgbackrest"
 TIMER = "pgha-backup.timer"
 # The unit of a backup that a person asks for.
 MANUAL = "pgha-backup-now"
-# Seconds for the repositories to answer: less than the status of all hosts may take.
-PATIENCE = 6
+# Seconds for a repository to answer, as the program has them, and for the program itself.
+PATIENCE, MARGIN = 4, 2
 
 
 def config():
@@ -84,9 +86,10 @@ def version():
 
 def told():
     """
-    Return what the repositories have: ``repositories`` (each with ``number``, ``fault``), ``backups`` (each with
-    ``label``, ``type``, ``start``, ``stop``, ``size``, ``repository``), and ``late`` (the time whose backup is missing,
-    or None). Times are seconds since 1970.
+    Return what the repositories have: ``repositories`` (each with ``number``, ``fault``, ``late``: the time whose
+    backup is missing, and ``unknown``: the cluster has no place there), ``backups`` (each with ``label``, ``type``,
+    ``start``, ``stop``, ``size``, ``stored``, ``repository``), ``archive``, ``running`` (a backup on this host) and
+    ``systems`` (of each repository the system identifier of the data there). Times are seconds since 1970.
 
     Raises CommandExecutionError when pgBackRest cannot tell.
 
@@ -96,7 +99,8 @@ def told():
 
         salt 'test-db1' pgha_backup.told
     """
-    result = _as_user(["/usr/bin/python3", "-I", PROGRAM, "told"], PATIENCE)
+    patience = MARGIN + PATIENCE * len(_settings()["backup"]["repositories"])
+    result = _as_user(["/usr/bin/python3", "-I", PROGRAM, "told"], patience)
     if result["retcode"]:
         raise CommandExecutionError(pghalib.backup.told.error(result["stderr"] or result["stdout"]))
     return json.loads(result["stdout"])
@@ -122,16 +126,10 @@ def begin(kind):
     unit = busy()
     if unit:
         raise CommandExecutionError(f"A backup runs already on {__opts__['id']}: journalctl -fu {unit}")
-    _forget()
     postgres = _settings()["postgres"]
-    properties = {"Type": "oneshot", "RemainAfterExit": "yes", "User": postgres["user"], "Group": postgres["group"],
-                  "Nice": "10", "NoNewPrivileges": "yes"}  # fmt: skip
-    words = ["systemd-run", "--no-block", "--quiet", f"--unit={MANUAL}",
-             *(f"--property={key}={value}" for key, value in properties.items()),
-             "/usr/bin/python3", "-I", PROGRAM, "run", kind]  # fmt: skip
-    result = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)
-    if result["retcode"]:
-        raise CommandExecutionError(f"systemd does not start the backup: {pghalib.text.line(result['stderr'])}")
+    properties = {"User": postgres["user"], "Group": postgres["group"], "Nice": "10", "NoNewPrivileges": "yes"}
+    words = ["/usr/bin/python3", "-I", PROGRAM, "run", kind]
+    pghalib.services.transient.begin(__salt__["cmd.run_all"], MANUAL, words, properties)
 
 
 def busy():
@@ -145,7 +143,7 @@ def busy():
         salt 'test-db1' pgha_backup.busy
     """
     units = (MANUAL, "pgha-backup.service")
-    return next((unit for unit in units if _unit(unit)["ActiveState"] in ("activating", "deactivating")), None)
+    return next((unit for unit in units if _state(unit) == "running"), None)
 
 
 def progress():
@@ -159,14 +157,29 @@ def progress():
 
         salt 'test-db1' pgha_backup.progress
     """
-    shown = _unit(MANUAL)
-    words = ["journalctl", f"--unit={MANUAL}", "--lines=20", "--output=cat", "--no-pager", "--quiet"]
-    lines = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)["stdout"].splitlines()
-    if shown["ActiveState"] == "activating":
-        return {"state": "running", "percent": pghalib.backup.told.percent(_running()), "lines": lines}
-    good = shown["ActiveState"] == "active" and shown["Result"] == "success"
-    _forget()
-    return {"state": "done" if good else "failed", "percent": None, "lines": lines}
+    run_all, state = __salt__["cmd.run_all"], _state(MANUAL)
+    lines = pghalib.services.transient.lines(run_all, MANUAL)
+    if state == "running":
+        return {"state": state, "percent": pghalib.backup.told.percent(_running()), "lines": lines}
+    pghalib.services.transient.forget(run_all, MANUAL)
+    return {"state": state, "percent": None, "lines": lines}
+
+
+def push_history():
+    """
+    Put the histories of timelines into the repositories, on the leader. PostgreSQL archives each one once: those of the
+    time before the repository was there, a restore to such a timeline would miss.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.push_history
+    """
+    postgres = _settings()["postgres"]
+    statement = "SELECT name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{8}[.]history$' ORDER BY name"
+    for name in pghalib.postgres.asked.sql(__salt__["cmd.run_all"], postgres, statement).split():
+        run("--no-archive-async", "archive-push", f"{postgres['data_dir']}/pg_wal/{name}")
 
 
 def overview():
@@ -191,15 +204,8 @@ def _running():
         return {}
 
 
-def _unit(name):
-    shown = __salt__["service.show"](name)
-    return {"ActiveState": "inactive", "Result": "success", **shown}
-
-
-def _forget():
-    """End what is left of the last backup's unit: systemd keeps it, so that its result can be asked."""
-    for words in (["stop"], ["reset-failed"]):
-        __salt__["cmd.run_all"](["systemctl", *words, f"{MANUAL}.service"], python_shell=False, ignore_retcode=True)
+def _state(unit):
+    return pghalib.services.transient.state(__salt__["service.show"](unit))
 
 
 def control_version():

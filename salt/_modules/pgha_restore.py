@@ -193,8 +193,9 @@ def stop():
 
 def forget_dcs(test=False):
     """
-    Remove what Patroni keeps in Consul about the time before a restore. The system identifier stays: the restored data
-    have the same. Returns the names of the keys that were there.
+    Remove what Patroni keeps in Consul about the time before a restore, and write the system identifier of the restored
+    data there: it is another one where a cluster that was lost comes back. Returns the names of the keys that were
+    there, or differed.
 
     test
         True: nothing is removed.
@@ -221,6 +222,12 @@ def forget_dcs(test=False):
     found = [key for key in KEYS if ask("GET", key)["status"] == 200]
     for key in () if test else found:
         ask("DELETE", key)
+    identifier = __salt__["pgha_postgres.data_directory"]()["identifier"]
+    if identifier and __salt__["pgha_patroni.dcs"]()["initialize"] != identifier:
+        if not test:
+            # As JSON a number is its digits.
+            ask("PUT", "initialize", payload=int(identifier))
+        found.append("initialize")
     return found
 
 

@@ -57,13 +57,19 @@ def known(ret, timeout):
     if ret.test and __salt__["pgha_backup.version"]() is None:
         raise pghalib.states.Later("The run would ask the repositories.")
     missing = _unknown()
+    _of_another_system()
     if not missing:
         return "Every repository knows the cluster."
     if ret.test:
         ret.plan({name: {"old": why, "new": "knows the cluster"} for name, why in missing.items()})
         return "The cluster would have its place in every repository."
+    silent = _unknown(silent=True)
+    if silent:
+        # Waiting would not change that.
+        raise CommandExecutionError(_sentence(silent))
     if pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
         __salt__["pgha_backup.run"]("stanza-create", timeout=ATTEMPT + timeout)
+        __salt__["pgha_backup.push_history"]()
         ret.changes = {name: {"old": why, "new": "knows the cluster"} for name, why in missing.items()}
         missing = _unknown()
         if missing:
@@ -128,12 +134,31 @@ def _applied(wanted):
     return __salt__["pgha_archive.told"]()["how"] == wanted
 
 
-def _unknown():
-    """``{repository: why}`` of those that do not know the cluster."""
+def _unknown(silent=False):
+    """``{repository: why}`` of those that do not know the cluster; ``silent``: of those alone that do not answer."""
     names = list(__salt__["pgha.settings"]()["backup"]["repositories"])
-    known = {one["number"]: one["fault"] for one in __salt__["pgha_backup.told"]()["repositories"]}
-    faults = {name: known.get(number, "does not tell") for number, name in enumerate(names, 1)}
-    return {name: why for name, why in faults.items() if why}
+    told = {one["number"]: one for one in __salt__["pgha_backup.told"]()["repositories"]}
+    found = {}
+    for number, name in enumerate(names, 1):
+        one = told.get(number, {"fault": "does not tell", "unknown": False})
+        if one["fault"] and not (silent and one["unknown"]):
+            found[name] = one["fault"]
+    return found
+
+
+def _of_another_system():
+    """Fail when a repository has the data of another cluster under this one's name, such as of one that is lost."""
+    settings = __salt__["pgha.settings"]()
+    names, told = list(settings["backup"]["repositories"]), __salt__["pgha_backup.told"]()
+    own = __salt__["pgha_postgres.data_directory"]()["identifier"]
+    found = {name: one for name, one in zip(names, told["systems"], strict=False) if one and own and one != own}
+    if found:
+        name, cluster = next(iter(found)), settings["cluster"]["name"]
+        raise CommandExecutionError(
+            f"The repository {name} has the backups of another {cluster}, with the system identifier {found[name]};"
+            f" this one has {own}. If that one is lost and is to come back: salt-run state.orchestrate pgha.restore"
+            " (docs/backup.md, When everything is lost). If not, give the repository another path"
+        )
 
 
 def _sentence(missing):

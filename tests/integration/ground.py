@@ -15,6 +15,11 @@ def used(lab):
     return lab.master.run(["test", "-e", formula.STORE], check=False).returncode == 0
 
 
+def restoring(lab):
+    """Whether a restore has begun on this lab and did not end: its hosts are of no use."""
+    return lab.master.run(["test", "-e", f"{formula.STORE}/restore-test.json"], check=False).returncode == 0
+
+
 def touched(lab):
     """Names of the hosts that have anything of the formula's."""
     paths = ["/etc/consul.d", "/etc/patroni", "/opt/patroni", "/opt/consul", "/pgdata", "/etc/vip-manager"]
@@ -38,7 +43,7 @@ def bare(lab):
 def plain(lab, pillar):
     """The first cluster, healthy, without encryption, and as the lab's pillar has it."""
     changed = pillar.put({})
-    if not used(lab) or True in formula.store(lab, "index").get("tls", {}).values():
+    if not used(lab) or True in formula.store(lab, "index").get("tls", {}).values() or restoring(lab):
         bare(lab)
     cluster = Cluster(lab)
     if changed or cluster.why_not_healthy() or not _servers_vote(cluster):

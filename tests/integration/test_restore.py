@@ -15,6 +15,8 @@ NAME = f"restore-{secrets.token_hex(3)}"
 @pytest.fixture(scope="module")
 def backed_up(cluster, pillar):
     """The cluster, with a backup in an S3 server, and a table of what was written when: {"early": moment}."""
+    # Not on the first timeline: its history is older than the archive.
+    switch(cluster)
     with s3.S3(cluster.lab.state / "s3") as server:
         for host in cluster.db:
             host.write(CA, server.ca)
@@ -34,6 +36,16 @@ def backed_up(cluster, pillar):
     pillar.put({})
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
+
+
+def switch(cluster):
+    """Switch over to another member, and return it."""
+    leader, target = cluster.leader(), cluster.replicas()[0]
+    shell = f"patronictl switchover test --leader {leader.name} --candidate {target.name} --force"
+    leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell])
+    cluster.wait_healthy()
+    assert cluster.leader() is target
+    return target
 
 
 def write(cluster, what):
@@ -128,14 +140,32 @@ def test_further_forward_on_the_timeline_of_before(backed_up, moments):
     assert rows(backed_up) == ["one", "two"]
 
 
+def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):
+    """Only the master's store and the repository are left."""
+    lab = backed_up.lab
+    lost = backed_up.psql(backed_up.leader(), "SELECT system_identifier FROM pg_control_system()")
+    ca = backed_up.db[0].read(CA)
+    for host in backed_up.hosts:
+        host.reset(wait=False)
+    lab.wait_ready()
+    for host in backed_up.db:
+        host.write(CA, ca)
+    run = formula.run(lab)
+    assert run.code == 1
+    assert f"has the backups of another test, with the system identifier {lost}" in run.text
+    run = restore(backed_up, "newest")
+    assert run.code == 0, run.text
+    backed_up.wait_healthy()
+    assert rows(backed_up) == ["one", "two"]
+    assert backed_up.psql(backed_up.leader(), "SELECT system_identifier FROM pg_control_system()") == lost
+    assert "Everything is as it should be." in status(backed_up)
+
+
 def test_afterwards_a_failover_and_a_new_copy_work(backed_up):
-    leader, target = backed_up.leader(), backed_up.replicas()[0]
-    shell = (
-        f"patronictl switchover test --leader {leader.name} --candidate {target.name} --force &&"
-        f" patronictl reinit test {leader.name} --force --wait"
-    )
+    leader = backed_up.leader()
+    switch(backed_up)
+    shell = f"patronictl reinit test {leader.name} --force --wait"
     leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell], timeout=180)
     backed_up.wait_healthy()
-    assert backed_up.leader() is target
     assert write(backed_up, "last")
     assert rows(backed_up) == ["one", "two", "last"]

@@ -134,7 +134,7 @@ def test_where_this_host_does_not_lead_nothing_is_made(program, tool, capsys):
 def test_a_repository_without_backups_is_no_fault_and_one_that_does_not_answer_is(program, tool, code, fault):
     tool(info(1, code=code, message="missing" if code else "ok"))
     (repository,) = program.told(CONFIG)["repositories"]
-    assert repository["fault"] == fault
+    assert (repository["fault"], repository["unknown"]) == (fault, code == 1)
 
 
 def test_a_backup_with_an_error_does_not_count(program):

@@ -124,3 +124,41 @@ def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):
     done = restored(host)
     assert (done["result"], done["comment"]) == (False, "it has ended")
     assert host.done == ["fetched", "start"]
+
+
+class Consul:
+    """Patroni's keys in Consul, as the client of the formula sees them."""
+
+    def __init__(self, **keys):
+        self.keys = keys
+
+    def ask(self, _settings, _secrets, method, path, token=None, payload=None, allow=()):
+        assert (token, allow) == ("token", (404,))
+        key = path.removeprefix("/v1/kv/db/one/")
+        if method == "GET":
+            return {"status": 200 if key in self.keys else 404}
+        if method == "DELETE":
+            del self.keys[key]
+        else:
+            self.keys[key] = str(payload)
+        return {"status": 200}
+
+
+@pytest.mark.parametrize(
+    ("known", "gone"),
+    [("7001", ["leader", "history"]), ("6999", ["leader", "history", "initialize"])],
+)
+def test_patroni_forgets_the_time_before_and_knows_the_restored_data(loader_module, monkeypatch, known, gone):
+    consul = Consul(leader="db1", history="[]", config="{}", initialize=known)
+    monkeypatch.setattr("pghalib.consul.client.ask", consul.ask)
+    salt = {
+        "pgha.settings": lambda: {**SETTINGS, "cluster": {"name": "one", "namespace": "/db/"}},
+        "pgha_postgres.data_directory": lambda: {"identifier": "7001"},
+        "pgha_patroni.dcs": lambda: {"initialize": known},
+    }
+    pillar = {"pgha_secrets": {"patroni": {"secret": "token"}}}
+    module = loader_module("_modules/pgha_restore.py", salt=salt, pillar=pillar)
+    assert module.forget_dcs(test=True) == gone
+    assert "leader" in consul.keys
+    assert module.forget_dcs() == gone
+    assert consul.keys == {"config": "{}", "initialize": "7001"}

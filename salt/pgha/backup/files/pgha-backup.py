@@ -130,14 +130,18 @@ def told(config):
     backups, now = kept(found), datetime.datetime.now()
     repositories = []
     for one in found.get("repo", []):
-        # 2: no backup yet.
+        # 1, 3: the cluster has no place there yet; 2: no backup.
         code, message = one["status"]["code"], one["status"]["message"]
         own = [backup for backup in backups if backup["repository"] == one["key"]]
         fault = message if code not in (0, 2) else None
-        repositories.append({"number": one["key"], "fault": fault, "late": None if fault else late(config, own, now)})
+        missed = None if fault else late(config, own, now)
+        repositories.append({"number": one["key"], "fault": fault, "unknown": code in (1, 3), "late": missed})
+    # The last one is that of now: a stanza may have been upgraded.
+    systems = {one["repo-key"]: str(one["system-id"]) for one in found.get("db", [])}
     archive = [{"min": one.get("min"), "max": one.get("max")} for one in found.get("archive", [])]
     running = found.get("status", {}).get("lock", {}).get("backup", {})
-    return {"repositories": repositories, "backups": backups, "archive": archive, "running": running}
+    return {"repositories": repositories, "backups": backups, "archive": archive, "running": running,
+            "systems": [systems.get(one["number"]) for one in repositories]}  # fmt: skip
 
 
 def make(config, wanted):

@@ -1,0 +1,106 @@
+"""The archive is turned on when a repository has taken the cluster, and nobody waits for what will not come."""
+
+import pytest
+
+SETTINGS = {"cluster": {"name": "one"}, "backup": {"repositories": {"main": {}}, "startup_timeout": 5}}
+OURS = "/usr/bin/pgbackrest --stanza=one archive-push %p"
+
+
+class Host:
+    """A member; ``told`` are the answers of its repository in turn, the last one again and again."""
+
+    def __init__(self, *told, leads=False, live=None, system=None):
+        self.told, self.leads, self.live, self.done, self.system = list(told), leads, live or {}, [], system
+
+    def salt(self):
+        def told():
+            fault, unknown = self.told.pop(0) if len(self.told) > 1 else self.told[0]
+            return {"repositories": [{"number": 1, "fault": fault, "unknown": unknown}], "systems": [self.system]}
+
+        def patch(change):
+            self.live.update(change["postgresql"]["parameters"])
+            return True
+
+        return {
+            "pgha.settings": lambda: SETTINGS,
+            "pgha_backup.version": lambda: "2.60.0",
+            "pgha_backup.told": told,
+            "pgha_backup.run": lambda *words, **_how: self.done.append(words[0]),
+            "pgha_backup.push_history": lambda: self.done.append("history"),
+            "pgha_postgres.data_directory": lambda: {"identifier": "7001"},
+            "pgha_archive.told": lambda: {"mode": "on", "how": self.live.get("archive_command")},
+            "pgha_patroni.member": lambda: {"role": "primary" if self.leads else "replica", "state": "running"},
+            "pgha_patroni.dynamic_config": lambda: {"postgresql": {"parameters": dict(self.live)}},
+            "pgha_patroni.patch_config": patch,
+        }
+
+
+GOOD, NEW, AWAY = (None, False), ("missing stanza path", True), ("[HostConnectError] refused", False)
+
+
+@pytest.fixture
+def state(loader_module):
+    def call(host, name, test=False, **given):
+        loaded = loader_module("_states/pgha_backup.py", salt=host.salt(), opts={"test": test})
+        return getattr(loaded, name)("a sentence", **given)
+
+    return call
+
+
+def test_the_leader_makes_the_place_of_the_cluster(state):
+    host = Host(NEW, NEW, GOOD, leads=True)
+    done = state(host, "known", timeout=5)
+    assert (done["result"], host.done) == (True, ["stanza-create", "history"])
+    assert done["changes"] == {"main": {"old": "missing stanza path", "new": "knows the cluster"}}
+    host = Host(GOOD, leads=True)
+    assert (state(host, "known", timeout=5)["changes"], host.done) == ({}, [])
+
+
+def test_a_replica_waits_for_the_leader(state, clock):
+    host = Host(NEW, NEW, NEW, NEW, GOOD)
+    done = state(host, "known", timeout=5)
+    assert (done["result"], host.done) == (True, [])
+    assert 0 < clock.now <= 5
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_repository_that_does_not_answer_is_not_waited_for(state, clock, leads):
+    host = Host(AWAY, leads=leads)
+    done = state(host, "known", timeout=60)
+    assert (done["result"], done["comment"]) == (False, "the repository main: [HostConnectError] refused")
+    assert (host.done, clock.now) == ([], 0)
+
+
+def test_the_archive_is_turned_on_and_seen_to_work(state):
+    host = Host(GOOD, leads=True, live={"archive_command": "/bin/true"})
+    dry = state(host, "archiving", test=True)
+    assert (dry["result"], host.live) == (None, {"archive_command": "/bin/true"})
+    done = state(host, "archiving")
+    assert (done["result"], host.live, host.done) == (True, {"archive_command": OURS}, ["check"])
+    host.done.clear()
+    assert (state(host, "archiving")["changes"], host.done) == ({}, [])
+
+
+def test_a_replica_leaves_that_to_the_leader(state):
+    host = Host(GOOD, live={"archive_command": "/bin/true"})
+    assert (state(host, "archiving")["changes"], host.live["archive_command"]) == ({}, "/bin/true")
+
+
+@pytest.mark.parametrize("live", [{"archive_command": "cp %p /mnt"}, {"archive_library": "basic_archive"}])
+def test_an_archive_of_somebody_else_is_not_ended(state, live):
+    host = Host(GOOD, leads=True, live=dict(live))
+    done = state(host, "archiving")
+    assert done["result"] is False
+    assert "Somebody else archives already" in done["comment"]
+    assert f"-p {next(iter(live))}=null" in done["comment"]
+    assert host.live == live
+
+
+@pytest.mark.parametrize(("system", "good"), [(None, True), ("7001", True), ("6999", False)])
+def test_the_backups_of_another_system_are_named_and_not_mixed_with_these(state, system, good):
+    host = Host(GOOD, leads=True, system=system)
+    done = state(host, "known", timeout=5)
+    assert (done["result"], host.done) == (good, [])
+    assert (
+        good or "has the backups of another one, with the system identifier 6999; this one has 7001" in done["comment"]
+    )
