@@ -22,6 +22,7 @@ _FAULTS = (
     "pgha_guard.faults",
     "pgha_archive.faults",
     "pgha_backup.faults",
+    "pgha_proof.faults",
     "pgha_vip.callback_faults",
 )
 

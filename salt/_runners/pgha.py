@@ -63,12 +63,10 @@ def authority(datacenter, step=None, form="text"):
     Show how far a datacenter is in the change of its authority: the authority that signs, the trusted authorities, the
     hosts that are not ready, and the next command. Or take a step of that change.
 
-    datacenter
-        Its name in the inventory.
-    step
-        ``add``: all hosts trust the next authority. ``use``: the next authority signs, and all hosts show its
-        certificates. ``drop``: the former authority is no longer trusted. ``back``: undo the last step. Each step runs
-        the main job; no step restarts anything. While a host is not ready for a step, the step is refused.
+    datacenter, step
+        Its name in the inventory; ``add``: all hosts trust the next authority; ``use``: the next authority signs, and
+        all hosts show its certificates; ``drop``: the former authority is no longer trusted; ``back``: undo the last
+        step. Each step runs the main job; no step restarts anything, and none is taken while a host is not ready.
     form
         ``text``, or ``pem`` for the authorities alone, for clients that verify the server
         (``sslmode=verify-full sslrootcert=FILE``); they are no secret.
@@ -145,18 +143,15 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
     Prove what a cluster does under faults: clients write and read through the virtual IP, observers watch every member,
     the outage of each fault is told, and every rule is judged, such as that no acknowledged write is lost.
 
-    cluster
-        Its name in the inventory.
-    faults
-        Names with commas between them, in this order, ``a+b`` for b while a lasts; default: all harmless ones.
+    cluster, faults
+        Its name in the inventory; names with commas between them, ``a+b`` for b while a lasts (default: all harmless).
     workers, harmful
         How many clients write, at most 49; True: faults that do harm (kill -9) may be made, too, by their names.
     list
         True: name all faults, what each does and how long clients may wait for a write, and do nothing.
-    minutes
-        Begin another round of all faults while so many minutes have not passed. Default: one round.
-    hunt
-        True: pick faults at random, one or two at a time, for the minutes or an hour. A number: as with this seed.
+    minutes, hunt
+        Begin another round of all faults while so many minutes have not passed (default: one round); True: pick faults
+        at random, one or two at a time, for the minutes or an hour; a number: as with this seed.
     client
         Id of the minion where the clients run, such as the host of an application. Default: the master.
 
@@ -197,12 +192,11 @@ def backup(cluster=None, type="incr"):  # noqa: A002
     """
     Make a backup of a cluster now, in all of its repositories, and show its progress. The leader's host makes it.
 
-    cluster
-        Its name in the inventory.
-    type
-        ``full``; ``diff``: what has changed since the last full backup; ``incr``: since the last backup.
+    cluster, type
+        Its name in the inventory; ``full``, ``diff`` (what has changed since the last full backup) or ``incr`` (since
+        the last backup).
 
-    An interruption does not end it: ``salt-run pgha.backups`` shows it. ``salt-run`` ends with 1 when it fails.
+    An interruption does not end it. ``salt-run`` ends with 1 when it fails.
 
     CLI Example:
 
@@ -220,10 +214,8 @@ def backup(cluster=None, type="incr"):  # noqa: A002
 @pghalib.master.refusal.told
 def backups(cluster=None):
     """
-    Show the backups of a cluster: what is in which repository, and from when to when a restore is possible.
-
-    cluster
-        Its name in the inventory.
+    Show the backups of a cluster (by its name in the inventory): what is in which repository, from when on a restore is
+    possible, and what the last proof has shown.
 
     CLI Example:
 
@@ -235,14 +227,29 @@ def backups(cluster=None):
 
 
 @pghalib.master.refusal.told
+def proof(cluster=None):
+    """
+    Prove that the newest backup of a cluster (by its name in the inventory) can be restored: on a replica, beside its
+    data, and thrown away afterwards. ``salt-run`` ends with 1 when the proof fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgha.proof test
+    """
+    text, good = pghalib.master.backups.prove(__opts__, _with_backups(cluster)[0])
+    return text if good else pghalib.master.refusal.failed(text)
+
+
+@pghalib.master.refusal.told
 def credential(cluster=None, repository=None, file=None):
     """
     Store who may write to a repository of backups (S3): the id of an access key, and its secret. Nothing shows them.
 
-    cluster, repository
-        Their names.
-    file
-        A file of the master with the two in a line each; only its owner may read it (0600). Default: a person is asked.
+    cluster, repository, file
+        Their names; a file of the master with the two in a line each, which only its owner may read (0600). Default: a
+        person is asked.
 
     CLI Example:
 

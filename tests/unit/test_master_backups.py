@@ -86,7 +86,7 @@ def test_the_first_host_that_can_tell_is_shown_line_by_line(hosts):
     assert shown[1].split() == list(pghalib.master.backups.HEAD)
     assert shown[3].split()[0] == "20261101-010000F"
     assert shown[3].endswith("ma in")
-    assert shown[4:] == ["  any moment"]
+    assert shown[4:] == ["  any moment", "  that they can be restored was never proven here"]
 
 
 def test_when_no_host_can_tell_each_reason_is_named(hosts):
@@ -94,3 +94,48 @@ def test_when_no_host_can_tell_each_reason_is_named(hosts):
     with pytest.raises(CommandExecutionError) as refused:
         pghalib.master.backups.table({}, "one", MEMBERS)
     assert str(refused.value).count("did not answer") == 2
+
+
+PROOF = {"at": 5.0, "host": "db2", "backup": "a", "checks": ["pg_dumpall"], "fault": None}
+
+
+def proving(proof, **members):
+    answers = {(host, "pgha_patroni.member"): {"role": role, "state": state} for host, (role, state) in members.items()}
+    for host in members:
+        answers[host, "pgha_proof.begin"] = True
+        answers[host, "pgha_proof.progress"] = [{"state": "running"}, {"state": "done"}]
+        answers[host, "pgha_proof.result"] = proof
+    return answers
+
+
+def test_a_replica_proves_it(hosts):
+    asked = hosts(proving(PROOF, db1=("primary", "running"), db2=("replica", "streaming")))
+    text, good = pghalib.master.backups.prove({}, MEMBERS)
+    assert good
+    assert "on db2: a was restored" in text
+    assert ("db2", "pgha_proof.begin") in asked
+
+
+def test_without_a_replica_the_leader_proves_it_and_what_fails_is_told(hosts):
+    asked = hosts(proving({**PROOF, "fault": "no room"}, db1=("primary", "running"), db2=("replica", "starting")))
+    text, good = pghalib.master.backups.prove({}, MEMBERS)
+    assert not good
+    assert text.endswith("has failed: no room")
+    assert ("db1", "pgha_proof.begin") in asked
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [({}, "No member runs"), (proving("nonsense", db1=("primary", "running")), "db1 does not tell what came of it")],
+)
+def test_what_cannot_be_proven_is_said(hosts, answers, said):
+    hosts(answers)
+    with pytest.raises(CommandExecutionError, match=said):
+        pghalib.master.backups.prove({}, MEMBERS)
+
+
+def test_the_newest_proof_of_all_hosts_is_shown(hosts):
+    overview = {"rows": [], "lines": []}
+    hosts({("db1", "pgha_backup.overview"): overview, ("db1", "pgha_proof.result"): {**PROOF, "at": 1.0},
+           ("db2", "pgha_proof.result"): {**PROOF, "host": "newest"}})  # fmt: skip
+    assert "on newest: a was restored" in pghalib.master.backups.table({}, "one", MEMBERS)

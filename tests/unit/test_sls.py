@@ -200,6 +200,14 @@ TEMPLATES = {
         "group": pgha["postgres"]["group"],
         "program": "/usr/local/lib/pgha-backup",
     },
+    "backup/files/pgha-proof.service.jinja": lambda pgha: {
+        "cluster": "test",
+        "user": pgha["postgres"]["user"],
+        "group": pgha["postgres"]["group"],
+        "program": "/usr/local/lib/pgha-proof",
+        "limits": {"Nice": "15"},
+    },
+    "backup/files/pgha-proof.timer.jinja": lambda _pgha: {"day": "Sat"},
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
         "program": "/usr/local/sbin/pgha-guard",

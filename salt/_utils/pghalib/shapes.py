@@ -188,6 +188,7 @@ class Backup(TypedDict):
     full: list[str]
     between: str
     retention: int
+    proof_day: str | None
     processes: int
     startup_timeout: int
     config: dict[str, Json]

@@ -59,3 +59,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join("  " + line for line in lines)
+
+
+def size(number: float) -> str:
+    """Return a number of bytes as a person reads it: ``3 GB``, where a GB has 1024 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TB"

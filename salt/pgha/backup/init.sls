@@ -3,3 +3,4 @@ include:
   - pgha.backup.install
   - pgha.backup.config
   - pgha.backup.service
+  - pgha.backup.proof

@@ -21,14 +21,20 @@ _WHY = "journalctl -u pgha-backup on the leader says why"
 
 
 class Told(TypedDict):
-    """What the program is told: where Patroni is asked, the stanza, how many repositories there are, the times."""
+    """
+    What the programs are told: where Patroni is asked, the member and the stanza, how many repositories there are, the
+    times; where a proof has its directory, and the server's programs.
+    """
 
     url: str
+    name: str
     stanza: str
     repositories: int
     times: list[str]
     full: list[str]
     between: str
+    proof: str
+    bin_dir: str
 
 
 class Overview(TypedDict):
@@ -43,11 +49,14 @@ def config(settings: MemberSettings) -> Told:
     backup = settings["backup"]
     return {
         "url": pghalib.patroni.config.api(settings)["url"],
+        "name": settings["name"],
         "stanza": settings["cluster"]["name"],
         "repositories": len(backup["repositories"]),
         "times": backup["times"],
         "full": backup["full"],
         "between": backup["between"],
+        "proof": f"{settings['postgres']['data_dir']}.proof",
+        "bin_dir": settings["postgres"]["bin_dir"],
     }
 
 
@@ -105,8 +114,8 @@ def overview(told: Mapping[str, Json], settings: MemberSettings) -> Overview:
             one["type"],
             _day(one["start"]),
             _day(one["stop"]),
-            _size(one["size"]),
-            _size(one["stored"]),
+            pghalib.text.size(one["size"]),
+            pghalib.text.size(one["stored"]),
             names[one["repository"] - 1] if 0 < one["repository"] <= len(names) else str(one["repository"]),
         ]
         for one in sorted(told["backups"], key=lambda one: one["stop"])
@@ -118,14 +127,6 @@ def overview(told: Mapping[str, Json], settings: MemberSettings) -> Overview:
         done = percent(told["running"])
         lines.append("a backup runs on this host" + ("" if done is None else f": {done} %"))
     return {"rows": rows, "lines": [*lines, *faults(told, settings)]}
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TB"
 
 
 def _day(seconds: float) -> str:

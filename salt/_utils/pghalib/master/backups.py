@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.backup.proof
 import pghalib.master.asking
 import pghalib.text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pghalib.backup.proof import Proof
     from pghalib.shapes import Json
 
 #: Seconds until Salt asks whether a host still works on an answer.
 PATIENCE = 15
 #: Seconds between two looks at a backup.
 PAUSE = 2
+#: How Patroni calls a member that leads.
+LEADERS = ("primary", "master")
 #: The most backups that are shown, and the most lines of a failed one.
 MOST, LINES = 200, 20
 
@@ -56,6 +60,38 @@ def make(opts: Mapping[str, Json], members: list[str], kind: str) -> tuple[str, 
     return "\n".join([f"The backup has failed on {leader}:", *(f"  {one}" for one in lines)]), False
 
 
+def prove(opts: Mapping[str, Json], members: list[str]) -> tuple[str, bool]:
+    """
+    Prove on a replica, or on the leader where there is none, that the newest backup can be restored; return what was
+    shown and whether it is good.
+
+    opts, members
+        As for :py:func:`make`.
+
+    Raises CommandExecutionError when no member answers, and when a proof runs already.
+    """
+    roles = _roles(opts, members)
+    running = [host for host, member in roles.items() if member.get("state") in ("running", "streaming")]
+    host = next((host for host in running if roles[host].get("role") not in LEADERS), next(iter(running), None))
+    if host is None:
+        raise CommandExecutionError("No member runs, so nothing can be proven now")
+    pghalib.master.asking.call(opts, PATIENCE, host, "pgha_proof.begin")
+    print(f"{host} restores the newest backup, and reads all of it.", flush=True)
+    while _mapping(pghalib.master.asking.call(opts, PATIENCE, host, "pgha_proof.progress")).get("state") == "running":
+        time.sleep(PAUSE)
+    proof = _proof(opts, host)
+    if proof is None:
+        raise CommandExecutionError(f"{host} does not tell what came of it: journalctl -u pgha-proof-now there")
+    return pghalib.backup.proof.sentence(proof), proof["fault"] is None
+
+
+def _proof(opts: Mapping[str, Json], host: str) -> Proof | None:
+    try:
+        return pghalib.backup.proof.checked(pghalib.master.asking.call(opts, PATIENCE, host, "pgha_proof.result"))
+    except CommandExecutionError:
+        return None
+
+
 def table(opts: Mapping[str, Json], cluster: str, members: list[str]) -> str:
     """
     Return the backups of a cluster as a table, and from when to when a restore is possible.
@@ -79,6 +115,9 @@ def table(opts: Mapping[str, Json], cluster: str, members: list[str]) -> str:
     rows = [one for one in told.get("rows") or [] if isinstance(one, list) and len(one) == len(HEAD)]
     lines = [pghalib.text.line(one) for one in told.get("lines") or [] if isinstance(one, str)]
     shown = pghalib.text.table(HEAD, [[pghalib.text.line(cell, 60) for cell in row] for row in rows[-MOST:]])
+    proofs = [proof for proof in (_proof(opts, host) for host in members) if proof]
+    newest = max(proofs, key=lambda proof: proof["at"], default=None)
+    lines.append(pghalib.backup.proof.sentence(newest) if newest else "that they can be restored was never proven here")
     return "\n".join([f"backups of {cluster}", *([shown] if rows else []), *(f"  {one}" for one in lines)])
 
 
@@ -87,16 +126,23 @@ HEAD = ("backup", "type", "from", "to", "size", "stored", "repository")
 
 
 def _leader(opts: Mapping[str, Json], members: list[str]) -> str:
-    why = []
-    for host in members:
-        try:
-            member = _mapping(pghalib.master.asking.call(opts, PATIENCE, host, "pgha_patroni.member"))
-        except CommandExecutionError as error:
-            why.append(str(error))
-            continue
-        if member.get("role") in ("primary", "master") and member.get("state") == "running":
+    why: list[str] = []
+    for host, member in _roles(opts, members, why).items():
+        if member.get("role") in LEADERS and member.get("state") == "running":
             return host
     raise CommandExecutionError("; ".join(["No member leads the cluster, so no backup can be made now", *why]))
+
+
+def _roles(opts: Mapping[str, Json], members: list[str], why: list[str] | None = None) -> dict[str, dict[Json, Json]]:
+    """What Patroni of each member tells of it; the reasons of those that do not answer are added to ``why``."""
+    found = {}
+    for host in members:
+        try:
+            found[host] = _mapping(pghalib.master.asking.call(opts, PATIENCE, host, "pgha_patroni.member"))
+        except CommandExecutionError as error:
+            if why is not None:
+                why.append(str(error))
+    return found
 
 
 def _mapping(value: Json) -> dict[Json, Json]:

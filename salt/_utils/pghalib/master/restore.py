@@ -133,18 +133,19 @@ def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: floa
     for host, one in told.items():
         if one["mount"]:
             found.append(
-                f"{host}: the data directory is the root of a file system, so what is there cannot be kept aside:"
-                " restore by hand (docs/backup.md)"
+                f"{host}: the data directory is the root of a file system, so what is there cannot be kept aside: such"
+                " a cluster cannot be restored by this command yet"
             )
         if one["tablespaces"]:
             found.append(
                 f"{host}: there are {one['tablespaces']} tablespaces, which would be overwritten and not kept aside:"
-                " restore by hand (docs/backup.md)"
+                " such a cluster cannot be restored by this command yet"
             )
         if one["free"] < one["size"]:
+            size, free = pghalib.text.size(one["size"]), pghalib.text.size(one["free"])
             found.append(
-                f"{host}: the data take {_size(one['size'])} and {_size(one['free'])} are free: the old data are kept"
-                " aside, so make room for as much again"
+                f"{host}: the data take {size} and {free} are free: the old data are kept aside, so make room for as"
+                " much again"
             )
     first = min((one["first"] for one in told.values() if one["first"] is not None), default=None)
     if first is None:
@@ -166,7 +167,7 @@ def asked(cluster: str, target: Target, told: Mapping[str, Standing], now: float
     else:
         back = f"as it was at {target['text']}: what was written after that is lost"
     newest = max((one["newest"] for one in told.values() if one["newest"] is not None), default=0)
-    sizes = ", ".join(f"{host} {_size(one['size'])}" for host, one in told.items())
+    sizes = ", ".join(f"{host} {pghalib.text.size(one['size'])}" for host, one in told.items())
     return [
         f"this would bring {cluster} back {back}. The newest backup is of {_day(newest)}",
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
@@ -189,11 +190,3 @@ def _span(seconds: float) -> str:
         if minutes < 2880
         else f"{minutes // 1440} days {minutes % 1440 // 60} h"
     )
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TB"

@@ -26,6 +26,7 @@ CHOICES = {
     ("vip", "manager"): ("vip-manager", "callback", "none"),
     ("vip", "dcs_type"): (None, "consul", "patroni"),
     ("backup", "between"): ("incr", "diff"),
+    ("backup", "proof_day"): (None, "mon", "tue", "wed", "thu", "fri", "sat", "sun"),
     ("tls", "enabled"): (None, True, False),
     ("tls", "clients"): ("offered", "required", "off"),
 }

@@ -1,6 +1,9 @@
 {% from "pgha/map.jinja" import pgha with context %}
 {# Neither now nor after a boot: half of the data may be there. The role of the host switches all of it on again. #}
-{% set units = ["pgha-backup.timer", "pgha-backup.service", "vip-manager.service", "pgha-guard.service"] %}
+{% set units = [
+  "pgha-backup.timer", "pgha-backup.service", "pgha-proof.timer", "pgha-proof.service", "vip-manager.service",
+  "pgha-guard.service",
+] %}
 What was committed is in the archive:
   pgha_restore.flushed: []
 

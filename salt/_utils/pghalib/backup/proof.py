@@ -1,0 +1,63 @@
+"""
+What a proof (``salt/pgha/backup/files/pgha-proof.py``) has shown: its shape, and a sentence about it. It is written by
+the user of PostgreSQL, so it is data. Pure functions.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+import pghalib.text
+
+if TYPE_CHECKING:
+    from pghalib.shapes import Json
+
+#: What a proof may take of a host whose databases come first.
+LIMITS = {"Nice": "15", "CPUWeight": "20", "IOWeight": "20", "NoNewPrivileges": "yes", "PrivateTmp": "yes"}
+_NUMBERS = ("at", "size", "fetched", "recovered", "checked", "newest")
+
+
+class Proof(TypedDict):
+    """What a proof has shown; ``at`` and ``newest`` in seconds since 1970, the others in seconds since it began."""
+
+    at: float
+    host: str
+    backup: str | None
+    size: float | None
+    fetched: float | None
+    recovered: float | None
+    checked: float | None
+    newest: float | None
+    checks: list[str]
+    fault: str | None
+
+
+def checked(given: Json) -> Proof | None:
+    """Return what a proof has shown, with everything of a wrong type left out; None when it is no proof."""
+    if not isinstance(given, dict) or not isinstance(given.get("at"), (int, float)):
+        return None
+    numbers = {key: given.get(key) if isinstance(given.get(key), (int, float)) else None for key in _NUMBERS}
+    texts = {key: None if given.get(key) is None else pghalib.text.line(given[key]) for key in ("backup", "fault")}
+    checks = given.get("checks")
+    found: Json = {
+        **numbers,
+        **texts,
+        "host": pghalib.text.line(given.get("host"), 80),
+        "checks": [pghalib.text.line(one, 40) for one in (checks if isinstance(checks, list) else [])[:10]],
+    }
+    proof: Proof = found
+    return proof
+
+
+def sentence(proof: Proof) -> str:
+    """Return what a proof has shown, as a sentence."""
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(proof["at"]))
+    if proof["fault"]:
+        return f"the proof of {day} on {proof['host']} that a backup can be restored has failed: {proof['fault']}"
+    ready = f"{proof['recovered']:.0f} s" if proof["recovered"] is not None else "some time"
+    lost = ""
+    if proof["newest"] is not None:
+        lost = f", and its last transaction was {max(0, proof['at'] - proof['newest']):.0f} s old"
+    how = " and ".join(proof["checks"]) or "nothing"
+    return f"proven on {day} on {proof['host']}: {proof['backup']} was restored in {ready}{lost}; {how} found no fault"

@@ -1,0 +1,212 @@
+"""
+Prove that a backup can be restored: fetch the newest one into a directory of its own, recover it to the end of the
+archive, read all of it, and throw it away. The timer pgha-proof starts this on every member; one replica does it.
+
+    pgha-proof run [auto|now]    auto: only on the replica whose turn it is
+    pgha-proof result            what the last proof on this host has shown, as JSON
+
+The copy listens on no network, archives nothing, and is stopped and removed in the end, whatever happens. What it shows
+is kept in RESULT: it is data of PostgreSQL's user, and read as such.
+
+Standard library alone: the host's Python runs it as the user of PostgreSQL.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+CONFIG = "/etc/pgha/backup.json"
+BINARY = "/usr/bin/pgbackrest"
+RESULT = "/var/spool/pgbackrest/proof.json"
+# Seconds for Patroni's answer; for the copy to recover; for one check of it.
+TIMEOUT, RECOVERY, CHECK = 5, 2 * 86400, 86400
+
+
+class Failed(Exception):
+    """The proof has failed; the message says why."""
+
+
+def members(url):
+    """The members as Patroni tells them, [] when it does not. Its certificate is not verified: see pgha-backup."""
+    unverified = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())  # noqa: S323
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), unverified)
+    try:
+        with opener.open(f"{url}/cluster", timeout=TIMEOUT) as answer:
+            said = json.load(answer)
+    except (OSError, ValueError):
+        return []
+    return said.get("members", []) if isinstance(said, dict) else []
+
+
+def turn(config):
+    """Whether it is this host's turn: the first replica by its name, else the leader that has none."""
+    found = members(config["url"])
+    replicas = sorted(one["name"] for one in found if one.get("state") == "streaming")
+    return (replicas or sorted(one["name"] for one in found))[:1] == [config["name"]]
+
+
+def run(words, what, timeout=CHECK, **more):
+    """Run a command, and return what it says. Raises Failed with its last words."""
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout, **more
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"{what}: {error}") from None
+    if done.returncode:
+        said = " ".join((done.stderr.strip() or done.stdout.strip()).split("\n")[-3:])
+        raise Failed(f"{what}: {said[-500:] or f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def emptied(place):
+    """Remove everything in the directory of the proof, which root has made."""
+    for name in os.listdir(place):
+        path = os.path.join(place, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+
+def room(config):
+    """Fail when the newest backup does not fit; return its label and size."""
+    said = run([BINARY, f"--stanza={config['stanza']}", "--output=json", "--log-level-console=off", "info"], "info")
+    found = [one for stanza in json.loads(said) for one in stanza.get("backup", []) if not one.get("error")]
+    if not found:
+        raise Failed("there is no backup")
+    newest = max(found, key=lambda one: one["timestamp"]["stop"])
+    size, free = newest["info"]["size"], shutil.disk_usage(config["proof"]).free
+    # And as much as recovery may add.
+    if free < 1.2 * size:
+        raise Failed(f"the newest backup takes {size >> 20} MB, and {free >> 20} MB are free for {config['proof']}")
+    return newest["label"], size
+
+
+class Copy:
+    """The server of the copy, which only this user reaches, by a socket in a directory of its own."""
+
+    def __init__(self, config):
+        self.config, self.process, self.socket = config, None, tempfile.mkdtemp(prefix="pgha-proof-")
+
+    def start(self):
+        """Start it."""
+        config = self.config
+        over = {"listen_addresses": "", "unix_socket_directories": self.socket, "port": "5432", "archive_mode": "off",
+                "shared_buffers": "64MB", "huge_pages": "off", "synchronous_standby_names": "",
+                "logging_collector": "off", "external_pid_file": ""}  # fmt: skip
+        words = [f"{config['bin_dir']}/postgres", "-D", config["proof"]]
+        words += [word for key, value in over.items() for word in ("-c", f"{key}={value}")]
+        with open(os.path.join(self.socket, "log"), "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def ask(self, sql):
+        """What a statement says, None when the server does not answer yet."""
+        words = [f"{self.config['bin_dir']}/psql", "-XAtqw", "-h", self.socket, "-d", "postgres", "-c", sql]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def recovered(self):
+        """Wait until it takes writes."""
+        end = time.monotonic() + RECOVERY
+        while self.ask("SELECT pg_is_in_recovery()") != "f":
+            if self.process.poll() is not None:
+                with open(os.path.join(self.socket, "log"), encoding="utf-8", errors="replace") as log:
+                    fatal = [line.strip() for line in log if "FATAL" in line or "PANIC" in line]
+                raise Failed(f"the copy does not recover: {' '.join(fatal[-3:])[-500:] or 'it has ended'}")
+            if time.monotonic() > end:
+                raise Failed(f"the copy does not recover within {RECOVERY} s")
+            time.sleep(0.5)
+
+    def stop(self):
+        """End it, and remove its socket."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(120)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.socket, ignore_errors=True)
+
+
+def checked(config, copy):
+    """Read all of the copy; return which checks were made."""
+    made = []
+    where = ["-h", copy.socket, "-w"]
+    if os.path.exists(f"{config['bin_dir']}/pg_amcheck") and copy.ask(
+        "SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'"
+    ):
+        run([f"{config['bin_dir']}/pg_amcheck", *where, "--all", "--install-missing"], "pg_amcheck finds faults")
+        made.append("pg_amcheck")
+    with open(os.devnull, "wb") as nowhere:
+        dump = [f"{config['bin_dir']}/pg_dumpall", *where]
+        done = subprocess.run(dump, stdin=subprocess.DEVNULL, stdout=nowhere, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise Failed(f"pg_dumpall: {done.stderr.decode(errors='replace').strip()[-500:]}")
+    return [*made, "pg_dumpall"]
+
+
+def proved(config):
+    """Make a proof, and return what it has shown, as a mapping."""
+    began, copy = time.time(), Copy(config)
+    shown = {"at": began, "host": config["name"], "fault": None}
+    try:
+        emptied(config["proof"])
+        shown["backup"], shown["size"] = room(config)
+        # Locks and files on their way are its own: those of the server beside it go on. Recovery gets the same options.
+        words = [BINARY, f"--stanza={config['stanza']}", f"--pg1-path={config['proof']}", "--archive-mode=off",
+                 f"--lock-path={copy.socket}/lock", f"--spool-path={copy.socket}/spool"]  # fmt: skip
+        run([*words, "--log-level-console=warn", "restore"], "the backup is not fetched", RECOVERY)
+        shown["fetched"] = round(time.time() - began, 1)
+        copy.start()
+        copy.recovered()
+        shown["recovered"] = round(time.time() - began, 1)
+        newest = copy.ask("SELECT extract(epoch FROM pg_last_xact_replay_timestamp())")
+        shown["newest"] = float(newest) if newest else None
+        shown["checks"] = checked(config, copy)
+        shown["checked"] = round(time.time() - began, 1)
+    except (Failed, OSError, ValueError, KeyError) as error:
+        shown["fault"] = str(error)
+    finally:
+        copy.stop()
+        with contextlib.suppress(OSError):
+            emptied(config["proof"])
+    return shown
+
+
+def main(words):
+    """Do what the command line says, and return the exit code."""
+    with open(CONFIG, encoding="utf-8") as stream:
+        config = json.load(stream)
+    os.chdir("/")
+    if words == ["result"]:
+        with contextlib.suppress(FileNotFoundError), open(RESULT, encoding="utf-8") as stream:
+            print(stream.read())
+        return 0
+    if words not in (["run"], ["run", "auto"], ["run", "now"]):
+        sys.exit(__doc__)
+    if words[1:] != ["now"] and not turn(config):
+        print("another member makes the proof")
+        return 0
+    # Ended by systemd, it cleans up, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    shown = proved(config)
+    draft = f"{RESULT}.new"
+    with open(draft, "w", encoding="utf-8") as stream:
+        json.dump(shown, stream)
+    os.replace(draft, RESULT)
+    print(json.dumps(shown, indent=2))
+    return 1 if shown["fault"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,77 @@
+{# Each week a replica restores the newest backup beside its data, reads all of it, and throws it away. #}
+{% from "pgha/map.jinja" import pgha with context %}
+{% from "pgha/backup/parts.jinja" import proof, proof_timer, timer_absent %}
+{% set postgres = pgha.postgres %}
+{% if pgha.backup.repositories %}
+include:
+  - pgha.backup.service
+
+A proof has a directory beside the data:
+  file.directory:
+    - name: {{ (postgres.data_dir ~ ".proof") | yaml_dquote }}
+    - user: {{ postgres.user | yaml_dquote }}
+    - group: {{ postgres.group | yaml_dquote }}
+    - mode: '0700'
+    - require:
+      - sls: pgha.backup.config
+
+The program of the proofs is there:
+  file.managed:
+    - name: {{ proof | yaml_dquote }}
+    - source: salt://pgha/backup/files/pgha-proof.py
+    - user: root
+    - group: root
+    - mode: '0644'
+
+systemd has a unit that proves a backup:
+  pgha_unit.written:
+    - unit: pgha-proof.service
+    - source: salt://pgha/backup/files/pgha-proof.service.jinja
+    - context:
+        cluster: {{ pgha.cluster.name | json }}
+        user: {{ postgres.user | json }}
+        group: {{ postgres.group | json }}
+        program: {{ proof | yaml_dquote }}
+        limits: {{ salt["pgha_proof.limits"]() | json }}
+    - require:
+      - file: A proof has a directory beside the data
+      - file: The program of the proofs is there
+
+{% if pgha.backup.proof_day %}
+systemd has a timer for the proofs:
+  file.managed:
+    - name: {{ proof_timer | yaml_dquote }}
+    - source: salt://pgha/backup/files/pgha-proof.timer.jinja
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - context:
+        day: {{ pgha.backup.proof_day | capitalize | json }}
+    - require:
+      - pgha_unit: systemd has a unit that proves a backup
+
+systemd has read the unit of the proofs:
+  pgha_unit.read:
+    - unit: pgha-proof.service
+    - require:
+      - file: systemd has a timer for the proofs
+
+The timer of the proofs runs, and does after a boot:
+  service.running:
+    - name: pgha-proof.timer
+    - enable: True
+    - require:
+      - pgha_unit: systemd has read the unit of the proofs
+    - watch:
+      - file: systemd has a timer for the proofs
+{% else %}
+{{ timer_absent() }}
+
+systemd has read the unit of the proofs:
+  pgha_unit.read:
+    - unit: pgha-proof.service
+    - require:
+      - pgha_unit: systemd has a unit that proves a backup
+{% endif %}
+{% endif %}

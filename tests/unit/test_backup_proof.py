@@ -1,0 +1,182 @@
+"""A proof that a backup can be restored: whose turn it is, what is kept of what it shows, and how it is told."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import types
+from pathlib import Path
+
+import pghalib.backup.proof
+import pghalib.services.transient
+import pytest
+from salt.exceptions import CommandExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+PROOF = {"at": 1000.0, "host": "db2", "backup": "20261129-010000F", "size": 5, "fetched": 2.0, "recovered": 4.0,
+         "checked": 5.0, "newest": 940.0, "checks": ["pg_amcheck", "pg_dumpall"], "fault": None}  # fmt: skip
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """The program, with its files below a directory of the test."""
+    spec = importlib.util.spec_from_file_location("pgha_proof_program", ROOT / "salt/pgha/backup/files/pgha-proof.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "RESULT", str(tmp_path / "proof.json"))
+    return module
+
+
+@pytest.mark.parametrize(
+    ("members", "turn"),
+    [
+        ([("db1", "running"), ("db2", "streaming"), ("db3", "streaming")], "db2"),
+        ([("db3", "streaming"), ("db1", "running")], "db3"),
+        ([("db2", "in archive recovery"), ("db1", "running")], "db1"),
+        ([("db1", "running")], "db1"),
+        ([], None),
+    ],
+)
+def test_one_member_makes_the_proof_a_replica_where_there_is_one(program, monkeypatch, members, turn):
+    found = [{"name": name, "state": state} for name, state in members]
+    monkeypatch.setattr(program, "members", lambda _url: found)
+    due = [name for name in ("db1", "db2", "db3") if program.turn({"url": "x", "name": name})]
+    assert due == ([turn] if turn else [])
+
+
+def test_what_does_not_fit_is_not_fetched(program, monkeypatch, tmp_path):
+    backup = {"label": "a", "timestamp": {"stop": 1}, "info": {"size": 2**60}}
+    said = json.dumps([{"backup": [backup, {**backup, "error": True}]}])
+    monkeypatch.setattr(program, "run", lambda *_: said)
+    with pytest.raises(program.Failed, match="the newest backup takes"):
+        program.room({"stanza": "one", "proof": str(tmp_path)})
+    monkeypatch.setattr(program, "run", lambda *_: "[]")
+    with pytest.raises(program.Failed, match="there is no backup"):
+        program.room({"stanza": "one", "proof": str(tmp_path)})
+
+
+def test_a_proof_that_fails_says_why_and_leaves_nothing(program, monkeypatch, tmp_path):
+    place = tmp_path / "one.proof"
+    (place / "base").mkdir(parents=True)
+    (place / "link").symlink_to(tmp_path)
+    (tmp_path / "other").write_text("stays")
+    config = {"stanza": "one", "name": "db2", "proof": str(place), "bin_dir": "/none", "url": "x"}
+    monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5))
+    monkeypatch.setattr(program, "BINARY", str(tmp_path / "no-such-program"))
+    shown = program.proved(config)
+    assert shown["fault"].startswith("the backup is not fetched: ")
+    assert os.listdir(place) == []
+    assert (tmp_path / "other").read_text() == "stays"
+
+
+def test_what_a_program_says_last_is_the_reason(program):
+    with pytest.raises(program.Failed, match="^it: two three four$"):
+        program.run(["sh", "-c", "printf 'one\\ntwo\\nthree\\nfour\\n' >&2; exit 3"], "it")
+
+
+def test_the_result_is_kept_and_shown(program, monkeypatch, tmp_path, capsys):
+    (tmp_path / "config").write_text("{}")
+    monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
+    monkeypatch.setattr(program, "turn", lambda _config: False)
+    monkeypatch.setattr(program, "proved", lambda _config: dict(PROOF))
+    monkeypatch.chdir(tmp_path)
+    assert program.main(["run", "auto"]) == 0
+    assert "another member" in capsys.readouterr().out
+    assert program.main(["result"]) == 0
+    assert program.main(["run", "now"]) == 0
+    capsys.readouterr()
+    program.main(["result"])
+    assert json.loads(capsys.readouterr().out) == PROOF
+
+
+def test_a_sentence_says_how_long_it_took_and_what_was_lost():
+    said = pghalib.backup.proof.sentence(pghalib.backup.proof.checked(PROOF))
+    assert "on db2: 20261129-010000F was restored in 4 s, and its last transaction was 60 s old" in said
+    assert said.endswith("pg_amcheck and pg_dumpall found no fault")
+    failed = pghalib.backup.proof.checked({**PROOF, "fault": "no\nroom"})
+    assert pghalib.backup.proof.sentence(failed).endswith("has failed: no room")
+
+
+@pytest.mark.parametrize("given", [None, [], "x", {}, {"at": "now"}])
+def test_what_is_no_proof_is_none(given):
+    assert pghalib.backup.proof.checked(given) is None
+
+
+def test_what_is_of_a_wrong_type_is_left_out():
+    wrong = {"at": 1, "host": ["x"], "size": "5", "newest": {}, "checks": "all", "fault": None, "backup": None}
+    found = pghalib.backup.proof.checked(wrong)
+    assert (found["size"], found["newest"], found["checks"], found["fault"]) == (None, None, [], None)
+    assert pghalib.backup.proof.sentence(found)
+
+
+@pytest.fixture
+def module(loader_module, monkeypatch, tmp_path):
+    """A function (settings, states of units) -> the execution module; the result is in ``proof.json``."""
+
+    def build(states=None, day="sat"):
+        settings = {
+            "role": "db",
+            "postgres": {"user": "postgres", "group": "postgres"},
+            "backup": {"repositories": {"main": {}}, "proof_day": day},
+        }
+        ran = []
+
+        def run_all(words, **_how):
+            ran.append(words)
+            return {"retcode": 0, "stdout": "line", "stderr": ""}
+
+        def show(unit):
+            return {"ActiveState": (states or {}).get(unit, "inactive")}
+
+        salt = {"pgha.settings": lambda: settings, "service.show": show, "cmd.run_all": run_all}
+        loaded = loader_module("_modules/pgha_proof.py", salt=salt)
+        monkeypatch.setattr(loaded, "RESULT", str(tmp_path / "proof.json"))
+        return types.SimpleNamespace(module=loaded, ran=ran)
+
+    return build
+
+
+def test_a_proof_is_begun_with_limits_and_never_twice(module):
+    one = module()
+    one.module.begin()
+    (started,) = [words for words in one.ran if words[0] == "systemd-run"]
+    assert "--property=CPUWeight=20" in started
+    assert started[-3:] == ["/usr/local/lib/pgha-proof", "run", "now"]
+    with pytest.raises(CommandExecutionError, match="A proof runs already"):
+        module({"pgha-proof.service": "activating"}).module.begin()
+
+
+def test_a_failed_proof_and_a_dead_timer_are_faults(module, tmp_path):
+    one = module()
+    assert ["pgha-proof.timer does not run" in fault for fault in one.module.faults()] == [True]
+    good = module({"pgha-proof.timer": "active"}).module
+    assert good.faults() == []
+    (tmp_path / "proof.json").write_text(json.dumps(PROOF))
+    assert good.faults() == []
+    assert good.result()["backup"] == PROOF["backup"]
+    (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "fault": "no room"}))
+    assert good.faults()[0].endswith("has failed: no room")
+    (tmp_path / "proof.json").write_text("no JSON")
+    assert (good.result(), module(day=None).module.faults()) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ({"ActiveState": "activating"}, "running"),
+        ({"ActiveState": "inactive", "Job": "4711"}, "running"),
+        ({"ActiveState": "active", "Result": "success"}, "done"),
+        ({"ActiveState": "failed", "Result": "exit-code"}, "failed"),
+        ({}, "failed"),
+    ],
+)
+def test_how_work_in_a_unit_of_its_own_is(shown, state):
+    assert pghalib.services.transient.state(shown) == state
+
+
+def test_the_program_starts_with_nothing_but_the_standard_library():
+    path = ROOT / "salt/pgha/backup/files/pgha-proof.py"
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-S", path, "nonsense"], capture_output=True, text=True, check=False
+    )
+    assert "ModuleNotFoundError" not in done.stderr
