@@ -104,6 +104,18 @@ def test_the_status_misses_a_backup_until_one_is_made(cluster):
     assert "Everything is as it should be." in status(cluster)
 
 
+def test_a_replica_proves_that_it_can_be_restored_and_leaves_nothing(cluster):
+    done = cluster.lab.salt("salt-run", "pgha.proof", "test", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (said,) = [line.strip() for line in done.stdout.splitlines() if "proven on" in line]
+    assert "pg_dumpall found no fault" in said
+    assert said in cluster.lab.salt("salt-run", "pgha.backups", "test", "-l", "quiet").stdout
+    (host,) = [host for host in cluster.replicas() if f" on {host.name}: " in said]
+    assert host.run(["ls", "-A", "/pgdata/test.proof"]).stdout == ""
+    assert "postgres -D /pgdata/test.proof" not in host.run(["ps", "-eo", "args"]).stdout
+    assert "Everything is as it should be." in status(cluster)
+
+
 def test_the_next_leader_goes_on(cluster):
     leader = cluster.leader()
     target = cluster.replicas()[0]
@@ -136,11 +148,19 @@ def test_a_repository_that_is_away_is_named_and_nothing_is_lost(cluster, store):
 
 
 def test_a_second_repository_gets_its_own_backup_by_the_timer(cluster, pillar):
-    """On every member the timer starts the program; the leader alone makes what is due, and only where it is."""
-    second = {**repository("second"), "encrypted": False}
+    """
+    On every member the timer starts the program; the leader alone makes what is due, and only where it is. The second
+    one is a directory, which has to be safe before anything is changed.
+    """
+    second = {"type": "posix", "path": "/srv/share/{cluster}", "encrypted": False}
     backup = {"repositories": {MAIN: repository(MAIN), "second": second}, "times": ["00:00"], "full": []}
     pillar.put({"only": [cluster.name], "backup": backup})
-    cluster.lab.salt("salt-run", "pgha.credential", "test", "second", f"file={KEY_FILE}")
+    run = formula.run(cluster.lab)
+    assert run.code == 1
+    assert run.text.count("/srv/share/test, the repository second, cannot be seen") >= len(cluster.db)
+    cluster.db[0].run(["install", "-d", "-m", "0700", "/srv/share/test"])
+    assert "the repository second, is not postgres's: chown postgres /srv/share/test" in formula.run(cluster.lab).text
+    cluster.db[0].run(["chown", "postgres:", "/srv/share/test"])
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     for host in cluster.db:
@@ -155,6 +175,8 @@ def test_a_second_repository_gets_its_own_backup_by_the_timer(cluster, pillar):
     assert made() == ["full"]
     assert [one["type"] for one in backups(cluster.leader()) if one["database"]["repo-key"] == 1] == ["full", "incr"]
     assert "Everything is as it should be." in status(cluster)
+    assert cluster.db[0].run(["ls", "/srv/share/test/backup/test"]).stdout.split()
+    cluster.db[0].run(["rm", "-rf", "/srv/share/test"])
 
 
 def test_turned_off_the_archive_ends_and_the_timer_is_gone(cluster, pillar):

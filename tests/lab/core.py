@@ -56,6 +56,11 @@ class Lab:
         """The host that runs the Salt master."""
         return self[MASTER]
 
+    @property
+    def share(self):
+        """The directory that all database hosts have mounted as /srv/share."""
+        return self.state / "share"
+
     def inside(self):
         """Whether this process runs in the lab's own namespaces."""
         return self.about is not None and keeper.namespaces("self") == self.about["namespaces"]
@@ -103,6 +108,7 @@ class Lab:
             self.state.mkdir(parents=True, mode=0o700)
             self._need_room()
             mirror.link(files, self.state / "mirror")
+            self.share.mkdir()
             plan = {"clusters": clusters, "base": str(tree)}
             (self.state / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
             try:

@@ -86,7 +86,12 @@ def _install(source, target, mode):
 
 
 def binds(host):
-    """What of this machine the host sees: the master has the checkout, read-only, as /srv/pgha."""
+    """
+    What of this machine the host sees: the master has the checkout, read-only, as /srv/pgha; database hosts have one
+    directory together, as /srv/share, as if they had mounted it from a file server.
+    """
+    if host.spec.role == "db":
+        return [f"--bind={host.lab.share}:/srv/share"]
     return [f"--bind-ro={host.lab.checkout}:/srv/pgha"] if host.spec.role == "master" else []
 
 
