@@ -11,8 +11,10 @@ from lab.tools import LabError, wait_for
 
 
 def used(lab):
-    """Whether the formula has deployed anything from this lab's master."""
-    return lab.master.run(["test", "-e", formula.STORE], check=False).returncode == 0
+    """
+    Whether the formula has deployed anything from this lab's master. A dry run makes the store's directory and no more.
+    """
+    return lab.master.run(["test", "-e", f"{formula.STORE}/index.json"], check=False).returncode == 0
 
 
 def restoring(lab):

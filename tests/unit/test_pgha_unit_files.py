@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pghalib.backup.proof
 import pghalib.services
 import pytest
 
@@ -144,6 +145,7 @@ def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
         "cluster": "test",
         "config": "/etc/x.yml",
         "unit": "/etc/systemd/system/x.service",
+        "limits": pghalib.backup.proof.LIMITS,
     }
     for authorities in (None, "/etc/pgha/ca.pem"):
         text = jinja2.Template(path.read_text()).render(authorities=authorities, **values)
