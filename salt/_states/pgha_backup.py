@@ -2,6 +2,8 @@
 States of the backups: pgBackRest's configuration, the place of a cluster in its repositories, the archive of WAL.
 """
 
+import os
+
 import pghalib.backup.config
 import pghalib.host.files
 import pghalib.patroni.dynamic
@@ -12,6 +14,8 @@ import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
+# Where the formula's release is, and the link to it.
+LINK, RELEASES = "/usr/bin/pgbackrest", "/opt/pgbackrest/"
 # Seconds for one attempt at a repository.
 ATTEMPT = 60
 
@@ -41,6 +45,26 @@ def configured(ret):
         secrets=pghalib.backup.config.secret_values(secrets),
     )
     return ret.add(done)
+
+
+@pghalib.states.state
+def absent(ret):
+    """
+    The configuration of pgBackRest, which has secrets, and the link to its program are gone. A host may have a
+    pgBackRest of somebody else's, whose files stay.
+
+    name
+        State ID; not used.
+    """
+    path, gone = pghalib.backup.config.PATH, []
+    if (pghalib.host.files.peek(path) or "").startswith(pghalib.backup.config.HEAD):
+        gone += [f"{os.path.dirname(path)}/{name}" for name in pghalib.host.files.remove(path, test=ret.test)]
+    if os.path.islink(LINK) and os.readlink(LINK).startswith(RELEASES):
+        gone.append(LINK)
+        if not ret.test:
+            os.unlink(LINK)
+    ret.plan({name: {"old": "there", "new": None} for name in gone})
+    return "The formula's pgBackRest is not set up here."
 
 
 @pghalib.states.state

@@ -186,4 +186,6 @@ def test_turned_off_the_archive_ends_and_the_timer_is_gone(cluster, pillar):
     wait_for(lambda: archived(cluster) == {"/bin/true"}, timeout=30, what="no member archives by pgBackRest")
     for host in cluster.db:
         assert host.run(["systemctl", "is-active", "pgha-backup.timer"], check=False).stdout.strip() == "inactive"
+        # It has the passphrase and the key.
+        assert host.run(["test", "-e", "/etc/pgbackrest/pgbackrest.conf"], check=False).returncode == 1
     assert "Everything is as it should be." in status(cluster)

@@ -1,5 +1,8 @@
 """The archive is turned on when a repository has taken the cluster, and nobody waits for what will not come."""
 
+import os
+
+import pghalib.backup.config
 import pytest
 
 SETTINGS = {"cluster": {"name": "one"}, "backup": {"repositories": {"main": {}}, "startup_timeout": 5}}
@@ -104,3 +107,19 @@ def test_the_backups_of_another_system_are_named_and_not_mixed_with_these(state,
     assert (
         good or "has the backups of another one, with the system identifier 6999; this one has 7001" in done["comment"]
     )
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("ours", [True, False])
+def test_only_what_the_formula_has_set_up_is_taken_away(loader_module, monkeypatch, tmp_path, ours):
+    path, link = tmp_path / "pgbackrest.conf", tmp_path / "pgbackrest"
+    path.write_text((pghalib.backup.config.HEAD if ours else "") + "[global]\nrepo1-cipher-pass=secret\n")
+    link.symlink_to("/opt/pgbackrest/2.60.0/pgbackrest" if ours else "/opt/own/pgbackrest")
+    monkeypatch.setattr(pghalib.backup.config, "PATH", str(path))
+    for test in (True, False):
+        loaded = loader_module("_states/pgha_backup.py", opts={"test": test})
+        monkeypatch.setattr(loaded, "LINK", str(link))
+        done = loaded.absent("a sentence")
+        assert sorted(done["changes"]) == (sorted([str(path), str(link)]) if ours else [])
+        assert (path.exists(), os.path.lexists(link)) == ((test or not ours,) * 2)
+    assert loaded.absent("a sentence")["changes"] == {}

@@ -45,6 +45,7 @@ UTILITY = {
     ("pgha_clean", "files"): "pghalib.host.descriptors.trusted",
     ("pgha_passage", "made"): "pghalib.host.passage.made",
     ("pgha_orchestration", "alone"): "pghalib.secrets.store.prepare",
+    ("pgha_backup", "absent"): "pghalib.host.files.peek",
     ("pgha_restore", "noted"): "pghalib.master.restore.noted",
     ("pgha_restore", "ended"): "pghalib.master.restore.exists",
     ("pgha_restore", "done"): "pghalib.host.files.remove",
