@@ -106,7 +106,8 @@ def status():
     and ``faults`` (sentences: faults of this host, and checks that failed); on a server of Consul ``consul`` (members,
     leader, voters) and ``foreign_tokens`` (None without a leader); on a database host ``members`` (Patroni's list, None
     while Patroni does not answer), ``paused`` (Patroni is paused), ``undeclared`` (entries in the DCS that
-    the formula did not write; None while Patroni does not answer), ``vip`` (the address) and ``holds_vip``.
+    the formula did not write; None while Patroni does not answer), ``vip`` (the address), ``holds_vip`` and ``proof``
+    (how old the last good proof of the backups is; None without a timer).
 
     CLI Example:
 
@@ -132,6 +133,7 @@ def status():
         told["undeclared"] = asked("pgha_dynamic.undeclared")
         told["vip"] = host["cluster"]["vip"]["address"] if host["cluster"]["vip"] else None
         told["holds_vip"] = bool(told["vip"] and asked("pgha_vip.holds"))
+        told["proof"] = asked("pgha_proof.due")
     for function in _FAULTS:
         if function in __salt__:
             faults.extend(asked(function) or [])

@@ -3,6 +3,8 @@ The proof on this host that a backup can be restored: begun, followed, and what 
 """
 
 import json
+import os
+import time
 
 import pghalib.backup.proof
 import pghalib.host.files
@@ -12,6 +14,7 @@ from salt.exceptions import CommandExecutionError
 PROGRAM = "/usr/local/lib/pgha-proof"
 RESULT = "/var/spool/pgbackrest/proof.json"
 TIMER = "pgha-proof.timer"
+UNIT = f"/etc/systemd/system/{TIMER}"
 # The unit of a proof that a person asks for, and that of the timer.
 MANUAL, TIMED = "pgha-proof-now", "pgha-proof.service"
 
@@ -86,6 +89,25 @@ def result():
         return None
 
 
+def due():
+    """
+    Return how many seconds ago a proof on this host was good (``proven``, None when none was), and for how long a timer
+    has been there (``since``). None where no timer starts proofs. Any member may have the newest one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db2' pgha_proof.due
+    """
+    if not _timed():
+        return None
+    last, now = result(), time.time()
+    since = os.stat(UNIT).st_mtime if os.path.exists(UNIT) else now
+    proven = now - last["at"] if last and not last["fault"] else None
+    return {"proven": proven, "since": now - since}
+
+
 def faults():
     """
     Return what is wrong with the proofs on this host, as sentences: the last one failed, or nothing starts the next.
@@ -100,10 +122,17 @@ def faults():
     if settings["role"] != "db" or not settings["backup"]["repositories"]:
         return []
     found = []
-    if settings["backup"]["proof_day"] and __salt__["service.show"](TIMER).get("ActiveState") != "active":
+    if _timed() and __salt__["service.show"](TIMER).get("ActiveState") != "active":
         found.append(f"{TIMER} does not run, so nothing proves that backups can be restored: run the main job")
     last = result()
     return [*found, pghalib.backup.proof.sentence(last)] if last and last["fault"] else found
+
+
+def _timed():
+    """Whether a timer starts the proofs of this host's cluster."""
+    settings = __salt__["pgha.settings"]()
+    backup = settings["backup"]
+    return settings["role"] == "db" and bool(backup["repositories"] and backup["proof_day"])
 
 
 def _state(unit):

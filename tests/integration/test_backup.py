@@ -28,7 +28,7 @@ def settings(cluster, pillar, store):
     """The pillar of a site with backups; afterwards they are turned off again."""
     # pgBackRest waits a minute for a repository that is away.
     patience = {"io-timeout": 5, "archive-timeout": 10}
-    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "config": patience}
+    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "proof_back": 1, "config": patience}
     pillar.put({"only": [cluster.name], "backup": backup})
     yield
     pillar.put({})
@@ -105,10 +105,18 @@ def test_the_status_misses_a_backup_until_one_is_made(cluster):
 
 
 def test_a_replica_proves_that_it_can_be_restored_and_leaves_nothing(cluster):
+    """The newest backup with all that the archive has, then a moment that lies between the backup and the end of it."""
+    leader, (made,) = cluster.leader(), backups(cluster.leader())
+    whole = made["timestamp"]["stop"]
+    wait_for(
+        lambda: cluster.psql(leader, f"SELECT now() > to_timestamp({whole + 3})") == "t", timeout=10, what="a while"
+    )
+    leader.run(["systemctl", "start", "pgha-backup"])
+    cluster.psql(leader, "SELECT pg_switch_wal()")
     done = cluster.lab.salt("salt-run", "pgha.proof", "test", "-l", "quiet", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (said,) = [line.strip() for line in done.stdout.splitlines() if "proven on" in line]
-    assert "pg_dumpall found no fault" in said
+    assert "pg_dumpall found no fault; gone back to " in said
     assert said in cluster.lab.salt("salt-run", "pgha.backups", "test", "-l", "quiet").stdout
     (host,) = [host for host in cluster.replicas() if f" on {host.name}: " in said]
     assert host.run(["ls", "-A", "/pgdata/test.proof"]).stdout == ""

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"url": "http://192.0.2.1:8008", "stanza": "one", "repositories": 1, "times": ["01:00"], "full": ["sun"],
-          "between": "incr"}  # fmt: skip
+          "between": "incr", "bin_dir": "/bin", "socket_dir": "/run", "port": 5432, "user": "postgres"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,17 @@ def test_a_backup_is_late_when_the_next_one_is_due_as_well(program):
 class Pgbackrest:
     """In place of subprocess.run: answers ``info``, and notes every other command."""
 
+    psql = 0
+
     def __init__(self, found):
-        self.found, self.done = found, []
+        self.found, self.done, self.noted = found, [], []
 
     def run(self, words, **_how):
         if words[-1] == "info":
             return types.SimpleNamespace(returncode=0, stdout=json.dumps([self.found]), stderr="")
+        if words[0].endswith("/psql"):
+            self.noted.append(words[-1])
+            return types.SimpleNamespace(returncode=self.psql, stderr="ERROR:  it is full")
         self.done.append(words[1:])
         return types.SimpleNamespace(returncode=0)
 
@@ -126,8 +131,27 @@ def test_where_this_host_does_not_lead_nothing_is_made(program, tool, capsys):
     assert program.make(CONFIG, "auto") == 0
     # A person who asked for one has to know.
     assert program.make(CONFIG, "full") == 3
-    assert made.done == []
+    assert made.done == made.noted == []
     assert "its leader makes the backup" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("times", [["01:00"], []])
+def test_the_leader_notes_the_time_before_a_backup_whether_or_not_one_is_due(program, tool, times):
+    made = tool(info(1))
+    before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    assert program.make({**CONFIG, "times": times}, "auto") == 0
+    (said,) = made.noted
+    assert said.startswith("ALTER DATABASE postgres SET pgha.canary = '")
+    assert before <= datetime.datetime.fromisoformat(said.split("'")[1])
+    assert made.done == []
+
+
+def test_a_time_that_cannot_be_noted_is_said_and_holds_no_backup_up(program, tool, capsys):
+    made = tool(info(2))
+    made.psql = 1
+    assert program.make({**CONFIG, "repositories": 1}, "full") == 0
+    assert made.done[0][-1] == "backup"
+    assert "the time is not noted in the database: ERROR:  it is full" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("code", "fault"), [(0, None), (2, None), (1, "missing"), (99, "missing")])

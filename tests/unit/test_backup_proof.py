@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import subprocess
+import time
 import types
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from salt.exceptions import CommandExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
 PROOF = {"at": 1000.0, "host": "db2", "backup": "20261129-010000F", "size": 5, "fetched": 2.0, "recovered": 4.0,
-         "checked": 5.0, "newest": 940.0, "checks": ["pg_amcheck", "pg_dumpall"], "fault": None}  # fmt: skip
+         "checked": 5.0, "newest": 940.0, "checks": ["pg_amcheck", "pg_dumpall"], "fault": None,
+         "canary": 940.0, "back": 640.0, "noted": 600.0}  # fmt: skip
+
+
+CONFIG = {"stanza": "one", "name": "db2", "bin_dir": "/none", "url": "x", "back": 300}
 
 
 @pytest.fixture
@@ -60,13 +65,77 @@ def test_a_proof_that_fails_says_why_and_leaves_nothing(program, monkeypatch, tm
     (place / "base").mkdir(parents=True)
     (place / "link").symlink_to(tmp_path)
     (tmp_path / "other").write_text("stays")
-    config = {"stanza": "one", "name": "db2", "proof": str(place), "bin_dir": "/none", "url": "x"}
-    monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5))
+    config = {**CONFIG, "proof": str(place)}
+    monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5, 0))
     monkeypatch.setattr(program, "BINARY", str(tmp_path / "no-such-program"))
     shown = program.proved(config)
     assert shown["fault"].startswith("the backup is not fetched: ")
     assert os.listdir(place) == []
     assert (tmp_path / "other").read_text() == "stays"
+
+
+class Copy:
+    """A copy without a server, as :py:func:`proved` uses one; ``notes``: the times that are noted in it, in turn."""
+
+    def __init__(self, notes, newest):
+        self.notes, self.newest, self.fetched = list(notes), newest, []
+
+    def fetch(self, *options):
+        self.fetched.append(options)
+
+    def note(self):
+        return self.notes.pop(0)
+
+    def ask(self, _sql):
+        return str(self.newest)
+
+    def start(self):
+        """Nothing."""
+
+    recovered = stop = forget = start
+
+
+@pytest.fixture
+def proof_of(program, monkeypatch, tmp_path):
+    """A function (times noted in the copy, …) -> (what is shown, the copy, now); times in seconds ago."""
+
+    def build(notes, newest=60, oldest=4000, **over):
+        now = time.time()
+        copy = Copy([note if note is None else now - note for note in notes], now - newest)
+        monkeypatch.setattr(program, "Copy", lambda _config: copy)
+        monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5, now - oldest))
+        monkeypatch.setattr(program, "checked", lambda *_: ["pg_dumpall"])
+        return program.proved({**CONFIG, "proof": str(tmp_path), **over}), copy, now
+
+    return build
+
+
+def test_a_proof_goes_back_from_the_end_of_the_archive(proof_of):
+    shown, copy, now = proof_of([100, 400])
+    assert shown["fault"] is None
+    assert (round(now - shown["back"]), round(now - shown["noted"])) in ((360, 400), (361, 400))
+    assert [options[:1] for options in copy.fetched] == [(), ("--type=time",)]
+    moment = time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(shown["back"]))
+    assert f"--target={moment}" in copy.fetched[1]
+
+
+@pytest.mark.parametrize("over", [{"oldest": 200}, {"back": 0}])
+def test_a_proof_does_not_go_back_where_no_backup_is_as_old_or_nobody_wants_it(proof_of, over):
+    shown, copy, _ = proof_of([100], **over)
+    assert (shown["fault"], "back" in shown, len(copy.fetched)) == (None, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("notes", "fault"),
+    [
+        ([None], "the copy lacks the last hour"),
+        ([3700], "the copy lacks the last hour"),
+        ([100, None], "not of that moment: nothing is noted"),
+        ([100, 200], "not of that moment: there is what was noted later"),
+    ],
+)
+def test_a_copy_without_what_was_noted_is_a_fault(proof_of, notes, fault):
+    assert fault in proof_of(notes)[0]["fault"]
 
 
 def test_what_a_program_says_last_is_the_reason(program):
@@ -92,7 +161,8 @@ def test_the_result_is_kept_and_shown(program, monkeypatch, tmp_path, capsys):
 def test_a_sentence_says_how_long_it_took_and_what_was_lost():
     said = pghalib.backup.proof.sentence(pghalib.backup.proof.checked(PROOF))
     assert "on db2: 20261129-010000F was restored in 4 s, and its last transaction was 60 s old" in said
-    assert said.endswith("pg_amcheck and pg_dumpall found no fault")
+    assert "pg_amcheck and pg_dumpall found no fault" in said
+    assert "; gone back to " in said
     failed = pghalib.backup.proof.checked({**PROOF, "fault": "no\nroom"})
     assert pghalib.backup.proof.sentence(failed).endswith("has failed: no room")
 
@@ -131,6 +201,7 @@ def module(loader_module, monkeypatch, tmp_path):
         salt = {"pgha.settings": lambda: settings, "service.show": show, "cmd.run_all": run_all}
         loaded = loader_module("_modules/pgha_proof.py", salt=salt)
         monkeypatch.setattr(loaded, "RESULT", str(tmp_path / "proof.json"))
+        monkeypatch.setattr(loaded, "UNIT", str(tmp_path / "pgha-proof.timer"))
         return types.SimpleNamespace(module=loaded, ran=ran)
 
     return build
@@ -158,6 +229,19 @@ def test_a_failed_proof_and_a_dead_timer_are_faults(module, tmp_path):
     assert good.faults()[0].endswith("has failed: no room")
     (tmp_path / "proof.json").write_text("no JSON")
     assert (good.result(), module(day=None).module.faults()) == (None, [])
+
+
+def test_how_old_the_last_good_proof_is(module, tmp_path):
+    one = module().module
+    assert one.due() == {"proven": None, "since": 0}
+    (tmp_path / "pgha-proof.timer").write_text("")
+    os.utime(tmp_path / "pgha-proof.timer", (time.time() - 100, time.time() - 100))
+    (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "at": time.time() - 50}))
+    told = one.due()
+    assert (round(told["proven"], -1), round(told["since"], -1)) == (50, 100)
+    (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "fault": "no room"}))
+    assert one.due()["proven"] is None
+    assert module(day=None).module.due() is None
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ DATABASE = {
     "paused": False,
     "vip": "192.0.2.40",
     "holds_vip": True,
+    "proof": {"proven": 3600.5, "since": 86400},
 }
 ANSWERS = {
     "status": [SERVER, DATABASE],

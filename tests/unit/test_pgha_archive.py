@@ -116,6 +116,16 @@ def test_with_a_repository_the_archive_waits_until_it_takes_files(declared, afte
     assert after({"archive_command": PGBACKREST}, living, repositories=S3) == OURS | {"archive_command": PGBACKREST}
 
 
+def test_a_backup_lacks_no_more_than_five_minutes_unless_a_person_says_so(declared):
+    def timeout(**given):
+        return declared(repositories=S3, **given)["postgresql"]["parameters"].get("archive_timeout", "none")
+
+    assert timeout() == 300
+    assert timeout(parameters={"archive_timeout": "1min"}) == "1min"
+    assert timeout(parameters={"archive_timeout": None}) is None
+    assert "archive_timeout" not in declared()["postgresql"]["parameters"]
+
+
 def test_without_a_repository_the_command_of_the_backups_is_taken_out(declared, after):
     living = {"postgresql": {"parameters": OURS | {"archive_command": PGBACKREST}}, "pgha": declared()["pgha"]}
     assert after({}, living) == OURS

@@ -40,6 +40,7 @@ def database(name, leader="db1", holds=None, **of_db2):
         "undeclared": None,
         "vip": "192.0.2.40",
         "holds_vip": name == (holds or leader),
+        "proof": None,
     }
 
 
@@ -53,6 +54,32 @@ def test_what_is_only_in_the_dcs_is_named_and_no_fault(report):
     assert state["faults"] == []
     assert "only in the DCS, not in the pillar: postgresql.parameters.jit, slots.x\n" in report.text(state)
     assert "only in the DCS" not in report.text(report.summary(PLAN, told()))
+
+
+DAY = 86400
+
+
+@pytest.mark.parametrize(
+    ("proofs", "days"),
+    [
+        ([(None, 2 * DAY), (None, 3 * DAY)], None),
+        # The timer of a host that is new says nothing of the others.
+        ([(None, 9 * DAY), (None, 60)], "9"),
+        ([(9 * DAY, 90 * DAY), (60, 90 * DAY)], None),
+        ([(11 * DAY, 90 * DAY), (20 * DAY, 90 * DAY)], "11"),
+        ([(11 * DAY, 90 * DAY), None], "11"),
+        ([None, None], None),
+    ],
+)
+def test_backups_that_nobody_has_proven_for_too_long_are_a_fault(report, proofs, days):
+    proofs = [one and dict(zip(("proven", "since"), one, strict=True)) for one in proofs]
+    answers = {host: {**database(host), "proof": one} for host, one in zip(("db1", "db2"), proofs, strict=True)}
+    faults = report.summary(PLAN, told(**answers))["faults"]
+    assert [fault.split(" nothing ")[0] for fault in faults] == ([f"one: for {days} days"] if days else [])
+    # It may have been the one that does not answer.
+    silent = told(**answers)
+    del silent["db2"]
+    assert not [fault for fault in report.summary(PLAN, silent)["faults"] if "proven" in fault]
 
 
 def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):

@@ -27,6 +27,7 @@ def module(loader_module):
             "pgha_patroni.member": lambda: None,
             "pgha_dynamic.undeclared": list,
             "pgha_vip.holds": lambda: True,
+            "pgha_proof.due": lambda: None,
         }
         salt.update({name.replace("__", "."): function for name, function in over.items()})
         return loader_module("_modules/pgha.py", salt=salt, context={"pgha.settings": settings})
@@ -50,7 +51,13 @@ def test_what_fails_is_told_with_the_reason_and_hides_nothing_else(module, setti
         *(
             ["pgha_consul.health", "pgha_consul_acl.foreign_tokens"]
             if settings is SERVER
-            else ["pgha_patroni.cluster", "pgha_patroni.member", "pgha_dynamic.undeclared", "pgha_vip.holds"]
+            else [
+                "pgha_patroni.cluster",
+                "pgha_patroni.member",
+                "pgha_dynamic.undeclared",
+                "pgha_vip.holds",
+                "pgha_proof.due",
+            ]
         ),
     ]
     for function in asked:

@@ -1,6 +1,5 @@
 """
-The shapes of what goes through the whole library: the settings of a host with all their sections, its secrets, and what
-was done.
+The shapes of what goes through the whole library: the settings of a host with their sections, its secrets, a change.
 
 For readers and for the type checker: nothing here runs. ``pghalib.inventory.settings`` makes the settings from the
 pillar, ``pghalib.secrets.minted.of_minion`` the secrets. A test holds the sections to ``salt/pgha/defaults.yaml``.
@@ -177,7 +176,7 @@ class Vip(TypedDict):
 
 
 class Backup(TypedDict):
-    """The section ``backup``; ``times`` as HH:MM, ``retention`` in days, ``startup_timeout`` in seconds."""
+    """The section ``backup``; ``times``: HH:MM, ``retention``: days, ``proof_back``, ``startup_timeout``: seconds."""
 
     repositories: dict[str, dict[str, Json]]
     version: str
@@ -189,6 +188,7 @@ class Backup(TypedDict):
     between: str
     retention: int
     proof_day: str | None
+    proof_back: int
     processes: int
     startup_timeout: int
     config: dict[str, Json]

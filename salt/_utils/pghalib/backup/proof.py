@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 #: What a proof may take of a host whose databases come first.
 LIMITS = {"Nice": "15", "CPUWeight": "20", "IOWeight": "20", "NoNewPrivileges": "yes", "PrivateTmp": "yes"}
-_NUMBERS = ("at", "size", "fetched", "recovered", "checked", "newest")
+_NUMBERS = ("at", "size", "fetched", "recovered", "checked", "newest", "canary", "back", "noted")
 
 
 class Proof(TypedDict):
-    """What a proof has shown; ``at`` and ``newest`` in seconds since 1970, the others in seconds since it began."""
+    """
+    What a proof has shown. Seconds since 1970: ``at``; in the restored copy ``newest``, the last transaction, and
+    ``canary``, the last time that the leader has noted; ``back``, the moment before to which it went, and ``noted``,
+    the time noted in the copy of then. Seconds since the proof began: ``fetched``, ``recovered``, ``checked``.
+    """
 
     at: float
     host: str
@@ -29,6 +33,9 @@ class Proof(TypedDict):
     recovered: float | None
     checked: float | None
     newest: float | None
+    canary: float | None
+    back: float | None
+    noted: float | None
     checks: list[str]
     fault: str | None
 
@@ -52,7 +59,7 @@ def checked(given: Json) -> Proof | None:
 
 def sentence(proof: Proof) -> str:
     """Return what a proof has shown, as a sentence."""
-    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(proof["at"]))
+    day = _day(proof["at"])
     if proof["fault"]:
         return f"the proof of {day} on {proof['host']} that a backup can be restored has failed: {proof['fault']}"
     ready = f"{proof['recovered']:.0f} s" if proof["recovered"] is not None else "some time"
@@ -60,4 +67,14 @@ def sentence(proof: Proof) -> str:
     if proof["newest"] is not None:
         lost = f", and its last transaction was {max(0, proof['at'] - proof['newest']):.0f} s old"
     how = " and ".join(proof["checks"]) or "nothing"
-    return f"proven on {day} on {proof['host']}: {proof['backup']} was restored in {ready}{lost}; {how} found no fault"
+    back = ""
+    if proof["back"] is not None and proof["noted"] is not None:
+        back = f"; gone back to {_day(proof['back'])}, it had the time that was noted at {_day(proof['noted'])}"
+    return (
+        f"proven on {day} on {proof['host']}: {proof['backup']} was restored in {ready}{lost}; {how} found no"
+        f" fault{back}"
+    )
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

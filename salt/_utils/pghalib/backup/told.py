@@ -23,7 +23,8 @@ _WHY = "journalctl -u pgha-backup on the leader says why"
 class Told(TypedDict):
     """
     What the programs are told: where Patroni is asked, the member and the stanza, how many repositories there are, the
-    times; where a proof has its directory, and the server's programs.
+    times; where a proof has its directory, and how many seconds it goes back; the server's programs, and how it is
+    reached.
     """
 
     url: str
@@ -34,7 +35,11 @@ class Told(TypedDict):
     full: list[str]
     between: str
     proof: str
+    back: int
     bin_dir: str
+    socket_dir: str
+    port: int
+    user: str
 
 
 class Overview(TypedDict):
@@ -46,7 +51,7 @@ class Overview(TypedDict):
 
 def config(settings: MemberSettings) -> Told:
     """Return what the program on a host is told; ``settings`` are those of the host."""
-    backup = settings["backup"]
+    backup, postgres = settings["backup"], settings["postgres"]
     return {
         "url": pghalib.patroni.config.api(settings)["url"],
         "name": settings["name"],
@@ -55,8 +60,12 @@ def config(settings: MemberSettings) -> Told:
         "times": backup["times"],
         "full": backup["full"],
         "between": backup["between"],
-        "proof": f"{settings['postgres']['data_dir']}.proof",
-        "bin_dir": settings["postgres"]["bin_dir"],
+        "proof": f"{postgres['data_dir']}.proof",
+        "back": backup["proof_back"],
+        "bin_dir": postgres["bin_dir"],
+        "socket_dir": postgres["socket_dir"],
+        "port": postgres["port"],
+        "user": pghalib.patroni.config.ROLES["superuser"],
     }
 
 

@@ -86,6 +86,7 @@ def status(answer: Json) -> Status:
         undeclared=_optional(_list(_sentence)),
         vip=_optional(_ip),
         holds_vip=_optional(_truth),
+        proof=_optional(_proof),
         foreign_tokens=_optional(_list(_token)),
         faults=_optional(_faults),
     )
@@ -216,6 +217,10 @@ def _tls(value: Json, where: str) -> Tls:
 def _authority(value: Json, where: str) -> Authority:
     shape = pghalib.master.told.Authority
     return _mapping(shape, value, where, until=_like(MOMENT), days=_number, due=_truth, own=_truth)
+
+
+def _proof(value: Json, where: str) -> pghalib.master.told.Proof:
+    return _mapping(pghalib.master.told.Proof, value, where, proven=_optional(_number), since=_number)
 
 
 def _consul(value: Json, where: str) -> Consul:

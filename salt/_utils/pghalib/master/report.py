@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from pghalib.consul.answers import Peer
     from pghalib.inventory import Plan
-    from pghalib.master.told import Member, Node, Server, Status, Tls
+    from pghalib.master.told import Member, Node, Proof, Server, Status, Tls
     from pghalib.shapes import Json
 
 LEADERS = ("leader", "standby_leader")
+#: Seconds: a proof is made each week, and takes its time.
+UNPROVEN = 8 * 86400
 
 
 class Datacenter(TypedDict):
@@ -170,6 +172,8 @@ def _cluster(name: str, names: dict[str, str], told: Mapping[str, Status], fault
     for member in members.values():
         if member["state"] != ("running" if member["role"] in LEADERS else "streaming"):
             faults.append(f"{name}: {member['name']} ({member['role']}) is {member['state']}")
+    if len(answers) == len(names):
+        faults += _unproven(name, [answer["proof"] for answer in answers.values()])
     vip = next((answer["vip"] for answer in answers.values() if answer["vip"]), None)
     if vip and holders != leaders:
         faults.append(
@@ -181,6 +185,19 @@ def _cluster(name: str, names: dict[str, str], told: Mapping[str, Status], fault
         "vip_holders": holders,
         "undeclared": next((answer["undeclared"] for answer in answers.values() if answer["undeclared"]), []),
     }
+
+
+def _unproven(name: str, told: list[Proof | None]) -> list[str]:
+    """The fault of backups that were not proven for too long. Any member may have made the newest proof."""
+    proofs = [one for one in told if one]
+    proven = [one["proven"] for one in proofs if one["proven"] is not None]
+    age = min(proven) if proven else max((one["since"] for one in proofs), default=0)
+    if age <= UNPROVEN:
+        return []
+    return [
+        f"{name}: for {age / 86400:.0f} days nothing has proven that its backups can be restored: journalctl -u"
+        f" pgha-proof on its hosts says why; salt-run pgha.proof {name} does it now"
+    ]
 
 
 def text(state: State) -> str:

@@ -74,6 +74,13 @@ class Member(TypedDict):
     lag: float | str | None
 
 
+class Proof(TypedDict):
+    """Seconds since the last good proof of the backups, and since a timer starts them."""
+
+    proven: float | None
+    since: float
+
+
 class Status(TypedDict):
     """The answer of ``pgha.status``; ``pending`` has the reasons by service."""
 
@@ -87,6 +94,7 @@ class Status(TypedDict):
     undeclared: list[str] | None
     vip: str | None
     holds_vip: bool | None
+    proof: Proof | None
     foreign_tokens: list[Token] | None
     faults: list[str] | None
 

@@ -55,6 +55,7 @@ RANGES = {
     # pgBackRest takes no more.
     ("backup", "retention"): (1, 9999999),
     ("backup", "processes"): (1, 999),
+    ("backup", "proof_back"): (0, None),
     # A century: later years have no date.
     ("tls", "authority_days"): (1, 36500),
     ("tls", "days"): (1, 36500),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 #: A command that says of each file that it is safe, so that the server lets it go.
 DEFAULTS = {"archive_mode": "on", "archive_command": "/bin/true"}
+#: Seconds after which a file of WAL goes into the archive of backups although it is not full: as much a disaster may
+#: cost. A server on which nothing happens sends none (PostgreSQL, archive_timeout).
+TIMEOUT = 300
 #: Seconds for which a file of WAL may wait for the archive.
 LATE = 600
 #: One row, which is JSON: what the server says of its archive, times as seconds ago.
@@ -67,9 +70,12 @@ def beside_others(
         The ``archive_command`` of the formula's backups, which is in the DCS from the moment on when a repository takes
         files (the state ``pgha_backup.archiving``).
     wanted
-        Whether the cluster is to have backups. If not, that command is taken out again.
+        Whether the cluster is to have backups. If not, that command is taken out again. If so, a file of WAL does not
+        wait until it is full (:py:data:`TIMEOUT`).
     """
     result = dict(parameters)
+    if wanted and "archive_timeout" not in declared:
+        result["archive_timeout"] = TIMEOUT
     if live.get("archive_command") == backup and "archive_command" not in declared:
         return {**result, "archive_command": backup if wanted else DEFAULTS["archive_command"]}
     for name in DEFAULTS.keys() - set(declared):

@@ -1,5 +1,6 @@
 """
-Make the backup that is due, where this host leads the cluster: the timer pgha-backup starts this on every member.
+Make the backup that is due, where this host leads the cluster: the timer pgha-backup starts this on every member. The
+leader notes the time in its database as well, so that a restored copy tells how old it is.
 
     pgha-backup run [auto|full|diff|incr]    make one; auto: only when one is due
     pgha-backup told                         what the repositories have, as JSON
@@ -25,6 +26,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ROLES = ("primary", "master", "leader")
 # Seconds for Patroni's answer.
 TIMEOUT = 5
+# Seconds for the server to take the note.
+WRITE = 30
 # A repository that answers nothing fails after so many seconds, where a person or the status waits.
 PATIENCE = 4
 
@@ -43,6 +46,31 @@ def leads(url):
     except (OSError, ValueError):
         return False
     return isinstance(said, dict) and said.get("role") in ROLES and said.get("state") == "running"
+
+
+def canary(config):
+    """
+    Note the time in the database; say so when that fails, and go on: a backup matters more.
+
+    The note is a setting of the database postgres, which only a superuser or its owner can change: at a table, a
+    trigger of somebody else's would run with a superuser's rights.
+    """
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    words = [f"{config['bin_dir']}/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-h", config["socket_dir"],
+             "-p", str(config["port"]), "-U", config["user"], "-d", "postgres",
+             "-c", f"ALTER DATABASE postgres SET pgha.canary = '{now}'"]  # fmt: skip
+    # No synchronous replica is waited for: it may be away.
+    environment = {**os.environ, "PGOPTIONS": "-c synchronous_commit=local -c lock_timeout=10s"
+                   " -c default_transaction_read_only=off"}  # fmt: skip
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment, timeout=WRITE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"the time is not noted in the database: {error}", flush=True)
+        return
+    if done.returncode:
+        print(f"the time is not noted in the database: {done.stderr.strip()}", flush=True)
 
 
 def info(config, *options):
@@ -146,11 +174,12 @@ def told(config):
 
 def make(config, wanted):
     """Make a backup in each repository where one is due (``wanted`` auto), or in all; return the exit code."""
-    if wanted == "auto" and not config["times"]:
-        return 0
     if not leads(config["url"]):
         print("this host does not lead the cluster: its leader makes the backup")
         return 0 if wanted == "auto" else 3
+    canary(config)
+    if wanted == "auto" and not config["times"]:
+        return 0
     found = info(config)
     failed = 0
     for number in range(1, config["repositories"] + 1):

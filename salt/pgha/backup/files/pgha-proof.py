@@ -1,6 +1,7 @@
 """
 Prove that a backup can be restored: fetch the newest one into a directory of its own, recover it to the end of the
-archive, read all of it, and throw it away. The timer pgha-proof starts this on every member; one replica does it.
+archive, read all of it, go back to a moment before, and throw it away. The timer pgha-proof starts this on every
+member; one replica does it.
 
     pgha-proof run [auto|now]    auto: only on the replica whose turn it is
     pgha-proof result            what the last proof on this host has shown, as JSON
@@ -26,8 +27,8 @@ import urllib.request
 CONFIG = "/etc/pgha/backup.json"
 BINARY = "/usr/bin/pgbackrest"
 RESULT = "/var/spool/pgbackrest/proof.json"
-# Seconds for Patroni's answer; for the copy to recover; for one check of it.
-TIMEOUT, RECOVERY, CHECK = 5, 2 * 86400, 86400
+# Seconds for Patroni's answer; for the copy to recover; for one check of it; by which the newest note may be old.
+TIMEOUT, RECOVERY, CHECK, OLD = 5, 2 * 86400, 86400, 3600
 
 
 class Failed(Exception):
@@ -78,7 +79,7 @@ def emptied(place):
 
 
 def room(config):
-    """Fail when the newest backup does not fit; return its label and size."""
+    """Fail when the newest backup does not fit; return its label and size, and when the oldest one was whole."""
     said = run([BINARY, f"--stanza={config['stanza']}", "--output=json", "--log-level-console=off", "info"], "info")
     found = [one for stanza in json.loads(said) for one in stanza.get("backup", []) if not one.get("error")]
     if not found:
@@ -88,7 +89,7 @@ def room(config):
     # And as much as recovery may add.
     if free < 1.2 * size:
         raise Failed(f"the newest backup takes {size >> 20} MB, and {free >> 20} MB are free for {config['proof']}")
-    return newest["label"], size
+    return newest["label"], size, min(one["timestamp"]["stop"] for one in found)
 
 
 class Copy:
@@ -96,6 +97,19 @@ class Copy:
 
     def __init__(self, config):
         self.config, self.process, self.socket = config, None, tempfile.mkdtemp(prefix="pgha-proof-")
+        # Locks and files on their way are its own: those of the server beside it go on. Recovery gets the same options.
+        self.words = [BINARY, f"--stanza={config['stanza']}", f"--pg1-path={config['proof']}", "--archive-mode=off",
+                      f"--lock-path={self.socket}/lock", f"--spool-path={self.socket}/spool",
+                      "--log-level-console=warn"]  # fmt: skip
+
+    def fetch(self, *options):
+        """Restore a backup into the directory of the copy, and recover it."""
+        run([*self.words, *options, "restore"], "the backup is not fetched", RECOVERY)
+
+    def note(self):
+        """The newest note of the time in it, in seconds since 1970, or None."""
+        said = self.ask("SELECT extract(epoch FROM current_setting('pgha.canary', true)::timestamptz)")
+        return float(said) if said else None
 
     def start(self):
         """Start it."""
@@ -127,7 +141,7 @@ class Copy:
             time.sleep(0.5)
 
     def stop(self):
-        """End it, and remove its socket."""
+        """End its server."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -135,7 +149,13 @@ class Copy:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def forget(self):
+        """End its server, and remove its files."""
+        self.stop()
         shutil.rmtree(self.socket, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            emptied(self.config["proof"])
 
 
 def checked(config, copy):
@@ -155,17 +175,34 @@ def checked(config, copy):
     return [*made, "pg_dumpall"]
 
 
+def gone_back(config, copy, shown, oldest):
+    """
+    Restore a moment before the end of the archive, over the same files: what was noted before it has to be there, and
+    what came after it not. Nothing is done when no backup is that old.
+    """
+    moment = int(shown["newest"] or 0) - config["back"]
+    if moment <= oldest:
+        return
+    text = time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime(moment))
+    copy.stop()
+    copy.fetch("--type=time", f"--target={text}", "--target-action=promote")
+    copy.start()
+    copy.recovered()
+    noted = copy.note()
+    if noted is None or noted > moment:
+        what = "nothing is noted" if noted is None else "there is what was noted later"
+        raise Failed(f"restored to {text}, the copy is not of that moment: {what} (pgha.canary)")
+    shown["back"], shown["noted"] = moment, noted
+
+
 def proved(config):
     """Make a proof, and return what it has shown, as a mapping."""
     began, copy = time.time(), Copy(config)
     shown = {"at": began, "host": config["name"], "fault": None}
     try:
         emptied(config["proof"])
-        shown["backup"], shown["size"] = room(config)
-        # Locks and files on their way are its own: those of the server beside it go on. Recovery gets the same options.
-        words = [BINARY, f"--stanza={config['stanza']}", f"--pg1-path={config['proof']}", "--archive-mode=off",
-                 f"--lock-path={copy.socket}/lock", f"--spool-path={copy.socket}/spool"]  # fmt: skip
-        run([*words, "--log-level-console=warn", "restore"], "the backup is not fetched", RECOVERY)
+        shown["backup"], shown["size"], oldest = room(config)
+        copy.fetch()
         shown["fetched"] = round(time.time() - began, 1)
         copy.start()
         copy.recovered()
@@ -174,12 +211,15 @@ def proved(config):
         shown["newest"] = float(newest) if newest else None
         shown["checks"] = checked(config, copy)
         shown["checked"] = round(time.time() - began, 1)
+        shown["canary"] = copy.note()
+        if began - (shown["canary"] or 0) > OLD:
+            raise Failed("the leader notes the time every five minutes (pgha.canary), and the copy lacks the last hour")
+        if config["back"]:
+            gone_back(config, copy, shown, oldest)
     except (Failed, OSError, ValueError, KeyError) as error:
         shown["fault"] = str(error)
     finally:
-        copy.stop()
-        with contextlib.suppress(OSError):
-            emptied(config["proof"])
+        copy.forget()
     return shown
 
 
