@@ -116,7 +116,7 @@ def status(form="text", timeout=STATUS):
     if form == "data":
         return state
     text = pghalib.master.report.text(state)
-    return pghalib.master.refusal.failed(text) if state["faults"] else text
+    return pghalib.master.refusal.ended(text, not state["faults"])
 
 
 @pghalib.master.refusal.told
@@ -170,7 +170,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         return pghalib.drill.faults.table(_defaults()["patroni"])
     pgha = _checked()
     pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
-    text, good = pghalib.drill.command.run(
+    done = pghalib.drill.command.run(
         opts=__opts__,
         pgha=pgha,
         defaults=_defaults(),
@@ -184,7 +184,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         hunt=hunt,
         client=client,
     )
-    return text if good else pghalib.master.refusal.failed(text)
+    return pghalib.master.refusal.ended(*done)
 
 
 @pghalib.master.refusal.told
@@ -205,10 +205,8 @@ def backup(cluster=None, type="incr"):  # noqa: A002
         salt-run pgha.backup test
         salt-run pgha.backup test type=full
     """
-    hosts, _ = _with_backups(cluster)
     pghalib.master.refusal.one_of("type of a backup", type, ("full", "diff", "incr"))
-    text, good = pghalib.master.backups.make(__opts__, hosts, type)
-    return text if good else pghalib.master.refusal.failed(text)
+    return pghalib.master.refusal.ended(*pghalib.master.backups.make(__opts__, _with_backups(cluster)[0], type))
 
 
 @pghalib.master.refusal.told
@@ -227,10 +225,13 @@ def backups(cluster=None):
 
 
 @pghalib.master.refusal.told
-def proof(cluster=None):
+def proof(cluster=None, host=None):
     """
-    Prove that the newest backup of a cluster (by its name in the inventory) can be restored: on a replica, beside its
-    data, and thrown away afterwards. ``salt-run`` ends with 1 when the proof fails.
+    Prove that the newest backup of a cluster can be restored: on a host of it, beside its data, and thrown away
+    afterwards. ``salt-run`` ends with 1 when the proof fails.
+
+    cluster, host
+        Its name in the inventory; the id of the host, by default a replica's.
 
     CLI Example:
 
@@ -238,8 +239,7 @@ def proof(cluster=None):
 
         salt-run pgha.proof test
     """
-    text, good = pghalib.master.backups.prove(__opts__, _with_backups(cluster)[0])
-    return text if good else pghalib.master.refusal.failed(text)
+    return pghalib.master.refusal.ended(*pghalib.master.backups.prove(__opts__, _with_backups(cluster)[0], host))
 
 
 @pghalib.master.refusal.told

@@ -155,6 +155,42 @@ def test_a_repository_that_is_away_is_named_and_nothing_is_lost(cluster, store):
     wait_for(lambda: "WRONG" not in status(cluster), timeout=120, what="what waited is archived")
 
 
+def test_a_key_that_the_server_takes_no_more_is_named_until_the_next_one_is_brought(cluster, store):
+    store.stop()
+    store.trust("another-secret")
+    store.start()
+    wait_for(lambda: "[403]" in status(cluster), timeout=30, what="the status names what the server says", interval=1)
+    cluster.lab.master.write(KEY_FILE, f"{s3.KEY}\nanother-secret\n", mode="0600")
+    cluster.lab.salt("salt-run", "pgha.credential", "test", MAIN, f"file={KEY_FILE}")
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert "another-secret" not in run.text
+    wait_for(lambda: "WRONG" not in status(cluster), timeout=120, what="the new key works")
+
+
+def test_a_passphrase_that_is_lost_stops_the_run_and_the_store_of_before_ends_that(cluster):
+    path = f"{formula.STORE}/cluster-test.json"
+    whole = cluster.lab.master.read(path)
+    without = json.loads(whole)
+    del without["backup"][MAIN]["passphrase"]
+    cluster.lab.master.write(path, json.dumps(without), mode="0600")
+    run = formula.run(cluster.lab)
+    assert run.code == 1
+    assert run.text.count(f"(test/backup/{MAIN}/passphrase): restore the store from its backup") >= len(cluster.db)
+    assert not [line for line in run.changed() if not line.startswith("master: ")]
+    cluster.lab.master.write(path, whole, mode="0600")
+    assert "Everything is as it should be." in status(cluster)
+
+
+def test_a_timer_that_does_not_run_is_named(cluster):
+    timers = ["pgha-backup.timer", "pgha-proof.timer"]
+    cluster.db[0].run(["systemctl", "stop", *timers])
+    shown = status(cluster)
+    assert [timer for timer in timers if f"{timer} does not run" not in shown] == []
+    cluster.db[0].run(["systemctl", "start", *timers])
+    assert "Everything is as it should be." in status(cluster)
+
+
 def test_a_second_repository_gets_its_own_backup_by_the_timer(cluster, pillar):
     """
     On every member the timer starts the program; the leader alone makes what is due, and only where it is. The second
@@ -184,6 +220,19 @@ def test_a_second_repository_gets_its_own_backup_by_the_timer(cluster, pillar):
     assert [one["type"] for one in backups(cluster.leader()) if one["database"]["repo-key"] == 1] == ["full", "incr"]
     assert "Everything is as it should be." in status(cluster)
     assert cluster.db[0].run(["ls", "/srv/share/test/backup/test"]).stdout.split()
+
+
+def test_a_repository_whose_disk_is_full_is_named_and_what_waited_goes_there_afterwards(cluster):
+    leader = cluster.leader()
+    (place,) = leader.run(["sh", "-c", "echo /srv/share/test/archive/test/*-*"]).stdout.split()
+    leader.run(["mount", "-t", "tmpfs", "-o", "size=4k,mode=0777", "full", place])
+    try:
+        cluster.psql(leader, "SELECT pg_logical_emit_message(true, 'backup', ''), pg_switch_wal()")
+        wait_for(lambda: "the archive fails" in status(cluster), timeout=90, what="the status names the archive")
+        assert "No space left on device" in leader.run(["sh", "-c", "cat /pgdata/test/log/*"]).stdout
+    finally:
+        leader.run(["umount", place])
+    wait_for(lambda: "WRONG" not in status(cluster), timeout=120, what="what waited is archived")
     cluster.db[0].run(["rm", "-rf", "/srv/share/test"])
 
 

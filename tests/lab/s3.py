@@ -52,8 +52,7 @@ class S3:
         self.place, self.process, self.program = Path(place), None, program()
         self.place.mkdir(parents=True)
         self._certify()
-        known = {"name": "pgha", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
-        write(self.place / "s3.json", json.dumps({"identities": [known]}), 0o600)
+        self.trust(SECRET)
 
     def __enter__(self):
         self.start()
@@ -66,6 +65,11 @@ class S3:
     @property
     def ca(self):
         return (self.place / "ca.pem").read_text(encoding="ascii")
+
+    def trust(self, secret):
+        """Let the key ``KEY`` have this secret and no other, from the next start on."""
+        known = {"name": "pgha", "credentials": [{"accessKey": KEY, "secretKey": secret}], "actions": ["Admin"]}
+        write(self.place / "s3.json", json.dumps({"identities": [known]}), 0o600)
 
     def start(self):
         """Start the server, and make its bucket when it is new."""

@@ -99,12 +99,12 @@ def test_when_no_host_can_tell_each_reason_is_named(hosts):
 PROOF = {"at": 5.0, "host": "db2", "backup": "a", "checks": ["pg_dumpall"], "fault": None}
 
 
-def proving(proof, **members):
+def proving(proof, before=None, **members):
     answers = {(host, "pgha_patroni.member"): {"role": role, "state": state} for host, (role, state) in members.items()}
     for host in members:
         answers[host, "pgha_proof.begin"] = True
         answers[host, "pgha_proof.progress"] = [{"state": "running"}, {"state": "done"}]
-        answers[host, "pgha_proof.result"] = proof
+        answers[host, "pgha_proof.result"] = [before, proof]
     return answers
 
 
@@ -124,9 +124,22 @@ def test_without_a_replica_the_leader_proves_it_and_what_fails_is_told(hosts):
     assert ("db1", "pgha_proof.begin") in asked
 
 
+def test_a_person_may_choose_the_host(hosts):
+    asked = hosts(proving({**PROOF, "at": 6.0}, before=PROOF, db1=("primary", "running"), db2=("replica", "streaming")))
+    assert pghalib.master.backups.prove({}, MEMBERS, "db1")[1]
+    assert ("db1", "pgha_proof.begin") in asked
+    with pytest.raises(CommandExecutionError, match="There is no host of the cluster 'db9'; there is db1, db2"):
+        pghalib.master.backups.prove({}, MEMBERS, "db9")
+
+
 @pytest.mark.parametrize(
     ("answers", "said"),
-    [({}, "No member runs"), (proving("nonsense", db1=("primary", "running")), "db1 does not tell what came of it")],
+    [
+        ({}, "No member runs"),
+        (proving("nonsense", db1=("primary", "running")), "db1 does not tell what came of it"),
+        # It was killed: the result is that of last week.
+        (proving(PROOF, before=PROOF, db1=("primary", "running")), "db1 does not tell what came of it"),
+    ],
 )
 def test_what_cannot_be_proven_is_said(hosts, answers, said):
     hosts(answers)

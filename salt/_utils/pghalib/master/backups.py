@@ -9,6 +9,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.backup.proof
 import pghalib.master.asking
+import pghalib.master.refusal
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -60,27 +61,33 @@ def make(opts: Mapping[str, Json], members: list[str], kind: str) -> tuple[str, 
     return "\n".join([f"The backup has failed on {leader}:", *(f"  {one}" for one in lines)]), False
 
 
-def prove(opts: Mapping[str, Json], members: list[str]) -> tuple[str, bool]:
+def prove(opts: Mapping[str, Json], members: list[str], host: str | None = None) -> tuple[str, bool]:
     """
-    Prove on a replica, or on the leader where there is none, that the newest backup can be restored; return what was
-    shown and whether it is good.
+    Prove that the newest backup can be restored; return what was shown and whether it is good.
 
     opts, members
         As for :py:func:`make`.
+    host
+        Minion id of the member that does it. Default: a replica, or the leader where there is none.
 
     Raises CommandExecutionError when no member answers, and when a proof runs already.
     """
-    roles = _roles(opts, members)
-    running = [host for host, member in roles.items() if member.get("state") in ("running", "streaming")]
-    host = next((host for host in running if roles[host].get("role") not in LEADERS), next(iter(running), None))
+    if host is not None:
+        pghalib.master.refusal.one_of("host of the cluster", host, members)
+    else:
+        roles = _roles(opts, members)
+        running = [one for one, member in roles.items() if member.get("state") in ("running", "streaming")]
+        host = next((one for one in running if roles[one].get("role") not in LEADERS), next(iter(running), None))
     if host is None:
         raise CommandExecutionError("No member runs, so nothing can be proven now")
+    before = _proof(opts, host)
     pghalib.master.asking.call(opts, PATIENCE, host, "pgha_proof.begin")
     print(f"{host} restores the newest backup, and reads all of it.", flush=True)
     while _mapping(pghalib.master.asking.call(opts, PATIENCE, host, "pgha_proof.progress")).get("state") == "running":
         time.sleep(PAUSE)
     proof = _proof(opts, host)
-    if proof is None:
+    # One that was killed leaves the result of the proof before it.
+    if proof is None or (before and proof["at"] <= before["at"]):
         raise CommandExecutionError(f"{host} does not tell what came of it: journalctl -u pgha-proof-now there")
     return pghalib.backup.proof.sentence(proof), proof["fault"] is None
 

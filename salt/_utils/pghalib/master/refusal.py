@@ -39,11 +39,13 @@ def told(function: Callable[Given, Value]) -> Callable[Given, Value | dict[str, 
     return wrapped
 
 
-def failed(text: str) -> dict[str, Json]:
+def ended(text: str, good: object) -> str | dict[str, Json]:
     """
-    Print a text, and return what a runner function returns so that ``salt-run`` ends with 1. Salt would show an
-    exception with its traceback; this way it shows only the text.
+    Return what a runner function returns that shows a text: the text, where all is ``good``. If not, the text is
+    printed and ``salt-run`` ends with 1. Salt would show an exception with its traceback; so it shows only the text.
     """
+    if good:
+        return text
     print(text)
     return _one()
 
