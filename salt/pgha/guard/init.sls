@@ -4,14 +4,8 @@
 {# It may run before Patroni does: it acts only where it has heard Patroni say that this host leads. #}
 {% set founded = pgha.cluster.name ~ " has been founded by " ~ pgha.cluster.founder.name %}
 include:
+  - pgha.guard.install
   - pgha.patroni.service
-
-nft is there, by which the guard refuses clients of an address that is elsewhere:
-  pkg.installed:
-    - name: nftables
-    - unless:
-      - fun: file.file_exists
-        path: /usr/sbin/nft
 
 The guard is there:
   file.recurse:

@@ -16,7 +16,8 @@ include:
 {% endif %}
 
 {% set rule = "/etc/udev/rules.d/60-pgha-watchdog.rules" %}
-{% set told = ["udevadm control --reload", "udevadm trigger --action=change --name-match=watchdog"] | join(" && ") %}
+{% set told = "if [ -c /dev/watchdog ]; then udevadm control --reload && "
+   ~ "udevadm trigger --action=change --name-match=watchdog; fi" %}
 {% if pgha.patroni.watchdog == "off" %}
 {{ (pgha.postgres.user ~ " has no right to the watchdog") | yaml_dquote }}:
   file.absent:
@@ -39,7 +40,6 @@ include:
       - pgha_patroni: Patroni is configured
   cmd.run:
     - name: {{ told | yaml_dquote }}
-    - onlyif: test -c /dev/watchdog
     - onchanges:
       - file: {{ rule | yaml_dquote }}
     - require_in:

@@ -5,4 +5,5 @@ include:
   - pgha.postgres.parameters
   - pgha.patroni.install
   - pgha.vip.install
+  - pgha.guard.install
   - pgha.consul.install

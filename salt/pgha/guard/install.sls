@@ -1,0 +1,7 @@
+{% from "pgha/map.jinja" import pgha with context %}
+{% if pgha.patroni.guard %}
+nft is there, by which the guard refuses clients of an address that is elsewhere:
+  pkg.installed:
+    - name: nftables
+    - install_recommends: False
+{% endif %}
