@@ -231,20 +231,20 @@ def forget_dcs(test=False):
     return found
 
 
-def room():
+def kept():
     """
-    Return the path where the data of before are kept, as a pattern, and those that are there, for a person.
+    Return the directories in which restores have kept the data of before on this host, as a list of paths.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_restore.room
+        salt 'test-db1' pgha_restore.kept
     """
     path = _settings()["postgres"]["data_dir"]
     parent, name = os.path.split(path)
-    kept = [one for one in os.listdir(parent) if re.fullmatch(rf"{re.escape(name)}\.before-[0-9-]+", one)]
-    return {"pattern": f"{path}.before-*", "kept": sorted(f"{parent}/{one}" for one in kept)}
+    found = [one for one in os.listdir(parent) if re.fullmatch(rf"{re.escape(name)}\.before-[0-9-]+", one)]
+    return sorted(f"{parent}/{one}" for one in found)
 
 
 def note():

@@ -182,5 +182,5 @@ def done(ret):
     """
     gone = pghalib.host.files.remove(pghalib.backup.recovering.NOTE, test=ret.test)
     ret.plan({name: {"old": "there", "new": None} for name in gone})
-    kept = __salt__["pgha_restore.room"]()
-    return f"The data of before: {', '.join(kept['kept']) or 'none'}. Remove them when nobody needs them any more."
+    kept = __salt__["pgha_restore.kept"]()
+    return f"The data of before: {', '.join(kept) or 'none'}. Remove them when nobody needs them any more."
