@@ -6,6 +6,7 @@ all of these, in the order in which they belong.
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -25,6 +26,8 @@ OBSERVER = "pgha-drill-observer.service"
 INTERVAL = 0.1
 # The most bytes of an observer's history that are returned.
 LIMIT = 64 * 2**20
+# Bytes that a full file system has left: the file that fills it takes some itself.
+SPARE = 65536
 _GONE = f"DROP SCHEMA IF EXISTS {NAME} CASCADE; DROP ROLE IF EXISTS {NAME};"
 
 
@@ -185,13 +188,27 @@ def _last(one, settings):
     if not undone():
         timer = f"{pghalib.drill.lasting.UNDO}.timer"
         raise CommandExecutionError(f"A fault of a drill lasts here until {timer} has undone it: wait for that")
-    undo, make = pghalib.drill.lasting.plan(one, settings, _pid(one, settings))
+    free = _free(settings) if one["how"] == "full" else 0
+    undo, make = pghalib.drill.lasting.plan(one, settings, _pid(one, settings), free)
     undo, make = _found(undo), [(_found(words), text) for words, text in make]
     # The end is arranged before the beginning: no fault lasts for longer when this process or the drill is killed.
     _run(pghalib.drill.lasting.timer(one["lasting"], undo))
     for words, text in make:
         _run(words, stdin=text)
     return f"it lasts for {one['lasting']} s"
+
+
+def _free(settings):
+    """What PostgreSQL can still write to the file system of its data, which must not be that of the system."""
+    place = pghalib.drill.lasting.beside(settings)
+    if os.stat(place).st_dev == os.stat("/").st_dev:
+        raise CommandExecutionError(
+            f"{place} is on the file system of the system, which would be full as well: full-disk is for a host whose"
+            " data have a file system of their own"
+        )
+    with pghalib.host.descriptors.trusted(place):
+        # Without the blocks that root alone may use.
+        return max(0, shutil.disk_usage(place).free - SPARE)
 
 
 def _found(words):

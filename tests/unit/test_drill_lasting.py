@@ -1,5 +1,6 @@
 """The lasting faults of a drill: what makes them on a host, what undoes them, and when none is made."""
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -49,6 +50,7 @@ EXPECTED = {
         f"systemctl kill --signal=CONT --kill-whom=all {SERVICES}",
         [f"systemctl kill --signal=STOP --kill-whom=all {SERVICES}"],
     ),
+    "full-disk": (30, "rm -f {parent}/pgha-drill-undo.full", ["fallocate -l 4096 {parent}/pgha-drill-undo.full"]),
     "cut-replication": (30, *CUT),
     "cut-consul": (45, *CUT),
     "isolate": (60, *CUT),
@@ -56,7 +58,7 @@ EXPECTED = {
 
 
 @pytest.fixture
-def host(loader_module, tmp_path):
+def host(loader_module, monkeypatch, tmp_path):
     """
     The module of a member's host where all services run: ``module.ran`` is what it ran, with its standard input,
     ``module.shown`` what systemd shows, ``module.lacks`` the programs that are not there, ``module.fails`` those that
@@ -77,6 +79,8 @@ def host(loader_module, tmp_path):
         "cmd.run_all": run,
     }
     module = loader_module("_modules/pgha_drill.py", salt=salt)
+    # Where the tests run, nothing has a file system of its own.
+    monkeypatch.setattr(module, "_free", lambda _settings: 4096)
     module.ran, module.shown, module.lacks, module.fails, module.place = ran, shown, lacks, fails, tmp_path
     return module
 
@@ -108,10 +112,11 @@ def test_vip_manager_is_not_hung_where_it_moves_no_address():
 def test_the_end_of_a_fault_is_arranged_before_it_begins(host, monkeypatch, name):
     monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)
     seconds, undo, make = EXPECTED[name]
+    parent = host.place.parent
     assert made(host, name) == (
         f"systemd-run --quiet --collect --unit=pgha-drill-undo --on-active={seconds}",
-        f"/bin/{undo}",
-        [f"/bin/{line}" for line in make],
+        f"/bin/{undo}".format(parent=parent),
+        [f"/bin/{line}".format(parent=parent) for line in make],
     )
 
 
@@ -203,8 +208,23 @@ def test_patroni_is_left_dead_and_started_again_whatever_fails(host, monkeypatch
 @pytest.mark.parametrize("name", EXPECTED)
 def test_systemd_reads_a_command_that_undoes_a_fault_as_it_is_given(name):
     """After a daemon-reload it has it from a file of its own, in which these have a meaning."""
-    undo = pghalib.drill.lasting.plan(FAULTS[name], {**MEMBER, "postgres": {"port": 5432}}, 4711).undo
+    undo = pghalib.drill.lasting.plan(FAULTS[name], {**MEMBER, "postgres": {"port": 5432, "data_dir": "/pgdata/x"}}, 4711).undo
     assert not [word for word in undo if set(word) & set(";%$\\\"'\n")]
+
+
+def test_only_a_file_system_of_the_data_alone_is_filled(loader_module, monkeypatch, tmp_path):
+    module = loader_module("_modules/pgha_drill.py", salt={})
+    settings = {"postgres": {"data_dir": "/no-such-directory"}}
+    with pytest.raises(CommandExecutionError, match="/ is on the file system of the system"):
+        module._free(settings)
+    if os.stat("/dev/shm").st_dev == os.stat("/").st_dev:
+        pytest.fail("this needs /dev/shm")
+    # Others may write there, so a name could lead elsewhere.
+    with pytest.raises(CommandExecutionError, match="Root writes nothing in /dev/shm"):
+        module._free({"postgres": {"data_dir": "/dev/shm/one"}})
+    free = module.shutil.disk_usage("/dev/shm").free
+    monkeypatch.setattr(module.pghalib.host.descriptors, "trusted", lambda _path: contextlib.nullcontext())
+    assert abs(module._free({"postgres": {"data_dir": "/dev/shm/one"}}) - free + module.SPARE) < 2**26
 
 
 def test_only_services_that_a_member_has_are_frozen():

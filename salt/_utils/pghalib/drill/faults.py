@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     AtOnce = Literal["switchover", "restart", "service", "kill", "postmaster"]
     Lasting = Literal[
-        "hang", "hang-postmaster", "stop", "dead", "freeze", "cut-servers", "cut-everyone", "cut-replication"
+        "hang", "hang-postmaster", "stop", "dead", "freeze", "full", "cut-servers", "cut-everyone", "cut-replication"
     ]
 
 
@@ -28,8 +28,8 @@ class Fault(TypedDict):
 
     These last, for ``lasting`` seconds (0 for a fault that is over at once): ``hang`` stops the main process of a
     service by a signal, ``hang-postmaster`` that of PostgreSQL; ``stop`` stops a service in order, ``dead`` kills its
-    main process and leaves it dead; ``freeze`` stops all processes of all services by a signal; a cut drops the packets
-    from and to other hosts.
+    main process and leaves it dead; ``freeze`` stops all processes of all services by a signal; ``full`` fills the file
+    system of the data; a cut drops the packets from and to other hosts.
 
     ``bound`` is in seconds, too: the longest time without an acknowledged write. What has to be waited for comes in
     addition (``bound()``): with ``loop`` the next loop of Patroni, which finds what is broken; with ``lease`` the end
@@ -113,6 +113,13 @@ FAULTS: dict[str, Fault] = {
         "freeze",
         5,
         lasting=45,
+    ),
+    "full-disk": _fault(
+        "the file system of the leader's data is full for 30 s: writes fail, or PostgreSQL stops and starts again",
+        "leader",
+        "full",
+        35,
+        lasting=30,
     ),
     "cut-replication": _fault(
         "a replica's host is cut off from PostgreSQL of all other members for 30 s; with synchronous_mode writes wait"

@@ -8,6 +8,7 @@ drill, the master or the minion is killed. A daemon-reload makes systemd count i
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import pghalib.drill
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 #: Name of the timer that undoes a fault, and of the service that it starts.
 UNDO = "pgha-drill-undo"
 #: The packages of programs that a small system may lack.
-PACKAGES = {"nft": "nftables", "kill": "procps"}
+PACKAGES = {"nft": "nftables", "kill": "procps", "fallocate": "util-linux", "rm": "coreutils"}
 #: Directory of units and their drop-ins until the next boot.
 UNITS = "/run/systemd/system"
 
@@ -40,7 +41,7 @@ class Plan(NamedTuple):
     make: list[Command]
 
 
-def plan(one: Fault, settings: MemberSettings, pid: int | None) -> Plan:
+def plan(one: Fault, settings: MemberSettings, pid: int | None, free: int = 0) -> Plan:
     """
     Return how a lasting fault is made and undone. Its undoing does no harm where nothing was made.
 
@@ -50,6 +51,8 @@ def plan(one: Fault, settings: MemberSettings, pid: int | None) -> Plan:
         Those of the host.
     pid
         The postmaster's process id; only a fault of the postmaster uses it.
+    free
+        The bytes that PostgreSQL could still write; only a full file system uses them.
     """
     how, unit = one["how"], f"{one['unit']}.service"
     if how == "hang":
@@ -63,8 +66,16 @@ def plan(one: Fault, settings: MemberSettings, pid: int | None) -> Plan:
         return _dead(unit)
     if how == "freeze":
         return Plan(_signals("CONT", settings), [Command(_signals("STOP", settings))])
+    if how == "full":
+        path = f"{beside(settings)}/{UNDO}.full"
+        return Plan(["rm", "-f", path], [Command(["fallocate", "-l", str(free), path])])
     delete = ["nft", "delete", "table", "inet", pghalib.drill.NAME]
     return Plan(delete, [Command(["nft", "-f", "-"], cut(how, settings))])
+
+
+def beside(settings: MemberSettings) -> str:
+    """Return the directory above a member's data directory. A full file system is filled by a file in there."""
+    return os.path.dirname(settings["postgres"]["data_dir"])
 
 
 def timer(seconds: int, undo: list[str]) -> list[str]:
