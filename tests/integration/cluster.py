@@ -88,6 +88,14 @@ class Cluster:
         except LabError:
             raise AssertionError(f"{self.name} is not whole after {timeout} s: {self.why_not_healthy()}") from None
 
+    def switch_over(self, target=None):
+        """Let another member lead, ``target`` where it is given, as a DBA does; return the leader of before."""
+        leader = self.leader()
+        candidate = f" --candidate {target.name}" if target else ""
+        command = f"patronictl switchover {self.name} --leader {leader.name}{candidate} --force"
+        leader.run(["su", "-", "postgres", "-c", command])
+        return leader
+
     def survive_power_off(self, ledger):
         """Cut the power of the leader's host, wait until another one takes writes, and bring the host back."""
         leader = self.leader()

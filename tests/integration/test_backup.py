@@ -125,10 +125,8 @@ def test_a_replica_proves_that_it_can_be_restored_and_leaves_nothing(cluster):
 
 
 def test_the_next_leader_goes_on(cluster):
-    leader = cluster.leader()
     target = cluster.replicas()[0]
-    shell = f"patronictl switchover test --leader {leader.name} --candidate {target.name} --force"
-    leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell])
+    leader = cluster.switch_over(target)
     cluster.wait_healthy()
     assert cluster.leader() is target
     done = cluster.lab.salt("salt-run", "pgha.backup", "test", "-l", "quiet", check=False)

@@ -144,13 +144,14 @@ def own_disk(cluster):
     host = cluster.replicas()[0]
     host.run(["sh", "-c", OWN_DISK])
     cluster.wait_healthy()
-    drill(cluster, "test", "faults=switchover")
-    wait_for(lambda: cluster.leader() is host, timeout=30, what=f"{host.name} leads")
+    cluster.switch_over(host)
+    cluster.wait_healthy()
     yield host
     wait_for(lambda: ask(cluster, host, "undone") is True, timeout=60, what="the fault has ended")
     cluster.wait_healthy()
     if cluster.leader() is host:
-        drill(cluster, "test", "faults=switchover")
+        cluster.switch_over()
+        cluster.wait_healthy()
     host.run(["sh", "-c", "systemctl stop patroni && umount /pgdata && systemctl start patroni"])
     cluster.wait_healthy()
 

@@ -61,9 +61,7 @@ def test_every_layer_has_the_times_of_the_profile(cluster):
 
 
 def test_a_switchover(cluster, ledger, measured):
-    leader = cluster.leader()
-    command = f"patronictl switchover {cluster.name} --leader {leader.name} --force"
-    leader.run(["su", "-", "postgres", "-c", command])
+    leader = cluster.switch_over()
     recovered(cluster, ledger)
     assert cluster.leader() is not leader
     measured("switchover", 20)

@@ -40,9 +40,8 @@ def backed_up(cluster, pillar):
 
 def switch(cluster):
     """Switch over to another member, and return it."""
-    leader, target = cluster.leader(), cluster.replicas()[0]
-    shell = f"patronictl switchover test --leader {leader.name} --candidate {target.name} --force"
-    leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell])
+    target = cluster.replicas()[0]
+    cluster.switch_over(target)
     cluster.wait_healthy()
     assert cluster.leader() is target
     return target

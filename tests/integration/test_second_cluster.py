@@ -40,8 +40,7 @@ def test_it_serves_writes_through_its_own_address(second):
 
 def test_its_address_follows_its_leader_without_a_daemon(second):
     second.wait_synchronous()
-    leader = second.leader()
-    leader.run(["su", "-", "postgres", "-c", f"patronictl switchover test2 --leader {leader.name} --force"])
+    leader = second.switch_over()
     second.wait_healthy()
     assert second.holders() == [second.leader().name]
     assert second.leader() is not leader

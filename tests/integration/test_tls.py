@@ -248,8 +248,7 @@ def test_keys_are_nowhere_but_where_they_belong(cluster, deployed):
 
 
 def test_a_switchover(cluster, ledger, measured):
-    leader = cluster.leader()
-    leader.run(["su", "-", "postgres", "-c", f"patronictl switchover test --leader {leader.name} --force"])
+    leader = cluster.switch_over()
     cluster.wait_healthy()
     ledger.wait_for_writes()
     assert cluster.leader() is not leader

@@ -208,7 +208,9 @@ def test_patroni_is_left_dead_and_started_again_whatever_fails(host, monkeypatch
 @pytest.mark.parametrize("name", EXPECTED)
 def test_systemd_reads_a_command_that_undoes_a_fault_as_it_is_given(name):
     """After a daemon-reload it has it from a file of its own, in which these have a meaning."""
-    undo = pghalib.drill.lasting.plan(FAULTS[name], {**MEMBER, "postgres": {"port": 5432, "data_dir": "/pgdata/x"}}, 4711).undo
+    undo = pghalib.drill.lasting.plan(
+        FAULTS[name], {**MEMBER, "postgres": {"port": 5432, "data_dir": "/pgdata/x"}}, 4711
+    ).undo
     assert not [word for word in undo if set(word) & set(";%$\\\"'\n")]
 
 
