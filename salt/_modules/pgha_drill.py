@@ -134,12 +134,14 @@ def observed():
     return text or ""
 
 
-def fault(name):
+def fault(name, seconds=None):
     """
     Make one fault of a drill on this host. It ends by itself.
 
     name
         One of ``salt-run pgha.drill list=True``. On which host it belongs is said there.
+    seconds
+        A fault that lasts ends after so many seconds, if that is sooner than it would.
 
     Returns a sentence. Raises CommandExecutionError when it cannot be made.
 
@@ -163,7 +165,7 @@ def fault(name):
             raise CommandExecutionError(f"{one['unit']} did not restart: see journalctl -u {one['unit']}")
         return f"{one['unit']} was restarted"
     if one["lasting"]:
-        return _last(one, settings)
+        return _last({**one, "lasting": min(one["lasting"], int(seconds or one["lasting"]))}, settings)
     pid = _pid(one, settings)
     os.kill(pid, signal.SIGKILL)
     return f"process {pid} was killed"

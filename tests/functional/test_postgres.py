@@ -144,7 +144,7 @@ def test_whoever_has_the_port_is_named(member):
         ret = host.state("port_free", "x", kind="pgha_postgres")
     assert ret["result"] is False
     assert "127.77.0.99:54321" in ret["comment"]
-    assert "python" in ret["comment"]
+    assert f"pid {os.getpid()} (" in ret["comment"]
 
 
 def test_locales_are_compared_with_those_of_the_host(member):

@@ -120,6 +120,12 @@ def test_the_end_of_a_fault_is_arranged_before_it_begins(host, monkeypatch, name
     )
 
 
+@pytest.mark.parametrize(("seconds", "lasts"), [(None, 60), (20, 20), ("20", 20), (3600, 60)])
+def test_a_fault_may_be_shorter_and_not_longer(host, seconds, lasts):
+    assert host.fault("isolate", seconds=seconds) == f"it lasts for {lasts} s"
+    assert f"--on-active={lasts}" in host.ran[0][0]
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_without_a_timer_no_fault_begins(host, monkeypatch, name):
     monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)

@@ -78,9 +78,10 @@ ENDED = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], 
 OWN = str(os.getpid()).encode()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\n\n\n", b"x\ndrill of test\n", b"-1", b"0", b"99999999999", ENDED, b"\xff\x00"]
-)
+CONTENTS = [b"", b"\n\n\n", b"x\ndrill of test\n", b"-1", b"0", b"99999999999", ENDED, b"\xff\x00"]
+
+
+@pytest.mark.parametrize("content", CONTENTS, ids=range(len(CONTENTS)))
 def test_of_a_holder_that_is_not_known_nothing_is_claimed(refused, content):
     """An older version left the file empty; it may also tell of an earlier holder, which has ended."""
     assert refused(content + (b"drill of test\n2026-11-29\n" if content == ENDED else b"")) == (
