@@ -1,10 +1,12 @@
 """A cluster goes back to a moment: nothing of later is there, nothing of before is lost, interrupted or not."""
 
+import datetime
 import json
 import secrets
 
 import pytest
 from integration import formula
+from integration.ledger import Ledger
 from integration.test_backup import CA, KEY_FILE, backups, repository, status
 from lab import s3
 from lab.tools import wait_for
@@ -70,9 +72,27 @@ def restore(cluster, target, **more):
 
 @pytest.fixture(scope="module")
 def moments(backed_up):
-    """When each of three rows was there and the next one not, and on which timeline."""
-    found = {what: write(backed_up, what) for what in ("one", "two", "three")}
-    return {**found, "timeline": backed_up.timeline()}
+    """When each of three rows was there and the next one not, on which timeline, and what clients wrote meanwhile."""
+    with Ledger(backed_up) as ledger:
+        found = {}
+        for what in ("one", "two", "three"):
+            found[what] = write(backed_up, what)
+            ledger.wait_for_writes()
+    return {**found, "timeline": backed_up.timeline(), "ledger": ledger}
+
+
+def of_that_moment(cluster, ledger, moment):
+    """Whether every write is there that was acknowledged before a moment, and none that began after it."""
+    pairs = cluster.psql(cluster.leader(), f"SELECT key, value FROM {ledger.table}").split()
+    there = {tuple(map(int, pair.split("|"))) for pair in pairs}
+    # Both clocks are this machine's.
+    at = datetime.datetime.fromisoformat(moment).timestamp() * 1e9
+    writes = ledger.history()["writes"]
+    before = {(one["key"], one["value"]) for one in writes if one["outcome"] == "ok" and one["end"] < at}
+    after = {(one["key"], one["value"]) for one in writes if one["start"] > at}
+    assert before
+    assert after
+    return (before - there, after & there) == (set(), set())
 
 
 def test_what_will_be_lost_is_shown_and_nothing_is_touched_without_a_yes(backed_up, moments):
@@ -119,6 +139,7 @@ def test_it_goes_back_wherever_it_was_interrupted(backed_up, moments):
     assert run.code == 0, run.text
     backed_up.wait_healthy()
     assert rows(backed_up) == ["one"]
+    assert of_that_moment(backed_up, moments["ledger"], moments["one"])
     assert all(is_there(host, "/pgdata/test.before-*") for host in backed_up.db)
     assert [one["type"] for one in backups(backed_up.leader())] == ["full", "full"]
     run = formula.run(lab)
@@ -137,6 +158,7 @@ def test_further_forward_on_the_timeline_of_before(backed_up, moments):
     assert run.code == 0, run.text
     backed_up.wait_healthy()
     assert rows(backed_up) == ["one", "two"]
+    assert of_that_moment(backed_up, moments["ledger"], moments["two"])
 
 
 def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):

@@ -128,7 +128,7 @@ def test_a_proof_does_not_go_back_where_no_backup_is_as_old_or_nobody_wants_it(p
 @pytest.mark.parametrize(
     ("notes", "fault"),
     [
-        ([None], "the copy lacks the last hour"),
+        ([None], "the copy has no time that the leader has noted"),
         ([3700], "the copy lacks the last hour"),
         ([100, None], "not of that moment: nothing is noted"),
         ([100, 200], "not of that moment: there is what was noted later"),

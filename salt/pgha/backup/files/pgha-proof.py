@@ -212,7 +212,10 @@ def proved(config):
         shown["checks"] = checked(config, copy)
         shown["checked"] = round(time.time() - began, 1)
         shown["canary"] = copy.note()
-        if began - (shown["canary"] or 0) > OLD:
+        if shown["canary"] is None:
+            raise Failed("the copy has no time that the leader has noted (pgha.canary); it does every five minutes, and"
+                         " after backups were turned on it takes ten until such a time is in the archive")  # fmt: skip
+        if began - shown["canary"] > OLD:
             raise Failed("the leader notes the time every five minutes (pgha.canary), and the copy lacks the last hour")
         if config["back"]:
             gone_back(config, copy, shown, oldest)
