@@ -18,9 +18,9 @@ ANSWER = 30
 
 def plan():
     """
-    Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members), ``others`` (those that
-    are copied), and ``refused``: the reasons why it must not begin, as lines. With any reason, ``refused`` is the only
-    key.
+    Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
+    not leave out), ``others`` (those that are copied), ``run`` (what the hosts are told), and ``refused``: the reasons
+    why it must not begin, as lines. With any reason, ``refused`` is the only key.
 
     CLI Example:
 
@@ -38,7 +38,8 @@ def plan():
     if faults:
         return _refused(faults)
     cluster, target = given["cluster"], pghalib.backup.target.parsed(given)
-    hosts = pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster]
+    own = pghalib.inventory.plan({**pgha, "only": [cluster]})
+    hosts, without = own["clusters"][cluster], own["run"]["without"]
     note = pghalib.master.restore.noted(pghalib.secrets.store.directory(__opts__), cluster)
     if note and note["target"] != target:
         return _refused(
@@ -47,24 +48,28 @@ def plan():
                 " first (give the same target), or go back to the data of before (docs/backup.md)"
             ]
         )
+    if note and note["host"] not in hosts:
+        return _refused([f"{note['host']} has the data that are restored: a run without it cannot go on"])
     if not note:
-        note, faults = _new(cluster, target, hosts, given.get("confirm"))
+        away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
+        note, faults = _new(cluster, target, hosts, away, given.get("confirm"))
         if faults:
             return _refused(faults)
     others = [host for host in hosts if host != note["host"]]
-    return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": {"restore": note}}
+    return {"refused": [], "note": note, "hosts": hosts, "others": others,
+            "run": {"restore": note, "without": without}}  # fmt: skip
 
 
-def _new(cluster, target, hosts, confirm):
+def _new(cluster, target, hosts, away, confirm):
     """The note of a new restore, and the reasons why it must not begin."""
     answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.standing", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
     told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
-    faults = [f"{host}: {why}" for host, why in refused.items()]
+    faults = [f"{host}: {why}; to go on without a host that is off: pgha:without" for host, why in refused.items()]
     if not faults:
         faults = pghalib.master.restore.faults(cluster, target, told, time.time())
     if not faults and confirm != pghalib.backup.target.confirmation(cluster, target):
-        faults = pghalib.master.restore.asked(cluster, target, told, time.time())
+        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away)
     return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told), [])
 
 

@@ -208,27 +208,35 @@ def forget_dcs(test=False):
 
         salt 'test-db1' pgha_restore.forget_dcs
     """
-    settings = _settings()
-    prefix = pghalib.consul.config.key_prefix(settings["cluster"])
-
-    def secrets():
-        return pghalib.secrets.served.own(__pillar__, __opts__)
-
-    def ask(method, key, **how):
-        token = secrets()["patroni"]["secret"]
-        path = f"/v1/kv/{prefix}{key}"
-        return pghalib.consul.client.ask(settings, secrets, method, path, token=token, allow=(404,), **how)
-
-    found = [key for key in KEYS if ask("GET", key)["status"] == 200]
+    found = [key for key in KEYS if _key("GET", key)["status"] == 200]
     for key in () if test else found:
-        ask("DELETE", key)
+        _key("DELETE", key)
     identifier = __salt__["pgha_postgres.data_directory"]()["identifier"]
     if identifier and __salt__["pgha_patroni.dcs"]()["initialize"] != identifier:
         if not test:
             # As JSON a number is its digits.
-            ask("PUT", "initialize", payload=int(identifier))
+            _key("PUT", "initialize", payload=int(identifier))
         found.append("initialize")
     return found
+
+
+def left_out():
+    """
+    Return the names of the members that this run leaves out (``pgha:without``) and that run nevertheless: Patroni keeps
+    a key of each in Consul, which ends with the lease of a host that is off.
+
+    Raises CommandExecutionError when Consul does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.left_out
+    """
+    settings = _settings()
+    names = [host["name"] for host in settings["cluster"]["hosts"] if host["id"] in settings["without"]]
+    answers = {name: _key("GET", f"members/{name}", params={"raw": "", "consistent": ""}) for name in names}
+    return [name for name, one in answers.items() if one["status"] == 200 and _runs(one["text"])]
 
 
 def kept():
@@ -258,6 +266,25 @@ def note():
         salt 'test-db1' pgha_restore.note
     """
     return json.loads(pghalib.host.files.read_foreign(pghalib.backup.recovering.NOTE) or "{}")
+
+
+def _runs(text):
+    """Whether a member's key in Consul tells of a server that was not stopped in order; what cannot be read does."""
+    try:
+        return json.loads(text)["state"] != "stopped"
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
+def _key(method, key, **how):
+    """A request for one of Patroni's keys in Consul, with Patroni's own token."""
+
+    def secrets():
+        return pghalib.secrets.served.own(__pillar__, __opts__)
+
+    settings, token = _settings(), secrets()["patroni"]["secret"]
+    path = f"/v1/kv/{pghalib.consul.config.key_prefix(settings['cluster'])}{key}"
+    return pghalib.consul.client.ask(settings, secrets, method, path, token=token, allow=(404,), **how)
 
 
 def _as_user(words):

@@ -60,6 +60,31 @@ def ended(ret, cluster):
 
 
 @pghalib.states.state
+def alone(ret):
+    """
+    No member runs that this run leaves out: with the data of now it would lead while the others are stopped.
+
+    name
+        State ID; not used.
+    """
+    settings = __salt__["pgha.settings"]()
+
+    def silent():
+        names = __salt__["pgha_restore.left_out"]()
+        if names:
+            raise CommandExecutionError(
+                f"{', '.join(names)} runs, though this run leaves it out (pgha:without): Patroni there renews its key"
+                " in Consul. Switch the host off, or take it into the run"
+            )
+        return True
+
+    # The key of a host that has just died stays for as long as its lease.
+    timeout = 0 if ret.test else 2 * settings["patroni"]["ttl"]
+    pghalib.wait.until(silent, timeout, "no member runs that is left out", 1)
+    return "No member runs that is left out."
+
+
+@pghalib.states.state
 def flushed(ret):
     """
     All that was committed until now is in the archive, where this host leads. When the archive does not take it, that

@@ -49,6 +49,12 @@ def switch(cluster):
     return target
 
 
+def reinit(cluster, host):
+    """Copy the data of the leader to a member, as a DBA does."""
+    command = f"patronictl reinit {cluster.name} {host.name} --force --wait"
+    host.run(["su", "-", "postgres", "-c", command], timeout=180)
+
+
 def write(cluster, what):
     """Write a row, and return a moment after it, which is over."""
     leader = cluster.leader()
@@ -60,9 +66,10 @@ def rows(cluster):
     return cluster.psql(cluster.leader(), "SELECT what FROM written ORDER BY at").split()
 
 
-def asked(target, **more):
-    """The words for a restore."""
-    return f"pillar={json.dumps({'pgha_restore': {'cluster': 'test', 'target': target, **more}})}"
+def asked(target, without=(), **more):
+    """The words for a restore, which leaves out these hosts."""
+    pgha = {"pgha": {"without": without}} if without else {}
+    return f"pillar={json.dumps({**pgha, 'pgha_restore': {'cluster': 'test', 'target': target, **more}})}"
 
 
 def restore(cluster, target, **more):
@@ -152,10 +159,19 @@ def host_runs(host, unit):
 
 
 def test_further_forward_on_the_timeline_of_before(backed_up, moments):
-    """What the first restore has dropped is in the archive still."""
+    """
+    What the first restore has dropped is in the archive still. One host is off meanwhile, and comes back with data of a
+    time that is no more.
+    """
     write(backed_up, "other")
-    run = restore(backed_up, moments["two"], timeline=moments["timeline"])
+    away = backed_up.replicas()[0]
+    away.poweroff()
+    run = restore(backed_up, moments["two"], without=[away.name], timeline=moments["timeline"])
     assert run.code == 0, run.text
+    assert rows(backed_up) == ["one", "two"]
+    away.poweron()
+    backed_up.lab.wait_ready()
+    reinit(backed_up, away)
     backed_up.wait_healthy()
     assert rows(backed_up) == ["one", "two"]
     assert of_that_moment(backed_up, moments["ledger"], moments["two"])
@@ -185,8 +201,7 @@ def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):
 def test_afterwards_a_failover_and_a_new_copy_work(backed_up):
     leader = backed_up.leader()
     switch(backed_up)
-    shell = f"patronictl reinit test {leader.name} --force --wait"
-    leader.run(["runuser", "-u", "postgres", "--", "bash", "-lc", shell], timeout=180)
+    reinit(backed_up, leader)
     backed_up.wait_healthy()
     assert write(backed_up, "last")
     assert rows(backed_up) == ["one", "two", "last"]

@@ -1,9 +1,16 @@
 """A restore on a host: what it tells, when its server has recovered, and what an interrupted run goes on with."""
 
+from pathlib import Path
+
 import pghalib.backup.recovering
+import pghalib.backup.target
+import pghalib.master.restore
+import pghalib.secrets.store
 import pytest
+import yaml
 from salt.exceptions import CommandExecutionError
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"postgres": {"data_dir": "/pgdata/one", "user": "postgres", "group": "postgres", "bin_dir": "/bin",
                          "port": 5432, "socket_dir": "/run"}}  # fmt: skip
 NOTE = {"id": "20261129-120000", "cluster": "one", "host": "db1", "target": {"type": "default", "text": "newest"}}
@@ -162,3 +169,106 @@ def test_patroni_forgets_the_time_before_and_knows_the_restored_data(loader_modu
     assert "leader" in consul.keys
     assert module.forget_dcs() == gone
     assert consul.keys == {"config": "{}", "initialize": "7001"}
+
+
+@pytest.mark.parametrize(
+    ("key", "runs"),
+    [
+        ('{"role":"replica","state":"running"}', True),
+        ('{"role":"replica","state":"stopped"}', False),
+        ("nonsense", True),
+        ("[]", True),
+        (None, False),
+    ],
+)
+def test_a_member_that_is_left_out_and_runs_is_found_by_its_key(loader_module, monkeypatch, key, runs):
+    def ask(_settings, _secrets, method, path, **how):
+        assert (method, path) == ("GET", "/v1/kv/db/one/members/db3")
+        assert how["params"] == {"raw": "", "consistent": ""}
+        return {"status": 404 if key is None else 200, "text": key or ""}
+
+    monkeypatch.setattr("pghalib.consul.client.ask", ask)
+    hosts = [{"id": f"{name}.example.org", "name": name} for name in ("db1", "db2", "db3")]
+    cluster = {"name": "one", "namespace": "/db/", "hosts": hosts}
+    salt = {"pgha.settings": lambda: {**SETTINGS, "cluster": cluster, "without": ["db3.example.org", "dcs1"]}}
+    pillar = {"pgha_secrets": {"patroni": {"secret": "token"}}}
+    module = loader_module("_modules/pgha_restore.py", salt=salt, pillar=pillar)
+    assert module.left_out() == (["db3"] if runs else [])
+
+
+def test_nothing_is_stopped_while_a_member_runs_that_is_left_out(loader_module):
+    answers = [["db3"], ["db3"], []]
+    salt = {
+        "pgha.settings": lambda: {"patroni": {"ttl": 0}},
+        "pgha_restore.left_out": lambda: answers.pop(0),
+    }
+    state = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False}).alone
+    first = state("a sentence")
+    assert first["result"] is False
+    assert "db3 runs, though this run leaves it out (pgha:without)" in first["comment"]
+    answers.pop(0)
+    assert state("a sentence")["result"] is True
+
+
+PGHA = {
+    "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.11"}}},
+    "clusters": {
+        "one": {
+            "hosts": {"db1": "192.0.2.21", "db2": "192.0.2.22", "db3": "192.0.2.23"},
+            "backup": {"repositories": {"main": {"type": "posix", "path": "/srv/share"}}},
+        }
+    },
+}
+STANDING = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": False, "tablespaces": 0, "first": 1.0,
+            "newest": 2.0, "fault": None}  # fmt: skip
+
+
+@pytest.fixture
+def plan(loader_module, tmp_path):
+    """A function (what a person asks, without) -> the plan; db3 does not answer."""
+    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+
+    def build(without=(), noted=None, **given):
+        asked = []
+
+        def cmd(hosts, _function, **_how):
+            asked.append(list(hosts))
+            return {host: {"ret": dict(STANDING, leads=host == "db2")} for host in hosts if host != "db3"}
+
+        salt = {
+            "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},
+            "pgha_master.inventory": lambda: ({**PGHA, "without": list(without)}, []),
+            "pgha.defaults": lambda: defaults,
+            "saltutil.cmd": cmd,
+        }
+        opts = {"pgha_store": str(tmp_path)}
+        if noted:
+            path = pghalib.secrets.store.directory(opts)
+            pghalib.secrets.store.prepare(path)
+            pghalib.secrets.store.write(pghalib.master.restore.file(path, "one"), noted)
+        pillar = {"pgha_restore": {"cluster": "one", "target": "newest", **given}}
+        return loader_module("_modules/pgha_master_restore.py", salt=salt, opts=opts, pillar=pillar).plan(), asked
+
+    return build
+
+
+def test_a_host_that_is_off_stops_a_restore_until_it_is_left_out(plan):
+    found, _ = plan()
+    assert found == {
+        "refused": [
+            "db3: did not answer; is its salt-minion running?; to go on without a host that is off: pgha:without"
+        ]
+    }
+    found, asked = plan(without=["db3"])
+    assert asked == [["db1", "db2"]]
+    assert "db3 is left out: leave it off until the end" in found["refused"][3]
+    found, _ = plan(without=["db3"], confirm="one to newest")
+    assert (found["refused"], found["hosts"], found["others"]) == ([], ["db1", "db2"], ["db1"])
+    assert found["run"] == {"restore": found["note"], "without": ["db3"]}
+
+
+def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    assert plan(noted=note, without=["db3"])[0]["others"] == ["db2"]
+    found, _ = plan(noted=note, without=["db1"])
+    assert found == {"refused": ["db1 has the data that are restored: a run without it cannot go on"]}

@@ -157,8 +157,17 @@ def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: floa
     return found
 
 
-def asked(cluster: str, target: Target, told: Mapping[str, Standing], now: float) -> list[str]:
-    """Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it."""
+def asked(
+    cluster: str, target: Target, told: Mapping[str, Standing], now: float, without: Iterable[str] = ()
+) -> list[str]:
+    """
+    Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it.
+
+    told, now
+        As for :py:func:`faults`.
+    without
+        Minion ids of members that are left out.
+    """
     if target["moment"] is not None:
         lost = _span(now - target["moment"])
         back = f"as it was at {_day(target['moment'])}: what was written in the last {lost} is lost"
@@ -168,11 +177,16 @@ def asked(cluster: str, target: Target, told: Mapping[str, Standing], now: float
         back = f"as it was at {target['text']}: what was written after that is lost"
     newest = max((one["newest"] for one in told.values() if one["newest"] is not None), default=0)
     sizes = ", ".join(f"{host} {pghalib.text.size(one['size'])}" for host, one in told.items())
+    absent = [
+        f"{host} is left out: leave it off until the end; when it comes back, patronictl reinit copies the data to it"
+        for host in without
+    ]
     return [
         f"this would bring {cluster} back {back}. The newest backup is of {_day(newest)}",
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
         f"the data of now are kept beside the new ones on every host ({sizes}), until you remove them",
+        *absent,
         f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target)}"',
     ]
 

@@ -11,7 +11,13 @@ The data are as they were:
     - require:
       - pgha_postgres: {{ (path ~ " is the server's") | yaml_dquote }}
 
+{# One that came back meanwhile would lead with the data of now. #}
+No member runs that is left out:
+  pgha_restore.alone:
+    - require:
+      - pgha_restore: The data are as they were
+
 Patroni has forgotten the time between:
   pgha_restore.forgotten:
     - require:
-      - pgha_restore: The data are as they were
+      - pgha_restore: No member runs that is left out

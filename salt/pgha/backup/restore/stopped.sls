@@ -4,8 +4,13 @@
   "pgha-backup.timer", "pgha-backup.service", "pgha-proof.timer", "pgha-proof.service", "vip-manager.service",
   "pgha-guard.service",
 ] %}
+No member runs that is left out:
+  pgha_restore.alone: []
+
 What was committed is in the archive:
-  pgha_restore.flushed: []
+  pgha_restore.flushed:
+    - require:
+      - pgha_restore: No member runs that is left out
 
 {% for unit in units %}
 {{ (unit ~ " does not run") | yaml_dquote }}:
