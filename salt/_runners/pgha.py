@@ -258,17 +258,17 @@ def credential(cluster=None, repository=None, file=None):
         salt-run pgha.credential test main
         salt-run pgha.credential test main file=/root/s3-key
     """
-    pghalib.master.refusal.one_of("repository", repository, _with_backups(cluster)[1])
-    pair = pghalib.secrets.credentials.read(file) if file else pghalib.secrets.credentials.asked(repository)
-    pghalib.secrets.credentials.store(_store(), cluster, repository, *pair)
+    known = _with_backups(cluster)[1]
+    pghalib.master.refusal.one_of("repository", repository, known)
+    pghalib.secrets.credentials.bring(_store(), cluster, repository, known[repository], file)
     return f"Stored for {repository} of {cluster}: now run salt-run state.orchestrate pgha"
 
 
 def _with_backups(cluster):
-    """The hosts of a cluster, and the names of its repositories of backups, which it must have."""
+    """The hosts of a cluster, and its repositories of backups by name, which it must have."""
     pgha = _checked()
     pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
-    repositories = [*pghalib.secrets.needed.repositories(pgha, _defaults(), cluster)]
+    repositories = pghalib.secrets.needed.repositories(pgha, _defaults(), cluster)
     if not repositories:
         raise CommandExecutionError(f"{cluster} has no repository: name one in backup:repositories (docs/backup.md)")
     return pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster], repositories

@@ -16,7 +16,7 @@ import pghalib.states
 def stored(ret):
     """
     Every secret that the inventory needs is in the master's store, and the store knows which minion has which role.
-    Existing secrets are kept; only certificates that end soon are renewed.
+    Existing secrets are kept; only certificates that end soon are renewed, and keys of repositories follow the pillar.
 
     name
         State ID; not used.

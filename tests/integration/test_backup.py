@@ -167,16 +167,17 @@ def test_a_repository_that_is_away_is_named_and_nothing_is_lost(cluster, store):
     whole(cluster)
 
 
-def test_a_key_that_the_server_takes_no_more_is_named_until_the_next_one_is_brought(cluster, store):
+def test_a_key_that_the_server_takes_no_more_is_named_until_the_pillar_brings_the_next_one(cluster, pillar, store):
     store.stop()
     store.trust("another-secret")
     store.start()
     wait_for(lambda: " 403 " in status(cluster), timeout=30, what="the status names what the server says", interval=1)
-    cluster.lab.master.write(KEY_FILE, f"{s3.KEY}\nanother-secret\n", mode="0600")
-    cluster.lab.salt("salt-run", "pgha.credential", "test", MAIN, f"file={KEY_FILE}")
+    given = {**repository(MAIN), "key": s3.KEY, "key_secret": "another-secret"}
+    pillar.put({"only": [cluster.name], "backup": {"repositories": {MAIN: given}, "times": []}})
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
-    assert "another-secret" not in run.text
+    shown = run.text + cluster.lab.salt("salt", "test-db1", "pgha.settings", "--out=json").stdout
+    assert "another-secret" not in shown
     whole(cluster)
 
 

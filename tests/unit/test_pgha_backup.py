@@ -1,6 +1,7 @@
 """Backups in the pillar, in pgBackRest's configuration, in the store, and in the status."""
 
 import copy
+import json
 from pathlib import Path
 
 import pghalib.backup.config
@@ -58,7 +59,12 @@ def test_five_lines_are_enough():
         ({"main": {**S3, "buckett": "x"}}, "main:buckett: unknown setting; did you mean bucket?"),
         ({"main": {**S3, "bucket": "Backups"}}, "must be a name of 3 to 63 lower case letters"),
         ({"main": {**S3, "endpoint": "https://h/path"}}, "endpoint: must be HOST or HOST:PORT"),
-        ({"main": {**S3, "key_secret": "x"}}, "main:key_secret: unknown setting"),
+        ({"main": {**S3, "key_secret": "x"}}, "main: has one of key and key_secret, and needs both or none"),
+        (
+            {"main": {**S3, "key": "a", "key_secret": "b\n"}},
+            "main:key_secret: must be one line of printable characters",
+        ),
+        ({"main": {"type": "posix", "path": "/srv", "key": "a"}}, "main:key: unknown setting"),
         ({"main": {**S3, "encrypted": "no"}}, "main:encrypted: 'no' should be true or false"),
         ({"a b": S3}, "the name of a repository is made of letters"),
         ({"main": [S3]}, "main: must be a mapping"),
@@ -166,6 +172,33 @@ def test_a_key_is_brought_by_a_person_and_can_be_changed(tmp_path):
     prints = [pghalib.secrets.served.fingerprints(settings(pgha), one) for one in (first, second)]
     assert prints[0] == prints[1]
     assert "one/backup/main/passphrase" in prints[0]
+
+
+def test_a_key_in_the_pillar_gets_into_the_store_and_into_no_settings(tmp_path):
+    pgha, store = pillar({"main": {**S3, "key": "id", "key_secret": "{cluster}"}}), tmp_path / "store"
+    assert faults(pgha) == pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS) == []
+    assert "{cluster}" not in json.dumps(settings(pgha))
+    assert "one/backup/main/key" in pghalib.secrets.minted.missing(store, pgha, DEFAULTS)
+    assert "one/backup/main/key" in pghalib.secrets.minted.mint(store, pgha, DEFAULTS)
+    assert pghalib.secrets.minted.of_minion(store, "db1")["backup"]["main"]["key_secret"] == "{cluster}"
+    assert pghalib.secrets.minted.mint(store, pgha, DEFAULTS) == []
+    pgha["backup"]["repositories"]["main"]["key_secret"] = "other"
+    assert pghalib.secrets.minted.missing(store, pgha, DEFAULTS) == ["one/backup/main/key"]
+    assert pghalib.secrets.minted.mint(store, pgha, DEFAULTS) == ["one/backup/main/key"]
+    assert pghalib.secrets.minted.of_minion(store, "db1")["backup"]["main"]["key_secret"] == "other"
+    # A person who brings another one learns that it would not last.
+    repository = pgha["backup"]["repositories"]["main"]
+    with pytest.raises(CommandExecutionError, match="The pillar has the key of main"):
+        pghalib.secrets.credentials.bring(store, "one", "main", repository, None)
+    # Out of the pillar again, it stays in the store.
+    pgha = pillar({"main": S3})
+    assert pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS) == []
+    assert pghalib.secrets.minted.mint(store, pgha, DEFAULTS) == []
+
+
+def test_what_is_wrong_with_a_key_does_not_show_it():
+    (fault,) = faults(pillar({"main": {**S3, "key": "id", "key_secret": " canary"}}))
+    assert "canary" not in fault
 
 
 @pytest.mark.parametrize(

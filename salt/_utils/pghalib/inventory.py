@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: What defaults.yaml has beside the sections of settings.
 PRESETS = ("distributions", "profiles")
+#: The id of an access key and its secret, which the pillar may have in a repository of backups. The settings of a host
+#: never have them: execution functions return settings, and jobs are stored.
+ACCESS = ("key", "key_secret")
 # Settings that have "off" or "on" among their words.
 ON_OFF = (("patroni", "synchronous_mode"), ("patroni", "watchdog"), ("tls", "clients"))
 
@@ -105,6 +108,10 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
         cluster["founder"] = pghalib.run.present(cluster["hosts"], without)[0]
     names = [name for name in defaults if name not in PRESETS]
     sections = {name: section(name, pgha, defaults, datacenter, found["cluster"]) for name in names}
+    repositories = sections["backup"]["repositories"] or {}
+    sections["backup"]["repositories"] = {
+        name: {key: one[key] for key in one if key not in ACCESS} for name, one in repositories.items()
+    }
     for name, key in ON_OFF:
         sections[name][key] = on_off(sections[name][key])
     result = {**found, "cluster": cluster, "clusters": clusters, "without": without, **sections}
@@ -265,7 +272,8 @@ def on_off(value: Json) -> Json:
 def _fill(value: Json, words: dict[str, str]) -> Json:
     """Fill ``{version}`` and ``{cluster}`` in every string; other braces are left alone (Go templates of Consul)."""
     if isinstance(value, dict):
-        return {key: item if key in ("config", "parameters") else _fill(item, words) for key, item in value.items()}
+        kept = ("config", "parameters", "key_secret")
+        return {key: item if key in kept else _fill(item, words) for key, item in value.items()}
     if isinstance(value, list):
         return [_fill(item, words) for item in value]
     if isinstance(value, str):

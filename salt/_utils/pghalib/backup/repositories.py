@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pghalib.inventory
 import pghalib.words
 from pghalib.text import at, guess, shown
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from pghalib.shapes import Json, RepositorySecrets
 
+#: The correct form of an access key, in words.
+KEY_FORM = "one line of printable characters without blanks around it"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 #: The cipher is never changed for a repository: pgBackRest cannot.
 CIPHER = "aes-256-cbc"
@@ -67,10 +70,16 @@ def _faults(where: str, repository: dict[Json, Json]) -> list[str]:
     if kind is not None and not (isinstance(kind, str) and kind in _TEXTS):
         return [f"{at(where, 'type')}: {shown(kind)} is none of {', '.join(_TEXTS)}"]
     known = _TEXTS[kind] if kind else {key: form for one in _TEXTS.values() for key, form in one.items()}
-    names = {"type", "encrypted", *known}
+    names = {"type", "encrypted", *known, *(pghalib.inventory.ACCESS if kind != "posix" else ())}
     found = [f"{at(where, key)}: unknown setting{guess(key, names)}" for key in repository if key not in names]
     if "encrypted" in repository and not isinstance(repository["encrypted"], bool):
         found.append(f"{at(where, 'encrypted')}: {shown(repository['encrypted'])} should be true or false")
+    # What is wrong with these is never shown.
+    found += [
+        f"{at(where, key)}: must be {KEY_FORM}"
+        for key in pghalib.inventory.ACCESS
+        if key in repository and not sound(repository[key])
+    ]
     for key, (right, pattern) in known.items():
         value = repository.get(key)
         text = value.replace("{cluster}", "x") if isinstance(value, str) else None
@@ -88,9 +97,23 @@ def lacking(place: str, repositories: Mapping[str, Mapping[str, Json]]) -> list[
             found.append(f"{at(place, name)}: has no type; give one of {', '.join(_TEXTS)}")
             continue
         missing = ", ".join(key for key in _NEEDED[kind] if key not in repository)
+        if brought(repository) != any(key in repository for key in pghalib.inventory.ACCESS):
+            found.append(
+                f"{at(place, name)}: has one of {' and '.join(pghalib.inventory.ACCESS)}, and needs both or none"
+            )
         if missing:
             found.append(f"{at(place, name)}: has no {missing}, without which a repository of type {kind} is not found")
     return found
+
+
+def sound(value: object) -> bool:
+    """Return whether a value can be the id of an access key, or its secret."""
+    return isinstance(value, str) and bool(value) and value.isprintable() and value == value.strip()
+
+
+def brought(repository: Mapping[str, Json]) -> bool:
+    """Return whether the pillar has the access key of a repository."""
+    return all(key in repository for key in pghalib.inventory.ACCESS)
 
 
 def encrypted(repository: Mapping[str, Json]) -> bool:

@@ -16,13 +16,38 @@ from salt.exceptions import CommandExecutionError
 import pghalib.backup.repositories
 import pghalib.errors
 import pghalib.host.files
+import pghalib.inventory
 import pghalib.secrets.contents
 import pghalib.secrets.needed
 import pghalib.secrets.store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pghalib.secrets.contents import Cluster
-    from pghalib.shapes import Json
+    from pghalib.shapes import Json, RepositorySecrets
+
+
+def bring(path: Path, cluster: str, name: str, repository: Mapping[str, Json], file: str | None) -> None:
+    """
+    Store the key that a person brings, from a file or from the terminal.
+
+    path
+        Directory of the store.
+    cluster, name, repository
+        The cluster; the name and the settings of its repository.
+    file
+        Path of the file with the key, None to ask for it.
+
+    Raises CommandExecutionError when the pillar has the key, and as :py:func:`read`, :py:func:`asked` and
+    :py:func:`store` do.
+    """
+    if pghalib.backup.repositories.brought(repository):
+        raise CommandExecutionError(
+            f"The pillar has the key of {name}, and the next run would take that one: change it there"
+        )
+    key, secret = read(file) if file else asked(name)
+    store(path, cluster, name, key, secret)
 
 
 def store(path: Path, cluster: str, repository: str, key: str, secret: str) -> None:
@@ -40,8 +65,8 @@ def store(path: Path, cluster: str, repository: str, key: str, secret: str) -> N
     written.
     """
     for what, value in (("the access key", key), ("its secret", secret)):
-        if not value or not value.isprintable() or value != value.strip():
-            raise CommandExecutionError(f"{what} must be one line of printable characters without blanks around it")
+        if not pghalib.backup.repositories.sound(value):
+            raise CommandExecutionError(f"{what} must be {pghalib.backup.repositories.KEY_FORM}")
     pghalib.secrets.store.prepare(path)
     file = pghalib.secrets.store.file(path, "cluster", cluster)
     with pghalib.secrets.store.locked(path):
@@ -49,6 +74,37 @@ def store(path: Path, cluster: str, repository: str, key: str, secret: str) -> N
         own = stored.setdefault("backup", {}).setdefault(repository, {})
         own["key"], own["key_secret"] = key, secret
         pghalib.secrets.store.write(file, stored)
+
+
+def taken(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], test: bool = False) -> list[str]:
+    """
+    Take the keys that the pillar has into the store, and return the names of those that are new there.
+
+    path, pgha, defaults
+        Directory of the store, the pillar of that name as the master's own id has it, the content of defaults.yaml.
+    test
+        True: nothing is written.
+
+    Raises CommandExecutionError when the store cannot be read or written.
+    """
+    found = []
+    for cluster in pgha.get("clusters") or {}:
+        for name, repository in pghalib.secrets.needed.repositories(pgha, defaults, cluster).items():
+            if not pghalib.backup.repositories.brought(repository):
+                continue
+            key, secret = (repository[one] for one in pghalib.inventory.ACCESS)
+            known = _known(path, cluster, name)
+            if (known.get("key"), known.get("key_secret")) != (key, secret):
+                found.append(f"{cluster}/backup/{name}/key")
+                if not test:
+                    store(path, cluster, name, key, secret)
+    return found
+
+
+def _known(path: Path, cluster: str, repository: str) -> RepositorySecrets:
+    file = pghalib.secrets.store.file(path, "cluster", cluster)
+    stored: Cluster = pghalib.secrets.store.read(file, pghalib.secrets.contents.CLUSTER_SHAPE)
+    return stored.get("backup", {}).get(repository, {})
 
 
 def lacking(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
@@ -62,14 +118,14 @@ def lacking(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> lis
     """
     found = []
     for cluster in pgha.get("clusters") or {}:
-        file = pghalib.secrets.store.file(path, "cluster", cluster)
-        stored: Cluster = pghalib.secrets.store.read(file, pghalib.secrets.contents.CLUSTER_SHAPE)
         for name, repository in pghalib.secrets.needed.repositories(pgha, defaults, cluster).items():
-            known = stored.get("backup", {}).get(name, {})
-            if pghalib.backup.repositories.needs_credential(repository) and not known.get("key_secret"):
+            if not pghalib.backup.repositories.needs_credential(repository):
+                continue
+            brought = pghalib.backup.repositories.brought(repository)
+            if not brought and not _known(path, cluster, name).get("key_secret"):
                 found.append(
                     f"the store has no key for the repository {name} of {cluster}: bring it by salt-run"
-                    f" pgha.credential {cluster} {name}"
+                    f" pgha.credential {cluster} {name}, or in the pillar (key and key_secret beside its type)"
                 )
     return found
 

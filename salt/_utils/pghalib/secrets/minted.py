@@ -16,6 +16,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.inventory
 import pghalib.secrets.contents
+import pghalib.secrets.credentials
 import pghalib.secrets.needed
 import pghalib.secrets.pki
 import pghalib.secrets.store
@@ -46,12 +47,14 @@ def missing(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> lis
     names = [name for _, _, names in _lacking(path, pgha, defaults) for name in names]
     names += pghalib.secrets.pki.missing(path, pgha, defaults, wanted["tls"])
     _never_again(path, names, index, pgha)
-    return sorted([*names, *_noted(index, wanted)])
+    brought = pghalib.secrets.credentials.taken(path, pgha, defaults, test=True)
+    return sorted([*names, *_noted(index, wanted), *brought])
 
 
 def mint(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], force: bool = False) -> list[str]:
     """
-    Make and store the missing secrets of an inventory, and note the role of each host.
+    Make and store the missing secrets of an inventory, take over the keys of repositories that the pillar has, and note
+    the role of each host.
 
     path
         Directory of the store; made with 0700 when it does not exist.
@@ -92,7 +95,7 @@ def mint(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], force: bo
             now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
             index["made"].update(dict.fromkeys(present, now))
             pghalib.secrets.store.write_index(path, index)
-    return sorted([*made, *noted])
+    return sorted([*made, *noted, *pghalib.secrets.credentials.taken(path, pgha, defaults)])
 
 
 def settle(path: Path, datacenters: Iterable[str], test: bool = False) -> list[str]:
