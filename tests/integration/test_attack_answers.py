@@ -20,8 +20,46 @@ NODE = {"name": ESCAPES, "host": INJECTION, "role": "leader", "state": "running"
 
 
 @pytest.fixture
+def pipe(cluster):
+    """Somebody who is nobody listens and says that he is Patroni, with a configuration that never ends."""
+    host = cluster.replicas()[0]
+    script = (
+        "import os, socket, time; os.path.exists('/tmp/attack.yml') or os.mkfifo('/tmp/attack.yml');"
+        " held = [socket.create_server(('127.0.0.1', port)) for port in (9999, 8008)];"
+        " open('/tmp/attack.ready', 'w'); time.sleep(600)"
+    )
+    command = ["runuser", "-u", "nobody", "--", "python3", "-c", script, "patroni", "/tmp/attack.yml", "\x1b[2J\nx"]
+    process = host.popen(command)
+    try:
+        wait_for(
+            lambda: host.run(["test", "-e", "/tmp/attack.ready"], check=False).returncode == 0, timeout=10, what="he"
+        )
+        yield host
+    finally:
+        host.run(["sh", "-c", "kill $(pgrep -u nobody -f attack.ready); rm -f /tmp/attack.yml /tmp/attack.ready"])
+        process.wait(10)
+
+
+def test_nobody_s_pipe_holds_no_preflight_up(cluster, pipe):
+    names = ",".join(host.name for host in cluster.hosts)
+    begin = time.monotonic()
+    said = cluster.lab.salt("salt", "-L", names, "pgha_preflight.check", "--out=json", "--static", timeout=90)
+    assert time.monotonic() - begin < 60
+    faults = {name: answer["faults"] for name, answer in json.loads(said.stdout).items()}
+    assert faults == {host.name: [] for host in cluster.hosts}, said.stdout
+    said = cluster.lab.salt("salt", pipe.name, "pgha_preflight.listeners", "--out=json", "--static").stdout
+    row = next(row for row in json.loads(said)[pipe.name] if row["port"] == 9999)
+    assert (row["user"], row["scope"]) == ("nobody", None)
+    assert row["cmdline"][-1] == "?[2J?x"
+    assert formula.run(cluster.lab, "test=True").code == 0
+
+
+@pytest.fixture(scope="module")
 def taken(cluster):
-    """A replica, and a function that has it answer as its taker wants: (module, function, answer)."""
+    """
+    A replica, and a function that has it answer as its taker wants: (module, function, answer). What was wanted last
+    counts, until the end of the module.
+    """
     host = cluster.replicas()[-1]
 
     def answers(module, function, answer):
@@ -87,38 +125,3 @@ def test_the_status_tells_of_the_other_hosts(cluster, taken, answer, part):
         assert f"\n  {other.name} " in text, text
     assert "\x1b" not in text
     assert "\u202e" not in text
-
-
-@pytest.fixture
-def pipe(cluster):
-    """Somebody who is nobody listens and says that he is Patroni, with a configuration that never ends."""
-    host = cluster.replicas()[0]
-    script = (
-        "import os, socket, time; os.path.exists('/tmp/attack.yml') or os.mkfifo('/tmp/attack.yml');"
-        " held = [socket.create_server(('127.0.0.1', port)) for port in (9999, 8008)];"
-        " open('/tmp/attack.ready', 'w'); time.sleep(600)"
-    )
-    command = ["runuser", "-u", "nobody", "--", "python3", "-c", script, "patroni", "/tmp/attack.yml", "\x1b[2J\nx"]
-    process = host.popen(command)
-    try:
-        wait_for(
-            lambda: host.run(["test", "-e", "/tmp/attack.ready"], check=False).returncode == 0, timeout=10, what="he"
-        )
-        yield host
-    finally:
-        host.run(["sh", "-c", "kill $(pgrep -u nobody -f attack.ready); rm -f /tmp/attack.yml /tmp/attack.ready"])
-        process.wait(10)
-
-
-def test_nobody_s_pipe_holds_no_preflight_up(cluster, pipe):
-    names = ",".join(host.name for host in cluster.hosts)
-    begin = time.monotonic()
-    said = cluster.lab.salt("salt", "-L", names, "pgha_preflight.check", "--out=json", "--static", timeout=90)
-    assert time.monotonic() - begin < 60
-    faults = {name: answer["faults"] for name, answer in json.loads(said.stdout).items()}
-    assert faults == {host.name: [] for host in cluster.hosts}, said.stdout
-    said = cluster.lab.salt("salt", pipe.name, "pgha_preflight.listeners", "--out=json", "--static").stdout
-    row = next(row for row in json.loads(said)[pipe.name] if row["port"] == 9999)
-    assert (row["user"], row["scope"]) == ("nobody", None)
-    assert row["cmdline"][-1] == "?[2J?x"
-    assert formula.run(cluster.lab, "test=True").code == 0
