@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # A whole host: salt HOST state.apply pgha.clean, while the host is still in the pillar. What the formula put there is
 # removed, component after component. Data, logs, packages and users stay (docs/runbooks.md).
 include:

@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/backup/parts.jinja" import config %}
 {% if pgha.backup.repositories %}
 {% set member = pgha.name ~ " leads " ~ pgha.cluster.name ~ " or streams from its leader" %}

@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/macros.jinja" import released_binary with context %}
 {% if pgha.backup.repositories %}
 include:

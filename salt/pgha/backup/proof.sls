@@ -1,5 +1,5 @@
 {# Each week a replica restores the newest backup beside its data, reads all of it, and throws it away. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/backup/parts.jinja" import proof, proof_timer, timer_absent %}
 {% set postgres = pgha.postgres %}
 {% if pgha.backup.repositories %}

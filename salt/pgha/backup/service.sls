@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/backup/parts.jinja" import program, timer, backup_absent %}
 {% if pgha.backup.repositories %}
 {% set known = "The repositories know " ~ pgha.cluster.name %}

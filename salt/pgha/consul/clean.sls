@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # Stops Consul and removes what the formula installed. The data directory, the logs and the user stay: with them and the
 # store of the master the same states bring back the same datacenter. A host that goes for good leaves first, as root:
 # `consul leave`.

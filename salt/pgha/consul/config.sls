@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # config.json, checked by `consul validate` before it replaces the old one; a running agent reads it at once.
 include:
   - pgha.consul.install

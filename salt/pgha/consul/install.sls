@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/macros.jinja" import released_binary with context %}
 {% set consul = pgha.consul %}
 # The group, the user, the directories and the binary of Consul (2.1 of the procedure).

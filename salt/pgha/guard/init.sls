@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/guard/parts.jinja" import program, config, guard_absent %}
 {% if pgha.patroni.guard %}
 {# It may run before Patroni does: it acts only where it has heard Patroni say that this host leads. #}

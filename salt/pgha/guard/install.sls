@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% if pgha.patroni.guard %}
 nft is there, by which the guard refuses clients of an address that is elsewhere:
   pkg.installed:

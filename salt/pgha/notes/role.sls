@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # For top.sls and for a person's targeting; secrets are never given by a grain.
 {{ ("The role " ~ pgha.role ~ " is known as the grain pgha:role") | yaml_dquote }}:
   grains.present:

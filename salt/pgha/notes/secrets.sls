@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # A store of the master that is not the one this host works with is found by this note, before anything is touched.
 include:
   - pgha.consul.config

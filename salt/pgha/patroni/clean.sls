@@ -1,6 +1,6 @@
 {# Stops Patroni, and PostgreSQL with it, and removes what the formula put there. Never the data, nor the keys in
    Consul. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% set patroni = pgha.patroni %}
 
 Patroni is stopped and does not start again:

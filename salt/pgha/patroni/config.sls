@@ -1,5 +1,5 @@
 {# patroni.yml, checked by Patroni before it replaces the old one; a running Patroni reads it, and is not restarted. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 include:
   - pgha.patroni.install
 {% if pgha.vip.manager == "callback" %}

@@ -1,5 +1,5 @@
 {# Directories and the virtual environment, which is root's. The server's packages made the user of the directories. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% set patroni, postgres = pgha.patroni, pgha.postgres %}
 include:
   - pgha.postgres.install

@@ -1,5 +1,5 @@
 {# Patroni runs: the first host of the inventory founds the cluster, the others join it. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% set patroni, postgres, cluster = pgha.patroni, pgha.postgres, pgha.cluster %}
 include:
   - pgha.patroni.config

@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # The last gate: a client that knows nothing but the address of the cluster can write. That is its virtual IP, or the
 # leader's own where it has none. It leaves nothing behind.
 include:

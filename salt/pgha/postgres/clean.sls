@@ -1,5 +1,5 @@
 {# Takes away what the formula told apt. Packages and data directories stay: removing them is a person's decision. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% set postgres = pgha.postgres %}
 {% set repository = salt["pgha_postgres.repository"]() %}
 

@@ -1,5 +1,5 @@
 {# The server's packages, its locales; its own service off for good, since Patroni starts it. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% set postgres = pgha.postgres %}
 {% set repository = salt["pgha_postgres.repository"]() %}
 {% set installed = "PostgreSQL " ~ postgres.version ~ " is installed" %}

@@ -1,5 +1,5 @@
 {# Before any member changes the configuration of all: the server of each host says whether it would start with it. #}
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 include:
   - pgha.postgres.install
 

@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/vip/parts.jinja" import config %}
 
 {% if pgha.vip.manager == "vip-manager" %}

@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # A turn of pgha.restart: on one member at a time, the leader last.
 vip-manager runs what is installed and configured:
   pgha_vip.restarted:

@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/vip/parts.jinja" import config, unit, helper, vip_manager_absent, callback_absent %}
 
 {% if pgha.vip.manager == "vip-manager" %}

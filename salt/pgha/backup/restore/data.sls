@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 # On the member that is restored, while no other one runs.
 {% set path = pgha.postgres.data_dir %}
 {{ (path ~ " is the server's") | yaml_dquote }}:

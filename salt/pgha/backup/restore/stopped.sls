@@ -1,4 +1,4 @@
-{% from "pgha/map.jinja" import pgha with context %}
+{% set pgha = salt["pgha.settings"]() %}
 {# Neither now nor after a boot: half of the data may be there. The role of the host switches all of it on again. #}
 {% set units = [
   "pgha-backup.timer", "pgha-backup.service", "pgha-proof.timer", "pgha-proof.service", "vip-manager.service",
