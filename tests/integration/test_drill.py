@@ -152,7 +152,7 @@ def own_disk(cluster):
     if cluster.leader() is host:
         cluster.switch_over()
         cluster.wait_healthy()
-    host.run(["sh", "-c", "systemctl stop patroni && umount /pgdata && systemctl start patroni"])
+    host.run(["sh", "-c", "systemctl stop patroni && umount --lazy /pgdata && systemctl start patroni"])
     cluster.wait_healthy()
 
 
