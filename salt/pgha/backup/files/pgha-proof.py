@@ -103,7 +103,7 @@ class Copy:
                       "--log-level-console=warn"]  # fmt: skip
 
     def fetch(self, *options):
-        """Restore a backup into the directory of the copy, and recover it."""
+        """Restore a backup into the directory of the copy, over what is there."""
         run([*self.words, *options, "restore"], "the backup is not fetched", RECOVERY)
 
     def note(self):
