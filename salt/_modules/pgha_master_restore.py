@@ -14,6 +14,7 @@ import pghalib.text
 
 # Seconds until Salt asks whether a silent host is still working.
 ANSWER = 30
+WITHOUT = 'a member whose host is off can be left out: add "pgha": {"without": ["ID"]} to the pillar of this command'
 
 
 def plan():
@@ -65,7 +66,8 @@ def _new(cluster, target, hosts, away, confirm):
     answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.standing", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
     told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
-    faults = [f"{host}: {why}; to go on without a host that is off: pgha:without" for host, why in refused.items()]
+    faults = [f"{host}: {why}" for host, why in refused.items()]
+    faults += [WITHOUT] if refused else []
     if not faults:
         faults = pghalib.master.restore.faults(cluster, target, told, time.time())
     if not faults and confirm != pghalib.backup.target.confirmation(cluster, target):
