@@ -48,13 +48,13 @@ def test_faults_are_given_with_commas_or_as_a_list(given, names):
     assert pghalib.drill.faults.listed(given) == names
 
 
-NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 2}
+NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 1}
 
 
 def test_the_bound_follows_what_has_to_be_waited_for():
     bound = pghalib.drill.faults.bound
-    assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 27]
-    assert [bound("kill-postgres", one) for one in (NORMAL, FAST)] == [15, 7]
+    assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 26]
+    assert [bound("kill-postgres", one) for one in (NORMAL, FAST)] == [15, 6]
     assert [bound("switchover", one) for one in (NORMAL, FAST)] == [3, 3]
     assert [bound("hang-vip-manager+switchover", one) for one in (NORMAL, FAST)] == [8, 8]
     waits = {name: one["waits"] for name, one in FAULTS.items() if one["waits"]}
