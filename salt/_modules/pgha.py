@@ -19,6 +19,7 @@ _FAULTS = (
     "pgha_postgres.beside_patroni",
     "pgha_member.lost",
     "pgha_unit.faults",
+    "pgha_dynamic.faults",
     "pgha_guard.faults",
     "pgha_archive.faults",
     "pgha_backup.faults",

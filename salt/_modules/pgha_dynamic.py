@@ -2,9 +2,14 @@
 The dynamic configuration of this host's cluster: the declared entries, and other entries in the DCS.
 """
 
+import json
+
+import pghalib.host.files
 import pghalib.patroni.config
 import pghalib.patroni.dynamic
 import pghalib.postgres.settings
+import yaml
+from salt.exceptions import CommandExecutionError
 
 
 def declared():
@@ -35,6 +40,74 @@ def undeclared():
     """
     live = __salt__["pgha_patroni.dynamic_config"]()
     return pghalib.patroni.dynamic.undeclared(_declared(live), live)
+
+
+def taken_up():
+    """
+    Return whether Patroni on this host has heard of the present dynamic configuration: its own copy, in the data
+    directory, is the same as in the DCS.
+
+    Raises CommandExecutionError when there is no copy, and when Patroni does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_dynamic.taken_up
+    """
+    path = f"{__salt__['pgha.settings']()['postgres']['data_dir']}/patroni.dynamic.json"
+    noted = pghalib.host.files.read_foreign(path)
+    if noted is None:
+        raise CommandExecutionError(f"{path} is not there")
+    try:
+        noted = json.loads(noted)
+    except ValueError:
+        raise CommandExecutionError(f"{path} is not JSON")
+    return noted == __salt__["pgha_patroni.dynamic_config"]()
+
+
+def unwritten(formulas=False):
+    """
+    Return the names of PostgreSQL's parameters that this host's server has not been given as the DCS has them, as a
+    list: Patroni passes over what changes while its server starts.
+
+    formulas
+        True: only parameters that the formula has put there.
+
+    Raises CommandExecutionError when Patroni on this host does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_dynamic.unwritten
+    """
+    settings = __salt__["pgha.settings"]()
+    text = pghalib.host.files.read_foreign(f"{settings['postgres']['data_dir']}/postgresql.conf") or ""
+    with open(f"{settings['patroni']['config_dir']}/patroni.yml", encoding="utf-8") as stream:
+        own = (yaml.safe_load(stream) or {}).get("postgresql", {}).get("parameters") or {}
+    return pghalib.patroni.dynamic.unwritten(__salt__["pgha_patroni.dynamic_config"](), text, own, formulas)
+
+
+def faults():
+    """
+    Return what is wrong with the parameters of this host's server, as sentences.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_dynamic.faults
+    """
+    if __salt__["pgha.settings"]()["role"] != "db":
+        return []
+    # Another check names a Patroni or a server that does not run; what was changed just now comes with the next loop.
+    if (__salt__["pgha_patroni.member"]() or {}).get("state") != "running" or not taken_up():
+        return []
+    names = unwritten()
+    if not names:
+        return []
+    return [f"PostgreSQL here has not been given {', '.join(names)} as the DCS has it: systemctl reload patroni"]
 
 
 def _declared(live):

@@ -2,12 +2,10 @@
 Pending restarts of this host's services, and whether a restart is safe now.
 """
 
-import json
 import time
 from pathlib import Path
 
 import pghalib.consul.client
-import pghalib.host.files
 import pghalib.master.turns
 import pghalib.patroni.environment
 import pghalib.patroni.member
@@ -186,21 +184,13 @@ def _configuration_taken_up():
     directory is the same as in the DCS, and patroni.yml is older than one loop.
     """
     settings = _settings()
-    path = f"{settings['postgres']['data_dir']}/patroni.dynamic.json"
-    noted = pghalib.host.files.read_foreign(path)
-    if noted is None:
-        raise CommandExecutionError(f"{path} is not there")
     try:
         age = time.time() - Path(settings["patroni"]["config_dir"], "patroni.yml").stat().st_mtime
     except FileNotFoundError as error:
         raise CommandExecutionError(f"{error.filename} is not there")
     if 0 <= age <= settings["patroni"]["loop_wait"] + 2:
         return False
-    try:
-        noted = json.loads(noted)
-    except ValueError:
-        raise CommandExecutionError(f"{path} is not JSON")
-    return noted == __salt__["pgha_patroni.dynamic_config"]()
+    return __salt__["pgha_dynamic.taken_up"]()
 
 
 def _process_pending():

@@ -6,6 +6,7 @@ import os
 
 import pghalib.host.descriptors
 import pghalib.states
+import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
@@ -61,6 +62,43 @@ def parameters_accepted(ret):
         raise pghalib.states.Later("The server would be asked whether it starts, once it is installed.")
     __salt__["pgha_postgres.parameters"]()
     return "The installed server would start with its parameters."
+
+
+@pghalib.states.state
+def parameters_written(ret):
+    """
+    The server of this host has been given the parameters of the cluster. Patroni passes over what changes while its
+    server starts; then it is told once more.
+
+    name
+        State ID; not used.
+    """
+    if ret.test and not (__salt__["pgha_patroni.member"]() or {}):
+        raise pghalib.states.Later("The parameters would be compared, once Patroni runs.")
+    missing = __salt__["pgha_dynamic.unwritten"](formulas=True)
+    if not missing:
+        return "The server has been given all parameters."
+    if ret.test:
+        ret.plan({name: {"old": "another value", "new": "as in the DCS"} for name in missing})
+        return "Patroni would be told to write them, if it has passed them over."
+    timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
+    pghalib.wait.until(__salt__["pgha_dynamic.taken_up"], timeout, "Patroni has taken up the dynamic configuration")
+
+    def written():
+        left = __salt__["pgha_dynamic.unwritten"](formulas=True)
+        if left:
+            raise CommandExecutionError(f"PostgreSQL has not been given {', '.join(left)}")
+        return True
+
+    try:
+        # Patroni writes right after it has heard.
+        pghalib.wait.until(written, 2, "the server has been given all parameters", 0.2)
+        return "The server has been given all parameters."
+    except CommandExecutionError:
+        __salt__["service.reload"]("patroni")
+    pghalib.wait.until(written, timeout, "the server has been given all parameters", 0.2)
+    ret.plan({name: {"old": "passed over", "new": "as in the DCS"} for name in missing})
+    return "Patroni had passed parameters over while its server started, and was told to write them."
 
 
 @pghalib.states.state

@@ -113,3 +113,32 @@ def test_an_archive_that_a_person_set_up_stays_and_is_named_when_it_fails(cluste
     finally:
         by_hand(cluster, archive_command="/bin/true")
     wait_for(lambda: "archive" not in status(cluster), timeout=90, what="what waited is archived")
+
+
+def test_what_changes_while_a_server_starts_is_written_all_the_same(cluster, pillar):
+    """Patroni passes over what it hears while its server starts; here the server hangs in that moment."""
+    cluster.wait_healthy()
+    leader, replica = cluster.leader(), cluster.replicas()[0]
+    put(cluster, pillar, log_autovacuum_min_duration="7s")
+    # patroni.yml has it, too, and Patroni writes everything when that changes.
+    cluster.lab.salt("salt", replica.name, "state.apply", "pgha.patroni.config")
+    hang = (
+        "old=$(head -n1 $0); kill -9 $old; while :; do new=$(head -n1 $0 2>/dev/null);"
+        ' [ -n "$new" ] && [ "$new" != "$old" ] && kill -STOP "$new" && break; done; echo "$new"'
+    )
+    pid = replica.run(["timeout", "60", "sh", "-c", hang, "/pgdata/test/postmaster.pid"]).stdout.strip()
+    try:
+        cluster.lab.salt("salt", leader.name, "state.apply", "pgha.patroni")
+        assert in_dcs(cluster)["log_autovacuum_min_duration"] == "7s"
+        heard = lambda: "7s" in replica.read("/pgdata/test/patroni.dynamic.json")  # noqa: E731
+        wait_for(heard, timeout=30, what="Patroni of the replica has heard of it")
+    finally:
+        replica.run(["kill", "-CONT", pid])
+    cluster.wait_healthy()
+    assert cluster.psql(replica, "SHOW log_autovacuum_min_duration") != "7s"
+    said = f"{replica.name}: PostgreSQL here has not been given log_autovacuum_min_duration as the DCS has it"
+    wait_for(lambda: said in status(cluster), timeout=30, what="the status names it")
+    (line,) = [line for line in members_changed(cluster) if line.startswith(f"{replica.name}: ")]
+    assert "PostgreSQL of this host has the parameters of test: " in line
+    assert shown(cluster, "log_autovacuum_min_duration") == {"'7s'"}
+    assert members_changed(cluster) == []

@@ -85,7 +85,7 @@ def test_messages_show_nothing_of_roots(module):
         lambda module: module("pgha_postgres").data_directory(),
         lambda module: module("pgha_preflight").data_directory(),
         lambda module: module("pgha_postgres")._tuned(module("pgha_postgres").__salt__["pgha.settings"]()["postgres"]),
-        lambda module: module("pgha_restart")._configuration_taken_up(),
+        lambda module: module("pgha_dynamic").taken_up(),
         lambda module: module("pgha_consul_acl").agent_token_known(),
     ],
 )

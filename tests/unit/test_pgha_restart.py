@@ -1,7 +1,6 @@
 """The rolling restart: the order of the turns, what waits on a host, and the states that restart it."""
 
 import hashlib
-import json
 import os
 import time
 from types import SimpleNamespace
@@ -157,13 +156,13 @@ class TestHost:
     def test_standing_waits_until_patroni_has_taken_up_what_was_changed_a_moment_ago(self, host):
         module = host()
         self.started(module)
-        noted, config = module.place / "patroni.dynamic.json", module.place / "patroni.yml"
-        noted.write_text(json.dumps({"ttl": 20}))
+        config = module.place / "patroni.yml"
+        module.salt["pgha_dynamic.taken_up"] = lambda: False
         config.touch()
         os.utime(config, (0, time.time() - 60))
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):
             module.standing()
-        noted.write_text(json.dumps({"ttl": 30}))
+        module.salt["pgha_dynamic.taken_up"] = lambda: True
         assert module.standing() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
         os.utime(config)
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):

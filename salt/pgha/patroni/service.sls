@@ -81,3 +81,9 @@ PostgreSQL and Patroni show the certificate of this host:
   pgha_patroni.dcs_configured:
     - require:
       - pgha_patroni: {{ streams | yaml_dquote }}
+
+{# After this host follows: Patroni passes over what changes while its server starts. #}
+{{ ("PostgreSQL of this host has the parameters of " ~ cluster.name) | yaml_dquote }}:
+  pgha_postgres.parameters_written:
+    - require:
+      - pgha_patroni: {{ ("The dynamic configuration of " ~ cluster.name ~ " is as declared") | yaml_dquote }}

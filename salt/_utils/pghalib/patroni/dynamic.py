@@ -8,13 +8,14 @@ no values. Pure functions.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pghalib.host.diff
 import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pghalib.host.diff import Change
     from pghalib.shapes import Json
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     # The keys from the top down to a value.
     Path = tuple[str, ...]
 
+_WRITTEN = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*) = '(.*)'")
 #: The key of the note, and the key in it: a list of names like ``postgresql/parameters/work_mem``.
 NOTE, NAMES = "pgha", "declared"
 
@@ -83,6 +85,36 @@ def parameters(live: Json) -> tuple[dict[str, Json], set[str]]:
     """
     values = {path[2]: value for path, value in _leaves(live if isinstance(live, dict) else {}) if _is_parameter(path)}
     return values, {path[2] for path in _noted(live) if _is_parameter(path)}
+
+
+def unwritten(live: Json, text: str, own: Mapping[str, Json], formulas: bool = False) -> list[str]:
+    """
+    Return the names of PostgreSQL's parameters that have another value in a member's postgresql.conf than in the living
+    configuration, sorted. Patroni does not write what it hears while its server starts, until it hears of another
+    change (Patroni 4.1, ``ConfigHandler.reload_config``).
+
+    live
+        The living configuration.
+    text
+        The file as Patroni has written it: ``name = 'value'`` in a line each.
+    own
+        The parameters of this member alone, which Patroni takes in place of those.
+    formulas
+        True: only parameters that the formula has put there. Of those the server itself has said that it takes them;
+        what a person puts there, Patroni may write in another form, or leave out.
+    """
+    values, noted = parameters(live)
+    lines = (_WRITTEN.fullmatch(line) for line in text.splitlines())
+    written = {found[1].lower(): re.sub(r"(['\\\\])\1", r"\1", found[2]) for found in lines if found}
+    mine = {name.lower() for name in own}
+    return sorted(
+        name
+        for name, value in values.items()
+        if (name in noted or (not formulas and name.lower() in written))
+        and value is not None
+        and name.lower() not in mine
+        and not _same(value, written.get(name.lower()))
+    )
 
 
 def changes(patch: dict[str, Json], live: Json, prefix: str = "") -> dict[str, Change]:
