@@ -3,6 +3,9 @@ base:
   'pgha:role:dcs':
     - match: grain
     - pgha.dcs
+  'pgha:role:repository':
+    - match: grain
+    - pgha.repository
   'pgha:role:db':
     - match: grain
     - pgha.db

@@ -23,6 +23,7 @@ _FAULTS = (
     "pgha_guard.faults",
     "pgha_archive.faults",
     "pgha_backup.faults",
+    "pgha_repository.faults",
     "pgha_proof.faults",
     "pgha_vip.callback_faults",
 )
@@ -128,7 +129,7 @@ def status():
         # Without a leader, a server needs seconds to answer each question about tokens.
         leads = bool(told["consul"] and told["consul"].get("leader"))
         told["foreign_tokens"] = asked("pgha_consul_acl.foreign_tokens") if leads else None
-    else:
+    elif host["role"] == "db":
         told["members"] = asked("pgha_patroni.cluster")
         told["paused"] = bool((asked("pgha_patroni.member") or {}).get("pause"))
         told["undeclared"] = asked("pgha_dynamic.undeclared")

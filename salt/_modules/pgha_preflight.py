@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pghalib.backup.keeper
 import pghalib.consul.files
 import pghalib.host.astra
 import pghalib.host.files
@@ -63,10 +64,14 @@ def check():
     ports = pghalib.preflight.verdicts.ports(settings)
     places = pghalib.preflight.listening.places(listening, settings)
     told(pghalib.preflight.foreign.listeners(listening, settings, ports, places))
-    told(pghalib.consul.files.verdict(consul_files(), settings))
-    told(pghalib.consul.files.package())
-    told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
-    told(([], pghalib.preflight.verdicts.trust(settings)))
+    told((pghalib.backup.keeper.unencrypted(settings), []))
+    if settings["role"] == "repository":
+        told((__salt__["pgha_repository.standing"](), []))
+    else:
+        told(pghalib.consul.files.verdict(consul_files(), settings))
+        told(pghalib.consul.files.package())
+        told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
+        told(([], pghalib.preflight.verdicts.trust(settings)))
     told((store_faults(), []))
     if settings["role"] == "db":
         told((__salt__["pgha_backup.standing"](), []))
@@ -101,6 +106,8 @@ def host():
     paths = [settings["consul"]["data_dir"]]
     if settings["role"] == "db":
         paths.append(settings["postgres"]["data_dir"])
+    elif settings["role"] == "repository":
+        paths = [path for path, _cluster in pghalib.backup.keeper.directories(settings)]
     return pghalib.preflight.facts.host(paths, __salt__["pgha_vip.addresses"]())
 
 

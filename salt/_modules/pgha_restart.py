@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pghalib.consul.client
+import pghalib.host.files
 import pghalib.master.turns
 import pghalib.patroni.environment
 import pghalib.patroni.member
@@ -30,8 +31,9 @@ def standing():
         salt 'test-db1' pgha_restart.standing
     """
     settings = _settings()
-    if settings["role"] == "dcs":
-        return {"pending": pending(), "leads": leads(), "synchronous": False, "lowered": {}}
+    if settings["role"] != "db":
+        leading = settings["role"] == "dcs" and leads()
+        return {"pending": pending(), "leads": leading, "synchronous": False, "lowered": {}}
     timeout = 3 * settings["patroni"]["loop_wait"]
     pghalib.wait.until(_configuration_taken_up, timeout, "Patroni has taken up its configuration")
     member = __salt__["pgha_patroni.member"]() or {}
@@ -53,6 +55,9 @@ def pending():
 
         salt 'test-db1' pgha_restart.pending
     """
+    # A repository host has nothing that waits: its service is restarted at once.
+    if _settings()["role"] == "repository":
+        return {}
     found = {"Consul": __salt__["pgha_consul.restart_pending"]()}
     if _settings()["role"] == "db":
         found["Patroni"] = _process_pending()

@@ -11,7 +11,9 @@ import struct
 import urllib.parse
 from pathlib import Path
 
+import pghalib.backup.repositories
 import pghalib.consul.client
+import pghalib.secrets.pki
 import pghalib.secrets.x509
 import pghalib.services.started
 import pghalib.tls
@@ -91,7 +93,8 @@ def stays():
 
 def services():
     """
-    Return which services of this host have a certificate: ``consul``, and on a database host ``postgres``.
+    Return which services of this host have a certificate: ``consul``, and on a database host ``postgres``; on a
+    repository host ``repository``.
 
     CLI Example:
 
@@ -99,7 +102,7 @@ def services():
 
         salt 'test-db1' pgha_tls.services
     """
-    return ["consul"] if _settings()["role"] == "dcs" else ["consul", "postgres"]
+    return list(pghalib.secrets.pki.SERVICES[_settings()["role"]])
 
 
 def certificate(service="consul"):
@@ -108,7 +111,7 @@ def certificate(service="consul"):
     and ``due`` (less than a third of its lifetime is left). None when there is no certificate.
 
     service
-        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
 
     CLI Example:
 
@@ -147,7 +150,7 @@ def behind(wanted):
         return ["it has other authorities than the master: salt-run state.orchestrate pgha"]
     found = [
         f"{unit} has not read the authorities yet: salt-run state.orchestrate pgha"
-        for service, unit in (("consul", "Consul"), ("postgres", "Patroni"))
+        for service, unit in (("consul", "Consul"), ("postgres", "Patroni"), ("repository", "pgBackRest"))
         if os.path.exists(pghalib.tls.unread(service))
     ]
     # If an older unit started vip-manager, nobody knows which authorities it trusts.
@@ -163,7 +166,7 @@ def outdated(service):
     a client would ask, so its certificate is also verified.
 
     service
-        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
 
     Raises CommandExecutionError when a port does not answer, or shows a certificate that is not trusted.
 
@@ -214,7 +217,7 @@ def status():
 
 
 def _authority():
-    paths = (authorities(), pghalib.tls.pem("consul"))
+    paths = (authorities(), pghalib.tls.pem(services()[0]))
     try:
         trusted, own = (Path(path).read_text(encoding="utf-8", errors="replace") for path in paths)
         found = pghalib.secrets.x509.end_of_authority(trusted, own)
@@ -230,6 +233,8 @@ def _ports(service):
     if service == "consul":
         api = urllib.parse.urlsplit(pghalib.consul.client.api(settings)["address"])
         return [("Consul's API", api.hostname, api.port, False)]
+    if service == "repository":
+        return [("pgBackRest", settings["address"], pghalib.backup.repositories.PORT, False)]
     return [
         ("Patroni's REST API", settings["address"], settings["patroni"]["restapi_port"], False),
         ("PostgreSQL", settings["address"], settings["postgres"]["port"], True),

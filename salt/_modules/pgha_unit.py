@@ -92,9 +92,11 @@ def faults():
 
         salt 'test-db1' pgha_unit.faults
     """
-    names = ["consul.service"]
-    if __salt__["pgha.settings"]()["role"] == "db":
-        names += ["patroni.service", "pgha-guard.service", "vip-manager.service", "pgha-backup.service"]
+    names = {
+        "dcs": ["consul.service"],
+        "repository": ["pgha-repository.service"],
+        "db": ["consul.service", "patroni.service", "pgha-guard.service", "vip-manager.service", "pgha-backup.service"],
+    }[__salt__["pgha.settings"]()["role"]]
     found = []
     for name in names:
         shown = {}

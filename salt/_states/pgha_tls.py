@@ -6,6 +6,7 @@ import functools
 import os
 import time
 
+import pghalib.backup.keeper
 import pghalib.host.files
 import pghalib.host.passage
 import pghalib.secrets.served
@@ -16,7 +17,7 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 #: The unit to reload for a service's certificate; Patroni also reloads PostgreSQL.
-UNITS = {"consul": "consul", "postgres": "patroni"}
+UNITS = {"consul": "consul", "postgres": "patroni", "repository": pghalib.backup.keeper.UNIT}
 #: Seconds until a service that still shows another certificate is reloaded again.
 AGAIN = 5
 
@@ -29,7 +30,7 @@ def installed(ret, service):
     name
         State ID; not used.
     service
-        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
 
     The running service still uses the old files; :py:func:`in_use` makes it read the new ones.
     """
@@ -64,7 +65,7 @@ def in_use(ret, service, timeout=60):
     name
         State ID; not used.
     service
-        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
     timeout
         Seconds to wait until the ports answer, and until they show the certificate.
     """

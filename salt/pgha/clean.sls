@@ -9,6 +9,10 @@ include:
   - pgha.backup.clean
   - pgha.postgres.clean
 {% endif %}
+{% if pgha.role == "repository" %}
+  - pgha.repository.clean
+{% else %}
   - pgha.consul.clean
+{% endif %}
   - pgha.hosts.clean
   - pgha.notes.clean

@@ -135,3 +135,9 @@ def idle(hosts):
 def store(lab, name):
     """What the master's store holds in the file ``name``.json."""
     return json.loads(lab.master.read(f"{STORE}/{name}.json"))
+
+
+def authorities(lab):
+    """What the master gives to clients that verify the server, as PEM."""
+    told = lab.salt("salt-run", "pgha.authority", "test-dcs-cluster", "form=pem", "--out=json", "-l", "quiet").stdout
+    return json.loads(told)

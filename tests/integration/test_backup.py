@@ -68,7 +68,7 @@ def archived(cluster):
 
 def backups(host):
     """What pgBackRest itself tells, asked as a DBA does."""
-    told = host.run(["runuser", "-u", "postgres", "--", "pgbackrest", "info", "--output=json"]).stdout
+    told = host.run(["runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=test", "info", "--output=json"]).stdout
     return json.loads(told)[0]["backup"]
 
 

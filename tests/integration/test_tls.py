@@ -40,16 +40,10 @@ def deployed(lab, pillar):
 def cluster(lab, deployed, tmp_path_factory):
     """The cluster, asked with TLS alone and verified by what the master gives to clients."""
     file = tmp_path_factory.mktemp("client") / "ca.pem"
-    file.write_text(authorities(lab))
+    file.write_text(formula.authorities(lab))
     cluster = Cluster(lab, authorities=str(file))
     cluster.wait_healthy()
     return cluster
-
-
-def authorities(lab):
-    """What the master gives to clients that verify."""
-    told = lab.salt("salt-run", "pgha.authority", "test-dcs-cluster", "form=pem", "--out=json", "-l", "quiet").stdout
-    return json.loads(told)
 
 
 def certificate(cluster, name):
@@ -355,17 +349,17 @@ def test_the_users_authority_takes_the_formulas_place_under_a_client_that_verifi
     pillar.put({"tls": {"enabled": None, "ca": f"{place}/ca.pem", **files}})
     assert step(cluster, "use") == (1, "The next step for the authority of test-dcs-cluster is add, not use\n")
     assert formula.run(cluster.lab).code == 0
-    assert authorities(cluster.lab).count("BEGIN") == 2
+    assert formula.authorities(cluster.lab).count("BEGIN") == 2
     for one in ("use", "drop"):
         assert "vip-manager was started with others" in step(cluster, one)[1]
         assert formula.run(cluster.lab, sls="pgha.restart").code == 0
         if one == "use":
             # As a client gets it in time.
             with open(cluster.authorities, "w", encoding="utf-8") as file:
-                file.write(authorities(cluster.lab))
+                file.write(formula.authorities(cluster.lab))
         assert step(cluster, one)[0] == 0
     assert formula.run(cluster.lab, sls="pgha.restart").code == 0
-    assert authorities(cluster.lab).strip() == signer["certificate"].strip()
+    assert formula.authorities(cluster.lab).strip() == signer["certificate"].strip()
     assert postmasters(cluster) == started
     cluster.wait_healthy()
     ledger.wait_for_writes()

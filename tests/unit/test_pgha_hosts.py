@@ -17,13 +17,20 @@ DEBIAN = """127.0.0.1\tlocalhost
 def cluster(name, network, vip=True):
     hosts = [{"id": f"{name}-db{n}", "name": f"{name}-db{n}", "address": f"{network}{n}"} for n in (1, 2)]
     address = {"address": f"{network}0", "prefix": 24, "name": f"{name}-db-cl"}
-    return {"name": name, "hosts": hosts, "vip": address if vip else None}
+    return {"name": name, "hosts": hosts, "vip": address if vip else None, "kept_on": []}
 
 
-def settings(domain="test.local", vip=True, role="db"):
+def settings(domain="test.local", vip=True, role="db", keeps=()):
     clusters = [cluster("test", "198.51.100.2", vip), cluster("other", "198.51.100.3")]
+    for one in clusters:
+        one["kept_on"] = [{"host": "backup1", "path": "/backup"}] if one["name"] in keeps else []
     return {
-        "datacenter": {"name": "dc", "servers": [{"id": "test-dcs1", "name": "test-dcs1", "address": "198.51.100.11"}]},
+        "id": {"db": "test-db1", "dcs": "test-dcs1", "repository": "backup1"}[role],
+        "datacenter": {
+            "name": "dc",
+            "servers": [{"id": "test-dcs1", "name": "test-dcs1", "address": "198.51.100.11"}],
+            "repository_hosts": [{"id": "backup1", "name": "backup1", "address": "198.51.100.51"}],
+        },
         "cluster": clusters[0] if role == "db" else None,
         "clusters": clusters,
         "hosts": {"manage": True, "domain": domain},

@@ -109,7 +109,8 @@ class TestPlan:
             postgres={"port": 4},
             patroni={"restapi_port": 5},
         )
-        assert verdict.ports(settings) == {"rpc": 1, "gossip": 2, "http": 3, "postgres": 4, "rest": 5}
+        ports = {"rpc": 1, "gossip": 2, "http": 3, "postgres": 4, "rest": 5, "repository": 8432}
+        assert verdict.ports(settings) == ports
 
 
 class TestSystem:

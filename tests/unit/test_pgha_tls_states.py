@@ -18,14 +18,14 @@ def written(path, content, test):
 @pytest.fixture
 def served():
     """What the master serves to this host."""
-    return {"ca": "first", "consul": "own", "postgres": "own"}
+    return {"ca": "first", "consul": "own", "postgres": "own", "repository": "own"}
 
 
 @pytest.fixture
 def state(loader_module, monkeypatch, tmp_path, served):
     """A function: the module on a host whose service takes a new certificate at its n-th reload."""
 
-    def build(reloads, test=False, services=("consul", "postgres")):
+    def build(reloads, test=False, services=("consul", "postgres", "repository")):
         done = []
         salt = {
             "pgha_tls.outdated": lambda _service: ["Patroni's REST API"] if len(done) < reloads else [],

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pghalib.postgres.member_note
+import pghalib.secrets.pki
 import pghalib.secrets.served
 import pghalib.services.started
 import pghalib.tls
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PILLAR = yaml.safe_load((ROOT / "pillar/pgha/test-dcs.sls").read_text())["pgha"]
 PILLAR["clusters"] = yaml.safe_load((ROOT / "pillar/pgha/test.sls").read_text())["pgha"]["clusters"]
 PILLAR["vip"] = {"hashes": {"4.0.0": "0" * 64}}
+PILLAR["backup"] = {"hashes": {"2.58.0": "0" * 64}}
+KEEPER = {"test-dcs-cluster": {"repository_hosts": {"test-backup1": "192.0.2.51"}}}
 CANARY = "canary-that-no-sls-may-show"
 TOKEN = {"accessor": "00000000-0000-4000-8000-000000000000", "secret": CANARY}
 SECRETS = {
@@ -30,7 +33,9 @@ SECRETS = {
         **dict.fromkeys(("gossip_key", "superuser", "replication", "rewind", "restapi"), CANARY),
         **dict.fromkeys(("agent", "patroni", "vip"), TOKEN),
     },
+    "test-backup1": {"tls": {"ca": "-----BEGIN", "repository": CANARY}},
 }
+ROLES = {"test-dcs1": "dcs", "test-db2": "db", "test-backup1": "repository"}
 VARIANTS = {
     "defaults": {},
     "plain": {"tls": {"enabled": False}},
@@ -52,8 +57,8 @@ VARIANTS = {
             "repositories": {
                 "main": {"type": "s3", "endpoint": "s3.example.org", "bucket": "pgha"},
                 "share": {"type": "posix", "path": "/srv/share/{cluster}"},
+                "far": {"type": "host", "host": "test-backup1", "path": "/backup/{cluster}"},
             },
-            "hashes": {"2.58.0": "0" * 64},
         }
     },
     "own-names": {"hosts": {"manage": False, "domain": "example.org"}, "consul": {"config_dir": "/srv/consul.d"}},
@@ -78,7 +83,8 @@ def merged(given, over):
 
 
 def pillar_of(variant, minion_id):
-    return {"pgha": merged(copy.deepcopy(PILLAR), VARIANTS[variant]), "pgha_secrets": SECRETS[minion_id]}
+    pgha = merged(merged(copy.deepcopy(PILLAR), {"datacenters": copy.deepcopy(KEEPER)}), VARIANTS[variant])
+    return {"pgha": pgha, "pgha_secrets": SECRETS[minion_id]}
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +113,14 @@ def _folders_read_once():
 def caller_of(tmp_path_factory, _folders_read_once):
     """Salt's own caller without a master, for a minion id; its pillar is set by the test."""
     callers = {}
-    # One place for all, as Salt renders states with the options of whichever caller was made last.
+    # One place for all, as the options are of whichever caller was made last.
     modules = str(tmp_path_factory.mktemp("extmods"))
 
     def build(minion_id, jinja=(), **over):
         key = (minion_id, *jinja)
+        # Salt renders states with the options of whichever caller was made last: another host needs new ones.
+        if any(minion_id != other for other, *_ in callers):
+            callers.clear()
         if key not in callers:
             home = tmp_path_factory.mktemp(minion_id)
             opts = salt.config.minion_config(None)
@@ -152,17 +161,19 @@ def sls_of(role):
             "pgha.db",
             "pgha.stages.packages",
         ),
-        "db": ("pgha.dcs", "pgha.consul.acl"),
+        "db": ("pgha.dcs", "pgha.consul.acl", "pgha.repository"),
     }
+    of_others["dcs"] += ("pgha.repository",)
+    of_others["repository"] = (*of_others["dcs"][:-1], "pgha.dcs", "pgha.consul", "pgha.notes.secrets")
     return [name for name in sls_names() if not name.startswith(of_others[role])]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("minion_id", SECRETS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
     caller = caller_of(minion_id)
     pillar = pillar_of(variant, minion_id)
-    role = "dcs" if "dcs" in minion_id else "db"
+    role = ROLES[minion_id]
     # Each by itself once, since it has to include what it requires; the whole host, which includes them, every time.
     for name in sls_of(role) if variant == "defaults" else (f"pgha.{role}", "pgha.clean"):
         low = caller.cmd("state.show_low_sls", name, pillar=pillar)
@@ -211,6 +222,7 @@ TEMPLATES = {
         "limits": {"Nice": "15"},
     },
     "backup/files/pgha-proof.timer.jinja": lambda _pgha: {"day": "Sat"},
+    "repository/files/pgha-repository.service.jinja": lambda _pgha: {"directories": ["/backup/one", "/backup/two"]},
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
         "program": "/usr/local/sbin/pgha-guard",
@@ -240,6 +252,7 @@ TEMPLATES = {
     ("minion_id", "variant"),
     [
         *(("test-dcs1", variant) for variant in ("encrypted", "own-names")),
+        ("test-backup1", "backup"),
         *(
             ("test-db2", variant)
             for variant in ("encrypted", "plain", "debian", "callback", "no-vip", "mirror", "watchdog")
@@ -248,13 +261,10 @@ TEMPLATES = {
 )
 def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, minion_id, variant):
     pillar = pillar_of(variant, minion_id)
-    role = "dcs" if "dcs" in minion_id else "db"
+    role = ROLES[minion_id]
     # Those two and all that no other one includes.
     ends = ("pgha.clean", ".restart", ".lower", ".preflight", ".modules")
     callers = [caller_of(minion_id, jinja) for jinja in [(), *JINJA]]
-    # A loader that was just made has the context of the one before it until its first call.
-    for caller in callers:
-        caller.cmd("state.show_low_sls", "pgha.notes.role", pillar=pillar)
     for name in (f"pgha.{role}", *(name for name in sls_of(role) if name.endswith(ends))):
         plain, *others = (caller.cmd("state.show_low_sls", name, pillar=pillar) for caller in callers)
         assert all(isinstance(chunk, dict) for chunk in plain), (name, plain)
@@ -352,24 +362,26 @@ def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_
     low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
     removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
-    database = "db" in minion_id
+    role = ROLES[minion_id]
     noted = {pghalib.tls.CA, pghalib.secrets.served.NOTE}
-    for service in ("consul", *(("patroni", "vip-manager") if database else ())):
+    for service in {"dcs": ["consul"], "db": ["consul", "patroni", "vip-manager"], "repository": []}[role]:
         noted |= {pghalib.services.started.unit(service), pghalib.services.started.note(service)}
-    for service in ("consul", *(("postgres",) if database else ())):
+    for service in pghalib.secrets.pki.SERVICES[role]:
         noted |= {pghalib.tls.pem(service), pghalib.tls.unread(service)}
-    for note in ("consul.reload-owed", "consul.restart-pending", *(("patroni.reload-owed",) if database else ())):
-        noted.add(f"{pghalib.services.DIRECTORY}/{note}")
-    noted |= {pghalib.postgres.member_note.NOTE} if database else set()
+    notes = {"dcs": ["consul.reload-owed", "consul.restart-pending"], "repository": []}
+    notes["db"] = [*notes["dcs"], "patroni.reload-owed"]
+    noted |= {f"{pghalib.services.DIRECTORY}/{note}" for note in notes[role]}
+    noted |= {pghalib.postgres.member_note.NOTE} if role == "db" else set()
     assert noted - removed == set()
 
 
 def test_highstate_gives_each_role_its_states(caller_of):
-    for role, minion_id in (("dcs", "test-dcs1"), ("db", "test-db2")):
+    for minion_id, role in ROLES.items():
         top = yaml.safe_load((ROOT / "salt/top.sls").read_text())["base"]
         assert top[f"pgha:role:{role}"] == [{"match": "grain"}, f"pgha.{role}"]
         low = caller_of(minion_id).cmd("state.show_low_sls", f"pgha.{role}", pillar=pillar_of("defaults", minion_id))
-        assert {chunk["state"] for chunk in low} >= {"grains", "pgha_consul", "pgha_hosts"}, low
+        own = "pgha_repository" if role == "repository" else "pgha_consul"
+        assert {chunk["state"] for chunk in low} >= {"grains", own, "pgha_hosts"}, low
 
 
 def test_an_orchestration_says_to_whom_it_belongs(caller_of):
@@ -418,14 +430,15 @@ def test_whatever_a_setting_holds_arrives_as_written_and_adds_no_state(caller_of
     good["pgha"]["postgres"]["services"] = ["x"]
     bad = copy.deepcopy(good)
     merged(bad["pgha"], HOSTILE_PILLAR)
-    of_role = "dcs" if "dcs" in minion_id else "db"
+    of_role = ROLES[minion_id]
     for name in (f"pgha.{of_role}", "pgha.clean"):
         expected, low = (caller.cmd("state.show_low_sls", name, pillar=pillar) for pillar in (good, bad))
         assert all(isinstance(chunk, dict) for chunk in [*expected, *low]), (name, low)
         assert sorted(functions(low)) == sorted(functions(expected)), name
         for chunk in low:
             if chunk["fun"] == "directory":
-                assert HOSTILE in chunk["name"] or chunk["name"] in ("/", "/etc/vip-manager", "/var/lib/consul"), chunk
+                fixed = ("/", "/etc/vip-manager", "/etc/pgbackrest", "/var/lib/consul")
+                assert HOSTILE in chunk["name"] or chunk["name"] in fixed, chunk
                 assert all(
                     HOSTILE in user for user in (chunk.get("user"), chunk.get("group")) if user not in (None, "root")
                 )
@@ -501,6 +514,22 @@ def test_the_main_orchestration_renders(orchestration):
     assert [chunk["test"] for chunk in stages(low)] == [False] * 4
     assert rest[-1]["__id__"] == "test has a leader and streaming replicas, and takes a write"
     assert [one["salt"] for one in low[-1]["onfail"]] == [chunk["__id__"] for chunk in stages(low)]
+
+
+def test_a_repository_host_takes_backups_before_a_cluster_archives_there(orchestration):
+    datacenters = merged(copy.deepcopy(PILLAR["datacenters"]), copy.deepcopy(KEEPER))
+    low = orchestration("pgha", {}, datacenters=datacenters)
+    (keeps,) = [chunk for chunk in stages(low) if chunk["tgt"] == ["test-backup1"]]
+    assert (keeps["__id__"], keeps["sls"]) == (
+        "The repository hosts of test-dcs-cluster take backups",
+        ["pgha.repository"],
+    )
+    assert {"salt": keeps["__id__"]} in stages(low)[-1]["require"]
+    assert "test-backup1" in low[2]["hosts"]
+    assert "test-backup1" in stages(low)[0]["tgt"]
+    given = {"pgha": {"without": ["test-backup1"]}}
+    left_out = orchestration("pgha", {}, command_line=given, datacenters=datacenters)
+    assert len(stages(left_out)) == len(stages(low)) - 1
 
 
 def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):

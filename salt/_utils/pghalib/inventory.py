@@ -2,11 +2,11 @@
 The inventory: the pillar ``pgha``, resolved for one host or for the whole orchestration.
 
     pgha:
-      datacenters: {NAME: {servers: {MINION_ID: ADDRESS, …}}}
+      datacenters: {NAME: {servers: {MINION_ID: ADDRESS, …}, repository_hosts: {MINION_ID: ADDRESS, …}}}
       clusters: {NAME: {datacenter: NAME, vip: ADDRESS/PREFIX, hosts: {MINION_ID: ADDRESS, …}}}
 
-Pure functions: they get the pillar and the defaults (``salt/pgha/defaults.yaml``) and touch nothing. The pillar counts
-as correct here; ``pghalib.pillar.validate`` checks it.
+Pure functions of the pillar and the defaults (``salt/pgha/defaults.yaml``). The pillar counts as correct here;
+``pghalib.pillar.validate`` checks it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: What defaults.yaml has beside the sections of settings.
 PRESETS = ("distributions", "profiles")
-#: The id of an access key and its secret, which the pillar may have in a repository of backups. The settings of a host
-#: never have them: execution functions return settings, and jobs are stored.
+#: An access key and its secret, which the pillar may have in a repository of backups. The settings of a host never have
+#: them: execution functions return settings, and jobs are stored.
 ACCESS = ("key", "key_secret")
 # Settings that have "off" or "on" among their words.
 ON_OFF = (("patroni", "synchronous_mode"), ("patroni", "watchdog"), ("tls", "clients"))
@@ -47,6 +47,7 @@ class Plan(TypedDict):
 
     hosts: list[str]
     datacenters: dict[str, list[str]]
+    repositories: dict[str, list[str]]
     clusters: dict[str, list[str]]
     datacenter_of: dict[str, str]
     run: dict[str, list[Json]]
@@ -67,14 +68,15 @@ def merge(*layers: Mapping[str, Json] | None) -> dict[str, Json]:
 
 def place(pgha: dict[str, Json], minion_id: str) -> Place | None:
     """
-    Return the place of a minion id in an inventory: ``role`` (``dcs`` or ``db``), ``id``, ``name``, ``address``,
-    ``datacenter`` and ``cluster`` (names; the latter None for a server of Consul). None when the id is not there, or
+    Return the place of a minion id in an inventory: ``role`` (``dcs``, ``repository`` or ``db``), ``id``, ``name``,
+    ``address``, ``datacenter`` and ``cluster`` (names; the latter for ``db`` alone). None when the id is not there, or
     when the pillar is no inventory.
     """
     for name, entry in _mapping(pgha.get("datacenters")).items():
-        for server in hosts(_mapping(entry).get("servers")):
-            if server["id"] == minion_id:
-                return {"role": "dcs", **server, "datacenter": name, "cluster": None}
+        for role, key in (("dcs", "servers"), ("repository", "repository_hosts")):
+            for host in hosts(_mapping(entry).get(key)):
+                if host["id"] == minion_id:
+                    return {"role": role, **host, "datacenter": name, "cluster": None}
     for name, entry in _mapping(pgha.get("clusters")).items():
         for host in hosts(_mapping(entry).get("hosts")):
             if host["id"] == minion_id:
@@ -93,8 +95,8 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
     minion_id
         The host.
 
-    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers), ``cluster`` (as
-    :py:func:`clusters_of` returns it, plus ``founder``, the host that founds it; None on a server of Consul),
+    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers, repository_hosts), ``cluster`` (as
+    :py:func:`clusters_of` returns it, plus ``founder``, the host that founds it; None where the role is not ``db``),
     ``clusters`` (all of the datacenter), the sections of the defaults with everything merged and filled in, and
     ``without`` (ids of hosts that this run leaves out).
     """
@@ -115,7 +117,8 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
     for name, key in ON_OFF:
         sections[name][key] = on_off(sections[name][key])
     result = {**found, "cluster": cluster, "clusters": clusters, "without": without, **sections}
-    result["datacenter"] = {"name": datacenter, "servers": hosts(pgha["datacenters"][datacenter]["servers"])}
+    groups = {key: hosts(pgha["datacenters"][datacenter].get(key)) for key in ("servers", "repository_hosts")}
+    result["datacenter"] = {"name": datacenter, **groups}
     # The sections have their names from the defaults.
     return cast("Settings", result)
 
@@ -150,13 +153,16 @@ def datacenter_of(pgha: dict[str, Json], cluster_name: str) -> str | None:
 
 def clusters_of(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None) -> list[Cluster]:
     """
-    Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace and vip_settings
-    (the settings that decide how the virtual IP is moved) of each.
+    Return the database clusters that keep their state in a datacenter: name, hosts, vip, namespace, vip_settings (which
+    decide how the virtual IP is moved) and kept_on (where its repositories on repository hosts are) of each.
     """
     result: list[Cluster] = []
     for name, cluster in _mapping(pgha.get("clusters")).items():
         if datacenter_of(pgha, name) == datacenter:
-            patroni, moved = (section(one, pgha, defaults, datacenter, name) for one in ("patroni", "vip"))
+            patroni, moved, backup = (
+                section(one, pgha, defaults, datacenter, name) for one in ("patroni", "vip", "backup")
+            )
+            hosted = [one for one in (backup["repositories"] or {}).values() if one.get("type") == "host"]
             result.append(
                 {
                     "name": name,
@@ -168,6 +174,7 @@ def clusters_of(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: st
                         "version": moved["version"],
                         "dcs_type": moved["dcs_type"],
                     },
+                    "kept_on": [{"host": one.get("host"), "path": one.get("path")} for one in hosted],
                 }
             )
     return result
@@ -222,9 +229,10 @@ def _cluster_section(name: str, cluster: dict[str, Json]) -> Json:
 
 def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     """
-    Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (lists by
-    name), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id), ``run`` (the settings of this run, as lists).
-    ``pgha:only`` limits it to the clusters that it names and their datacenters, ``pgha:without`` leaves hosts out.
+    Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (by name),
+    ``repositories`` (repository hosts by datacenter), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id),
+    ``run`` (the settings of this run, as lists). ``pgha:only`` limits it to the clusters that it names and their
+    datacenters, ``pgha:without`` leaves hosts out.
 
     narrowed
         False ignores both, for work on a whole datacenter.
@@ -234,8 +242,11 @@ def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     # In a correct pillar every cluster has a datacenter.
     datacenter_by_cluster = {name: datacenter_of(pgha, name) or "" for name in only}
     clusters = {name: _of_run(pgha["clusters"][name]["hosts"], run) for name in only}
-    datacenters = {name: _of_run(pgha["datacenters"][name]["servers"], run) for name in datacenter_by_cluster.values()}
-    everyone = [host for group in (*datacenters.values(), *clusters.values()) for host in group]
+    datacenters, repositories = (
+        {name: _of_run(pgha["datacenters"][name].get(key), run) for name in datacenter_by_cluster.values()}
+        for key in ("servers", "repository_hosts")
+    )
+    everyone = [host for part in (datacenters, repositories, clusters) for group in part.values() for host in group]
 
     def ids(groups: dict[str, list[Host]]) -> dict[str, list[str]]:
         return {name: [host["id"] for host in group] for name, group in groups.items()}
@@ -243,6 +254,7 @@ def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     return {
         "hosts": [host["id"] for host in everyone],
         "datacenters": ids(datacenters),
+        "repositories": ids(repositories),
         "clusters": ids(clusters),
         "datacenter_of": datacenter_by_cluster,
         "run": run,
@@ -255,9 +267,10 @@ def _of_run(entries: Json, run: dict[str, list[Json]]) -> list[Host]:
 
 
 def hosts_of(plan: Plan, datacenter: str) -> list[str]:
-    """Return the minion ids of a datacenter in a plan: its servers, and the hosts of its clusters."""
-    clusters = [name for name, its in plan["datacenter_of"].items() if its == datacenter]
-    return [*plan["datacenters"].get(datacenter, []), *(host for name in clusters for host in plan["clusters"][name])]
+    """Return the minion ids of a datacenter in a plan: its servers, its repository hosts, the hosts of its clusters."""
+    clusters = [plan["clusters"][name] for name, its in plan["datacenter_of"].items() if its == datacenter]
+    groups = [plan["datacenters"].get(datacenter, []), plan["repositories"].get(datacenter, []), *clusters]
+    return [host for group in groups for host in group]
 
 
 def _as_list(value: Json) -> list[Json]:

@@ -43,7 +43,10 @@ def present(entries: Iterable[Host], without: list[Json]) -> list[Host]:
 
 
 def faults(
-    pgha: Mapping[str, Json], datacenters: Mapping[str, list[str]], clusters: Mapping[str, list[str]]
+    pgha: Mapping[str, Json],
+    datacenters: Mapping[str, list[str]],
+    clusters: Mapping[str, list[str]],
+    keepers: Iterable[str] = (),
 ) -> list[str]:
     """
     Return the faults of the settings for a run.
@@ -52,6 +55,8 @@ def faults(
         The inventory.
     datacenters, clusters
         Mappings of a name to the minion ids of its hosts.
+    keepers
+        The minion ids of all repository hosts.
     """
     found = []
     for name in _as_list(pgha.get("only")):
@@ -66,11 +71,16 @@ def faults(
     for name in _as_list(pgha.get("new_data")):
         if name not in members:
             found.append(f"pgha:new_data: there is no database host {shown(name)}{guess(name, members)}")
-    return found + _without(_as_list(pgha.get("without")), datacenters, clusters)
+    return found + _without(_as_list(pgha.get("without")), datacenters, clusters, keepers)
 
 
-def _without(without: list[Json], datacenters: Mapping[str, list[str]], clusters: Mapping[str, list[str]]) -> list[str]:
-    known = [host for hosts in (*datacenters.values(), *clusters.values()) for host in hosts]
+def _without(
+    without: list[Json],
+    datacenters: Mapping[str, list[str]],
+    clusters: Mapping[str, list[str]],
+    keepers: Iterable[str],
+) -> list[str]:
+    known = [host for hosts in (*datacenters.values(), *clusters.values(), keepers) for host in hosts]
     found = [
         f"pgha:without: there is no minion {shown(name)}{guess(name, known)}" for name in without if name not in known
     ]

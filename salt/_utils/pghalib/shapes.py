@@ -1,8 +1,8 @@
 """
-The shapes of what goes through the whole library: the settings of a host with their sections, its secrets, a change.
+The shapes of what goes through the whole library: the settings of a host with their sections, its secrets.
 
-For readers and for the type checker: nothing here runs. ``pghalib.inventory.settings`` makes the settings from the
-pillar, ``pghalib.secrets.minted.of_minion`` the secrets. A test holds the sections to ``salt/pgha/defaults.yaml``.
+For readers and the type checker. ``pghalib.inventory.settings`` makes the settings, and
+``pghalib.secrets.minted.of_minion`` the secrets. A test holds the sections to ``salt/pgha/defaults.yaml``.
 """
 
 from __future__ import annotations
@@ -49,19 +49,24 @@ class Scope(TypedDict):
 
 
 class Cluster(Scope):
-    """One database cluster. ``namespace`` begins and ends with a slash; only the host's own cluster has ``founder``."""
+    """
+    One database cluster. ``namespace`` begins and ends with a slash; ``kept_on``: minion ids of repository hosts
+    (``host``) and directories there (``path``); only the host's own cluster has ``founder``.
+    """
 
     hosts: list[Host]
     vip: Address | None
     vip_settings: Moved
+    kept_on: list[dict[str, str]]
     founder: NotRequired[Host]
 
 
 class Datacenter(TypedDict):
-    """A Consul datacenter and its servers, in the order of the pillar."""
+    """A Consul datacenter, its servers and its repository hosts, in the order of the pillar."""
 
     name: str
     servers: list[Host]
+    repository_hosts: list[Host]
 
 
 class Hosts(TypedDict):
@@ -220,8 +225,8 @@ class Preflight(TypedDict):
 
 class Settings(TypedDict):
     """
-    The settings of one host. ``role`` is ``dcs`` (a Consul server, without ``cluster``) or ``db``; ``without`` has the
-    ids of the hosts that this run leaves out.
+    The settings of one host. ``role`` is ``dcs`` (a Consul server), ``repository`` (a host that keeps backups), both
+    without ``cluster``, or ``db``; ``without`` has the ids of the hosts that this run leaves out.
     """
 
     role: str
@@ -261,6 +266,7 @@ class Certificates(TypedDict, total=False):
     ca: str
     consul: str
     postgres: str
+    repository: str
 
 
 class RepositorySecrets(TypedDict, total=False):
@@ -273,9 +279,9 @@ class RepositorySecrets(TypedDict, total=False):
 
 class Secrets(TypedDict, total=False):
     """
-    The secrets of one host. All hosts: ``gossip_key``, ``agent``, and ``tls`` where the traffic is encrypted. A Consul
-    server: ``management`` and ``tokens`` by name. A database host: the tokens and the passwords of its cluster, and the
-    secrets of its repositories by name.
+    The secrets of one host: ``tls`` where the traffic is encrypted (a repository host has no others). A Consul server
+    and a database host: ``gossip_key``, ``agent``; the former ``management`` and ``tokens`` by name, the latter the
+    tokens and the passwords of its cluster, and the secrets of its repositories by name.
     """
 
     gossip_key: str
@@ -290,11 +296,3 @@ class Secrets(TypedDict, total=False):
     restapi: str
     backup: dict[str, RepositorySecrets]
     tls: Certificates
-
-
-class Done(TypedDict):
-    """What was done to one thing, such as a file. The result is None when it would be done, in a dry run."""
-
-    result: bool | None
-    changes: dict[str, Json]
-    comment: str

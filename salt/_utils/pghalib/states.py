@@ -29,7 +29,8 @@ import pghalib.secrets.served
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pghalib.shapes import Done, Json
+    from pghalib.host.files import Done
+    from pghalib.shapes import Json
 
 
 class Later(CommandExecutionError):

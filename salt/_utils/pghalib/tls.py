@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DIRECTORY = "/etc/pgha/tls"
 CA = f"{DIRECTORY}/ca.pem"
+#: The user of pgBackRest on a repository host, and his group.
+KEEPER = "pgbackrest"
 # From this version on libpq compares an address with those in the certificate.
 LIBPQ_KNOWS_ADDRESSES = "15"
 
@@ -54,7 +56,10 @@ def clients(settings: Settings) -> str:
 
 
 def pem(service: str) -> str:
-    """Return the file with key and certificate for ``consul`` or ``postgres`` (PostgreSQL and Patroni)."""
+    """
+    Return the file with key and certificate for ``consul``, ``postgres`` (PostgreSQL and Patroni) or ``repository``
+    (pgBackRest of a repository host).
+    """
     return f"{DIRECTORY}/{service}.pem"
 
 
@@ -63,20 +68,24 @@ def unread(service: str) -> str:
     return f"{pghalib.services.DIRECTORY}/{service}.authorities-unread"
 
 
-def files(settings: Settings, own: Certificates, service: Literal["consul", "postgres"]) -> dict[str, File]:
+def files(
+    settings: Settings, own: Certificates, service: Literal["consul", "postgres", "repository"]
+) -> dict[str, File]:
     """
     Return the files with certificates that a service reads: ``{path: {"content", "user", "group", "mode"}}``.
 
     own
         The secret ``tls`` of the host: ``ca``, and for each service its key and certificate.
     service
-        ``consul``, or ``postgres`` for PostgreSQL and Patroni.
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository``.
     """
     # PostgreSQL's key must belong to its own user, and nobody else may read it. Consul's belongs to root, like its
     # configuration.
     owner: Owner = {"user": "root", "group": settings["consul"]["group"], "mode": "0640"}
     if service == "postgres":
         owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
+    elif service == "repository":
+        owner = {"user": KEEPER, "group": KEEPER, "mode": "0600"}
     return {
         CA: {"content": own["ca"], "user": "root", "group": "root", "mode": "0644"},
         pem(service): {"content": own[service], **owner},

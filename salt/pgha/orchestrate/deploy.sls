@@ -52,6 +52,14 @@ The master knows which datacenters are encrypted:
 {{ stage(servers, ["pgha.dcs"], plan.run, [{"salt": ready}], parallel=True) }}
 {% endfor %}
 
+{% for datacenter, keepers in plan.repositories.items() if keepers %}
+{% set keeps = "The repository hosts of " ~ datacenter ~ " take backups" %}
+{% do stages.append({"salt": keeps}) %}
+
+{{ keeps | yaml_dquote }}:
+{{ stage(keepers, ["pgha.repository"], plan.run, [{"salt": ready}], parallel=True) }}
+{% endfor %}
+
 {% for cluster, hosts in plan.clusters.items() %}
 {% set installed = "PostgreSQL and Patroni are installed on the hosts of " ~ cluster %}
 {% do stages.append({"salt": installed}) %}
@@ -62,12 +70,15 @@ The master knows which datacenters are encrypted:
 
 {% for cluster, hosts in plan.clusters.items() %}
 {% set serves = cluster ~ " has a leader and streaming replicas, and takes a write" %}
+{% set datacenter = plan.datacenter_of[cluster] %}
+{% set before = [{"salt": "Consul of " ~ datacenter ~ " has its quorum and denies by default"},
+                 {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}] %}
+{% do before.append({"salt": "The repository hosts of " ~ datacenter ~ " take backups"})
+   if plan.repositories[datacenter] %}
 {% do stages.append({"salt": serves}) %}
 
 {{ serves | yaml_dquote }}:
-{{ stage(hosts, ["pgha.db"], plan.run,
-         [{"salt": "Consul of " ~ plan.datacenter_of[cluster] ~ " has its quorum and denies by default"},
-          {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}],
+{{ stage(hosts, ["pgha.db"], plan.run, before,
          parallel=plan.clusters | length > 1) }}
 {% endfor %}
 

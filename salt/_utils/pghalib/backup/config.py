@@ -45,20 +45,40 @@ PARAMETERS = ("archive_mode", "archive_command", "archive_library")
 
 
 def faults(
-    place: Place, backup: Mapping[str, Json], postgres: Mapping[str, Json], patroni: Mapping[str, Json]
+    place: Place,
+    backup: Mapping[str, Json],
+    postgres: Mapping[str, Json],
+    patroni: Mapping[str, Json],
+    tls: Mapping[str, Json],
+    keepers: Mapping[str, str],
 ) -> list[str]:
     """
     Return the faults of the section ``backup`` of a cluster, as lines; [] while it names no repository.
 
     place
         A function that returns the path in the pillar of settings, each given as (section, key, …).
-    backup, postgres, patroni
+    backup, postgres, patroni, tls
         The merged sections.
+    keepers
+        The version of pgBackRest on each repository host of the datacenter, by minion id.
     """
     repositories = backup["repositories"] or {}
     if not repositories:
         return []
     found = pghalib.backup.repositories.lacking(place(("backup", "repositories")), repositories)
+    found += pghalib.backup.repositories.hosted(place(("backup", "repositories")), repositories, keepers, tls)
+    hosted = {one["host"] for one in repositories.values() if one.get("type") == "host" and one.get("host") in keepers}
+    if hosted and not pghalib.versions.at_least(backup["version"], pghalib.backup.repositories.REMOTE):
+        found.append(
+            f"{place(('backup', 'version'))}: pgBackRest {backup['version']} makes no backup on a repository host; give"
+            f" {pghalib.backup.repositories.REMOTE} or later"
+        )
+    found += [
+        f"{place(('backup', 'version'))}: the repository host {host} has pgBackRest {keepers[host]}, and the cluster"
+        f" {backup['version']}: they understand each other only with the same; set it for the datacenter"
+        for host in sorted(hosted)
+        if keepers[host] != backup["version"]
+    ]
     least = KNOWS.get(postgres["version"])
     if least and not pghalib.versions.at_least(backup["version"], least):
         found.append(
@@ -115,10 +135,11 @@ def document(
     """
     backup, postgres, cluster = settings["backup"], settings["postgres"], settings["cluster"]
     general: dict[str, Json] = {}
+    keepers = {host["id"]: host["name"] for host in settings["datacenter"]["repository_hosts"]}
     for number, (name, repository) in enumerate(backup["repositories"].items(), 1):
         general.update(
             pghalib.backup.repositories.options(
-                number, cluster["name"], repository, secrets.get(name, {}), backup["retention"]
+                number, cluster["name"], repository, secrets.get(name, {}), backup["retention"], keepers
             )
         )
     general.update(
@@ -148,9 +169,14 @@ def document(
 
 
 def render(document: Mapping[str, Mapping[str, Json]]) -> str:
-    """Return a configuration as the text of its file."""
+    """Return a configuration as the text of its file; an option whose value is a list has a line for each item."""
     parts = [
-        f"[{section}]\n" + "".join(f"{option}={value}\n" for option, value in options.items())
+        f"[{section}]\n"
+        + "".join(
+            f"{option}={one}\n"
+            for option, value in options.items()
+            for one in (value if isinstance(value, list) else [value])
+        )
         for section, options in document.items()
     ]
     return HEAD + "\n".join(parts)

@@ -12,11 +12,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pghalib.inventory
+import pghalib.tls
 import pghalib.words
 from pghalib.text import at, guess, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pghalib.shapes import Json, RepositorySecrets
 
@@ -35,6 +36,7 @@ _ENDPOINT = (
 _BUCKET = ("a name of 3 to 63 lower case letters, digits, . and -", re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"))
 _REGION = ("a name of letters, digits and -", re.compile(r"[A-Za-z0-9-]+"))
 _STYLE = ("path or host", re.compile(r"path|host"))
+_HOST = ("the minion id of a repository host (repository_hosts of the datacenter)", re.compile(r"[^\s/]+"))
 _PATH = (pghalib.words.PATH[0], re.compile(rf"(?:/|{pghalib.words.PATH[1].pattern})"))
 _TEXTS = {
     "s3": {
@@ -42,8 +44,13 @@ _TEXTS = {
         "style": _STYLE,
     },
     "posix": {"path": pghalib.words.PATH},
+    "host": {"host": _HOST, "path": pghalib.words.PATH},
 }  # fmt: skip
-_NEEDED = {"s3": ("endpoint", "bucket"), "posix": ("path",)}
+_NEEDED = {"s3": ("endpoint", "bucket"), "posix": ("path",), "host": ("host", "path")}
+#: Where pgBackRest of a repository host answers: its own default.
+PORT = 8432
+#: The first version that makes a backup in a repository of another host (pgbackrest pull request 2512).
+REMOTE = "2.55"
 
 
 def faults(path: str, given: Mapping[Json, Json]) -> list[str]:
@@ -70,7 +77,7 @@ def _faults(where: str, repository: dict[Json, Json]) -> list[str]:
     if kind is not None and not (isinstance(kind, str) and kind in _TEXTS):
         return [f"{at(where, 'type')}: {shown(kind)} is none of {', '.join(_TEXTS)}"]
     known = _TEXTS[kind] if kind else {key: form for one in _TEXTS.values() for key, form in one.items()}
-    names = {"type", "encrypted", *known, *(pghalib.inventory.ACCESS if kind != "posix" else ())}
+    names = {"type", "encrypted", *known, *(pghalib.inventory.ACCESS if kind in (None, "s3") else ())}
     found = [f"{at(where, key)}: unknown setting{guess(key, names)}" for key in repository if key not in names]
     if "encrypted" in repository and not isinstance(repository["encrypted"], bool):
         found.append(f"{at(where, 'encrypted')}: {shown(repository['encrypted'])} should be true or false")
@@ -106,6 +113,41 @@ def lacking(place: str, repositories: Mapping[str, Mapping[str, Json]]) -> list[
     return found
 
 
+def hosted(
+    place: str, repositories: Mapping[str, Mapping[str, Json]], hosts: Collection[str], tls: Mapping[str, Json]
+) -> list[str]:
+    """
+    Return the faults of a cluster's repositories on repository hosts, as lines.
+
+    place, repositories
+        As for :py:func:`lacking`; the repositories are sound.
+    hosts
+        The minion ids of the repository hosts of the cluster's datacenter.
+    tls
+        The section of that name.
+    """
+    found = []
+    for name, repository in repositories.items():
+        if repository.get("type") != "host":
+            continue
+        host = repository.get("host")
+        if host is not None and host not in hosts:
+            found.append(
+                f"{at(at(place, name), 'host')}: there is no repository host {shown(host)}{guess(host, hosts)}; name it"
+                " with its address in repository_hosts of the datacenter"
+            )
+        if tls["enabled"] is False:
+            found.append(
+                f"{at(at(place, name), 'type')}: a repository host is reached by TLS alone, and tls:enabled is false"
+            )
+        if tls["ca"]:
+            found.append(
+                f"{at(at(place, name), 'type')}: a repository host knows its clients by certificates of the formula's"
+                " authority, and tls:ca names another"
+            )
+    return found
+
+
 def sound(value: object) -> bool:
     """Return whether a value can be the id of an access key, or its secret."""
     return isinstance(value, str) and bool(value) and value.isprintable() and value == value.strip()
@@ -126,8 +168,18 @@ def needs_credential(repository: Mapping[str, Json]) -> bool:
     return bool(repository["type"] == "s3")
 
 
+def hosts(repositories: Mapping[str, Mapping[str, Json]]) -> list[str]:
+    """Return the minion ids of the repository hosts that keep repositories; ``repositories`` by name."""
+    return [one["host"] for one in repositories.values() if one["type"] == "host"]
+
+
 def options(
-    number: int, cluster: str, repository: Mapping[str, Json], secrets: RepositorySecrets, days: int
+    number: int,
+    cluster: str,
+    repository: Mapping[str, Json],
+    secrets: RepositorySecrets,
+    days: int,
+    keepers: Mapping[str, str],
 ) -> dict[str, Json]:
     """
     Return the options of pgBackRest for one repository, in the order of its file.
@@ -140,9 +192,17 @@ def options(
         The settings of the repository, and its secrets.
     days
         As long any moment can be restored.
+    keepers
+        The names of repository hosts by minion id.
     """
-    found: dict[str, Json] = {"type": repository["type"], "path": repository.get("path", PATH)}
-    found["path"] = found["path"].replace("{cluster}", cluster)
+    kind = "posix" if repository["type"] == "host" else repository["type"]
+    found: dict[str, Json] = {"type": kind, "path": repository.get("path", PATH).replace("{cluster}", cluster)}
+    if repository["type"] == "host":
+        own = pghalib.tls.pem("postgres")
+        # By its name: pgBackRest does not look at the addresses in a certificate.
+        found["host"] = keepers[repository["host"]]
+        found.update({"host-type": "tls", "host-port": PORT, "host-ca-file": pghalib.tls.CA})
+        found.update({"host-cert-file": own, "host-key-file": own})
     if repository["type"] == "s3":
         found["s3-endpoint"] = repository["endpoint"].removeprefix("https://")
         found["s3-bucket"] = repository["bucket"]

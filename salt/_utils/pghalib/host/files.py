@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
@@ -25,13 +25,21 @@ from pghalib.host.diff import diff, mask
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from pghalib.shapes import Done, Json
+    from pghalib.shapes import Json
 
     # Gets the path of a draft, returns its fault.
     Check = Callable[[str], str | None]
 
 # The most bytes that are read of a file: more than any of our files has, and little for a host's memory.
 LIMIT = 16 * 1024 * 1024
+
+
+class Done(TypedDict):
+    """What was done to one thing, such as a file. The result is None when it would be done, in a dry run."""
+
+    result: bool | None
+    changes: dict[str, Json]
+    comment: str
 
 
 def manage(

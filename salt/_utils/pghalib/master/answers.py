@@ -76,7 +76,7 @@ def status(answer: Json) -> Status:
         pghalib.master.told.Status,
         answer,
         "",
-        role=_one_of("dcs", "db"),
+        role=_one_of("dcs", "db", "repository"),
         name=_like(NODE),
         pending=_optional(_pending),
         tls=_optional(_tls),
@@ -207,7 +207,7 @@ def _tls(value: Json, where: str) -> Tls:
         days=_optional(_number),
         due=_truth,
         authority=_optional(_authority),
-        outdated=_list(_one_of("Consul's API", "Patroni's REST API", "PostgreSQL")),
+        outdated=_list(_one_of("Consul's API", "Patroni's REST API", "PostgreSQL", "pgBackRest")),
     )
     if told["until"] and (told["days"] is None or not math.isfinite(told["days"])):
         _wrong(f"{where}:days")

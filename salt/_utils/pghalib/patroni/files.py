@@ -12,9 +12,9 @@ import pghalib.patroni.config
 import pghalib.services.owed
 
 if TYPE_CHECKING:
-    from pghalib.host.files import Check
+    from pghalib.host.files import Check, Done
     from pghalib.postgres.settings import Parameters
-    from pghalib.shapes import Done, MemberSettings, Secrets
+    from pghalib.shapes import MemberSettings, Secrets
 
 #: Note: patroni.yml was replaced, or was about to be, and Patroni has not been told to read it yet.
 RELOAD = "patroni.reload-owed"

@@ -60,7 +60,11 @@ def twice(datacenters: Mapping[str, Json], clusters: Mapping[str, Json]) -> list
         "host name": defaultdict(list),
         "address": defaultdict(list),
     }
-    groups = [(f"datacenters:{name}:servers", entry, "servers") for name, entry in datacenters.items()]
+    groups = [
+        (f"datacenters:{name}:{key}", entry, key)
+        for name, entry in datacenters.items()
+        for key in ("servers", "repository_hosts")
+    ]
     groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
     for path, entry, key in groups:
         entries = entry.get(key) if isinstance(entry, dict) else None

@@ -33,9 +33,9 @@ def sift(pgha: dict[str, Json], defaults: dict[str, Json]) -> tuple[list[str], d
     defaults
         The content of defaults.yaml.
 
-    The rest has ``datacenters`` and ``clusters``, mappings of mappings with ``servers`` or ``hosts``; the settings of
-    one run (``pghalib.run.KEYS``) are lists of texts. A host with a faulty address has the address "", and a faulty
-    virtual IP is left out.
+    The rest has ``datacenters`` and ``clusters``, mappings of mappings with ``servers`` and ``repository_hosts``, or
+    with ``hosts``; the settings of one run (``pghalib.run.KEYS``) are lists of texts. A host with a faulty address has
+    the address "", and a faulty virtual IP is left out.
     """
     names = sections(defaults)
     found = unknown("pgha", pgha, {*names, "datacenters", "clusters", "distributions", *pghalib.run.KEYS})
@@ -68,12 +68,18 @@ def _datacenter(path: str, name: object, entry: Json, defaults: dict[str, Json])
     if not (isinstance(name, str) and pghalib.pillar.names.is_datacenter(name)):
         found.append(f"{path}: Consul takes lower case letters, digits, - and _ in the name of a datacenter")
     if not isinstance(entry, dict):
-        return [*found, f"{path}: must be a mapping with servers"], {"servers": {}}
+        return [*found, f"{path}: must be a mapping with servers"], {"servers": {}, "repository_hosts": {}}
     names = sections(defaults)
-    found += unknown(path, entry, {"servers", *names})
+    found += unknown(path, entry, {"servers", "repository_hosts", *names})
     wrong, sound = _sections(path, entry, names, defaults)
     servers = _mapping(f"{path}:servers", entry.get("servers"), found, "MINION_ID: ADDRESS of each server")
     faults, sound["servers"] = _hosts(f"{path}:servers", servers)
+    sound["repository_hosts"] = {}
+    if entry.get("repository_hosts") is not None:
+        where = f"{path}:repository_hosts"
+        keepers = _mapping(where, entry["repository_hosts"], found, "MINION_ID: ADDRESS of each repository host")
+        more, sound["repository_hosts"] = _hosts(where, keepers)
+        faults += more
     return [*found, *wrong, *faults], sound
 
 

@@ -85,7 +85,8 @@ def _fitting(pgha: dict[str, Json], sound: dict[str, Json], defaults: dict[str, 
         found += _datacenter(name, sound, defaults)
     for name in clusters:
         found += _cluster(name, pgha["clusters"][name], sound, defaults)
-    found += pghalib.run.faults(sound, _ids(datacenters, "servers"), _ids(clusters, "hosts"))
+    keepers = [host for entry in datacenters.values() for host in entry["repository_hosts"]]
+    found += pghalib.run.faults(sound, _ids(datacenters, "servers"), _ids(clusters, "hosts"), keepers)
     found += pghalib.pillar.names.twice(datacenters, clusters)
     found += pghalib.pillar.ports.meeting(sound, defaults)
     return found + pghalib.pillar.names.meeting(sound, defaults) + pghalib.pillar.names.posing(sound, defaults)
@@ -124,6 +125,9 @@ def _datacenter(name: str, pgha: dict[str, Json], defaults: dict[str, Json]) -> 
     )
     if pghalib.versions.at_least(consul["version"], NODE_IDENTITIES):
         found += pghalib.pillar.names.capitals(pgha, name)
+    if pgha["datacenters"][name]["repository_hosts"]:
+        backup = pghalib.inventory.section("backup", pgha, defaults, name, None)
+        found += _pinned(place(("backup", "hashes")), "pgBackRest", backup)
     return found + _pinned(place(("consul", "hashes")), "consul", consul)
 
 
@@ -158,8 +162,12 @@ def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, 
     found += pghalib.pillar.owned.parameters(
         lambda keys: place(("postgres", "parameters", *keys)), given_parameters, tls["enabled"]
     )
+    # A repository host has the settings of its datacenter.
+    of_keepers = str(pghalib.inventory.section("backup", pgha, defaults, datacenter, None)["version"])
+    known = datacenters[datacenter]["repository_hosts"] if datacenter in datacenters else {}
+    keepers: dict[str, str] = dict.fromkeys(known, of_keepers)
     return found + pghalib.backup.config.faults(
-        place, pghalib.inventory.section("backup", pgha, defaults, datacenter, name), postgres, patroni
+        place, pghalib.inventory.section("backup", pgha, defaults, datacenter, name), postgres, patroni, tls, keepers
     )
 
 

@@ -165,7 +165,9 @@ def listeners(
     opened = pghalib.pillar.ports.of_consul(settings["consul"], server, pghalib.tls.enabled(settings))
     wanted: dict[tuple[int, str], tuple[Collection[str], str]]
     wanted = {(one["port"], one["protocol"]): (one["bind"] or own, "consul") for one in opened}
-    if not server:
+    if settings["role"] == "repository":
+        wanted = {(ports["repository"], "tcp"): (own, "pgbackrest")}
+    elif not server:
         wanted[(ports["postgres"], "tcp")] = (WILDCARDS, "postgres")
         wanted[(ports["rest"], "tcp")] = (own, "patroni")
     faults: dict[str | None, list[str]] = {}
@@ -174,9 +176,10 @@ def listeners(
         bind, service = wanted.get((one["port"], one["protocol"]), ((), None))
         if service and (set(bind) & set(WILDCARDS) or one["address"] in (*bind, *WILDCARDS)):
             where = f"{one['address']}:{one['port']}" + ("/udp" if one["protocol"] == "udp" else "")
-            fault, warning = {"consul": _consul, "postgres": _postgres, "patroni": _patroni}[service](
-                one, settings, functools.partial(_place, places)
-            )
+            verdict = {"consul": _consul, "postgres": _postgres, "patroni": _patroni, "pgbackrest": _pgbackrest}[
+                service
+            ]
+            fault, warning = verdict(one, settings, functools.partial(_place, places))
             faults.setdefault(fault, []).append(where)
             warnings.setdefault(warning, []).append(where)
     return [
@@ -233,6 +236,13 @@ def _patroni(one: Process, settings: Settings, place: Place) -> Verdict:
         now = settings["patroni"]["config_dir"].rstrip("/") + "/"
         return None, f"Patroni runs with {_some(strange)}; it goes on with that until it is restarted with {now}"
     return None, None
+
+
+def _pgbackrest(one: Process, _settings: Settings, _place: Place) -> Verdict:
+    if one["name"] == "pgbackrest" and one["user"] == pghalib.tls.KEEPER:
+        return None, None
+    who = f"{one['name']}, process {one['pid']} of {one['user']}," if one["pid"] else "a process that cannot be seen"
+    return f"{who} has the port of pgBackRest: stop it, this host is to keep backups there", None
 
 
 def _place(places: Mapping[str, str], path: str) -> str:

@@ -52,6 +52,8 @@ def meet(
         later[ports["rest"]] = STARTING
         # Patroni may start PostgreSQL at any moment.
         hold.add(ports["postgres"])
+    if ports["repository"] in listen and starts("pgha-repository.service"):
+        later[ports["repository"]] = STARTING
     return pghalib.preflight.rendezvous.meet(
         settings["id"],
         settings["address"],

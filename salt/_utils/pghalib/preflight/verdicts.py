@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.backup.repositories
 import pghalib.consul.client
 import pghalib.tls
 import pghalib.versions
@@ -40,10 +41,15 @@ class _Node(TypedDict):
     address: str
     cluster: str | None
     server: bool
+    # The clusters whose backups a repository host keeps; None for all other hosts.
+    keeps: list[str] | None
 
 
 def ports(settings: Settings) -> dict[str, int]:
-    """Return the ports of the services of a cluster: ``rpc``, ``gossip``, ``http``, ``postgres``, ``rest``."""
+    """
+    Return the ports of the services: ``rpc``, ``gossip``, ``http``, ``postgres``, ``rest``, and ``repository`` of
+    pgBackRest on a repository host.
+    """
     given = (settings["consul"]["config"] or {}).get("ports") or {}
     return {
         "rpc": given.get("server", 8300),
@@ -51,6 +57,7 @@ def ports(settings: Settings) -> dict[str, int]:
         "http": given.get("https", 8501) if pghalib.tls.enabled(settings) else given.get("http", 8500),
         "postgres": settings["postgres"]["port"],
         "rest": settings["patroni"]["restapi_port"],
+        "repository": pghalib.backup.repositories.PORT,
     }
 
 
@@ -64,13 +71,19 @@ def plan(settings: Settings, ids: Iterable[str]) -> Plan:
         Minion ids that take part in this run.
 
     The keys: ``links`` (list of (address, port) to reach), ``listen`` (ports of this host), ``expect`` (port: addresses
-    that connect to it), ``names`` (address: name). Everyone gossips with everyone, every agent calls the servers, and
-    the members of a database cluster talk to each other's PostgreSQL and Patroni.
+    that connect to it), ``names`` (address: name). Every agent gossips with every other and calls the servers, the
+    members of a database cluster talk to each other's PostgreSQL and Patroni, and to the repository hosts that keep
+    their backups.
     """
     known = ports(settings)
-    nodes: list[_Node] = [{**server, "cluster": None, "server": True} for server in settings["datacenter"]["servers"]]
+    nodes: list[_Node] = [
+        {**server, "cluster": None, "server": True, "keeps": None} for server in settings["datacenter"]["servers"]
+    ]
     for cluster in settings["clusters"]:
-        nodes += [{**host, "cluster": cluster["name"], "server": False} for host in cluster["hosts"]]
+        nodes += [{**host, "cluster": cluster["name"], "server": False, "keeps": None} for host in cluster["hosts"]]
+    for host in settings["datacenter"]["repository_hosts"]:
+        keeps = [one["name"] for one in settings["clusters"] if host["id"] in [kept["host"] for kept in one["kept_on"]]]
+        nodes.append({**host, "cluster": None, "server": False, "keeps": keeps})
     me = next(node for node in nodes if node["id"] == settings["id"])
     peers = [node for node in nodes if node["id"] in set(ids) - {me["id"]}]
     expect: dict[int, list[str]] = {}
@@ -87,6 +100,8 @@ def plan(settings: Settings, ids: Iterable[str]) -> Plan:
 
 
 def _needed(source: _Node, target: _Node, known: Mapping[str, int]) -> list[int]:
+    if source["keeps"] is not None or target["keeps"] is not None:
+        return [known["repository"]] if source["cluster"] in (target["keeps"] or ()) else []
     needed = [known["gossip"]]
     if target["server"]:
         needed.append(known["rpc"])
@@ -103,9 +118,11 @@ def system(facts: Facts, settings: Settings) -> tuple[list[str], list[str]]:
         pretty = release.get("PRETTY_NAME") or release.get("ID") or "unknown"
         warnings.append(f"the system is {pretty}; tried are Debian 12 and Astra Linux 1.8")
     if facts["machine"] != "x86_64":
-        urls = {"consul": settings["consul"]["url"]}
-        if settings["vip"]["manager"] == "vip-manager":
+        urls = {} if settings["role"] == "repository" else {"consul": settings["consul"]["url"]}
+        if settings["role"] == "db" and settings["vip"]["manager"] == "vip-manager":
             urls["vip"] = settings["vip"]["url"]
+        if settings["role"] == "repository" or settings["backup"]["repositories"]:
+            urls["backup"] = settings["backup"]["url"]
         for name, url in urls.items():
             if any(word in url for word in ("amd64", "x86_64")):
                 faults.append(

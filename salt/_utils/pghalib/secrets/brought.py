@@ -39,7 +39,9 @@ def read(
     """
     if not tls["ca"]:
         return None
-    ids = {host["name"]: host["id"] for host in pghalib.inventory.hosts(pgha["datacenters"][datacenter]["servers"])}
+    own = pgha["datacenters"][datacenter]
+    groups = [pghalib.inventory.hosts(own.get(key)) for key in ("servers", "repository_hosts")]
+    ids = {host["name"]: host["id"] for group in groups for host in group}
     for name in pgha.get("clusters") or {}:
         if pghalib.inventory.datacenter_of(pgha, name) == datacenter:
             ids.update({host["name"]: host["id"] for host in pghalib.inventory.hosts(pgha["clusters"][name]["hosts"])})

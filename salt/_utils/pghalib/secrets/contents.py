@@ -81,7 +81,7 @@ class Tls(TypedDict, total=False):
 class Host(TypedDict):
     """The place of a host, as the master knows it; only a database host has ``cluster``."""
 
-    role: Literal["dcs", "db"]
+    role: Literal["dcs", "db", "repository"]
     name: str
     datacenter: str
     cluster: NotRequired[str]
@@ -165,7 +165,7 @@ def _is_names(value: object) -> bool:
 
 _TOKEN = ({"accessor": _is_uuid, "secret": _is_uuid}, "accessor", "secret")
 _PAIR = ({"key": _is_pem, "certificate": _is_pem}, "key", "certificate")
-_HOST = {"role": lambda role: role in ("dcs", "db"), "name": _is_text, "datacenter": _is_text}
+_HOST = {"role": lambda role: role in ("dcs", "db", "repository"), "name": _is_text, "datacenter": _is_text}
 DATACENTER_SHAPE = {"gossip_key": _is_gossip_key, "management": _TOKEN, "agents": {"*": _TOKEN}}
 CLUSTER_SHAPE = {
     "agents": {"*": _TOKEN},
@@ -173,10 +173,19 @@ CLUSTER_SHAPE = {
     **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
     "backup": {"*": dict.fromkeys(("passphrase", "key", "key_secret"), _is_text)},
 }
-_OWN = ({**_PAIR[0], "services": {"*": _PAIR}}, "key", "certificate")
+_OWN = {**_PAIR[0], "services": {"*": _PAIR}}
+
+
+def _is_own(value: Json) -> bool:
+    """Whether this is the entry of a host: Consul's pair, or, without Consul, that of pgBackRest."""
+    return misshapen(value, _OWN) is None and (
+        "repository" in value.get("services", {}) or {"key", "certificate"} <= set(value)
+    )
+
+
 TLS_SHAPE = {
     "authorities": {"*": _PAIR},
-    "hosts": {"*": _OWN},
+    "hosts": {"*": _is_own},
     "ca": _is_pem,
     "next_ca": _is_pem,
     "former": _is_pem,

@@ -133,8 +133,9 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
         The id that the master has authenticated.
 
     A database host gets the gossip key, its own agent token, and the secrets of its cluster. A server of Consul gets
-    the gossip key, its own agent token, the management token, and the tokens that it registers. Both get ``tls``, their
-    own key and certificate, where the traffic is encrypted. Raises CommandExecutionError when the store cannot be read.
+    the gossip key, its own agent token, the management token, and the tokens that it registers. A repository host gets
+    none of these: what it keeps is encrypted before it comes there. All get ``tls``, their own key and certificate,
+    where the traffic is encrypted. Raises CommandExecutionError when the store cannot be read.
     """
     index = pghalib.secrets.store.index(path)
     host = index["hosts"].get(minion_id)
@@ -142,10 +143,10 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
     if not host or not datacenter:
         return None
     # None stands for a secret that is missing.
-    own: Json = {"gossip_key": datacenter.get("gossip_key")}
+    own: Json = {} if host["role"] == "repository" else {"gossip_key": datacenter.get("gossip_key")}
     if host["role"] == "db":
         own.update(_of_member(path, host, index["clusters"].get(host.get("cluster", ""))))
-    else:
+    elif host["role"] == "dcs":
         own["management"] = datacenter.get("management")
         own["agent"] = datacenter.get("agents", {}).get(host["name"])
         own["tokens"] = _registered(path, host["datacenter"], datacenter, index)
@@ -172,7 +173,7 @@ def _registered(path: Path, name: str, datacenter: Datacenter, index: Index) -> 
     found: dict[str, Token | None] = {}
     clusters: dict[str, Cluster] = {}
     for host in index["hosts"].values():
-        if host["datacenter"] == name:
+        if host["datacenter"] == name and host["role"] != "repository":
             holder: Agents = datacenter
             cluster = host.get("cluster")
             if cluster is not None:
@@ -194,6 +195,8 @@ def _index(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], index: 
     for name, entry in (pgha.get("datacenters") or {}).items():
         for host in pghalib.inventory.hosts(entry.get("servers")):
             hosts[host["id"]] = {"role": "dcs", "name": host["name"], "datacenter": name}
+        for host in pghalib.inventory.hosts(entry.get("repository_hosts")):
+            hosts[host["id"]] = {"role": "repository", "name": host["name"], "datacenter": name}
         tls[name] = _encrypted(path, name, pghalib.inventory.section("tls", pgha, defaults, name, None), index)
     for name, entry in (pgha.get("clusters") or {}).items():
         # In a correct pillar every cluster has a datacenter.

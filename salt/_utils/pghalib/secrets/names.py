@@ -21,7 +21,8 @@ def wanted(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str) ->
     A server of Consul: its name, its address, and ``server.DATACENTER.DOMAIN``, which tells a server from an agent. The
     agent of a database host: only ``client.DATACENTER.DOMAIN``. It is asked on loopback alone, and with a name of the
     host it could pose as its databases. PostgreSQL and Patroni: name and address of the host, the virtual IP and its
-    name, and ``tls:names``, because clients connect by these names. All have loopback, where the formula asks them.
+    name, and ``tls:names``, because clients connect by these names. pgBackRest of a repository host: its name and its
+    address. All have loopback, where the formula asks them.
     """
     section = pghalib.inventory.section
     domain = section("hosts", pgha, defaults, datacenter, None)["domain"]
@@ -36,6 +37,8 @@ def wanted(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str) ->
     server, client = (f"{kind}.{datacenter}.{consul}" for kind in ("server", "client"))
     servers = pghalib.inventory.hosts(pgha["datacenters"][datacenter]["servers"])
     found: Wanted = {host["name"]: {"consul": names(host) | {server}} for host in servers}
+    keepers = pghalib.inventory.hosts(pgha["datacenters"][datacenter].get("repository_hosts"))
+    found.update({host["name"]: {"repository": names(host)} for host in keepers})
     for cluster in pghalib.inventory.clusters_of(pgha, defaults, datacenter):
         vip = [cluster["vip"]["address"], cluster["vip"]["name"]] if cluster["vip"] else []
         for host in cluster["hosts"]:

@@ -1,6 +1,7 @@
 """
 The public key infrastructure on the master: a small CA for each datacenter, and a certificate for each service of its
 hosts: ``consul``, and on a database host ``postgres`` (PostgreSQL and Patroni), so that neither can pose as the other.
+On a repository host it is ``repository`` (pgBackRest).
 
 Like the other secrets, they are made on the master and stored before anything uses them: one file for each datacenter
 (``tls-NAME.json``), 0600 in the directory of the store. A host gets its own keys and certificates, and the authorities;
@@ -39,7 +40,11 @@ if TYPE_CHECKING:
     from pghalib.shapes import Certificates, Json
 
 # The services that have a certificate of their own, by the role of a host.
-SERVICES: dict[str, tuple[Literal["consul", "postgres"], ...]] = {"dcs": ("consul",), "db": ("consul", "postgres")}
+SERVICES: dict[str, tuple[Literal["consul", "postgres", "repository"], ...]] = {
+    "dcs": ("consul",),
+    "db": ("consul", "postgres"),
+    "repository": ("repository",),
+}
 
 
 def missing(
@@ -185,7 +190,7 @@ def of_host(path: Path, datacenter: str, name: str, role: str) -> Certificates |
     path, datacenter, name
         Directory of the store, the host's datacenter, and its name.
     role
-        ``dcs`` or ``db``.
+        ``dcs``, ``db`` or ``repository``.
     """
     stored = _read(path, datacenter)
     own = stored.get("hosts", {}).get(name)

@@ -1,0 +1,35 @@
+include:
+  - pgha.repository.config
+
+systemd has a unit of pgBackRest:
+  pgha_unit.written:
+    - unit: pgha-repository.service
+    - source: salt://pgha/repository/files/pgha-repository.service.jinja
+    - context:
+        directories: {{ salt["pgha_repository.directories"]() | json }}
+    - require:
+      - sls: pgha.repository.config
+
+systemd has read the unit of pgBackRest:
+  pgha_unit.read:
+    - unit: pgha-repository.service
+    - require:
+      - pgha_unit: systemd has a unit of pgBackRest
+
+{# A restart does no harm: what it interrupts is tried again, WAL at once, a backup by the next look of its leader. #}
+pgBackRest runs, now and after a boot:
+  service.running:
+    - name: pgha-repository
+    - enable: True
+    - require:
+      - pgha_unit: systemd has read the unit of pgBackRest
+    - watch:
+      - sls: pgha.repository.install
+      - pgha_repository: pgBackRest knows who may work for which cluster
+      - pgha_unit: systemd has a unit of pgBackRest
+
+pgBackRest shows the certificate of this host:
+  pgha_tls.in_use:
+    - service: repository
+    - require:
+      - service: pgBackRest runs, now and after a boot
