@@ -208,10 +208,13 @@ def _state(unit):
     return pghalib.services.transient.state(__salt__["service.show"](unit))
 
 
-def control_version():
+def control_version(path=None):
     """
-    Return the version number of pg_control in this host's data directory (pg_controldata), None without data. Editions
-    of Postgres Pro have one of their own, which pgBackRest does not know.
+    Return the version number of pg_control in a data directory (pg_controldata), None without data. Editions of
+    Postgres Pro have one of their own, which pgBackRest does not know.
+
+    path
+        The directory; default: that of this host.
 
     Raises CommandExecutionError when the server's program cannot read it.
 
@@ -222,11 +225,12 @@ def control_version():
         salt 'test-db1' pgha_backup.control_version
     """
     postgres = _settings()["postgres"]
-    result = _as_user([f"{postgres['bin_dir']}/pg_controldata", "-D", postgres["data_dir"]], 30)
+    path = path or postgres["data_dir"]
+    result = _as_user([f"{postgres['bin_dir']}/pg_controldata", "-D", path], 30)
     found = re.search(r"^pg_control version number:\s*(\d+)", result["stdout"], re.M)
     if found:
         return int(found.group(1))
-    if not __salt__["file.file_exists"](f"{postgres['data_dir']}/global/pg_control"):
+    if not __salt__["file.file_exists"](f"{path}/global/pg_control"):
         return None
     raise CommandExecutionError(f"pg_controldata does not tell: {pghalib.text.line(result['stderr'])}")
 

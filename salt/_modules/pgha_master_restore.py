@@ -7,8 +7,10 @@ import time
 import pghalib.backup.target
 import pghalib.inventory
 import pghalib.master.answers
+import pghalib.master.copied
 import pghalib.master.restore
 import pghalib.secrets.needed
+import pghalib.secrets.restores
 import pghalib.secrets.store
 import pghalib.text
 
@@ -35,44 +37,56 @@ def plan():
     pgha, _faults = __salt__["pgha_master.inventory"]()
     defaults, given = __salt__["pgha.defaults"](), __pillar__.get("pgha_restore")
     clusters = [name for name in pgha["clusters"] if pghalib.secrets.needed.repositories(pgha, defaults, name)]
-    faults = pghalib.backup.target.faults(given, clusters)
+    faults = pghalib.backup.target.faults(given, clusters, pgha["clusters"])
+    source = None if faults else given.get("from")
+    faults += pghalib.master.copied.faults(pgha, defaults, source, given["cluster"]) if source else []
     if faults:
         return _refused(faults)
     cluster, target = given["cluster"], pghalib.backup.target.parsed(given)
     own = pghalib.inventory.plan({**pgha, "only": [cluster]})
     hosts, without = own["clusters"][cluster], own["run"]["without"]
-    note = pghalib.master.restore.noted(pghalib.secrets.store.directory(__opts__), cluster)
-    if note and note["target"] != target:
+    note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
+    if note and (note["target"], note.get("source")) != (target, source):
+        words = pghalib.backup.target.confirmation(cluster, note["target"], note.get("source"))
         return _refused(
             [
-                f"a restore of {cluster} to {note['target']['text']} has begun and is not finished: finish that one"
-                " first (give the same target), or go back to the data of before (docs/backup.md)"
+                f"a restore of {words} has begun and is not finished: finish that one first (give the same words), or"
+                " go back to the data of before (docs/backup.md)"
             ]
         )
     if note and note["host"] not in hosts:
         return _refused([f"{note['host']} has the data that are restored: a run without it cannot go on"])
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
-        note, faults = _new(cluster, target, hosts, away, given.get("confirm"))
+        owners = list(pgha["clusters"][source]["hosts"]) if source else None
+        note, faults = _new(cluster, target, hosts, away, given.get("confirm"), source, owners)
         if faults:
             return _refused(faults)
     others = [host for host in hosts if host != note["host"]]
-    return {"refused": [], "note": note, "hosts": hosts, "others": others,
-            "run": {"restore": note, "without": without}}  # fmt: skip
+    run = {"restore": note, "without": without}
+    if source:
+        run["copied"] = pghalib.master.copied.settings(pgha, defaults, source)
+    return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": run}
 
 
-def _new(cluster, target, hosts, away, confirm):
+def _new(cluster, target, hosts, away, confirm, source, owners):
     """The note of a new restore, and the reasons why it must not begin."""
-    answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.standing", tgt_type="list", timeout=ANSWER)
-    answers = {host: answer.get("ret") for host, answer in answers.items()}
-    told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
+    told, refused = _standing(hosts)
+    # Of a copy's source the members that live are enough, or none.
+    seen = _standing(owners)[0] if source else None
     faults = [f"{host}: {why}" for host, why in refused.items()]
     faults += [WITHOUT] if refused else []
     if not faults:
-        faults = pghalib.master.restore.faults(cluster, target, told, time.time())
-    if not faults and confirm != pghalib.backup.target.confirmation(cluster, target):
-        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away)
-    return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told), [])
+        faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen)
+    if not faults and confirm != pghalib.backup.target.confirmation(cluster, target, source):
+        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen)
+    return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source), [])
+
+
+def _standing(hosts):
+    answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.standing", tgt_type="list", timeout=ANSWER)
+    answers = {host: answer.get("ret") for host, answer in answers.items()}
+    return pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
 
 
 def _refused(faults):

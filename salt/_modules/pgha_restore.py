@@ -16,11 +16,7 @@ import pghalib.postgres.asked
 import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
 
-# Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
-FETCHED = 7 * 86400
-# The unit of the server that recovers, and its socket, which only its user reaches.
-UNIT = "pgha-restore"
-SOCKET = f"/run/{UNIT}"
+UNIT, SOCKET = pghalib.backup.recovering.UNIT, pghalib.backup.recovering.SOCKET
 #: Keys of Patroni that tell of the time before: who led, how far, with whom.
 KEYS = ("leader", "status", "optime/leader", "history", "failsafe", "sync", "failover")
 
@@ -112,13 +108,17 @@ def fetched(target):
         raise CommandExecutionError(f"a server has {path} open: what is it?")
     # What a server that was killed has left: pgBackRest takes it for a running one.
     _as_user(["rm", "-f", f"{path}/postmaster.pid"])
-    __salt__["pgha_backup.run"]("--delta", *pghalib.backup.target.options(target), "restore", timeout=FETCHED)
+    __salt__["pgha_backup.run"](
+        "--delta", *pghalib.backup.target.options(target), "restore", timeout=pghalib.backup.recovering.FETCHED
+    )
 
 
-def start():
+def start(copy=False):
     """
-    Start the server that recovers: apart from Patroni, without a network, with a socket of its own. It goes on whatever
-    becomes of the caller.
+    Start the server that recovers: apart from Patroni, without a network. It goes on whatever becomes of the caller.
+
+    copy
+        True: the data are another cluster's, whose hosts may have more memory and have them in another place.
 
     CLI Example:
 
@@ -129,7 +129,7 @@ def start():
     postgres = _settings()["postgres"]
     properties = {"User": postgres["user"], "Group": postgres["group"], "KillSignal": "SIGINT", "TimeoutStopSec": "600",
                   "RuntimeDirectory": UNIT, "RuntimeDirectoryMode": "0700", "LimitNOFILE": "65536"}  # fmt: skip
-    parameters = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": ""}
+    parameters = pghalib.backup.recovering.parameters(postgres["data_dir"], copy)
     words = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}",
              *(f"--property={key}={value}" for key, value in properties.items()),
              f"{postgres['bin_dir']}/postgres", "-D", postgres["data_dir"],
@@ -171,10 +171,13 @@ def running():
     return __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating", "deactivating")
 
 
-def stop():
+def stop(copy=False):
     """
     Stop the server that has recovered, and take out of its data what told it to recover: a copy of them would stop at
     the same moment once more.
+
+    copy
+        True: what told it to archive nothing is taken out, too.
 
     CLI Example:
 
@@ -186,7 +189,8 @@ def stop():
     if running():
         raise CommandExecutionError(f"the server that has recovered does not stop: systemctl status {UNIT}")
     path = f"{_settings()['postgres']['data_dir']}/postgresql.auto.conf"
-    result = _as_user(["sed", "-i", "-E", r"/^(restore_command|recovery_target[a-z_]*) *=/d", path])
+    names = "restore_command|recovery_target[a-z_]*" + ("|archive_mode" if copy else "")
+    result = _as_user(["sed", "-i", "-E", rf"/^({names}) *=/d", path])
     if result["retcode"]:
         raise CommandExecutionError(f"{path} could not be changed: {result['stderr'].strip()}")
 

@@ -3,11 +3,14 @@ States of a restore. On the master: its note, from the beginning to the end. On 
 aside, the data of then take their place, and Patroni forgets the time between.
 """
 
+import pghalib.backup.config
 import pghalib.backup.recovering
 import pghalib.host.files
 import pghalib.master.restore
 import pghalib.patroni.member
 import pghalib.postgres.member_note
+import pghalib.secrets.restores
+import pghalib.secrets.served
 import pghalib.secrets.store
 import pghalib.states
 import pghalib.wait
@@ -27,14 +30,14 @@ def noted(ret, note):
     name
         State ID; not used.
     note
-        ``pghalib.master.restore.Note``.
+        ``pghalib.secrets.restores.Note``.
     """
     store = pghalib.secrets.store.directory(__opts__)
-    if pghalib.master.restore.noted(store, note["cluster"]) == note:
+    if pghalib.secrets.restores.noted(store, note["cluster"]) == note:
         return "The restore that was begun goes on."
     ret.plan({note["cluster"]: {"old": None, "new": f"a restore to {note['target']['text']}"}})
     if not ret.test:
-        pghalib.secrets.store.write(pghalib.master.restore.file(store, note["cluster"]), note)
+        pghalib.secrets.store.write(pghalib.secrets.restores.file(store, note["cluster"]), note)
     return None
 
 
@@ -49,11 +52,11 @@ def ended(ret, cluster):
         Its name.
     """
     store = pghalib.secrets.store.directory(__opts__)
-    if not pghalib.master.restore.exists(store, cluster):
+    if not pghalib.secrets.restores.exists(store, cluster):
         return "No restore is noted."
     ret.plan({cluster: {"old": "a restore", "new": None}})
     if not ret.test:
-        pghalib.master.restore.file(store, cluster).unlink()
+        pghalib.secrets.restores.file(store, cluster).unlink()
     return (
         "The restore has ended. The data of before are kept on every host, beside the new ones, as DIRECTORY.before-ID."
     )
@@ -132,6 +135,30 @@ def aside(ret, restore):
 
 
 @pghalib.states.state
+def source_known(ret):
+    """
+    pgBackRest of this host can read the backups of the cluster that is copied here. The changes hold no secret.
+
+    name
+        State ID; not used.
+    """
+    settings, source = __salt__["pgha.settings"](), __salt__["pgha_copy.source"]()
+    secrets = pghalib.secrets.served.own(__pillar__, __opts__).get("copied", {})
+    version = __salt__["pgha_copy.control_version"]()
+    document = pghalib.backup.config.of_source(settings, source, secrets, version)
+    done = pghalib.host.files.manage(
+        pghalib.backup.config.SOURCE,
+        pghalib.backup.config.render(document),
+        user="root",
+        group=settings["postgres"]["group"],
+        mode="0640",
+        test=ret.test,
+        secrets=pghalib.backup.config.secret_values(secrets),
+    )
+    return ret.add(done)
+
+
+@pghalib.states.state
 def restored(ret, note):
     """
     The data of this host are those of the target, recovered to their end: the server has left recovery and was stopped.
@@ -139,7 +166,7 @@ def restored(ret, note):
     name
         State ID; not used.
     note
-        ``pghalib.master.restore.Note``.
+        ``pghalib.secrets.restores.Note``.
     """
     path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
     if __salt__["pgha_restore.note"]() == {"id": note["id"], "step": "restored"}:
@@ -148,12 +175,15 @@ def restored(ret, note):
     if ret.test:
         return "The data would be restored."
     # One that an interrupted run has started goes on.
+    copy = "source" in note
     if not __salt__["pgha_restore.running"]():
-        __salt__["pgha_restore.fetched"](note["target"])
-        __salt__["pgha_restore.start"]()
+        __salt__["pgha_copy.fetched" if copy else "pgha_restore.fetched"](note["target"])
+        __salt__["pgha_restore.start"](copy)
     recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
     pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)
-    __salt__["pgha_restore.stop"]()
+    if copy:
+        __salt__["pgha_copy.own_passwords"]()
+    __salt__["pgha_restore.stop"](copy)
     pghalib.backup.recovering.write(note["id"], "restored")
     return f"{path} is restored to {note['target']['text']}."
 

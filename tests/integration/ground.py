@@ -42,6 +42,15 @@ def bare(lab):
     lab.salt("salt-run", "saltutil.sync_all")
 
 
+def fresh(lab, name):
+    """Make the hosts of a cluster new where anything was deployed: another test may want another PostgreSQL there."""
+    hosts = [host for host in lab.hosts.values() if host.name.startswith(f"{name}-")]
+    if {host.name for host in hosts} & set(touched(lab)):
+        for host in hosts:
+            host.reset(wait=False)
+        lab.wait_ready()
+
+
 def plain(lab, pillar):
     """The first cluster, healthy, without encryption, and as the lab's pillar has it."""
     changed = pillar.put({})

@@ -5,7 +5,8 @@ import json
 import secrets
 
 import pytest
-from integration import formula
+from integration import formula, ground
+from integration.cluster import Cluster
 from integration.ledger import Ledger
 from integration.test_backup import CA, KEY_FILE, backups, repository, status
 from lab import s3
@@ -175,6 +176,63 @@ def test_further_forward_on_the_timeline_of_before(backed_up, moments):
     backed_up.wait_healthy()
     assert rows(backed_up) == ["one", "two"]
     assert of_that_moment(backed_up, moments["ledger"], moments["two"])
+
+
+@pytest.fixture
+def second(backed_up, pillar):
+    """A second cluster of the same kind, on other hosts, without backups."""
+    test2 = {
+        "vip": {"address": "198.51.100.50/24", "manager": "callback"},
+        "hosts": {f"test2-db{n}": f"198.51.100.{30 + n}" for n in (1, 2, 3)},
+    }
+    backup = {"backup": {"repositories": {NAME: repository(NAME)}, "times": []}}
+    pillar.put({"clusters": {"test": backup, "test2": test2}})
+    ground.fresh(backed_up.lab, "test2")
+    cluster = Cluster(backed_up.lab, "test2", "198.51.100.50")
+    for host in cluster.db:
+        host.write(CA, backed_up.db[0].read(CA))
+    run = formula.run(backed_up.lab)
+    assert run.code == 0, run.text
+    yield cluster
+    pillar.put({"only": [backed_up.name], **backup})
+    assert formula.run(backed_up.lab).code == 0
+    ground.forget(backed_up, "test2")
+
+
+def test_another_cluster_gets_a_copy_and_the_first_one_does_not_notice(backed_up, second):
+    lab, before, own = backed_up.lab, backed_up.services(), formula.store(backed_up.lab, "cluster-test2")
+    moment = write(backed_up, "copied")
+    write(backed_up, "later")
+    backed_up.psql(backed_up.leader(), "SELECT pg_switch_wal()")
+    words = {"cluster": "test2", "from": "test", "target": moment}
+    run = formula.run(lab, f"pillar={json.dumps({'pgha_restore': words})}", sls="pgha.restore")
+    assert run.code == 1
+    assert "all that is in test2 now is replaced" in run.text
+    assert f'"confirm": "test2 from test to {moment}"' in run.text
+    words["confirm"] = f"test2 from test to {moment}"
+    run = formula.run(lab, f"pillar={json.dumps({'pgha_restore': words})}", sls="pgha.restore")
+    assert run.code == 0, run.text
+    second.wait_healthy()
+    assert rows(second) == ["one", "two", "copied"]
+    assert rows(backed_up) == ["one", "two", "copied", "later"]
+    assert backed_up.services() == before
+    # By its own password, which is not that of the first cluster.
+    with second.connect() as connection:
+        assert connection.execute("SHOW archive_mode").fetchone() == ("on",)
+    assert own["superuser"] != formula.store(lab, "cluster-test")["superuser"]
+    run = formula.run(lab)
+    assert (run.code, run.changed()) == (0, []), run.text
+    assert "Everything is as it should be." in status(backed_up)
+    passphrase = formula.store(lab, "cluster-test")["backup"][NAME]["passphrase"]
+    for host in second.db:
+        assert passphrase not in lab.salt("salt", host.name, "pillar.items", "--out=json").stdout
+        assert host.run(["grep", "-rlF", passphrase, "/etc", "/var/spool", "/run"], check=False).stdout == ""
+    switch(second)
+    # The next test loses all hosts, and nothing but the archive is left then.
+    backed_up.psql(backed_up.leader(), "DELETE FROM written WHERE what IN ('copied', 'later')")
+    wal = backed_up.psql(backed_up.leader(), "SELECT pg_walfile_name(pg_switch_wal())")
+    last = "SELECT substr(last_archived_wal, 9) FROM pg_stat_archiver"
+    wait_for(lambda: backed_up.psql(backed_up.leader(), last) >= wal[8:], timeout=90, what=f"{wal} is archived")
 
 
 def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):

@@ -19,6 +19,7 @@ SECOND = {
 @pytest.fixture(scope="module")
 def second(cluster, pillar):
     before = cluster.services()
+    ground.fresh(cluster.lab, "test2")
     pillar.put(SECOND)
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text

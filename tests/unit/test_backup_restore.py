@@ -3,6 +3,7 @@
 import pghalib.backup.recovering
 import pghalib.backup.target
 import pghalib.master.restore
+import pghalib.secrets.restores
 import pghalib.secrets.store
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -52,7 +53,27 @@ def test_what_cannot_be_asked_is_named_with_the_remedy(given, said):
     assert said in found
 
 
+@pytest.mark.parametrize(
+    ("cluster", "source", "said"),
+    [
+        ("trial", "on", "pgha_restore:from: there is no cluster 'on' with backups; did you mean one?"),
+        ("trail", "one", "pgha_restore:cluster: there is no cluster 'trail'; did you mean trial?"),
+        ("one", "one", "pgha_restore:from: one is the cluster itself: leave from out"),
+        ("two", "one", "pgha_restore:cluster: two has repositories of its own"),
+        ("trial", ["one"], "pgha_restore:from: there is no cluster ['one'] with backups"),
+    ],
+)
+def test_a_copy_takes_two_clusters_that_fit(cluster, source, said):
+    given = {"cluster": cluster, "from": source, "target": "newest"}
+    (found,) = pghalib.backup.target.faults(given, ["one", "two"], ["one", "two", "trial"])
+    assert found.startswith(said)
+
+
 def test_what_can_be_asked_has_no_fault():
+    copy = {"cluster": "trial", "from": "one", "target": "newest"}
+    assert pghalib.backup.target.faults(copy, ["one"], ["one", "trial"]) == []
+    parsed = pghalib.backup.target.parsed(copy)
+    assert pghalib.backup.target.confirmation("trial", parsed, "one") == "trial from one to newest"
     given = {"cluster": "one", "target": "newest", "confirm": "one to newest"}
     assert pghalib.backup.target.faults(given, ["one"]) == []
     assert pghalib.backup.target.confirmation("one", pghalib.backup.target.parsed(given)) == given["confirm"]
@@ -110,6 +131,36 @@ def test_what_is_lost_is_said_before(seconds, lost):
     assert lines[3].endswith('"confirm": "one to then"')
 
 
+def test_a_copy_says_what_comes_and_asks_for_its_own_words():
+    seen = {"a1": {**MEMBER, "newest": NOW - 3600}}
+    members = {host: {**one, "first": None, "newest": None, "fault": "no pgbackrest"} for host, one in told().items()}
+    assert pghalib.master.restore.faults("trial", target(60), members, NOW, seen) == []
+    assert pghalib.master.restore.faults("trial", target(60), members, NOW, {}) == [
+        "trial has no backup to restore from"
+    ]
+    lines = pghalib.master.restore.asked("trial", target(60), members, NOW, (), "one", seen)
+    assert lines[0].startswith("this would give trial the data of one as they were at 2026-")
+    assert "all that is in trial now is replaced" in lines[0]
+    assert "subscriptions are those of one, and begin to work where trial is" in lines[1]
+    assert lines[-1].endswith('"confirm": "trial from one to then"')
+    newest = pghalib.master.restore.asked("trial", target(), members, NOW, (), "one", seen)
+    assert "the data of one as they are in its repository" in newest[0]
+
+
+def test_a_host_may_read_the_backups_of_another_cluster_while_the_note_says_so(tmp_path):
+    store = tmp_path / "store"
+    pghalib.secrets.store.prepare(store)
+    note = pghalib.master.restore.new("trial", target(60), told(), "one")
+    assert note["source"] == "one"
+    copied = lambda host: pghalib.secrets.restores.copied_to(store, host, ["one", "trial"])  # noqa: E731
+    assert copied("db2") is None
+    pghalib.secrets.store.write(pghalib.secrets.restores.file(store, "trial"), note)
+    assert [copied(host) for host in ("db2", "db1", "a1")] == ["one", None, None]
+    pghalib.secrets.store.write(pghalib.secrets.restores.file(store, "trial"), {**note, "source": ["one"]})
+    with pytest.raises(CommandExecutionError, match="source is not what it must be"):
+        copied("db2")
+
+
 def test_the_leaders_host_is_restored_else_the_first_that_tells():
     assert pghalib.master.restore.new("one", target(), told())["host"] == "db2"
     assert pghalib.master.restore.new("one", target(), told(leads=False))["host"] == "db1"
@@ -130,14 +181,27 @@ def test_an_answer_of_another_shape_is_refused(wrong):
 def test_a_restore_is_noted_in_the_store_until_it_has_ended(tmp_path):
     store = tmp_path / "store"
     pghalib.secrets.store.prepare(store)
-    assert pghalib.master.restore.noted(store, "one") is None
+    assert pghalib.secrets.restores.noted(store, "one") is None
     note = pghalib.master.restore.new("one", target(60), told())
-    pghalib.secrets.store.write(pghalib.master.restore.file(store, "one"), note)
-    assert pghalib.master.restore.noted(store, "one") == note
-    assert pghalib.master.restore.exists(store, "one")
-    pghalib.master.restore.file(store, "one").write_text("{}")
+    pghalib.secrets.store.write(pghalib.secrets.restores.file(store, "one"), note)
+    assert pghalib.secrets.restores.noted(store, "one") == note
+    assert pghalib.secrets.restores.exists(store, "one")
+    pghalib.secrets.restores.file(store, "one").write_text("{}")
     with pytest.raises(CommandExecutionError, match="is damaged"):
-        pghalib.master.restore.noted(store, "one")
+        pghalib.secrets.restores.noted(store, "one")
+
+
+def test_data_of_other_hosts_are_recovered_by_files_and_memory_of_this_one():
+    own = pghalib.backup.recovering.parameters("/pgdata/one", copy=False)
+    assert own == {
+        "listen_addresses": "",
+        "unix_socket_directories": "/run/pgha-restore",
+        "synchronous_standby_names": "",
+    }
+    copy = pghalib.backup.recovering.parameters("/pgdata/two", copy=True)
+    assert (copy["hba_file"], copy["ident_file"]) == ("/pgdata/two/pg_hba.conf", "/pgdata/two/pg_ident.conf")
+    assert (copy["ssl"], copy["shared_buffers"]) == ("off", "128MB")
+    assert own.items() <= copy.items()
 
 
 @pytest.mark.root

@@ -46,8 +46,8 @@ UTILITY = {
     ("pgha_passage", "made"): "pghalib.host.passage.made",
     ("pgha_orchestration", "alone"): "pghalib.secrets.store.prepare",
     ("pgha_backup", "absent"): "pghalib.host.files.peek",
-    ("pgha_restore", "noted"): "pghalib.master.restore.noted",
-    ("pgha_restore", "ended"): "pghalib.master.restore.exists",
+    ("pgha_restore", "noted"): "pghalib.secrets.restores.noted",
+    ("pgha_restore", "ended"): "pghalib.secrets.restores.exists",
     ("pgha_restore", "done"): "pghalib.host.files.remove",
     ("pgha_secrets", "settled"): "pghalib.secrets.minted.settle",
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 import pghalib.backup.recovering
 import pghalib.backup.target
 import pghalib.master.restore
+import pghalib.secrets.restores
 import pghalib.secrets.store
 import pytest
 import yaml
@@ -245,7 +246,7 @@ def plan(loader_module, tmp_path):
         if noted:
             path = pghalib.secrets.store.directory(opts)
             pghalib.secrets.store.prepare(path)
-            pghalib.secrets.store.write(pghalib.master.restore.file(path, "one"), noted)
+            pghalib.secrets.store.write(pghalib.secrets.restores.file(path, "one"), noted)
         pillar = {"pgha_restore": {"cluster": "one", "target": "newest", **given}}
         return loader_module("_modules/pgha_master_restore.py", salt=salt, opts=opts, pillar=pillar).plan(), asked
 

@@ -338,3 +338,16 @@ def test_nothing_of_the_store_changes_while_another_process_has_its_lock(secrets
                 change()
         assert secrets.settle(tmp_path, ["dc"], test=True) == ["dc"]
     assert files(tmp_path) == before
+
+
+def test_the_secrets_of_backups_that_are_copied_are_served_to_one_host_and_for_as_long(secrets, tmp_path):
+    pgha = changed("clusters/one/backup", {"repositories": {"main": {"type": "posix", "path": "/x"}}})
+    secrets.mint(tmp_path, pgha, DEFAULTS)
+    note = {"id": "1", "cluster": "two", "host": "db3", "target": {}, "source": "one"}
+    pghalib.secrets.store.write(tmp_path / "restore-two.json", note)
+    passphrase = stored(tmp_path, "cluster-one")["backup"]["main"]["passphrase"]
+    assert secrets.of_minion(tmp_path, "db3")["copied"] == {"main": {"passphrase": passphrase}}
+    others = [host for host in ("dcs1", "db2") if "copied" in secrets.of_minion(tmp_path, host)]
+    assert others == []
+    (tmp_path / "restore-two.json").unlink()
+    assert "copied" not in secrets.of_minion(tmp_path, "db3")

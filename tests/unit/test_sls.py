@@ -608,3 +608,15 @@ def test_no_answer_of_a_host_adds_to_the_rolling_restart(orchestration, place):
         else:
             assert "test-db3: " in refused(low)
             assert "Nothing was restarted" in refused(low)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_host_that_gets_the_data_of_another_cluster_has_what_reads_its_backups(caller_of, copied):
+    source = {"name": "one", "backup": {"version": "2.58.0", "url": "https://x", "hashes": {"2.58.0": "0" * 64},
+                                        "packages": ["libxml2"]}}  # fmt: skip
+    run = {"restore": {"id": "1"}, **({"copied": source} if copied else {})}
+    pillar = {**pillar_of("defaults", "test-db2"), "pgha_run": run}
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.backup.restore.data", pillar=pillar)
+    assert all(isinstance(chunk, dict) for chunk in low), low
+    assert (("pgha_restore", "source_known") in functions(low)) is copied
+    assert ("pgha_restore", "restored") in functions(low)

@@ -281,7 +281,8 @@ class Secrets(TypedDict, total=False):
     """
     The secrets of one host: ``tls`` where the traffic is encrypted (a repository host has no others). A Consul server
     and a database host: ``gossip_key``, ``agent``; the former ``management`` and ``tokens`` by name, the latter the
-    tokens and the passwords of its cluster, and the secrets of its repositories by name.
+    tokens and the passwords of its cluster, and the secrets of its repositories by name (``copied``: of those whose
+    backups are copied to it now).
     """
 
     gossip_key: str
@@ -295,4 +296,5 @@ class Secrets(TypedDict, total=False):
     rewind: str
     restapi: str
     backup: dict[str, RepositorySecrets]
+    copied: dict[str, RepositorySecrets]
     tls: Certificates

@@ -25,6 +25,11 @@ The master has noted that {{ note.cluster }} is restored:
     - note: {{ note | json }}
     - failhard: True
 
+The hosts are served the pillar of now:
+  pgha_jobs.pillars_fresh:
+    - hosts: {{ plan.hosts | json }}
+    - failhard: True
+
 {# Never a dry run: it changes nothing but modules. #}
 {% set ready = "The hosts have the modules of now" %}
 {{ ready }}:
@@ -74,10 +79,12 @@ The restore has ended:
 {{ stage(plan.hosts, ["pgha.backup.restore.done"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": done}) %}
 
+{% if note.source is not defined %}
 {% set backed = note.cluster ~ " has its first backup after the restore" %}
 {{ backed | yaml_dquote }}:
 {{ stage([note.host], ["pgha.backup.restore.backup"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": backed}) %}
+{% endif %}
 
 {{ summary(stages) }}
 {% endif %}

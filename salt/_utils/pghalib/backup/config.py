@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Where pgBackRest looks when nobody names a file: so a person needs no option on the command line.
 PATH = "/etc/pgbackrest/pgbackrest.conf"
+#: The configuration for the backups of another cluster, while they are copied to this host.
+SOURCE = "/etc/pgbackrest/pgha-copy.conf"
 #: The first line: a file without it is somebody else's.
 HEAD = "# Written by Salt (pgha.backup.config); changes made here are lost.\n"
 #: Files on their way to a repository, and locks; pgBackRest's own place for locks is /tmp.
@@ -166,6 +168,26 @@ def document(
     if control_version >> 16 == POSTGRES_PRO:
         stanza["pg-version-force"] = postgres["version"]
     return {"global": pghalib.inventory.merge(general, backup["config"]), cluster["name"]: stanza}
+
+
+def of_source(
+    settings: MemberSettings,
+    source: Mapping[str, Json],
+    secrets: Mapping[str, RepositorySecrets],
+    control_version: int,
+) -> dict[str, dict[str, Json]]:
+    """
+    Return pgBackRest's configuration for the backups of another cluster, which are copied to this host.
+
+    settings, secrets, control_version
+        As for :py:func:`document`; the secrets are those of the other cluster.
+    source
+        ``name`` and ``backup`` of the other cluster (``pghalib.master.copied.settings``).
+    """
+    backup: Json = {**settings["backup"], **source["backup"]}
+    cluster: Json = {**settings["cluster"], "name": source["name"]}
+    own: Json = {**settings, "backup": backup, "cluster": cluster}
+    return document(own, secrets, control_version)
 
 
 def render(document: Mapping[str, Mapping[str, Json]]) -> str:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 #: {"id": ID of the restore, "step": "aside" or "restored"}
 NOTE = "/etc/pgha/restore.json"
+#: Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
+FETCHED = 7 * 86400
+#: The unit of the server that recovers, and its socket, which only its user reaches.
+UNIT = "pgha-restore"
+SOCKET = f"/run/{UNIT}"
 
 
 class Ended(SaltException):
@@ -55,6 +60,22 @@ def _sizes(path: str) -> Iterator[int]:
         for name in files:
             with contextlib.suppress(OSError):
                 yield os.lstat(os.path.join(place, name)).st_blocks * 512
+
+
+def parameters(path: str, copy: bool) -> dict[str, str]:
+    """
+    Return the parameters by which a server recovers apart from all networks; all others are in its data.
+
+    path
+        The data directory.
+    copy
+        True: the data are another cluster's, whose hosts have them in another place, and may have more memory.
+    """
+    found = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": ""}
+    if copy:
+        found |= {f"{one}_file": f"{path}/pg_{one}.conf" for one in ("hba", "ident")}
+        found |= {"shared_buffers": "128MB", "huge_pages": "off", "ssl": "off"}
+    return found
 
 
 def aside(path: str, restore: str) -> str | None:

@@ -1,8 +1,9 @@
 """
-What a person asks of a restore (the pillar ``pgha_restore`` of one run): the cluster, and the moment to go back to.
-Pure functions.
+What a person asks of a restore (the pillar ``pgha_restore`` of one run): the cluster, the moment to go back to, and,
+for a copy, from whose backups. Pure functions.
 
     pgha_restore: {cluster: one, target: "2026-11-29 12:00:00+03", confirm: "one to 2026-11-29 12:00:00+03"}
+    pgha_restore: {cluster: trial, from: one, target: newest, confirm: "trial from one to newest"}
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 #: All that the repository has.
 NEWEST = "newest"
-_KEYS = ("cluster", "target", "timeline", "confirm")
+_KEYS = ("cluster", "from", "target", "timeline", "confirm")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d(?:\.\d{1,6})?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII | re.IGNORECASE
 )
@@ -46,14 +47,14 @@ class Target(TypedDict):
     timeline: NotRequired[int]
 
 
-def faults(given: Json, clusters: Collection[str]) -> list[str]:
+def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str] = ()) -> list[str]:
     """
     Return the faults of what a person asks, as lines with the remedy; [] when the restore can be planned.
 
     given
         The value of ``pgha_restore``.
-    clusters
-        Names of the clusters that have backups.
+    clusters, all_clusters
+        Names of the clusters that have backups, and of all clusters.
     """
     how = (
         'pillar=\'{"pgha_restore": {"cluster": "NAME", "target": "2026-11-29 12:00:00+03"}}\', where the target is a'
@@ -62,8 +63,10 @@ def faults(given: Json, clusters: Collection[str]) -> list[str]:
     if not isinstance(given, dict):
         return [f"pgha_restore: say what is to be restored: {how}"]
     found = [f"pgha_restore:{key}: unknown{guess(key, _KEYS)}" for key in given if key not in _KEYS]
-    cluster = given.get("cluster")
-    if cluster not in clusters:
+    cluster, source = given.get("cluster"), given.get("from")
+    if source is not None:
+        found += _copied(cluster, source, clusters, all_clusters)
+    elif cluster not in clusters:
         found.append(
             f"pgha_restore:cluster: there is no cluster {shown(cluster)} with backups{guess(cluster, clusters)}"
             if clusters
@@ -76,6 +79,24 @@ def faults(given: Json, clusters: Collection[str]) -> list[str]:
         parsed(given)
     except CommandExecutionError as error:
         found.append(f"pgha_restore:target: {error}; {how}")
+    return found
+
+
+def _copied(cluster: Json, source: Json, clusters: Collection[str], all_clusters: Collection[str]) -> list[str]:
+    """The faults of the two clusters of a copy."""
+    found = []
+    if source not in clusters:
+        found.append(f"pgha_restore:from: there is no cluster {shown(source)} with backups{guess(source, clusters)}")
+    if cluster not in all_clusters:
+        found.append(f"pgha_restore:cluster: there is no cluster {shown(cluster)}{guess(cluster, all_clusters)}")
+    elif cluster == source:
+        found.append(f"pgha_restore:from: {cluster} is the cluster itself: leave from out to restore it")
+    elif cluster in clusters:
+        # Its repositories have the data of another system.
+        found.append(
+            f"pgha_restore:cluster: {cluster} has repositories of its own, which would take the copy for another"
+            " cluster: take them out of the pillar, and run the main job first"
+        )
     return found
 
 
@@ -115,9 +136,9 @@ def _target(text: str) -> Target:
     return {"type": "time", "value": value, "text": text, "moment": utc.timestamp() + float(f"0.{fraction or 0}")}
 
 
-def confirmation(cluster: str, target: Target) -> str:
-    """Return what a person has to give as ``confirm``."""
-    return f"{cluster} to {target['text']}"
+def confirmation(cluster: str, target: Target, source: str | None = None) -> str:
+    """Return what a person has to give as ``confirm``; ``source`` is the cluster whose backups are copied."""
+    return f"{cluster}{f' from {source}' if source else ''} to {target['text']}"
 
 
 def options(target: Target) -> list[str]:

@@ -1,7 +1,5 @@
 """
-A restore: whether it can be made, what it costs, and the note of one that is not finished. Pure functions, but for the
-note, which lies in the store of the master (``restore-CLUSTER.json``): so an interrupted restore is gone on with by
-whoever runs it next, and the main job knows of it.
+A restore: whether it can be made, and what it costs. Pure functions, but for a look at the notes.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from salt.exceptions import CommandExecutionError
 
 import pghalib.backup.target
-import pghalib.secrets.store
+import pghalib.secrets.restores
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.backup.target import Target
+    from pghalib.secrets.restores import Note
     from pghalib.shapes import Json
 
 
@@ -38,15 +37,6 @@ class Standing(TypedDict):
     first: float | None
     newest: float | None
     fault: str | None
-
-
-class Note(TypedDict):
-    """A restore that has begun: ``host`` is the minion id of the member whose data are restored."""
-
-    id: str
-    cluster: str
-    host: str
-    target: Target
 
 
 def checked(answer: Json) -> Standing:
@@ -71,53 +61,37 @@ def checked(answer: Json) -> Standing:
     }
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()
-
-
-SHAPE = ({"id": _is_text, "cluster": _is_text, "host": _is_text}, "id", "cluster", "host", "target")
-
-
-def noted(store: Path, cluster: str) -> Note | None:
-    """Return the note of a restore of a cluster that is not finished, or None. Raises the errors of the store."""
-    found: Note | dict[str, Json] = pghalib.secrets.store.read(
-        file(store, cluster), SHAPE if exists(store, cluster) else {}
-    )
-    return found or None  # type: ignore[return-value]
-
-
-def exists(store: Path, cluster: str) -> bool:
-    """Return whether a restore of a cluster has begun and is not finished."""
-    return file(store, cluster).exists()
-
-
 def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
     """Return a sentence for each of these clusters whose restore has begun and is not finished."""
     return [
         f"a restore of {name} has begun and is not finished: run salt-run state.orchestrate pgha.restore again with the"
         " same words (docs/backup.md)"
         for name in clusters
-        if exists(store, name)
+        if pghalib.secrets.restores.exists(store, name)
     ]
 
 
-def file(store: Path, cluster: str) -> Path:
-    """Return the path of the note."""
-    return pghalib.secrets.store.file(store, "restore", cluster)
-
-
-def new(cluster: str, target: Target, told: Mapping[str, Standing]) -> Note:
+def new(cluster: str, target: Target, told: Mapping[str, Standing], source: str | None = None) -> Note:
     """
     Return the note of a restore that begins now: on the leader's host, else on the first that tells.
 
     told
         What the members tell, by minion id.
+    source
+        The cluster whose backups are copied, None for its own.
     """
     host = next((host for host, one in told.items() if one["leads"]), next(iter(told)))
-    return {"id": time.strftime("%Y%m%d-%H%M%S"), "cluster": cluster, "host": host, "target": target}
+    note: Note = {"id": time.strftime("%Y%m%d-%H%M%S"), "cluster": cluster, "host": host, "target": target}
+    return {**note, "source": source} if source else note
 
 
-def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: float) -> list[str]:
+def faults(
+    cluster: str,
+    target: Target,
+    told: Mapping[str, Standing],
+    now: float,
+    seen: Mapping[str, Standing] | None = None,
+) -> list[str]:
     """
     Return the reasons why a restore cannot begin, as sentences.
 
@@ -125,9 +99,12 @@ def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: floa
         What the members tell, by minion id: all of them.
     now
         Seconds since 1970.
+    seen
+        What those members tell that see the backups, by minion id: of another cluster, or (None) the same.
     """
+    seen = told if seen is None else seen
     found = [f"{host}: the repository does not answer as it should: {one['fault']}"
-             for host, one in told.items() if one["fault"]]  # fmt: skip
+             for host, one in seen.items() if one["fault"]]  # fmt: skip
     if any(one["paused"] for one in told.values()):
         found.append("Patroni is paused, and would not stop PostgreSQL: patronictl resume ends that")
     for host, one in told.items():
@@ -147,7 +124,7 @@ def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: floa
                 f"{host}: the data take {size} and {free} are free: the old data are kept aside, so make room for as"
                 " much again"
             )
-    first = min((one["first"] for one in told.values() if one["first"] is not None), default=None)
+    first = min((one["first"] for one in seen.values() if one["first"] is not None), default=None)
     if first is None:
         found += [] if found else [f"{cluster} has no backup to restore from"]
     elif target["moment"] is not None and target["moment"] < first:
@@ -158,7 +135,13 @@ def faults(cluster: str, target: Target, told: Mapping[str, Standing], now: floa
 
 
 def asked(
-    cluster: str, target: Target, told: Mapping[str, Standing], now: float, without: Iterable[str] = ()
+    cluster: str,
+    target: Target,
+    told: Mapping[str, Standing],
+    now: float,
+    without: Iterable[str] = (),
+    source: str | None = None,
+    seen: Mapping[str, Standing] | None = None,
 ) -> list[str]:
     """
     Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it.
@@ -167,28 +150,44 @@ def asked(
         As for :py:func:`faults`.
     without
         Minion ids of members that are left out.
+    source, seen
+        The cluster whose backups are copied, and what its members tell; None for its own.
     """
-    if target["moment"] is not None:
+    if source:
+        back = f"the data of {source} as they {_then(target)}: all that is in {cluster} now is replaced"
+    elif target["moment"] is not None:
         lost = _span(now - target["moment"])
         back = f"as it was at {_day(target['moment'])}: what was written in the last {lost} is lost"
     elif target["type"] == "default":
         back = "as the repository has it: what has not been archived is lost"
     else:
         back = f"as it was at {target['text']}: what was written after that is lost"
-    newest = max((one["newest"] for one in told.values() if one["newest"] is not None), default=0)
+    newest = max((one["newest"] for one in (seen or told).values() if one["newest"] is not None), default=0)
     sizes = ", ".join(f"{host} {pghalib.text.size(one['size'])}" for host, one in told.items())
     absent = [
         f"{host} is left out: leave it off until the end; when it comes back, patronictl reinit copies the data to it"
         for host in without
     ]
+    copied = [
+        f"{cluster} keeps its own passwords of the formula's logins; all other logins, jobs and subscriptions are those"
+        f" of {source}, and begin to work where {cluster} is"
+    ]
     return [
-        f"this would bring {cluster} back {back}. The newest backup is of {_day(newest)}",
+        f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}. The newest backup is of"
+        f" {_day(newest)}",
+        *(copied if source else []),
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
         f"the data of now are kept beside the new ones on every host ({sizes}), until you remove them",
         *absent,
-        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target)}"',
+        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source)}"',
     ]
+
+
+def _then(target: Target) -> str:
+    if target["moment"] is not None:
+        return f"were at {_day(target['moment'])}"
+    return "are in its repository" if target["type"] == "default" else f"were at {target['text']}"
 
 
 def _day(seconds: float) -> str:

@@ -19,6 +19,7 @@ import pghalib.secrets.contents
 import pghalib.secrets.credentials
 import pghalib.secrets.needed
 import pghalib.secrets.pki
+import pghalib.secrets.restores
 import pghalib.secrets.store
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
     A database host gets the gossip key, its own agent token, and the secrets of its cluster. A server of Consul gets
     the gossip key, its own agent token, the management token, and the tokens that it registers. A repository host gets
     none of these: what it keeps is encrypted before it comes there. All get ``tls``, their own key and certificate,
-    where the traffic is encrypted. Raises CommandExecutionError when the store cannot be read.
+    where the traffic is encrypted. A host to which the backups of another cluster are copied gets the secrets of that
+    one's repositories, while the master's note says so. Raises CommandExecutionError when the store cannot be read.
     """
     index = pghalib.secrets.store.index(path)
     host = index["hosts"].get(minion_id)
@@ -156,6 +158,9 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
         certificates = pghalib.secrets.pki.of_host(path, host["datacenter"], host["name"], host["role"])
         if certificates:
             own["tls"] = certificates
+    source = pghalib.secrets.restores.copied_to(path, minion_id, index["clusters"])
+    if source:
+        own["copied"] = _read(path, "cluster", source).get("backup", {})
     complete: Secrets = own
     return complete
 

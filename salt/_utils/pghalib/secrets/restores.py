@@ -1,0 +1,77 @@
+"""
+The notes of restores that are not finished. They lie in the store of the master (``restore-CLUSTER.json``): so an
+interrupted restore is gone on with by whoever runs it next, the main job knows of it, and a host gets the secrets of
+another cluster's repositories for as long as it takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import pghalib.secrets.store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    # Python 3.10 has it in no module of its own.
+    from typing_extensions import NotRequired
+
+    from pghalib.backup.target import Target
+    from pghalib.shapes import Json
+
+
+class Note(TypedDict):
+    """
+    A restore that has begun: ``host`` is the minion id of the member whose data are restored, ``source`` the cluster
+    whose backups they are where it is another one.
+    """
+
+    id: str
+    cluster: str
+    host: str
+    target: Target
+    source: NotRequired[str]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+SHAPE = (
+    {"id": _is_text, "cluster": _is_text, "host": _is_text, "source": _is_text},
+    "id", "cluster", "host", "target",
+)  # fmt: skip
+
+
+def noted(store: Path, cluster: str) -> Note | None:
+    """Return the note of a restore of a cluster that is not finished, or None. Raises the errors of the store."""
+    found: Note | dict[str, Json] = pghalib.secrets.store.read(
+        file(store, cluster), SHAPE if exists(store, cluster) else {}
+    )
+    return found or None  # type: ignore[return-value]
+
+
+def exists(store: Path, cluster: str) -> bool:
+    """Return whether a restore of a cluster has begun and is not finished."""
+    return file(store, cluster).exists()
+
+
+def file(store: Path, cluster: str) -> Path:
+    """Return the path of the note."""
+    return pghalib.secrets.store.file(store, "restore", cluster)
+
+
+def copied_to(store: Path, minion_id: str, clusters: Iterable[str]) -> str | None:
+    """
+    Return the cluster whose backups a host may read now, since a restore of another cluster's that has begun copies
+    them to it; None otherwise. Raises the errors of the store.
+
+    clusters
+        Names of the clusters of the store.
+    """
+    for name in clusters:
+        note = noted(store, name) if exists(store, name) else None
+        if note and note["host"] == minion_id:
+            return note.get("source")
+    return None
