@@ -208,13 +208,10 @@ def _state(unit):
     return pghalib.services.transient.state(__salt__["service.show"](unit))
 
 
-def control_version(path=None):
+def control_version():
     """
-    Return the version number of pg_control in a data directory (pg_controldata), None without data. Editions of
-    Postgres Pro have one of their own, which pgBackRest does not know.
-
-    path
-        The directory; default: that of this host.
+    Return the version number of pg_control in this host's data directory (pg_controldata), None without data. Editions
+    of Postgres Pro have one of their own, which pgBackRest does not know.
 
     Raises CommandExecutionError when the server's program cannot read it.
 
@@ -225,7 +222,7 @@ def control_version(path=None):
         salt 'test-db1' pgha_backup.control_version
     """
     postgres = _settings()["postgres"]
-    path = path or postgres["data_dir"]
+    path = postgres["data_dir"]
     result = _as_user([f"{postgres['bin_dir']}/pg_controldata", "-D", path], 30)
     found = re.search(r"^pg_control version number:\s*(\d+)", result["stdout"], re.M)
     if found:

@@ -3,7 +3,6 @@ A copy of another cluster on this host: the configuration of pgBackRest for its 
 this host knows of the other cluster it has from the master, for this run alone.
 """
 
-import os
 import secrets
 
 import pghalib.backup.config
@@ -35,8 +34,8 @@ def source():
 
 def control_version():
     """
-    Return the version number of pg_control of the data that are kept aside, 0 without data. The copy has the same:
-    another edition of PostgreSQL could not read it.
+    Return the version number of pg_control of the data that this host had before, 0 when it had none. The copy has the
+    same: another edition of PostgreSQL could not read it.
 
     CLI Example:
 
@@ -44,8 +43,7 @@ def control_version():
 
         salt 'test2-db1' pgha_copy.control_version
     """
-    kept = [path for path in __salt__["pgha_restore.kept"]() if os.path.exists(f"{path}/global/pg_control")]
-    return (__salt__["pgha_backup.control_version"](kept[-1]) if kept else None) or 0
+    return __salt__["pgha_restore.note"]().get("control", 0)
 
 
 def fetched(target):

@@ -46,8 +46,10 @@ def plan():
     own = pghalib.inventory.plan({**pgha, "only": [cluster]})
     hosts, without = own["clusters"][cluster], own["run"]["without"]
     note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
-    if note and (note["target"], note.get("source")) != (target, source):
-        words = pghalib.backup.target.confirmation(cluster, note["target"], note.get("source"))
+    keep = given.get("keep", True)
+    if note and (note["target"], note.get("source"), note.get("keep", True)) != (target, source, keep):
+        begun = (note["target"], note.get("source"), note.get("keep", True))
+        words = pghalib.backup.target.confirmation(cluster, *begun)
         return _refused(
             [
                 f"a restore of {words} has begun and is not finished: finish that one first (give the same words), or"
@@ -59,7 +61,7 @@ def plan():
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
         owners = list(pgha["clusters"][source]["hosts"]) if source else None
-        note, faults = _new(cluster, target, hosts, away, given.get("confirm"), source, owners)
+        note, faults = _new(cluster, target, hosts, away, given, source, owners)
         if faults:
             return _refused(faults)
     others = [host for host in hosts if host != note["host"]]
@@ -69,18 +71,19 @@ def plan():
     return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": run}
 
 
-def _new(cluster, target, hosts, away, confirm, source, owners):
+def _new(cluster, target, hosts, away, given, source, owners):
     """The note of a new restore, and the reasons why it must not begin."""
+    keep = given.get("keep", True)
     told, refused = _standing(hosts)
     # Of a copy's source the members that live are enough, or none.
     seen = _standing(owners)[0] if source else None
     faults = [f"{host}: {why}" for host, why in refused.items()]
     faults += [WITHOUT] if refused else []
     if not faults:
-        faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen)
-    if not faults and confirm != pghalib.backup.target.confirmation(cluster, target, source):
+        faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
+    if not faults and given.get("confirm") != pghalib.backup.target.confirmation(cluster, target, source, keep):
         faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen)
-    return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source), [])
+    return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source, keep), [])
 
 
 def _standing(hosts):

@@ -7,10 +7,16 @@ import pwd
 
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.host.users
 import pghalib.postgres.member_note
 import pghalib.run
+import pghalib.text
 import pghalib.words
 import psutil
+from salt.exceptions import CommandExecutionError
+
+# Seconds to remove data: as long as it takes.
+FOREVER = 86400
 
 
 def data():
@@ -87,6 +93,32 @@ def note():
     if not identifier:
         return None
     return pghalib.postgres.member_note.note(__salt__["pgha.settings"](), data()["mount"], identifier)
+
+
+def emptied():
+    """
+    Remove the data of this host: all that is in the data directory, and the data in the places of its tablespaces. The
+    server's user does that, and no server may run. Returns None.
+
+    Raises CommandExecutionError with what could not be removed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_member.emptied
+    """
+    postgres = __salt__["pgha.settings"]()["postgres"]
+    script = (
+        # Of a place of a tablespace, what PostgreSQL has made there, which has its version in the name.
+        'for place in "$1"/pg_tblspc/*/; do [ ! -d "$place" ] ||'
+        ' find "$place" -mindepth 1 -maxdepth 1 -name "PG_*" -exec rm -rf {} + || exit; done;'
+        ' [ ! -d "$1" ] || find "$1/" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +'
+    )
+    words = ["sh", "-c", script, "sh", postgres["data_dir"]]
+    result = pghalib.host.users.run(__salt__["cmd.run_all"], postgres["user"], words, timeout=FOREVER)
+    if result["retcode"]:
+        raise CommandExecutionError(f"the data of now cannot be removed: {pghalib.text.line(result['stderr'])}")
 
 
 def mounts(path):

@@ -58,7 +58,8 @@ def ended(ret, cluster):
     if not ret.test:
         pghalib.secrets.restores.file(store, cluster).unlink()
     return (
-        "The restore has ended. The data of before are kept on every host, beside the new ones, as DIRECTORY.before-ID."
+        "The restore has ended. Data of before that were kept are on every host, beside the new ones, as"
+        " DIRECTORY.before-ID."
     )
 
 
@@ -109,7 +110,7 @@ def flushed(ret):
 
 
 @pghalib.states.state
-def aside(ret, restore):
+def aside(ret, restore, keep=True):
     """
     The data of this host are beside their place, as DIRECTORY.before-ID, and this host has none.
 
@@ -117,20 +118,25 @@ def aside(ret, restore):
         State ID; not used.
     restore
         The id of the restore.
+    keep
+        False: the data are removed, and those of the tablespaces as well.
     """
     path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
     if __salt__["pgha_restore.note"]().get("id") == restore:
-        return "The data of before are kept aside."
+        return "The data of before are kept aside." if keep else "The data of before are removed."
     if ret.test:
-        ret.plan({path: {"old": "the data of now", "new": f"{path}.before-{restore}"}})
+        ret.plan({path: {"old": "the data of now", "new": f"{path}.before-{restore}" if keep else None}})
         return None
     if __salt__["pgha_postgres.data_directory"](path)["running"]:
         raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
-    kept = pghalib.backup.recovering.aside(path, restore)
+    control = __salt__["pgha_backup.control_version"]()
+    kept = pghalib.backup.recovering.aside(path, restore) if keep else __salt__["pgha_member.emptied"]()
     # Without data on purpose: the note that they were there would take that for a lost disk.
     pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=False)
-    pghalib.backup.recovering.write(restore, "aside")
+    pghalib.backup.recovering.write(restore, "aside", control)
     ret.changes = {path: {"old": "the data of now", "new": kept}}
+    if not keep:
+        return "The data of before are removed."
     return f"The data are kept in {kept}." if kept else "There were no data."
 
 

@@ -63,6 +63,13 @@ def write(cluster, what):
     return cluster.psql(leader, "SELECT clock_timestamp() AT TIME ZONE 'UTC' FROM pg_sleep(0.01)") + "+00"
 
 
+def whole_archive(cluster):
+    """Wait until all that was committed is in the archive."""
+    wal = cluster.psql(cluster.leader(), "SELECT pg_walfile_name(pg_switch_wal())")
+    last = "SELECT substr(last_archived_wal, 9) FROM pg_stat_archiver"
+    wait_for(lambda: cluster.psql(cluster.leader(), last) >= wal[8:], timeout=90, what=f"{wal} is archived")
+
+
 def rows(cluster):
     return cluster.psql(cluster.leader(), "SELECT what FROM written ORDER BY at").split()
 
@@ -159,17 +166,32 @@ def host_runs(host, unit):
     return host.run(["systemctl", "is-active", "-q", unit], check=False).returncode == 0
 
 
+def tablespace(cluster, name):
+    """Make a tablespace with a table in it, after its directory on every host."""
+    for host in cluster.db:
+        host.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", f"/srv/{name}"])
+    cluster.psql(cluster.leader(), f"CREATE TABLESPACE {name} LOCATION '/srv/{name}'")
+    cluster.psql(cluster.leader(), f"CREATE TABLE in_{name} TABLESPACE {name} AS SELECT 1 AS one")
+
+
 def test_further_forward_on_the_timeline_of_before(backed_up, moments):
     """
     What the first restore has dropped is in the archive still. One host is off meanwhile, and comes back with data of a
-    time that is no more.
+    time that is no more. The data of now have a tablespace, and so cannot be kept.
     """
     write(backed_up, "other")
+    tablespace(backed_up, "dropped")
     away = backed_up.replicas()[0]
     away.poweroff()
-    run = restore(backed_up, moments["two"], without=[away.name], timeline=moments["timeline"])
+    how = {"without": [away.name], "timeline": moments["timeline"]}
+    run = restore(backed_up, moments["two"], **how)
+    assert run.code == 1
+    assert run.text.count("there are 1 tablespaces") >= 2
+    words = f"test to {moments['two']}, and lose the data of now"
+    run = formula.run(backed_up.lab, asked(moments["two"], keep=False, confirm=words, **how), sls="pgha.restore")
     assert run.code == 0, run.text
     assert rows(backed_up) == ["one", "two"]
+    assert backed_up.leader().run(["ls", "-A", "/srv/dropped"]).stdout == ""
     away.poweron()
     backed_up.lab.wait_ready()
     reinit(backed_up, away)
@@ -203,7 +225,7 @@ def test_another_cluster_gets_a_copy_and_the_first_one_does_not_notice(backed_up
     lab, before, own = backed_up.lab, backed_up.services(), formula.store(backed_up.lab, "cluster-test2")
     moment = write(backed_up, "copied")
     write(backed_up, "later")
-    backed_up.psql(backed_up.leader(), "SELECT pg_switch_wal()")
+    whole_archive(backed_up)
     words = {"cluster": "test2", "from": "test", "target": moment}
     run = formula.run(lab, f"pillar={json.dumps({'pgha_restore': words})}", sls="pgha.restore")
     assert run.code == 1
@@ -228,16 +250,14 @@ def test_another_cluster_gets_a_copy_and_the_first_one_does_not_notice(backed_up
         assert passphrase not in lab.salt("salt", host.name, "pillar.items", "--out=json").stdout
         assert host.run(["grep", "-rlF", passphrase, "/etc", "/var/spool", "/run"], check=False).stdout == ""
     switch(second)
-    # The next test loses all hosts, and nothing but the archive is left then.
     backed_up.psql(backed_up.leader(), "DELETE FROM written WHERE what IN ('copied', 'later')")
-    wal = backed_up.psql(backed_up.leader(), "SELECT pg_walfile_name(pg_switch_wal())")
-    last = "SELECT substr(last_archived_wal, 9) FROM pg_stat_archiver"
-    wait_for(lambda: backed_up.psql(backed_up.leader(), last) >= wal[8:], timeout=90, what=f"{wal} is archived")
 
 
 def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):
     """Only the master's store and the repository are left."""
     lab = backed_up.lab
+    tablespace(backed_up, "lasting")
+    whole_archive(backed_up)
     lost = backed_up.psql(backed_up.leader(), "SELECT system_identifier FROM pg_control_system()")
     ca = backed_up.db[0].read(CA)
     for host in backed_up.hosts:
@@ -248,10 +268,13 @@ def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):
     run = formula.run(lab)
     assert run.code == 1
     assert f"has the backups of another test, with the system identifier {lost}" in run.text
+    for host in backed_up.db:
+        host.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", "/srv/lasting"])
     run = restore(backed_up, "newest")
     assert run.code == 0, run.text
     backed_up.wait_healthy()
     assert rows(backed_up) == ["one", "two"]
+    assert {backed_up.psql(host, "SELECT one FROM in_lasting") for host in backed_up.db} == {"1"}
     assert backed_up.psql(backed_up.leader(), "SELECT system_identifier FROM pg_control_system()") == lost
     assert "Everything is as it should be." in status(backed_up)
 

@@ -98,7 +98,9 @@ def target(seconds=None):
     [
         ({}, 60, None),
         ({}, None, None),
-        ({"tablespaces": 2}, 60, "db2: there are 2 tablespaces, which would be overwritten"),
+        ({"tablespaces": 2}, 60, "db2: there are 2 tablespaces, which are restored where they are"),
+        ({"tablespaces": 2, "mount": True}, 60, "db2: the data directory is the root"),
+        ({"mount": True, "free": 0}, 60, "db2: the data directory is the root"),
         ({"paused": True}, 60, "Patroni is paused"),
         ({"mount": True}, 60, "db2: the data directory is the root of a file system"),
         ({"free": 2**30}, 60, "db2: the data take 5 GB and 1 GB are free"),
@@ -109,8 +111,11 @@ def target(seconds=None):
 )
 def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
     found = pghalib.master.restore.faults("one", target(seconds), told(**other), NOW)
-    assert len(found) == (said is not None)
+    assert len(found) == (said is not None) + ("mount" in other and "tablespaces" in other)
     assert said is None or found[0].startswith(said)
+    unkept = {"tablespaces", "mount", "free"} & set(other)
+    assert not unkept or 'add "keep": false to pgha_restore, and lose them' in found[-1]
+    assert not unkept or not pghalib.master.restore.faults("one", target(seconds), told(**other), NOW, keep=False)
 
 
 def test_without_a_backup_there_is_nothing_to_restore():
@@ -159,6 +164,17 @@ def test_a_host_may_read_the_backups_of_another_cluster_while_the_note_says_so(t
     pghalib.secrets.store.write(pghalib.secrets.restores.file(store, "trial"), {**note, "source": ["one"]})
     with pytest.raises(CommandExecutionError, match="source is not what it must be"):
         copied("db2")
+
+
+def test_who_keeps_nothing_says_so_twice():
+    given = {"cluster": "one", "target": "newest", "keep": False}
+    assert pghalib.backup.target.faults(given, ["one"]) == []
+    (fault,) = pghalib.backup.target.faults({**given, "keep": "no"}, ["one"])
+    assert fault == "pgha_restore:keep: 'no' should be true or false"
+    lines = pghalib.master.restore.asked("one", target(60), told(), NOW, keep=False)
+    assert lines[2] == "the data of now are removed on every host (db1 5 GB, db2 5 GB): nothing brings them back"
+    assert lines[-1].endswith('"confirm": "one to then, and lose the data of now"')
+    assert pghalib.master.restore.new("one", target(), told(), keep=False)["keep"] is False
 
 
 def test_the_leaders_host_is_restored_else_the_first_that_tells():

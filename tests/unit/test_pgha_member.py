@@ -3,11 +3,13 @@
 import json
 import os
 import pwd
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import pghalib.postgres.member_note
 import pytest
+from salt.exceptions import CommandExecutionError
 
 SETTINGS = {
     "id": "test-db2",
@@ -178,3 +180,31 @@ def test_a_unit_waits_for_the_disk_that_a_link_leads_to(host):
     assert mounts(f"{host.path}/link/test") == [f"{host.path}/link/test", f"{host.path}/pgdata/test"]
     assert mounts(f"{host.path}/pgdata") == [f"{host.path}/pgdata"]
     assert mounts(f"{host.path}/odd") == [f"{host.path}/odd"]
+
+
+def test_data_are_removed_with_those_of_tablespaces_and_nothing_else(loader_module, tmp_path, monkeypatch):
+    place, data = tmp_path / "fast disk", tmp_path / "data"
+    for path in (place / "PG_18_202506291/5", data / "base/5", data / "pg_tblspc", data / "lost+found", data / ".x"):
+        path.mkdir(parents=True)
+    (place / "theirs").touch()
+    (data / "pg_tblspc/16384").symlink_to(place)
+    (data / "pg_tblspc/16385").symlink_to(tmp_path / "gone")
+    (tmp_path / "link").symlink_to(data)
+    settings = {"postgres": {"user": "postgres", "data_dir": str(tmp_path / "link")}}
+
+    def run(_run_all, user, words, **_how):
+        assert user == "postgres"
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return {"retcode": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+    module = loader_module("_modules/pgha_member.py", salt={"pgha.settings": lambda: settings, "cmd.run_all": None})
+    monkeypatch.setattr(module.pghalib.host.users, "run", run)
+    for _ in range(2):
+        module.emptied()
+        assert [one.name for one in data.iterdir()] == ["lost+found"]
+        assert [one.name for one in place.iterdir()] == ["theirs"]
+    settings["postgres"]["data_dir"] = str(tmp_path / "none")
+    module.emptied()
+    monkeypatch.setattr(module.pghalib.host.users, "run", lambda *_, **__: {"retcode": 1, "stderr": "rm: no\n"})
+    with pytest.raises(CommandExecutionError, match="the data of now cannot be removed: rm: no"):
+        module.emptied()

@@ -45,7 +45,8 @@ The hosts are served the pillar of now:
 {% do stages.append({"salt": stopped}) %}
 
 {% endfor %}
-{% set aside = "The data of now are kept aside on every host of " ~ note.cluster %}
+{% set kept = "kept aside" if note.get("keep", True) else "removed" %}
+{% set aside = "The data of now are " ~ kept ~ " on every host of " ~ note.cluster %}
 {{ aside | yaml_dquote }}:
 {{ stage(plan.hosts, ["pgha.backup.restore.aside"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": aside}) %}

@@ -16,7 +16,7 @@ import pghalib.host.files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: {"id": ID of the restore, "step": "aside" or "restored"}
+#: {"id": ID of the restore, "step": "aside" or "restored", "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
 #: Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
 FETCHED = 7 * 86400
@@ -102,6 +102,14 @@ def aside(path: str, restore: str) -> str | None:
     return f"{parent}/{kept}"
 
 
-def write(restore: str, step: str) -> None:
-    """Note on this host how far a restore is; ``restore`` is its id."""
-    pghalib.host.files.write_private(NOTE, json.dumps({"id": restore, "step": step}) + "\n")
+def write(restore: str, step: str, control: int | None = None) -> None:
+    """
+    Note on this host how far a restore is.
+
+    restore, step
+        Its id, and what has been done.
+    control
+        The version number of pg_control of the data of before, where it is needed later.
+    """
+    note = {"id": restore, "step": step} | ({"control": control} if control else {})
+    pghalib.host.files.write_private(NOTE, json.dumps(note) + "\n")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: All that the repository has.
 NEWEST = "newest"
-_KEYS = ("cluster", "from", "target", "timeline", "confirm")
+_KEYS = ("cluster", "from", "target", "timeline", "keep", "confirm")
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d(?:\.\d{1,6})?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?", re.ASCII | re.IGNORECASE
 )
@@ -72,6 +72,8 @@ def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str]
             if clusters
             else "pgha_restore:cluster: no cluster has backups (backup:repositories)"
         )
+    if not isinstance(given.get("keep", True), bool):
+        found.append(f"pgha_restore:keep: {shown(given['keep'])} should be true or false")
     timeline = given.get("timeline")
     if timeline is not None and (not isinstance(timeline, int) or isinstance(timeline, bool) or timeline < 1):
         found.append(f"pgha_restore:timeline: {shown(timeline)} should be a whole number from 1")
@@ -136,9 +138,17 @@ def _target(text: str) -> Target:
     return {"type": "time", "value": value, "text": text, "moment": utc.timestamp() + float(f"0.{fraction or 0}")}
 
 
-def confirmation(cluster: str, target: Target, source: str | None = None) -> str:
-    """Return what a person has to give as ``confirm``; ``source`` is the cluster whose backups are copied."""
-    return f"{cluster}{f' from {source}' if source else ''} to {target['text']}"
+def confirmation(cluster: str, target: Target, source: str | None = None, keep: bool = True) -> str:
+    """
+    Return what a person has to give as ``confirm``.
+
+    source
+        The cluster whose backups are copied, None for the cluster's own.
+    keep
+        False: the data of now are not kept.
+    """
+    lost = "" if keep else ", and lose the data of now"
+    return f"{cluster}{f' from {source}' if source else ''} to {target['text']}{lost}"
 
 
 def options(target: Target) -> list[str]:

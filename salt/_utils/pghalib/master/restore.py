@@ -14,12 +14,15 @@ import pghalib.secrets.restores
 import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pghalib.backup.target import Target
     from pghalib.secrets.restores import Note
     from pghalib.shapes import Json
+
+
+_LOSE = 'or add "keep": false to pgha_restore, and lose them'
 
 
 class Standing(TypedDict):
@@ -71,7 +74,9 @@ def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
     ]
 
 
-def new(cluster: str, target: Target, told: Mapping[str, Standing], source: str | None = None) -> Note:
+def new(
+    cluster: str, target: Target, told: Mapping[str, Standing], source: str | None = None, keep: bool = True
+) -> Note:
     """
     Return the note of a restore that begins now: on the leader's host, else on the first that tells.
 
@@ -79,9 +84,12 @@ def new(cluster: str, target: Target, told: Mapping[str, Standing], source: str 
         What the members tell, by minion id.
     source
         The cluster whose backups are copied, None for its own.
+    keep
+        Whether the data of now are kept.
     """
     host = next((host for host, one in told.items() if one["leads"]), next(iter(told)))
-    note: Note = {"id": time.strftime("%Y%m%d-%H%M%S"), "cluster": cluster, "host": host, "target": target}
+    begun = time.strftime("%Y%m%d-%H%M%S")
+    note: Note = {"id": begun, "cluster": cluster, "host": host, "target": target, "keep": keep}
     return {**note, "source": source} if source else note
 
 
@@ -91,6 +99,7 @@ def faults(
     told: Mapping[str, Standing],
     now: float,
     seen: Mapping[str, Standing] | None = None,
+    keep: bool = True,
 ) -> list[str]:
     """
     Return the reasons why a restore cannot begin, as sentences.
@@ -101,29 +110,16 @@ def faults(
         Seconds since 1970.
     seen
         What those members tell that see the backups, by minion id: of another cluster, or (None) the same.
+    keep
+        False: the data of now are not kept.
     """
     seen = told if seen is None else seen
     found = [f"{host}: the repository does not answer as it should: {one['fault']}"
              for host, one in seen.items() if one["fault"]]  # fmt: skip
     if any(one["paused"] for one in told.values()):
         found.append("Patroni is paused, and would not stop PostgreSQL: patronictl resume ends that")
-    for host, one in told.items():
-        if one["mount"]:
-            found.append(
-                f"{host}: the data directory is the root of a file system, so what is there cannot be kept aside: such"
-                " a cluster cannot be restored by this command yet"
-            )
-        if one["tablespaces"]:
-            found.append(
-                f"{host}: there are {one['tablespaces']} tablespaces, which would be overwritten and not kept aside:"
-                " such a cluster cannot be restored by this command yet"
-            )
-        if one["free"] < one["size"]:
-            size, free = pghalib.text.size(one["size"]), pghalib.text.size(one["free"])
-            found.append(
-                f"{host}: the data take {size} and {free} are free: the old data are kept aside, so make room for as"
-                " much again"
-            )
+    if keep:
+        found += [f"{host}: {why}; {_LOSE}" for host, one in told.items() for why in _unkept(one)]
     first = min((one["first"] for one in seen.values() if one["first"] is not None), default=None)
     if first is None:
         found += [] if found else [f"{cluster} has no backup to restore from"]
@@ -134,6 +130,17 @@ def faults(
     return found
 
 
+def _unkept(one: Standing) -> Iterator[str]:
+    """The reasons why the data of a member cannot be kept."""
+    if one["mount"]:
+        yield "the data directory is the root of a file system, so what is there cannot be kept aside"
+    if one["tablespaces"]:
+        yield f"there are {one['tablespaces']} tablespaces, which are restored where they are and cannot be kept aside"
+    elif one["free"] < one["size"] and not one["mount"]:
+        size, free = pghalib.text.size(one["size"]), pghalib.text.size(one["free"])
+        yield f"the data take {size} and {free} are free: the old data are kept aside, so make room for as much again"
+
+
 def asked(
     cluster: str,
     target: Target,
@@ -142,6 +149,7 @@ def asked(
     without: Iterable[str] = (),
     source: str | None = None,
     seen: Mapping[str, Standing] | None = None,
+    keep: bool = True,
 ) -> list[str]:
     """
     Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it.
@@ -152,6 +160,8 @@ def asked(
         Minion ids of members that are left out.
     source, seen
         The cluster whose backups are copied, and what its members tell; None for its own.
+    keep
+        False: the data of now are not kept.
     """
     if source:
         back = f"the data of {source} as they {_then(target)}: all that is in {cluster} now is replaced"
@@ -178,9 +188,11 @@ def asked(
         *(copied if source else []),
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
-        f"the data of now are kept beside the new ones on every host ({sizes}), until you remove them",
+        f"the data of now are kept beside the new ones on every host ({sizes}), until you remove them"
+        if keep
+        else f"the data of now are removed on every host ({sizes}): nothing brings them back",
         *absent,
-        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source)}"',
+        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source, keep)}"',
     ]
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Note(TypedDict):
     """
     A restore that has begun: ``host`` is the minion id of the member whose data are restored, ``source`` the cluster
-    whose backups they are where it is another one.
+    whose backups they are where it is another one, ``keep`` whether the data of before are kept (a note without it was
+    written by a version that always did).
     """
 
     id: str
@@ -32,6 +33,11 @@ class Note(TypedDict):
     host: str
     target: Target
     source: NotRequired[str]
+    keep: NotRequired[bool]
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_text(value: object) -> bool:
@@ -39,7 +45,7 @@ def _is_text(value: object) -> bool:
 
 
 SHAPE = (
-    {"id": _is_text, "cluster": _is_text, "host": _is_text, "source": _is_text},
+    {"id": _is_text, "cluster": _is_text, "host": _is_text, "source": _is_text, "keep": _is_bool},
     "id", "cluster", "host", "target",
 )  # fmt: skip
 

@@ -1,4 +1,6 @@
 # On all members, when none of them runs.
-The data of now are kept aside:
+{% set restore = pillar.get("pgha_run", {}).get("restore", {}) %}
+The data of now are kept aside, or removed where nobody wants them:
   pgha_restore.aside:
-    - restore: {{ pillar.get("pgha_run", {}).get("restore", {}).get("id") | json }}
+    - restore: {{ restore.get("id") | json }}
+    - keep: {{ restore.get("keep", True) | json }}
