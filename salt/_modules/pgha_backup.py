@@ -6,9 +6,9 @@ import json
 import re
 
 import pghalib.backup.config
+import pghalib.backup.files
 import pghalib.backup.places
 import pghalib.backup.told
-import pghalib.host.files
 import pghalib.host.users
 import pghalib.postgres.asked
 import pghalib.services.transient
@@ -37,7 +37,7 @@ def config():
     return dict(pghalib.backup.told.config(_settings()))
 
 
-def run(*words, timeout=60):
+def run(*words, timeout=60, stanza=None):
     """
     Run pgBackRest as the user of PostgreSQL for this host's cluster, and return its output.
 
@@ -45,6 +45,8 @@ def run(*words, timeout=60):
         The command and its options, such as ``check``.
     timeout
         Seconds.
+    stanza
+        The name of another cluster, whose backups are copied to this host.
 
     Raises CommandExecutionError with pgBackRest's own words when it fails.
 
@@ -54,8 +56,8 @@ def run(*words, timeout=60):
 
         salt 'test-db1' pgha_backup.run info
     """
-    settings = _settings()
-    command = [BINARY, f"--stanza={settings['cluster']['name']}", *map(str, words)]
+    where = [f"--config={pghalib.backup.config.SOURCE}"] if stanza else []
+    command = [BINARY, *where, f"--stanza={stanza or _settings()['cluster']['name']}", *map(str, words)]
     result = _as_user(command, timeout)
     if result["retcode"]:
         raise CommandExecutionError(pghalib.backup.told.error(result["stdout"] + "\n" + result["stderr"]))
@@ -247,13 +249,7 @@ def standing():
     if not _wanted(settings):
         return []
     found = pghalib.backup.places.faults(settings)
-    text = pghalib.host.files.peek(pghalib.backup.config.PATH)
-    if text is not None and not text.startswith(pghalib.backup.config.HEAD):
-        found.append(
-            f"{pghalib.backup.config.PATH} is not the formula's, which would write it anew: move it away, and say in"
-            " backup:repositories what is in it"
-        )
-    return found
+    return found + pghalib.backup.files.foreign("say in backup:repositories what is in it")
 
 
 def faults():

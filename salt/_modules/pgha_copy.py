@@ -5,18 +5,11 @@ this host knows of the other cluster it has from the master, for this run alone.
 
 import secrets
 
-import pghalib.backup.config
 import pghalib.backup.recovering
-import pghalib.backup.target
-import pghalib.backup.told
-import pghalib.host.users
 import pghalib.patroni.config
 import pghalib.postgres.asked
 import pghalib.postgres.scram
 import pghalib.secrets.served
-from salt.exceptions import CommandExecutionError
-
-BINARY = "/usr/bin/pgbackrest"
 
 
 def source():
@@ -46,33 +39,6 @@ def control_version():
     return __salt__["pgha_restore.note"]().get("control", 0)
 
 
-def fetched(target):
-    """
-    Fetch the data of the other cluster's backup into the data directory, which must be there, and note where their
-    recovery ends. The copy archives nothing.
-
-    target
-        As ``pghalib.backup.target.parsed`` returns it.
-
-    Raises CommandExecutionError with pgBackRest's own words when it fails.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test2-db1' pgha_copy.fetched '{"type": "default", "value": null}'
-    """
-    path = _settings()["postgres"]["data_dir"]
-    if __salt__["pgha_postgres.data_directory"](path)["running"]:
-        raise CommandExecutionError(f"a server has {path} open: what is it?")
-    _as_user(["rm", "-f", f"{path}/postmaster.pid"])
-    words = [BINARY, f"--config={pghalib.backup.config.SOURCE}", f"--stanza={source()['name']}", "--delta",
-             "--archive-mode=off", *pghalib.backup.target.options(target), "restore"]  # fmt: skip
-    result = _as_user(words, timeout=pghalib.backup.recovering.FETCHED)
-    if result["retcode"]:
-        raise CommandExecutionError(pghalib.backup.told.error(result["stdout"] + "\n" + result["stderr"]))
-
-
 def own_passwords():
     """
     Give the formula's logins in the copied data the passwords of this host's cluster: they have those of the other one.
@@ -94,10 +60,6 @@ def own_passwords():
     pghalib.postgres.asked.sql(
         __salt__["cmd.run_all"], place, "SET synchronous_commit = local; " + "; ".join(statements)
     )
-
-
-def _as_user(words, **how):
-    return pghalib.host.users.run(__salt__["cmd.run_all"], _settings()["postgres"]["user"], words, **how)
 
 
 def _settings():

@@ -4,10 +4,9 @@ A repository host: whether it can keep the backups of the clusters, and whether 
 
 import os
 
-import pghalib.backup.config
+import pghalib.backup.files
 import pghalib.backup.keeper
 import pghalib.host.descriptors
-import pghalib.host.files
 import pghalib.tls
 
 RUNNING = ("active", "reloading")
@@ -40,13 +39,7 @@ def standing():
     """
     found = pghalib.backup.keeper.overlapping(_settings())
     found += [fault for fault in map(foreign, directories()) if fault]
-    text = pghalib.host.files.peek(pghalib.backup.config.PATH)
-    if text is not None and not text.startswith(pghalib.backup.config.HEAD):
-        found.append(
-            f"{pghalib.backup.config.PATH} is not the formula's, which would write it anew: move it away, and keep its"
-            " repositories on another host"
-        )
-    return found
+    return found + pghalib.backup.files.foreign("keep its repositories on another host")
 
 
 def foreign(path):

@@ -87,13 +87,15 @@ def archived(wal):
     return last[8:24] >= wal[8:24]
 
 
-def fetched(target):
+def fetched(target, source=None):
     """
     Fetch the data of a backup into the data directory, which must be there, and note where their recovery ends. Files
     that are there and equal are kept, so an interrupted fetch is gone on with.
 
     target
         As ``pghalib.backup.target.parsed`` returns it.
+    source
+        The name of another cluster, whose backups are copied to this host: that archives nothing then.
 
     Raises CommandExecutionError with pgBackRest's own words when it fails.
 
@@ -108,9 +110,8 @@ def fetched(target):
         raise CommandExecutionError(f"a server has {path} open: what is it?")
     # What a server that was killed has left: pgBackRest takes it for a running one.
     _as_user(["rm", "-f", f"{path}/postmaster.pid"])
-    __salt__["pgha_backup.run"](
-        "--delta", *pghalib.backup.target.options(target), "restore", timeout=pghalib.backup.recovering.FETCHED
-    )
+    words = ["--delta", *pghalib.backup.target.options(target), *(["--archive-mode=off"] if source else []), "restore"]
+    __salt__["pgha_backup.run"](*words, timeout=pghalib.backup.recovering.FETCHED, stanza=source)
 
 
 def start(copy=False):

@@ -5,6 +5,7 @@ States of the backups: pgBackRest's configuration, the place of a cluster in its
 import os
 
 import pghalib.backup.config
+import pghalib.backup.files
 import pghalib.host.files
 import pghalib.patroni.dynamic
 import pghalib.patroni.member
@@ -35,16 +36,7 @@ def configured(ret):
     if ret.test and control_version is None:
         raise pghalib.states.Later(f"{ret.name} would be written, once PostgreSQL has data.")
     document = pghalib.backup.config.document(settings, secrets, control_version or 0)
-    done = pghalib.host.files.manage(
-        ret.name,
-        pghalib.backup.config.render(document),
-        user="root",
-        group=settings["postgres"]["group"],
-        mode="0640",
-        test=ret.test,
-        secrets=pghalib.backup.config.secret_values(secrets),
-    )
-    return ret.add(done)
+    return ret.add(pghalib.backup.files.write(ret.name, document, settings["postgres"]["group"], ret.test, secrets))
 
 
 @pghalib.states.state

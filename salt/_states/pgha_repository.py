@@ -4,10 +4,9 @@ States of a repository host: the directories of the repositories, and the config
 
 import os
 
-import pghalib.backup.config
+import pghalib.backup.files
 import pghalib.backup.keeper
 import pghalib.host.descriptors
-import pghalib.host.files
 import pghalib.host.passage
 import pghalib.states
 import pghalib.tls
@@ -42,12 +41,4 @@ def configured(ret):
         Path of the file. Its directory must exist.
     """
     document = pghalib.backup.keeper.document(__salt__["pgha.settings"]())
-    done = pghalib.host.files.manage(
-        ret.name,
-        pghalib.backup.config.render(document),
-        user="root",
-        group=pghalib.tls.KEEPER,
-        mode="0640",
-        test=ret.test,
-    )
-    return ret.add(done)
+    return ret.add(pghalib.backup.files.write(ret.name, document, pghalib.tls.KEEPER, ret.test))

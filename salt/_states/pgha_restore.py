@@ -4,6 +4,7 @@ aside, the data of then take their place, and Patroni forgets the time between.
 """
 
 import pghalib.backup.config
+import pghalib.backup.files
 import pghalib.backup.recovering
 import pghalib.host.files
 import pghalib.master.restore
@@ -152,16 +153,8 @@ def source_known(ret):
     secrets = pghalib.secrets.served.own(__pillar__, __opts__).get("copied", {})
     version = __salt__["pgha_copy.control_version"]()
     document = pghalib.backup.config.of_source(settings, source, secrets, version)
-    done = pghalib.host.files.manage(
-        pghalib.backup.config.SOURCE,
-        pghalib.backup.config.render(document),
-        user="root",
-        group=settings["postgres"]["group"],
-        mode="0640",
-        test=ret.test,
-        secrets=pghalib.backup.config.secret_values(secrets),
-    )
-    return ret.add(done)
+    path, group = pghalib.backup.config.SOURCE, settings["postgres"]["group"]
+    return ret.add(pghalib.backup.files.write(path, document, group, ret.test, secrets))
 
 
 @pghalib.states.state
@@ -183,7 +176,7 @@ def restored(ret, note):
     # One that an interrupted run has started goes on.
     copy = "source" in note
     if not __salt__["pgha_restore.running"]():
-        __salt__["pgha_copy.fetched" if copy else "pgha_restore.fetched"](note["target"])
+        __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
         __salt__["pgha_restore.start"](copy)
     recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
     pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)

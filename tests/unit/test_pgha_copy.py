@@ -9,7 +9,6 @@ import pghalib.master.copied
 import pghalib.postgres.scram
 import pytest
 import yaml
-from salt.exceptions import CommandExecutionError
 
 DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
 S3 = {"type": "s3", "endpoint": "s3.example.org", "bucket": "pgha", "key": "id", "key_secret": "hidden"}
@@ -87,21 +86,6 @@ def module(loader_module, monkeypatch):
         return found
 
     return build
-
-
-def test_the_data_are_fetched_by_the_other_clusters_name_and_archive_nothing(module):
-    found = module()
-    found.fetched({"type": "default", "value": None})
-    user, words = found.ran[-1]
-    assert user == "postgres"
-    assert words == [
-        *("/usr/bin/pgbackrest", "--config=/etc/pgbackrest/pgha-copy.conf", "--stanza=one", "--delta"),
-        *("--archive-mode=off", "--type=default", "restore"),
-    ]
-    with pytest.raises(CommandExecutionError, match="unable to find it"):
-        module(retcode=1).fetched({"type": "default", "value": None})
-    with pytest.raises(CommandExecutionError, match="a server has /pgdata/trial open"):
-        module(running=True).fetched({"type": "default", "value": None})
 
 
 def test_the_formulas_logins_get_the_passwords_of_the_copys_own_cluster(module, monkeypatch):

@@ -271,3 +271,19 @@ def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
     assert plan(noted=note, without=["db3"])[0]["others"] == ["db2"]
     found, _ = plan(noted=note, without=["db1"])
     assert found == {"refused": ["db1 has the data that are restored: a run without it cannot go on"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "stanza"), [(None, [], None), ("one", ["--archive-mode=off"], "one")], ids=["own", "copy"]
+)
+def test_a_copy_reads_the_other_clusters_backups_and_archives_nothing(module, monkeypatch, source, more, stanza):
+    ran = []
+    answers = {
+        "pgha_postgres__data_directory": lambda _path: {"running": False},
+        "pgha_backup__run": lambda *words, **how: ran.append((list(words), how["stanza"])),
+        "cmd__run_all": None,
+    }
+    found = module(**answers)
+    monkeypatch.setattr(found.pghalib.host.users, "run", lambda *_, **__: {"retcode": 0})
+    found.fetched({"type": "default", "value": None}, source)
+    assert ran == [(["--delta", "--type=default", *more, "restore"], stanza)]
