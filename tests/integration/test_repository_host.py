@@ -162,3 +162,16 @@ def test_clean_leaves_the_repositories_and_the_main_job_takes_them_again(cluster
     assert run.code == 0, run.text
     assert [one["type"] for one in backups(cluster.leader())][:2] == ["full", "incr"]
     whole(cluster)
+
+
+def test_a_host_that_is_lost_is_replaced_by_a_new_one(cluster):
+    keeper = cluster.lab[KEEPER]
+    keeper.reset(wait=False)
+    cluster.lab.wait_ready()
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert "the repository main has no backup yet" in status(cluster)
+    done = cluster.lab.salt("salt-run", "pgha.backup", "test", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [one["type"] for one in backups(cluster.leader())] == ["full"]
+    whole(cluster)
