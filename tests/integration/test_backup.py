@@ -153,6 +153,27 @@ def test_the_next_leader_goes_on(cluster):
     assert len(backups(target)) == 2
 
 
+def test_a_replica_that_was_away_for_too_long_catches_up_from_the_repository(cluster, pillar):
+    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "catch_up": True}
+    little = {"max_slot_wal_keep_size": "16MB", "wal_keep_size": "0", "min_wal_size": "32MB", "max_wal_size": "48MB"}
+    pillar.put({"only": [cluster.name], "backup": backup, "postgres": {"parameters": little}})
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    leader, away = cluster.leader(), cluster.replicas()[0]
+    wait_for(lambda: cluster.psql(leader, "SHOW max_slot_wal_keep_size") == "16MB", timeout=30, what="it is set")
+    away.run(["systemctl", "stop", "patroni"])
+    for _ in range(6):
+        write(cluster)
+        cluster.psql(leader, "CHECKPOINT")
+    assert "lost" in cluster.psql(leader, "SELECT wal_status FROM pg_replication_slots").split()
+    away.run(["systemctl", "start", "patroni"])
+    cluster.wait_healthy()
+    assert "restored log file" in away.run(["sh", "-c", "cat /pgdata/test/log/*"]).stdout
+    assert "bootstrap from leader" not in away.run(["tail", "-n", "40", "/var/log/patroni/patroni.log"]).stdout
+    run = formula.run(cluster.lab)
+    assert (run.code, run.changed()) == (0, []), run.text
+
+
 def test_a_repository_that_is_away_is_named_and_nothing_is_lost(cluster, store):
     store.stop()
     try:

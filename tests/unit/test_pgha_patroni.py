@@ -545,3 +545,12 @@ def test_validation_returns_what_patroni_says(module, code, found):
         return {"retcode": code, "stdout": "ttl must be >= 20", "stderr": ""}
 
     assert module(run=run).validate("/tmp/x.yml") == found
+
+
+def test_a_replica_fetches_from_the_repository_only_where_it_is_told_so_and_never_for_long(document):
+    repositories = {"main": {"type": "posix", "path": "/srv/share"}}
+    assert "recovery_conf" not in document(backup={"repositories": repositories})["postgresql"]
+    assert "recovery_conf" not in document(backup={"catch_up": True})["postgresql"]
+    told = document(backup={"repositories": repositories, "catch_up": True})["postgresql"]["recovery_conf"]
+    command = 'timeout 10 /usr/bin/pgbackrest --stanza=test archive-get %f "%p" || exit 1'
+    assert told == {"restore_command": command}

@@ -194,6 +194,7 @@ class Backup(TypedDict):
     retention: int
     proof_day: str | None
     proof_back: int
+    catch_up: bool
     processes: int
     startup_timeout: int
     config: dict[str, Json]
@@ -280,9 +281,8 @@ class RepositorySecrets(TypedDict, total=False):
 class Secrets(TypedDict, total=False):
     """
     The secrets of one host: ``tls`` where the traffic is encrypted (a repository host has no others). A Consul server
-    and a database host: ``gossip_key``, ``agent``; the former ``management`` and ``tokens`` by name, the latter the
-    tokens and the passwords of its cluster, and the secrets of its repositories by name (``copied``: of those whose
-    backups are copied to it now).
+    and a database host: ``gossip_key``, ``agent``; the former ``management``, ``tokens`` by name; the latter tokens and
+    passwords of its cluster, secrets of its repositories by name, and of those ``copied`` to it now.
     """
 
     gossip_key: str

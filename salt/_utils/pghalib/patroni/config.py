@@ -201,6 +201,9 @@ def document(
         result["postgresql"]["callbacks"] = dict.fromkeys(actions, script)
         # on_stop runs only after PostgreSQL has stopped, and PostgreSQL may wait long for unreachable replicas.
         result["postgresql"]["before_stop"] = f"{script} before_stop"
+    if settings["backup"]["repositories"] and settings["backup"]["catch_up"]:
+        command = pghalib.postgres.archive.from_pgbackrest(cluster["name"])
+        result["postgresql"]["recovery_conf"] = {"restore_command": command}
     if pghalib.tls.enabled(settings):
         result = pghalib.inventory.merge(result, pghalib.tls.patroni(settings, ROLES))
     given = copy.deepcopy(patroni.get("config") or {})

@@ -38,11 +38,23 @@ SELECT json_build_object(
 """
 #: A server takes this or a command; with both it archives nothing, and says so in its log alone.
 _LIBRARY = "archive_library"
+#: Seconds for a file of WAL to come from the repository.
+FETCH = 10
 
 
 def by_pgbackrest(cluster: str) -> str:
     """Return the ``archive_command`` of a cluster with backups. It is the same on all members."""
     return f"/usr/bin/pgbackrest --stanza={cluster} archive-push %p"
+
+
+def from_pgbackrest(cluster: str) -> str:
+    """
+    Return the ``restore_command`` by which a replica fetches what its leader has no more.
+
+    A server asks its archive also while it is promoted, a few times: so a repository that does not answer must not hold
+    that up for long. An exit code above 125 would end the server (PostgreSQL, ``restore_command``).
+    """
+    return f'timeout {FETCH} /usr/bin/pgbackrest --stanza={cluster} archive-get %f "%p" || exit 1'
 
 
 def beside_others(
