@@ -22,8 +22,9 @@ WITHOUT = 'a member whose host is off can be left out: add "pgha": {"without": [
 def plan():
     """
     Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
-    not leave out), ``others`` (those that are copied), ``run`` (what the hosts are told), and ``refused``: the reasons
-    why it must not begin, as lines. With any reason, ``refused`` is the only key.
+    not leave out), ``others`` (those that are copied), ``run`` (what the hosts are told), ``backed`` (whether a backup
+    is made in the end), and ``refused``: the reasons why it must not begin, as lines. With any reason, ``refused`` is
+    the only key.
 
     CLI Example:
 
@@ -47,6 +48,9 @@ def plan():
     hosts, without = own["clusters"][cluster], own["run"]["without"]
     note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
     keep = given.get("keep", True)
+    if note and target["type"] == pghalib.backup.target.KEPT and target["value"] == note["id"]:
+        # The way back from the middle of a restore, which ends it.
+        note = None
     if note and (note["target"], note.get("source"), note.get("keep", True)) != (target, source, keep):
         begun = (note["target"], note.get("source"), note.get("keep", True))
         words = pghalib.backup.target.confirmation(cluster, *begun)
@@ -68,7 +72,8 @@ def plan():
     run = {"restore": note, "without": without}
     if source:
         run["copied"] = pghalib.master.copied.settings(pgha, defaults, source)
-    return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": run}
+    backed = cluster in clusters and not source
+    return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": run, "backed": backed}
 
 
 def _new(cluster, target, hosts, away, given, source, owners):

@@ -3,8 +3,6 @@ A restore on this host: what speaks against it, and the server that recovers bef
 """
 
 import json
-import os
-import re
 
 import pghalib.backup.recovering
 import pghalib.backup.target
@@ -25,7 +23,8 @@ def standing():
     """
     Return what the master wants to know before a restore: ``leads``, ``paused``, ``size`` and ``free`` (bytes),
     ``mount`` (the data directory is the root of a file system), ``tablespaces`` (how many), ``first`` and ``newest``
-    (ends of the oldest and the newest backup, seconds since 1970), ``fault`` (of the repositories, or None).
+    (ends of the oldest and the newest backup, seconds since 1970), ``fault`` (of the repositories, or None), ``kept``
+    (see ``pgha_kept.positions``).
 
     CLI Example:
 
@@ -46,6 +45,7 @@ def standing():
         "leads": member.get("role") in ("primary", "master"),
         "paused": bool(member.get("pause")),
         **pghalib.backup.recovering.space(path),
+        "kept": __salt__["pgha_kept.positions"](),
         "first": min(ends, default=None),
         "newest": max(ends, default=None),
         "fault": fault or (faults[0] if faults and not ends else None),
@@ -172,6 +172,23 @@ def running():
     return __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating", "deactivating")
 
 
+def halt():
+    """
+    End the server that recovers, if one runs. Returns None.
+
+    Raises CommandExecutionError when it does not end.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_restore.halt
+    """
+    __salt__["cmd.run_all"](["systemctl", "stop", f"{UNIT}.service"], python_shell=False, ignore_retcode=True)
+    if running():
+        raise CommandExecutionError(f"the server that recovers does not stop: systemctl status {UNIT}")
+
+
 def stop(copy=False):
     """
     Stop the server that has recovered, and take out of its data what told it to recover: a copy of them would stop at
@@ -186,9 +203,7 @@ def stop(copy=False):
 
         salt 'test-db1' pgha_restore.stop
     """
-    __salt__["cmd.run_all"](["systemctl", "stop", f"{UNIT}.service"], python_shell=False, ignore_retcode=True)
-    if running():
-        raise CommandExecutionError(f"the server that has recovered does not stop: systemctl status {UNIT}")
+    halt()
     path = f"{_settings()['postgres']['data_dir']}/postgresql.auto.conf"
     names = "restore_command|recovery_target[a-z_]*" + ("|archive_mode" if copy else "")
     result = _as_user(["sed", "-i", "-E", rf"/^({names}) *=/d", path])
@@ -242,22 +257,6 @@ def left_out():
     names = [host["name"] for host in settings["cluster"]["hosts"] if host["id"] in settings["without"]]
     answers = {name: _key("GET", f"members/{name}", params={"raw": "", "consistent": ""}) for name in names}
     return [name for name, one in answers.items() if one["status"] == 200 and _runs(one["text"])]
-
-
-def kept():
-    """
-    Return the directories in which restores have kept the data of before on this host, as a list of paths.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db1' pgha_restore.kept
-    """
-    path = _settings()["postgres"]["data_dir"]
-    parent, name = os.path.split(path)
-    found = [one for one in os.listdir(parent) if re.fullmatch(rf"{re.escape(name)}\.before-[0-9-]+", one)]
-    return sorted(f"{parent}/{one}" for one in found)
 
 
 def note():

@@ -6,6 +6,7 @@ aside, the data of then take their place, and Patroni forgets the time between.
 import pghalib.backup.config
 import pghalib.backup.files
 import pghalib.backup.recovering
+import pghalib.backup.target
 import pghalib.host.files
 import pghalib.master.restore
 import pghalib.patroni.member
@@ -128,6 +129,8 @@ def aside(ret, restore, keep=True):
     if ret.test:
         ret.plan({path: {"old": "the data of now", "new": f"{path}.before-{restore}" if keep else None}})
         return None
+    # One of a restore that was given up.
+    __salt__["pgha_restore.halt"]()
     if __salt__["pgha_postgres.data_directory"](path)["running"]:
         raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
     control = __salt__["pgha_backup.control_version"]()
@@ -176,7 +179,10 @@ def restored(ret, note):
     # One that an interrupted run has started goes on.
     copy = "source" in note
     if not __salt__["pgha_restore.running"]():
-        __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
+        if note["target"]["type"] == pghalib.backup.target.KEPT:
+            __salt__["pgha_kept.put_back"](note["target"]["value"])
+        else:
+            __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
         __salt__["pgha_restore.start"](copy)
     recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
     pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)
@@ -236,5 +242,5 @@ def done(ret):
     """
     gone = pghalib.host.files.remove(pghalib.backup.recovering.NOTE, test=ret.test)
     ret.plan({name: {"old": "there", "new": None} for name in gone})
-    kept = __salt__["pgha_restore.kept"]()
+    kept = __salt__["pgha_kept.directories"]().values()
     return f"The data of before: {', '.join(kept) or 'none'}. Remove them when nobody needs them any more."

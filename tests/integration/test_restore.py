@@ -166,6 +166,32 @@ def host_runs(host, unit):
     return host.run(["systemctl", "is-active", "-q", unit], check=False).returncode == 0
 
 
+def test_the_way_back_to_the_data_of_before_leads_from_the_middle_of_a_restore(backed_up, moments):
+    """The restored member has begun a timeline already, whose number the archive knows."""
+    lab, leader, before = backed_up.lab, backed_up.leader(), write(backed_up, "before")
+    words = asked(moments["one"], confirm=f"test to {moments['one']}")
+    there = {one.rpartition("before-")[2] for one in leader.run(["sh", "-c", "ls -d /pgdata/test.*"]).stdout.split()}
+    formula.run_until(
+        lab,
+        lambda: leader.run(["grep", "-q", '"restored"', "/etc/pgha/restore.json"], check=False).returncode == 0,
+        words,
+        what="the data are restored",
+        sls="pgha.restore",
+    )
+    wait_for(lambda: formula.idle(backed_up.db), timeout=120, what="the minions have ended their jobs", interval=0.5)
+    now = {one.rpartition("before-")[2] for one in leader.run(["sh", "-c", "ls -d /pgdata/test.*"]).stdout.split()}
+    (kept,) = now - there
+    run = restore(backed_up, f"kept:{kept}")
+    assert run.code == 0, run.text
+    backed_up.wait_healthy()
+    assert rows(backed_up)[-1] == "before"
+    assert before
+    switch(backed_up)
+    whole_archive(backed_up)
+    assert "Everything is as it should be." in status(backed_up)
+    backed_up.psql(backed_up.leader(), "DELETE FROM written WHERE what = 'before'")
+
+
 def tablespace(cluster, name):
     """Make a tablespace with a table in it, after its directory on every host."""
     for host in cluster.db:

@@ -80,7 +80,7 @@ def test_what_can_be_asked_has_no_fault():
 
 
 MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
-          "first": NOW - DAY, "newest": NOW - 60, "fault": None}  # fmt: skip
+          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}}  # fmt: skip
 
 
 def told(**other):
@@ -177,13 +177,45 @@ def test_who_keeps_nothing_says_so_twice():
     assert pghalib.master.restore.new("one", target(), told(), keep=False)["keep"] is False
 
 
+KEPT = {"type": "kept", "value": "20261129-120000", "text": "kept:20261129-120000", "moment": None}
+
+
+def test_the_way_back_needs_no_backup_and_ends_where_the_data_were_the_furthest():
+    given = {"cluster": "trial", "target": "kept:20261129-120000"}
+    assert pghalib.backup.target.parsed(given) == KEPT
+    assert pghalib.backup.target.faults(given, [], ["trial"]) == []
+    faults = pghalib.backup.target.faults({**given, "from": "one", "timeline": 2}, ["one"], ["one", "trial"])
+    assert faults == [f"pgha_restore:{key}: means nothing with kept:ID" for key in ("from", "timeline")]
+    (fault,) = pghalib.backup.target.faults({**given, "target": "kept:x"}, [], ["trial"])
+    assert "'kept:x' is no target" in fault
+    (fault,) = pghalib.backup.target.faults({**given, "cluster": "tral"}, [], ["trial"])
+    assert fault == "pgha_restore:cluster: there is no cluster 'tral'; did you mean trial?"
+    members = {
+        "db1": {**MEMBER, "first": None, "fault": "away", "kept": {"20261129-120000": [2, 500]}},
+        "db2": {**MEMBER, "leads": True, "kept": {"20261129-120000": [3, 100], "20261128-120000": [1, 1]}},
+        "db3": dict(MEMBER),
+    }
+    assert pghalib.master.restore.faults("one", KEPT, members, NOW) == []
+    assert pghalib.master.restore.new("one", KEPT, members)["host"] == "db2"
+    lines = pghalib.master.restore.asked("one", KEPT, members, NOW)
+    assert "as it was when the restore 20261129-120000 began: what was written since is lost" in lines[0]
+    other = {**KEPT, "value": "20261127-120000"}
+    assert pghalib.master.restore.faults("one", other, members, NOW) == [
+        "no host has kept data of 20261127-120000; kept are 20261128-120000, 20261129-120000"
+    ]
+
+
 def test_the_leaders_host_is_restored_else_the_first_that_tells():
     assert pghalib.master.restore.new("one", target(), told())["host"] == "db2"
     assert pghalib.master.restore.new("one", target(), told(leads=False))["host"] == "db1"
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}]
+    "wrong",
+    [
+        *(None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}),
+        *({**MEMBER, "kept": one} for one in ([], {"x": 1}, {"x": [1]}, {"x": [1, "2"]}, {"x": [1, True]})),
+    ],
 )
 def test_an_answer_of_another_shape_is_refused(wrong):
     with pytest.raises(CommandExecutionError, match="answered nonsense"):

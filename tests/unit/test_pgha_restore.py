@@ -23,7 +23,8 @@ def module(loader_module):
 
     def build(**answers):
         salt = {name.replace("__", "."): value for name, value in answers.items()}
-        return loader_module("_modules/pgha_restore.py", salt={"pgha.settings": lambda: SETTINGS, **salt})
+        salt = {"pgha.settings": lambda: SETTINGS, "pgha_kept.positions": dict, **salt}
+        return loader_module("_modules/pgha_restore.py", salt=salt)
 
     return build
 

@@ -80,7 +80,7 @@ The restore has ended:
 {{ stage(plan.hosts, ["pgha.backup.restore.done"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": done}) %}
 
-{% if note.source is not defined %}
+{% if plan.backed %}
 {% set backed = note.cluster ~ " has its first backup after the restore" %}
 {{ backed | yaml_dquote }}:
 {{ stage([note.host], ["pgha.backup.restore.backup"], plan.run, stages[-1:]) }}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError, SaltException
 
+import pghalib.errors
 import pghalib.host.descriptors
 import pghalib.host.files
 
@@ -100,6 +101,24 @@ def aside(path: str, restore: str) -> str | None:
         os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
     return f"{parent}/{kept}"
+
+
+def put_back(path: str, kept: str) -> None:
+    """
+    Move data that were kept aside back to their place.
+
+    path
+        The data directory, which is empty or not there.
+    kept
+        The directory with the data, beside it.
+
+    Raises CommandExecutionError when something is in the way.
+    """
+    parent, name = os.path.split(pghalib.host.descriptors.real(path))
+    with pghalib.errors.about(path), pghalib.host.descriptors.trusted(parent) as directory:
+        # An empty directory gives way.
+        os.rename(os.path.basename(kept), name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
 
 
 def write(restore: str, step: str, control: int | None = None) -> None:

@@ -32,12 +32,16 @@ _MOMENT = re.compile(
 )
 _LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
+_ID = re.compile(r"\d{8}-\d{6}", re.ASCII)
+#: The type of a target that is no backup: the data that an earlier restore has kept aside.
+KEPT = "kept"
 
 
 class Target(TypedDict):
     """
     Where a restore ends. ``type`` and ``value`` are those of pgBackRest (``default``: the end of the archive, without a
-    value), ``text`` is what the person wrote, ``moment`` seconds since 1970 where it is a time.
+    value), or ``kept`` and the id of a restore: the data that it has kept aside. ``text`` is what the person wrote,
+    ``moment`` seconds since 1970 where it is a time.
     """
 
     type: str
@@ -58,17 +62,24 @@ def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str]
     """
     how = (
         'pillar=\'{"pgha_restore": {"cluster": "NAME", "target": "2026-11-29 12:00:00+03"}}\', where the target is a'
-        f" time with its zone, an LSN, the name of a restore point as name:NAME, or {NEWEST}"
+        f" time with its zone, an LSN, the name of a restore point as name:NAME, {NEWEST}, or kept:ID, the data that"
+        " the restore ID has kept aside"
     )
     if not isinstance(given, dict):
         return [f"pgha_restore: say what is to be restored: {how}"]
     found = [f"pgha_restore:{key}: unknown{guess(key, _KEYS)}" for key in given if key not in _KEYS]
     cluster, source = given.get("cluster"), given.get("from")
-    if source is not None:
+    kept = str(given.get("target")).strip().startswith(f"{KEPT}:")
+    if kept:
+        # No backup is needed for that.
+        clusters = all_clusters
+        found += [f"pgha_restore:{key}: means nothing with {KEPT}:ID" for key in ("from", "timeline") if key in given]
+    if source is not None and not kept:
         found += _copied(cluster, source, clusters, all_clusters)
     elif cluster not in clusters:
         found.append(
-            f"pgha_restore:cluster: there is no cluster {shown(cluster)} with backups{guess(cluster, clusters)}"
+            f"pgha_restore:cluster: there is no cluster {shown(cluster)}{'' if kept else ' with backups'}"
+            f"{guess(cluster, clusters)}"
             if clusters
             else "pgha_restore:cluster: no cluster has backups (backup:repositories)"
         )
@@ -118,6 +129,8 @@ def _target(text: str) -> Target:
         return {"type": "default", "value": None, "text": text, "moment": None}
     if text.startswith("name:") and _NAME.fullmatch(text[5:]):
         return {"type": "name", "value": text[5:], "text": text, "moment": None}
+    if text.startswith(f"{KEPT}:") and _ID.fullmatch(text[5:]):
+        return {"type": KEPT, "value": text[5:], "text": text, "moment": None}
     if _LSN.fullmatch(text):
         return {"type": "lsn", "value": text.upper(), "text": text, "moment": None}
     match = _MOMENT.fullmatch(text)

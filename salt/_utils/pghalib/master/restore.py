@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
 
+#: The most data of before that a host may name.
+MOST = 100
 _LOSE = 'or add "keep": false to pgha_restore, and lose them'
 
 
 class Standing(TypedDict):
     """
     What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
-    ends of the oldest and of the newest backup that it sees.
+    ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
+    kept there: timeline and LSN by the id of the restore.
     """
 
     leads: bool
@@ -40,6 +43,7 @@ class Standing(TypedDict):
     first: float | None
     newest: float | None
     fault: str | None
+    kept: dict[str, list[int]]
 
 
 def checked(answer: Json) -> Standing:
@@ -48,6 +52,9 @@ def checked(answer: Json) -> Standing:
     own = answer if isinstance(answer, dict) else {}
     wrong = [key for key, kind in kinds.items() if type(own.get(key)) is not kind]
     wrong += [key for key in ("first", "newest") if not isinstance(own.get(key), (int, float, type(None)))]
+    kept = own.get("kept", {})
+    sound = isinstance(kept, dict) and len(kept) <= MOST and all(map(_is_position, kept.values()))
+    wrong += [] if sound else ["kept"]
     if wrong:
         raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
     fault = own.get("fault")
@@ -61,7 +68,12 @@ def checked(answer: Json) -> Standing:
         "first": own.get("first"),
         "newest": own.get("newest"),
         "fault": None if fault is None else pghalib.text.line(fault),
+        "kept": {pghalib.text.line(name, 40): list(one) for name, one in kept.items()},
     }
+
+
+def _is_position(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
 
 
 def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
@@ -78,7 +90,8 @@ def new(
     cluster: str, target: Target, told: Mapping[str, Standing], source: str | None = None, keep: bool = True
 ) -> Note:
     """
-    Return the note of a restore that begins now: on the leader's host, else on the first that tells.
+    Return the note of a restore that begins now: on the leader's host, else on the first that tells; to data that were
+    kept, where these were the furthest.
 
     told
         What the members tell, by minion id.
@@ -88,6 +101,9 @@ def new(
         Whether the data of now are kept.
     """
     host = next((host for host, one in told.items() if one["leads"]), next(iter(told)))
+    if target["type"] == pghalib.backup.target.KEPT:
+        kept = {host: one["kept"][str(target["value"])] for host, one in told.items() if target["value"] in one["kept"]}
+        host = max(kept, key=lambda one: kept[one])
     begun = time.strftime("%Y%m%d-%H%M%S")
     note: Note = {"id": begun, "cluster": cluster, "host": host, "target": target, "keep": keep}
     return {**note, "source": source} if source else note
@@ -113,6 +129,8 @@ def faults(
     keep
         False: the data of now are not kept.
     """
+    if target["type"] == pghalib.backup.target.KEPT:
+        seen = {}
     seen = told if seen is None else seen
     found = [f"{host}: the repository does not answer as it should: {one['fault']}"
              for host, one in seen.items() if one["fault"]]  # fmt: skip
@@ -120,6 +138,11 @@ def faults(
         found.append("Patroni is paused, and would not stop PostgreSQL: patronictl resume ends that")
     if keep:
         found += [f"{host}: {why}; {_LOSE}" for host, one in told.items() for why in _unkept(one)]
+    if target["type"] == pghalib.backup.target.KEPT:
+        known = sorted({name for one in told.values() for name in one["kept"]})
+        if target["value"] not in known:
+            found.append(f"no host has kept data of {target['value']}; kept are {', '.join(known) or 'none'}")
+        return found
     first = min((one["first"] for one in seen.values() if one["first"] is not None), default=None)
     if first is None:
         found += [] if found else [f"{cluster} has no backup to restore from"]
@@ -168,6 +191,8 @@ def asked(
     elif target["moment"] is not None:
         lost = _span(now - target["moment"])
         back = f"as it was at {_day(target['moment'])}: what was written in the last {lost} is lost"
+    elif target["type"] == pghalib.backup.target.KEPT:
+        back = f"as it was when the restore {target['value']} began: what was written since is lost"
     elif target["type"] == "default":
         back = "as the repository has it: what has not been archived is lost"
     else:
@@ -183,8 +208,8 @@ def asked(
         f" of {source}, and begin to work where {cluster} is"
     ]
     return [
-        f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}. The newest backup is of"
-        f" {_day(newest)}",
+        f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}"
+        + (f". The newest backup is of {_day(newest)}" if newest else ""),
         *(copied if source else []),
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
