@@ -12,6 +12,8 @@ CA = "/etc/ssl/s3-ca.pem"
 KEY_FILE = "/root/s3-key"
 # Another one each time, as the lab may have been used before: the store keeps the passphrase of a repository for ever.
 MAIN = f"main-{secrets.token_hex(3)}"
+# pgBackRest waits a minute for a repository that is away.
+PATIENCE = {"io-timeout": 5, "archive-timeout": 10}
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,7 @@ def store(cluster):
 @pytest.fixture(scope="module", autouse=True)
 def settings(cluster, pillar, store):
     """The pillar of a site with backups; afterwards they are turned off again."""
-    # pgBackRest waits a minute for a repository that is away.
-    patience = {"io-timeout": 5, "archive-timeout": 10}
-    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "proof_back": 1, "config": patience}
+    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "proof_back": 1, "config": PATIENCE}
     pillar.put({"only": [cluster.name], "backup": backup})
     yield
     pillar.put({})
@@ -154,8 +154,8 @@ def test_the_next_leader_goes_on(cluster):
 
 
 def test_a_replica_that_was_away_for_too_long_catches_up_from_the_repository(cluster, pillar):
-    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "catch_up": True}
-    little = {"max_slot_wal_keep_size": "16MB", "wal_keep_size": "0", "min_wal_size": "32MB", "max_wal_size": "48MB"}
+    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "catch_up": True, "config": PATIENCE}
+    little = {"max_slot_wal_keep_size": "16MB", "wal_keep_size": "16MB", "min_wal_size": "32MB", "max_wal_size": "48MB"}
     pillar.put({"only": [cluster.name], "backup": backup, "postgres": {"parameters": little}})
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text

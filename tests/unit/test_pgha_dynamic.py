@@ -156,6 +156,7 @@ include 'postgresql.base.conf'
 archive_command = '/bin/true'
 listen_addresses = '0.0.0.0'
 log_line_prefix = '%t [%p]: it''s C:\\\\x '
+wal_keep_size = '128MB'
 work_mem = '4MB'
 wal_log_hints = 'on'
 """
@@ -176,6 +177,8 @@ def live(noted=(), **parameters):
         ({"work_mem": "5MB"}, {"WORK_MEM": "4MB"}, []),
         ({"log_line_prefix": "%t [%p]: it's C:\\x "}, {}, []),
         ({"log_line_prefix": "%t [%p]: it's C:\\x"}, {}, ["log_line_prefix"]),
+        # Patroni takes a value of its own where it does not like this one.
+        ({"wal_keep_size": "0", "max_connections": 5}, {}, []),
         # Patroni leaves out what the server does not know, and a null is none.
         ({"autovacum": "on", "work_mem": None}, {}, []),
     ],
@@ -185,6 +188,8 @@ def test_a_value_that_was_passed_over_is_seen_in_the_file(parameters, own, names
     noted = live(noted=["work_mem"], **parameters)
     found = pghalib.patroni.dynamic.unwritten(noted, CONF, own, formulas=True)
     assert found == [name for name in names if name == "work_mem"]
+    checked = live(["wal_keep_size"], wal_keep_size="0")
+    assert pghalib.patroni.dynamic.unwritten(checked, CONF, {}, formulas=True) == []
     assert pghalib.patroni.dynamic.unwritten(live(["jit"], jit="on"), CONF, {}) == ["jit"]
 
 

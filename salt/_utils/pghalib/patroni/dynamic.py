@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     # The keys from the top down to a value.
     Path = tuple[str, ...]
 
+#: What Patroni checks by rules of its own, and gives to the server at its start: it may have another value in the file
+#: (Patroni 4.1, ``ConfigHandler.CMDLINE_OPTIONS``).
+_CHECKED = frozenset(
+    {
+        *("listen_addresses", "port", "cluster_name", "wal_level", "hot_standby", "max_connections", "max_wal_senders"),
+        *("wal_keep_segments", "wal_keep_size", "max_prepared_transactions", "max_locks_per_transaction"),
+        *("track_commit_timestamp", "max_replication_slots", "max_worker_processes", "wal_log_hints"),
+    }
+)
 _WRITTEN = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*) = '(.*)'")
 #: The key of the note, and the key in it: a list of names like ``postgresql/parameters/work_mem``.
 NOTE, NAMES = "pgha", "declared"
@@ -106,13 +115,13 @@ def unwritten(live: Json, text: str, own: Mapping[str, Json], formulas: bool = F
     values, noted = parameters(live)
     lines = (_WRITTEN.fullmatch(line) for line in text.splitlines())
     written = {found[1].lower(): re.sub(r"(['\\\\])\1", r"\1", found[2]) for found in lines if found}
-    mine = {name.lower() for name in own}
+    others = {name.lower() for name in own} | _CHECKED
     return sorted(
         name
         for name, value in values.items()
         if (name in noted or (not formulas and name.lower() in written))
         and value is not None
-        and name.lower() not in mine
+        and name.lower() not in others
         and not _same(value, written.get(name.lower()))
     )
 
