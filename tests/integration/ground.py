@@ -84,6 +84,7 @@ def forget(cluster, name):
     for token in json.loads(cluster.consul("acl", "token", "list", "-format=json")):
         if name in token["Description"]:
             cluster.consul("acl", "token", "delete", "-id", token["AccessorID"])
+    cluster.consul("kv", "delete", "-recurse", f"db/{name}/")
 
     def silent():
         return cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False).returncode == 0
