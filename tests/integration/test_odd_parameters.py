@@ -18,6 +18,8 @@ def settings(cluster, pillar):
     yield
     pillar.put({})
     cluster.wait_healthy()
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
 
 
 def put(cluster, pillar, **parameters):
