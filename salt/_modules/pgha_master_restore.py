@@ -87,7 +87,7 @@ def _new(cluster, target, hosts, away, given, source, owners):
     if not faults:
         faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
     if not faults and given.get("confirm") != pghalib.backup.target.confirmation(cluster, target, source, keep):
-        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen)
+        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen, keep)
     return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source, keep), [])
 
 

@@ -1,5 +1,6 @@
 """A restore on a host: what it tells, when its server has recovered, and what an interrupted run goes on with."""
 
+import re
 from pathlib import Path
 
 import pghalib.backup.recovering
@@ -218,11 +219,12 @@ PGHA = {
         "one": {
             "hosts": {"db1": "192.0.2.21", "db2": "192.0.2.22", "db3": "192.0.2.23"},
             "backup": {"repositories": {"main": {"type": "posix", "path": "/srv/share"}}},
-        }
+        },
+        "trial": {"hosts": {"db7": "192.0.2.27"}},
     },
 }
 STANDING = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": False, "tablespaces": 0, "first": 1.0,
-            "newest": 2.0, "fault": None}  # fmt: skip
+            "newest": 2.0, "fault": None, "kept": {"20261129-120000": [1, 5]}}  # fmt: skip
 
 
 @pytest.fixture
@@ -265,6 +267,37 @@ def test_a_host_that_is_off_stops_a_restore_until_it_is_left_out(plan):
     found, _ = plan(without=["db3"], confirm="one to newest")
     assert (found["refused"], found["hosts"], found["others"]) == ([], ["db1", "db2"], ["db1"])
     assert found["run"] == {"restore": found["note"], "without": ["db3"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "backed"),
+    [
+        ({}, "the data of now are kept", True),
+        ({"keep": False}, "the data of now are removed on every host", True),
+        ({"target": "kept:20261129-120000"}, "what was written since is lost", True),
+        ({"cluster": "trial", "from": "one"}, "all that is in trial now is replaced", False),
+        ({"cluster": "trial", "from": "one", "keep": False}, "the data of now are removed on every host", False),
+    ],
+)
+def test_the_words_that_are_shown_are_those_that_are_taken(plan, given, said, backed):
+    refused = plan(without=["db3"], **given)[0]["refused"]
+    assert [line for line in refused if said in line], refused
+    (words,) = re.findall('add "confirm": "(.*)"', refused[-1])
+    found, _ = plan(without=["db3"], confirm=words, **given)
+    assert found["refused"] == []
+    assert found["backed"] is backed
+    assert found["note"].get("source") == given.get("from")
+    assert found["note"]["keep"] is given.get("keep", True)
+    assert ("copied" in found["run"]) is ("from" in given)
+
+
+def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000"}
+    found, _ = plan(noted=note, without=["db3"], **back)
+    assert (found["refused"], found["note"]["target"]["type"]) == ([], "kept")
+    found, _ = plan(noted={**note, "id": "20261128-120000"}, without=["db3"], **back)
+    assert "a restore of one to newest has begun and is not finished" in found["refused"][0]
 
 
 def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
