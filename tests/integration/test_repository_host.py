@@ -85,9 +85,14 @@ def test_nobody_works_for_another_cluster_or_writes_outside_of_the_repositories(
     member, keeper = cluster.db[0], cluster.lab[KEEPER]
     keeper.run(["install", "-d", "-m", "0777", "/srv/open"])
     assert "access denied" in as_postgres(member, "--stanza=other", "--output=json", "info").stdout
-    for path in ("/srv/open/x", "/etc", "/backup"):
-        done = as_postgres(member, "--stanza=test", f"--repo1-path={path}", "stanza-create")
-        assert done.returncode != 0, done.stdout
+
+    def made(path):
+        return as_postgres(member, "--stanza=test", f"--repo1-path={path}", "stanza-create")
+
+    assert made(PLACE).returncode == 0, "the place that a client names counts"
+    assert "Read-only file system" in "".join((made("/srv/open/x").stdout, made("/srv/open/x").stderr))
+    for path in ("/etc", "/backup"):
+        assert made(path).returncode != 0, path
     assert keeper.run(["ls", "-A", "/srv/open"]).stdout == ""
     assert keeper.run(["ls", "-A", "/backup"]).stdout.split() == ["test"]
     own = ["--repo1-host-cert-file=/etc/pgha/tls/consul.pem", "--repo1-host-key-file=/etc/pgha/tls/consul.pem"]
