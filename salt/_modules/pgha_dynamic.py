@@ -83,10 +83,15 @@ def unwritten(formulas=False):
         salt 'test-db1' pgha_dynamic.unwritten
     """
     settings = __salt__["pgha.settings"]()
-    text = pghalib.host.files.read_foreign(f"{settings['postgres']['data_dir']}/postgresql.conf") or ""
     with open(f"{settings['patroni']['config_dir']}/patroni.yml", encoding="utf-8") as stream:
-        own = (yaml.safe_load(stream) or {}).get("postgresql", {}).get("parameters") or {}
-    return pghalib.patroni.dynamic.unwritten(__salt__["pgha_patroni.dynamic_config"](), text, own, formulas)
+        own = (yaml.safe_load(stream) or {}).get("postgresql", {})
+    # A person may have put it elsewhere (patroni:config).
+    place = own.get("config_dir") or settings["postgres"]["data_dir"]
+    text = pghalib.host.files.read_foreign(f"{place}/postgresql.conf")
+    if text is None:
+        return []
+    live = __salt__["pgha_patroni.dynamic_config"]()
+    return pghalib.patroni.dynamic.unwritten(live, text, own.get("parameters") or {}, formulas)
 
 
 def faults():

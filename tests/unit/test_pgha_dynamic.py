@@ -222,6 +222,16 @@ def test_the_status_names_what_was_passed_over_and_nothing_that_is_on_its_way(me
     assert member(state="starting", work_mem="5MB").faults() == []
 
 
+def test_the_file_is_looked_at_where_it_is(member, tmp_path):
+    module = member(work_mem="5MB")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "patroni.yml").write_text(f"postgresql: {{config_dir: {tmp_path}/elsewhere}}")
+    assert module.unwritten() == [], "Patroni has not written it yet"
+    (tmp_path / "elsewhere/postgresql.conf").write_text(CONF)
+    (tmp_path / "postgresql.conf").unlink()
+    assert module.unwritten() == ["work_mem"]
+
+
 def test_a_copy_that_is_not_there_or_no_json_is_an_error(member, tmp_path):
     module = member()
     (tmp_path / "patroni.dynamic.json").write_text("{")
