@@ -10,12 +10,13 @@ import pghalib.backup.files
 import pghalib.backup.places
 import pghalib.backup.told
 import pghalib.host.users
+import pghalib.postgres.archive
 import pghalib.postgres.asked
 import pghalib.services.transient
 import pghalib.text
 from salt.exceptions import CommandExecutionError
 
-PROGRAM = "/usr/local/lib/pgha-backup"
+PROGRAM = pghalib.postgres.archive.PROGRAM
 BINARY = "/usr/bin/pgbackrest"
 TIMER = "pgha-backup.timer"
 # The unit of a backup that a person asks for.

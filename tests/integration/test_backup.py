@@ -174,6 +174,47 @@ def test_a_replica_that_was_away_for_too_long_catches_up_from_the_repository(clu
     assert (run.code, run.changed()) == (0, []), run.text
 
 
+def how_made(host):
+    """How Patroni made the data of a replica the last time, in its own word."""
+    said = host.run(["grep", "-o", "replica has been created using .*", "/var/log/patroni/patroni.log"]).stdout
+    return said.split()[-1]
+
+
+def made_again(cluster, host):
+    """Make a replica again as a DBA does, and return how Patroni did it."""
+    host.run(["su", "-", "postgres", "-c", f"patronictl reinit {cluster.name} {host.name} --force --wait"], timeout=120)
+    cluster.wait_healthy()
+    return how_made(host)
+
+
+def test_a_new_replica_comes_from_the_repository_while_the_newest_backup_is_of_now(cluster, pillar, store):
+    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "catch_up": True, "config": PATIENCE}
+    pillar.put({"only": [cluster.name], "backup": {**backup, "new_replicas": True}})
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    again, lost = cluster.replicas()
+    cluster.psql(cluster.leader(), "CREATE TABLE after_the_backup AS SELECT 1 AS one")
+    assert made_again(cluster, again) == "pgbackrest"
+    assert cluster.psql(again, "SELECT one FROM after_the_backup") == "1"
+    # pgBackRest writes one of its own, which has no limit of time.
+    assert cluster.psql(again, "SHOW restore_command").startswith("timeout 10 ")
+
+    lost.reset()
+    lost.write(CA, store.ca)
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert how_made(lost) == "pgbackrest"
+    cluster.wait_healthy()
+    run = formula.run(cluster.lab)
+    assert (run.code, run.changed()) == (0, []), run.text
+
+    before = cluster.switch_over()
+    cluster.wait_healthy()
+    assert made_again(cluster, before) == "basebackup"
+    assert cluster.psql(before, "SELECT one FROM after_the_backup") == "1"
+    cluster.psql(cluster.leader(), "DROP TABLE after_the_backup")
+
+
 def test_a_repository_that_is_away_is_named_and_nothing_is_lost(cluster, store):
     store.stop()
     try:

@@ -89,11 +89,14 @@ class Pgbackrest:
     psql = 0
 
     def __init__(self, found):
-        self.found, self.done, self.noted = found, [], []
+        self.found, self.done, self.noted, self.asked = found, [], [], []
 
     def run(self, words, **_how):
         if words[-1] == "info":
             return types.SimpleNamespace(returncode=0, stdout=json.dumps([self.found]), stderr="")
+        if words[-1] == "IDENTIFY_SYSTEM":
+            self.asked.append(words[words.index("-d") + 1])
+            return types.SimpleNamespace(returncode=self.psql, stdout="77|3|0/4000060|\n", stderr="no route to host")
         if words[0].endswith("/psql"):
             self.noted.append(words[-1])
             return types.SimpleNamespace(returncode=self.psql, stderr="ERROR:  it is full")
@@ -159,6 +162,60 @@ def test_a_repository_without_backups_is_no_fault_and_one_that_does_not_answer_i
     tool(info(1, code=code, message="missing" if code else "ok"))
     (repository,) = program.told(CONFIG)["repositories"]
     assert (repository["fault"], repository["unknown"]) == (fault, code == 1)
+
+
+CONNECTION = "user=replicator host=192.0.2.2 dbname=postgres"
+CALLED = ["--scope=one", "--role=replica", "--datadir=/d", f"--connstring={CONNECTION}"]
+
+
+def with_wal(key, stop=0, system="77", last="000000030000000000000002"):
+    """What the repository ``key`` has: a backup that ended ``stop`` seconds after that of the others."""
+    found = info(key)
+    (about,) = found["backup"]
+    about["timestamp"]["stop"] = stop
+    about["database"]["id"] = 1
+    about["archive"] = {"start": last, "stop": last}
+    return {**found, "db": [{"id": 1, "repo-key": key, "system-id": int(system)}]}
+
+
+def together(*found):
+    return {name: [one for each in found for one in each[name]] for name in ("backup", "repo", "db")}
+
+
+@pytest.mark.parametrize(
+    ("found", "number"),
+    [
+        (with_wal(1), 1),
+        (together(with_wal(1), with_wal(2, 9)), 2),
+        # The newest one of all decides: an older one may have what the cluster has dropped.
+        (together(with_wal(1), with_wal(2, 9, last="000000020000000000000002")), None),
+        (with_wal(1, last="000000040000000000000002"), None),
+        (with_wal(1, last=None), None),
+        (with_wal(1, system="78"), None),
+        ({"backup": []}, None),
+        ({}, None),
+    ],
+)
+def test_a_new_replica_comes_from_the_newest_backup_if_that_is_of_the_timeline_of_now(program, tool, found, number):
+    made = tool(found)
+    assert program.replica(CONFIG, CALLED) == (1 if number is None else 0)
+    assert made.asked == [f"{CONNECTION} replication=1"]
+    words = ["--stanza=one", f"--repo={number}", "--delta", "--type=standby", "restore"]
+    assert made.done == ([] if number is None else [words])
+
+
+def test_a_backup_with_an_error_makes_no_replica(program):
+    found = with_wal(1)
+    found["backup"][0]["error"] = True
+    assert program.source(found, "77", 3) is None
+
+
+def test_where_the_leader_cannot_be_asked_nothing_is_fetched(program, tool):
+    made = tool(with_wal(1))
+    made.psql = 2
+    with pytest.raises(SystemExit, match="does not tell its timeline: no route to host"):
+        program.replica(CONFIG, CALLED)
+    assert made.done == []
 
 
 def test_a_backup_with_an_error_does_not_count(program):

@@ -78,6 +78,7 @@ def test_a_repository_that_cannot_be_is_named(repositories, fault):
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
+        ({"new_replicas": True}, "pgha:backup:new_replicas: a replica that comes from a backup needs"),
         ({"version": "2.56.0", "hashes": {"2.56.0": "0" * 64}}, "does not know PostgreSQL 18; give 2.57 or later"),
         ({"hashes": {}}, "no SHA-256 of pgBackRest 2.58.0 is listed"),
         ({"times": [60]}, "pgha:backup:times: must be a list of texts (put each in quotes), not 60"),

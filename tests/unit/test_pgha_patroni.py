@@ -554,3 +554,12 @@ def test_a_replica_fetches_from_the_repository_only_where_it_is_told_so_and_neve
     told = document(backup={"repositories": repositories, "catch_up": True})["postgresql"]["recovery_conf"]
     command = 'timeout 10 /usr/bin/pgbackrest --stanza=test archive-get %f "%p" || exit 1'
     assert told == {"restore_command": command}
+
+
+def test_a_new_replica_comes_from_the_repository_where_it_is_told_so_and_from_the_leader_otherwise(document):
+    backup = {"repositories": {"main": {"type": "posix", "path": "/srv/share"}}, "catch_up": True}
+    assert "create_replica_methods" not in document(backup=backup)["postgresql"]
+    told = document(backup={**backup, "new_replicas": True})["postgresql"]
+    assert told["create_replica_methods"] == ["pgbackrest", "basebackup"]
+    command = "/usr/bin/python3 -I /usr/local/lib/pgha-backup replica"
+    assert told["pgbackrest"] == {"command": command, "keep_data": True}

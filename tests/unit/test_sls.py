@@ -59,6 +59,8 @@ VARIANTS = {
                 "share": {"type": "posix", "path": "/srv/share/{cluster}"},
                 "far": {"type": "host", "host": "test-backup1", "path": "/backup/{cluster}"},
             },
+            "catch_up": True,
+            "new_replicas": True,
         }
     },
     "own-names": {"hosts": {"manage": False, "domain": "example.org"}, "consul": {"config_dir": "/srv/consul.d"}},

@@ -1,8 +1,7 @@
 """
-The shapes of what goes through the whole library: the settings of a host with their sections, its secrets.
-
-For readers and the type checker. ``pghalib.inventory.settings`` makes the settings, and
-``pghalib.secrets.minted.of_minion`` the secrets. A test holds the sections to ``salt/pgha/defaults.yaml``.
+The shapes of what goes through the whole library, for readers and the type checker: the settings of a host with their
+sections (made by ``pghalib.inventory.settings``; a test holds them to ``salt/pgha/defaults.yaml``), and its secrets (by
+``pghalib.secrets.minted.of_minion``).
 """
 
 from __future__ import annotations
@@ -195,6 +194,7 @@ class Backup(TypedDict):
     proof_day: str | None
     proof_back: int
     catch_up: bool
+    new_replicas: bool
     processes: int
     startup_timeout: int
     config: dict[str, Json]

@@ -2,5 +2,6 @@
 include:
   - pgha.backup.install
   - pgha.backup.config
+  - pgha.backup.replica
   - pgha.backup.service
   - pgha.backup.proof

@@ -92,6 +92,11 @@ def faults(
             f"{place(('backup', 'hashes'))}: no SHA-256 of pgBackRest {backup['version']} is listed, so its download"
             " could not be checked; add it"
         )
+    if backup["new_replicas"] and not backup["catch_up"]:
+        found.append(
+            f"{place(('backup', 'new_replicas'))}: a replica that comes from a backup needs the WAL after"
+            " that, which its leader may have no more; set backup:catch_up to true as well, or take this out"
+        )
     for keys, parameters in _parameters(postgres, patroni):
         found += [
             f"{place((*keys, name))}: with backup:repositories pgBackRest archives; take this out"

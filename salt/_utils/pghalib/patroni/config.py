@@ -204,6 +204,10 @@ def document(
     if settings["backup"]["repositories"] and settings["backup"]["catch_up"]:
         command = pghalib.postgres.archive.from_pgbackrest(cluster["name"])
         result["postgresql"]["recovery_conf"] = {"restore_command": command}
+        if settings["backup"]["new_replicas"]:
+            result["postgresql"]["create_replica_methods"] = ["pgbackrest", "basebackup"]
+            # Equal files are kept. Patroni empties the directory before it copies the leader.
+            result["postgresql"]["pgbackrest"] = {"command": pghalib.postgres.archive.REPLICA, "keep_data": True}
     if pghalib.tls.enabled(settings):
         result = pghalib.inventory.merge(result, pghalib.tls.patroni(settings, ROLES))
     given = copy.deepcopy(patroni.get("config") or {})

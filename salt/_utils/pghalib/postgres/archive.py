@@ -40,6 +40,9 @@ SELECT json_build_object(
 _LIBRARY = "archive_library"
 #: Seconds for a file of WAL to come from the repository.
 FETCH = 10
+#: The program of the backups on a database host (salt/pgha/backup/files), and what Patroni calls for a new replica.
+PROGRAM = "/usr/local/lib/pgha-backup"
+REPLICA = f"/usr/bin/python3 -I {PROGRAM} replica"
 
 
 def by_pgbackrest(cluster: str) -> str:

@@ -4,6 +4,7 @@ leader notes the time in its database as well, so that a restored copy tells how
 
     pgha-backup run [auto|full|diff|incr]    make one; auto: only when one is due
     pgha-backup told                         what the repositories have, as JSON
+    pgha-backup replica --connstring=…       get the data of a new replica out of the newest backup (Patroni calls this)
 
 Nothing is kept here: what is due follows from the times and from what the repository has. So what was missed, ended by
 a failover or refused by a repository is made by the next start, on whichever host then leads. pgBackRest keeps two
@@ -30,6 +31,11 @@ TIMEOUT = 5
 WRITE = 30
 # A repository that answers nothing fails after so many seconds, where a person or the status waits.
 PATIENCE = 4
+
+
+def heard(words, **how):
+    """Run a command and hear what it says; ``how`` goes to subprocess.run."""
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **how)
 
 
 def leads(url):
@@ -63,9 +69,7 @@ def canary(config):
     environment = {**os.environ, "PGOPTIONS": "-c synchronous_commit=local -c lock_timeout=10s"
                    " -c default_transaction_read_only=off"}  # fmt: skip
     try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment, timeout=WRITE
-        )
+        done = heard(words, env=environment, timeout=WRITE)
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"the time is not noted in the database: {error}", flush=True)
         return
@@ -76,7 +80,7 @@ def canary(config):
 def info(config, *options):
     """What pgBackRest knows of the stanza: its mapping of ``info --output=json``."""
     words = [BINARY, f"--stanza={config['stanza']}", "--output=json", "--log-level-console=off", *options, "info"]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = heard(words)
     if done.returncode:
         sys.exit((done.stderr or done.stdout).strip() or f"pgbackrest info failed with {done.returncode}")
     found = json.loads(done.stdout)
@@ -193,6 +197,50 @@ def make(config, wanted):
     return failed
 
 
+def identified(config, connstring):
+    """The system identifier (text) and the timeline (number) of the server that Patroni would copy."""
+    words = [f"{config['bin_dir']}/psql", "-XAtqw", "-d", f"{connstring} replication=1", "-c", "IDENTIFY_SYSTEM"]
+    try:
+        done = heard(words, timeout=WRITE)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        sys.exit(f"the server to copy does not tell its timeline: {error}")
+    if done.returncode:
+        sys.exit(f"the server to copy does not tell its timeline: {done.stderr.strip()}")
+    system, timeline = done.stdout.strip().split("|")[:2]
+    return system, int(timeline)
+
+
+def source(found, system, timeline):
+    """
+    The number of the repository whose backup is the newest of all in ``info``, when that is of this system and of its
+    timeline of now, else None: only then it certainly has nothing that the cluster has dropped.
+    """
+    whole = [one for one in found.get("backup", []) if not one.get("error")]
+    if not whole:
+        return None
+    newest = max(whole, key=lambda one: one["timestamp"]["stop"])
+    number, database = newest["database"]["repo-key"], newest["database"]["id"]
+    systems = {(one["repo-key"], one["id"]): str(one["system-id"]) for one in found.get("db", [])}
+    last = newest["archive"]["stop"] or "0"
+    return number if (systems.get((number, database)), int(last[:8], 16)) == (system, timeline) else None
+
+
+def replica(config, words):
+    """
+    Get the data of a new replica; return the exit code. With any but 0 Patroni goes on with a copy of the leader.
+
+    Files that are there and equal are kept. The server fetches the WAL after the backup by its restore_command.
+    """
+    given = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
+    system, timeline = identified(config, given["connstring"])
+    number = source(info(config, f"--io-timeout={PATIENCE}"), system, timeline)
+    if number is None:
+        print(f"the newest backup is not of system {system}, timeline {timeline}: the leader is copied", flush=True)
+        return 1
+    words = [BINARY, f"--stanza={config['stanza']}", f"--repo={number}", "--delta", "--type=standby", "restore"]
+    return subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode
+
+
 def main(words):
     """Do what the command line says, and return the exit code."""
     with open(CONFIG, encoding="utf-8") as stream:
@@ -203,6 +251,8 @@ def main(words):
         return 0
     if words[:1] == ["run"] and words[1:2] in ([], ["auto"], ["full"], ["diff"], ["incr"]):
         return make(config, (words[1:] or ["auto"])[0])
+    if words[:1] == ["replica"]:
+        return replica(config, words[1:])
     sys.exit(__doc__)
 
 
