@@ -75,6 +75,7 @@ def check():
     told((store_faults(), []))
     if settings["role"] == "db":
         told((__salt__["pgha_backup.standing"](), []))
+        told((__salt__["pgha_founding.faults"](), []))
         told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
         told((pghalib.preflight.foreign.locales(locales(), settings), []))
         member = __salt__["pgha_member.verdict"]()

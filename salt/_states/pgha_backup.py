@@ -24,8 +24,8 @@ ATTEMPT = 60
 @pghalib.states.state
 def configured(ret):
     """
-    pgBackRest has its configuration: repositories with their keys, and the server of this host. The file belongs to
-    root, and the user of PostgreSQL may read it. The changes hold no secret.
+    pgBackRest has its configuration: repositories with their keys, and the server of this host, as far as its data tell
+    of it. The file belongs to root, and the user of PostgreSQL may read it. The changes hold no secret.
 
     name
         Path of the file. Its directory must exist.
@@ -34,7 +34,7 @@ def configured(ret):
     secrets = pghalib.secrets.served.own(__pillar__, __opts__).get("backup", {})
     control_version = __salt__["pgha_backup.control_version"]()
     if ret.test and control_version is None:
-        raise pghalib.states.Later(f"{ret.name} would be written, once PostgreSQL has data.")
+        raise pghalib.states.Later(f"{ret.name} would be written.")
     document = pghalib.backup.config.document(settings, secrets, control_version or 0)
     return ret.add(pghalib.backup.files.write(ret.name, document, settings["postgres"]["group"], ret.test, secrets))
 

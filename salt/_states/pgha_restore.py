@@ -176,7 +176,12 @@ def restored(ret, note):
     ret.plan({path: {"old": None, "new": note["target"]["text"]}})
     if ret.test:
         return "The data would be restored."
-    # One that an interrupted run has started goes on.
+    _recover(note)
+    return f"{path} is restored to {note['target']['text']}."
+
+
+def _recover(note):
+    """Fetch the data of a note's target, and recover them; both go on where an interrupted run has ended."""
     copy = "source" in note
     if not __salt__["pgha_restore.running"]():
         if note["target"]["type"] == pghalib.backup.target.KEPT:
@@ -190,7 +195,39 @@ def restored(ret, note):
         __salt__["pgha_copy.own_passwords"]()
     __salt__["pgha_restore.stop"](copy)
     pghalib.backup.recovering.write(note["id"], "restored")
-    return f"{path} is restored to {note['target']['text']}."
+
+
+@pghalib.states.state
+def founded(ret):
+    """
+    This host has the newest data of its cluster's repositories, recovered to their end, and Consul knows their system
+    identifier: so Patroni founds the cluster with them. Where somebody leads the cluster, nothing is restored.
+
+    name
+        State ID; not used.
+    """
+    settings, found = __salt__["pgha.settings"](), __salt__["pgha_founding.standing"]()
+    cluster, path = settings["cluster"]["name"], settings["postgres"]["data_dir"]
+    if found["led"]:
+        return f"{cluster} has a leader, so nothing is restored."
+    if not found["begun"] and not found["empty"]:
+        raise CommandExecutionError(f"{path} has data: are they nobody's? Then move them away, and run this again")
+    ret.plan({path: {"old": None, "new": "the newest data of the repositories"}})
+    if ret.test:
+        return "The data would be restored."
+    note = {"id": pghalib.backup.recovering.FOUNDING, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    if __salt__["pgha_restore.note"]().get("step") != "restored":
+        told = __salt__["pgha_backup.told"]()
+        faults = [one["fault"] for one in told["repositories"] if one["fault"]]
+        if not told["backups"]:
+            why = f": {faults[0]}" if faults else ""
+            raise CommandExecutionError(
+                f"no repository has a backup of {cluster}{why}. To found it empty, leave pgha:from_backup out"
+            )
+        pghalib.backup.recovering.write(note["id"], "begun")
+        _recover(note)
+    __salt__["pgha_restore.forget_dcs"]()
+    return f"{path} has the newest data of the repositories."
 
 
 @pghalib.states.state
@@ -243,4 +280,6 @@ def done(ret):
     gone = pghalib.host.files.remove(pghalib.backup.recovering.NOTE, test=ret.test)
     ret.plan({name: {"old": "there", "new": None} for name in gone})
     kept = __salt__["pgha_kept.directories"]().values()
-    return f"The data of before: {', '.join(kept) or 'none'}. Remove them when nobody needs them any more."
+    if not kept:
+        return "No data of before are kept here."
+    return f"The data of before: {', '.join(kept)}. Remove them when nobody needs them any more."

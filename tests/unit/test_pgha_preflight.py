@@ -596,6 +596,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha_tls.bundle": lambda: None,
             "pgha_postgres.tls_fault": lambda: "built without TLS",
             "pgha_backup.standing": list,
+            "pgha_founding.faults": list,
             "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",

@@ -23,6 +23,7 @@ def test_what_came_with_the_run_is_over_the_inventory_and_nothing_else_is(run):
     ("given", "said"),
     [
         ({"only": "oen"}, "pgha:only: there is no cluster 'oen'; did you mean one?"),
+        ({"from_backup": "oen"}, "pgha:from_backup: there is no cluster 'oen'; did you mean one?"),
         ({"new_secrets": ["dd/x"]}, "pgha:new_secrets: there is no cluster or datacenter 'dd'"),
         ({"without": "db9"}, "pgha:without: there is no minion 'db9'; did you mean db"),
         ({"without": ["dcs1", "dcs2"]}, "leaves 1 of the 3 servers of dc, which have no quorum then; leave out 1 at"),

@@ -534,9 +534,26 @@ def test_a_repository_host_takes_backups_before_a_cluster_archives_there(orchest
     assert len(stages(left_out)) == len(stages(low)) - 1
 
 
+def test_a_lost_cluster_has_its_data_before_patroni_starts(orchestration):
+    repositories = {"share": {"type": "posix", "path": "/srv/share"}}
+    given = {"pgha": {"from_backup": "test"}}
+    low = orchestration("pgha", {}, command_line=given, backup={"repositories": repositories})
+    *before, founded, serves, ended = stages(low)
+    assert (founded["tgt"], founded["sls"]) == (["test-db1"], ["pgha.backup.restore.founded"])
+    assert founded["require"] == [{"salt": chunk["__id__"]} for chunk in before[1:]]
+    assert serves["require"] == [{"salt": founded["__id__"]}]
+    assert (ended["tgt"], ended["require"]) == (["test-db1"], [{"salt": serves["__id__"]}])
+    assert [one["salt"] for one in low[-1]["onfail"]] == [chunk["__id__"] for chunk in stages(low)]
+
+
+def test_a_cluster_without_repositories_is_not_founded_from_one(orchestration):
+    low = orchestration("pgha", {}, command_line={"pgha": {"from_backup": "test"}})
+    assert refused(low) == "pgha:from_backup: test has no repository whose backups it could begin with; leave it out"
+
+
 def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):
     given = {"only": "test", "without": ["test-db1", "test-dcs2"], "new_secrets": ["test/superuser"]}
-    given["new_data"] = ["test-db2"]
+    given.update(new_data=["test-db2"], from_backup=[])
     low = orchestration("pgha", {}, command_line={"pgha": given})
     assert low[2]["hosts"] == [host for host in IDS if host not in given["without"]]
     runs = [chunk["pillar"]["pgha_run"] for chunk in stages(low)]

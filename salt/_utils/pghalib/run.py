@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pghalib.shapes import Host, Json
 
 # Names of clusters; minion ids that are left out; names of secrets that may be made although the store had them; minion
-# ids of members that get new data although they had data.
-KEYS = ("only", "without", "new_secrets", "new_data")
+# ids of members that get new data although they had data; names of lost clusters that are founded with their backups.
+KEYS = ("only", "without", "new_secrets", "new_data", "from_backup")
 PILLAR = "pgha_run"
 
 
@@ -59,9 +59,10 @@ def faults(
         The minion ids of all repository hosts.
     """
     found = []
-    for name in _as_list(pgha.get("only")):
-        if name not in clusters:
-            found.append(f"pgha:only: there is no cluster {shown(name)}{guess(name, clusters)}")
+    for key in ("only", "from_backup"):
+        for name in _as_list(pgha.get(key)):
+            if name not in clusters:
+                found.append(f"pgha:{key}: there is no cluster {shown(name)}{guess(name, clusters)}")
     for name in _as_list(pgha.get("new_secrets")):
         owner = str(name).split("/")[0]
         if owner not in datacenters and owner not in clusters:

@@ -1,10 +1,9 @@
+{# Before Patroni starts, since this host may get its data from a backup. #}
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/backup/parts.jinja" import config %}
+{% from "pgha/backup/parts.jinja" import program, config %}
 {% if pgha.backup.repositories %}
-{% set member = pgha.name ~ " leads " ~ pgha.cluster.name ~ " or streams from its leader" %}
 include:
   - pgha.backup.install
-  - pgha.patroni.service
 
 The directory of pgBackRest's configuration is root's:
   file.directory:
@@ -13,14 +12,20 @@ The directory of pgBackRest's configuration is root's:
     - group: root
     - mode: '0755'
 
-{# Only data tell which edition of PostgreSQL made them. #}
 pgBackRest is configured:
   pgha_backup.configured:
     - name: /etc/pgbackrest/pgbackrest.conf
     - require:
       - sls: pgha.backup.install
       - file: The directory of pgBackRest's configuration is root's
-      - pgha_patroni: {{ member | yaml_dquote }}
+
+The program of the backups is there:
+  file.managed:
+    - name: {{ program | yaml_dquote }}
+    - source: salt://pgha/backup/files/pgha-backup.py
+    - user: root
+    - group: root
+    - mode: '0644'
 
 The program of the backups knows this member:
   file.serialize:

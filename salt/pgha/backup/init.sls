@@ -2,6 +2,5 @@
 include:
   - pgha.backup.install
   - pgha.backup.config
-  - pgha.backup.replica
   - pgha.backup.service
   - pgha.backup.proof

@@ -2,23 +2,24 @@
 {% from "pgha/backup/parts.jinja" import program, timer, backup_absent %}
 {% if pgha.backup.repositories %}
 {% set known = "The repositories know " ~ pgha.cluster.name %}
+{% set member = pgha.name ~ " leads " ~ pgha.cluster.name ~ " or streams from its leader" %}
 include:
   - pgha.backup.config
+  - pgha.patroni.service
 
-The program of the backups is there:
-  file.managed:
-    - name: {{ program | yaml_dquote }}
-    - source: salt://pgha/backup/files/pgha-backup.py
-    - user: root
-    - group: root
-    - mode: '0644'
+{# Only data tell which edition of PostgreSQL made them. #}
+pgBackRest knows the edition of the server:
+  pgha_backup.configured:
+    - name: /etc/pgbackrest/pgbackrest.conf
+    - require:
+      - sls: pgha.backup.config
+      - pgha_patroni: {{ member | yaml_dquote }}
 
 {{ known | yaml_dquote }}:
   pgha_backup.known:
     - timeout: {{ pgha.backup.startup_timeout | json }}
     - require:
-      - sls: pgha.backup.config
-      - file: The program of the backups is there
+      - pgha_backup: pgBackRest knows the edition of the server
 
 {{ ("The WAL of " ~ pgha.cluster.name ~ " is archived") | yaml_dquote }}:
   pgha_backup.archiving:

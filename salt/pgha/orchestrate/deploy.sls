@@ -68,18 +68,41 @@ The master knows which datacenters are encrypted:
 {{ stage(hosts, ["pgha.stages.packages"], plan.run, [{"salt": ready}], parallel=True) }}
 {% endfor %}
 
-{% for cluster, hosts in plan.clusters.items() %}
-{% set serves = cluster ~ " has a leader and streaming replicas, and takes a write" %}
-{% set datacenter = plan.datacenter_of[cluster] %}
+{% set needs = {} %}
+{% for cluster, datacenter in plan.datacenter_of.items() %}
 {% set before = [{"salt": "Consul of " ~ datacenter ~ " has its quorum and denies by default"},
                  {"salt": "PostgreSQL and Patroni are installed on the hosts of " ~ cluster}] %}
 {% do before.append({"salt": "The repository hosts of " ~ datacenter ~ " take backups"})
    if plan.repositories[datacenter] %}
+{% do needs.update({cluster: before}) %}
+{% endfor %}
+
+{# Of these clusters all data are lost: one host gets those of the newest backup, and the others copy them. #}
+{% for cluster in plan.run.from_backup if cluster in plan.clusters %}
+{% set founded = cluster ~ " is founded with its newest backup" %}
+
+{{ founded | yaml_dquote }}:
+{{ stage(plan.clusters[cluster][:1], ["pgha.backup.restore.founded"], plan.run, needs[cluster]) }}
+{% do needs.update({cluster: [{"salt": founded}]}) %}
+{% do stages.append({"salt": founded}) %}
+{% endfor %}
+
+{% for cluster, hosts in plan.clusters.items() %}
+{% set serves = cluster ~ " has a leader and streaming replicas, and takes a write" %}
 {% do stages.append({"salt": serves}) %}
 
 {{ serves | yaml_dquote }}:
-{{ stage(hosts, ["pgha.db"], plan.run, before,
+{{ stage(hosts, ["pgha.db"], plan.run, needs[cluster],
          parallel=plan.clusters | length > 1) }}
+{% endfor %}
+
+{% for cluster in plan.run.from_backup if cluster in plan.clusters %}
+{% set ended = "The restore of " ~ cluster ~ " has ended" %}
+
+{{ ended | yaml_dquote }}:
+{{ stage(plan.clusters[cluster][:1], ["pgha.backup.restore.done"], plan.run,
+         [{"salt": cluster ~ " has a leader and streaming replicas, and takes a write"}]) }}
+{% do stages.append({"salt": ended}) %}
 {% endfor %}
 
 {{ summary(stages) }}

@@ -3,6 +3,9 @@
 {% set patroni, postgres, cluster = pgha.patroni, pgha.postgres, pgha.cluster %}
 include:
   - pgha.patroni.config
+{% if pgha.backup.repositories %}
+  - pgha.backup.config
+{% endif %}
 
 {% set founded = cluster.name ~ " has been founded by " ~ cluster.founder.name %}
 {% set streams = pgha.name ~ " leads " ~ cluster.name ~ " or streams from its leader" %}
@@ -46,6 +49,9 @@ Patroni runs, now and after a boot:
     - require:
       - pgha_unit: systemd has read the unit of Patroni
       - pgha_patroni: {{ founded | yaml_dquote }}
+{% if pgha.backup.repositories %}
+      - sls: pgha.backup.config
+{% endif %}
 
 {% set startable = "No server of " ~ cluster.name ~ " waits for what is declared to start" %}
 

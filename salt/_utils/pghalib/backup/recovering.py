@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: {"id": ID of the restore, "step": "aside" or "restored", "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
+#: The id in the note of a host that restores because its cluster is founded with a backup.
+FOUNDING = "founding"
 #: Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
 FETCHED = 7 * 86400
 #: The unit of the server that recovers, and its socket, which only its user reaches.

@@ -166,9 +166,10 @@ def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, 
     of_keepers = str(pghalib.inventory.section("backup", pgha, defaults, datacenter, None)["version"])
     known = datacenters[datacenter]["repository_hosts"] if datacenter in datacenters else {}
     keepers: dict[str, str] = dict.fromkeys(known, of_keepers)
-    return found + pghalib.backup.config.faults(
-        place, pghalib.inventory.section("backup", pgha, defaults, datacenter, name), postgres, patroni, tls, keepers
-    )
+    backup = pghalib.inventory.section("backup", pgha, defaults, datacenter, name)
+    if name in pghalib.run.listed({"pgha": pgha}, "from_backup") and not backup["repositories"]:
+        found.append(f"pgha:from_backup: {name} has no repository whose backups it could begin with; leave it out")
+    return found + pghalib.backup.config.faults(place, backup, postgres, patroni, tls, keepers)
 
 
 def _vip(path: str, place: Place, given: Json, entry: dict[str, Json], settings: dict[str, Json]) -> list[str]:

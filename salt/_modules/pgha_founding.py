@@ -1,0 +1,58 @@
+"""
+The founding of a cluster with its newest backup (``pgha:from_backup``), for when all of its data are lost.
+"""
+
+import pghalib.backup.recovering
+import pghalib.run
+from salt.exceptions import CommandExecutionError
+
+
+def standing():
+    """
+    Return how a founding from a backup stands on this host: ``wanted`` (this run does it for the host's cluster),
+    ``led`` (a member leads the cluster; False where Consul does not answer), ``begun`` (this host restores for it) and
+    ``empty`` (this host has no data).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_founding.standing
+    """
+    settings = _settings()
+    cluster = settings["cluster"]["name"] if settings["role"] == "db" else None
+    if cluster is None or cluster not in pghalib.run.listed(__pillar__, "from_backup"):
+        return {"wanted": False, "led": False, "begun": False, "empty": False}
+    try:
+        led = bool(__salt__["pgha_patroni.dcs"]()["leader"])
+    except CommandExecutionError:
+        # Consul is lost as well, and not here yet.
+        led = False
+    begun = __salt__["pgha_restore.note"]().get("id") == pghalib.backup.recovering.FOUNDING
+    return {"wanted": True, "led": led, "begun": begun, "empty": __salt__["pgha_postgres.data_directory"]()["empty"]}
+
+
+def faults():
+    """
+    Return why the cluster of this host must not be founded from a backup, as sentences: there are data of it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_founding.faults
+    """
+    found = standing()
+    if not found["wanted"] or found["led"] or found["begun"] or found["empty"]:
+        return []
+    settings = _settings()
+    path, name = settings["postgres"]["data_dir"], settings["cluster"]["name"]
+    return [
+        f"pgha:from_backup: {path} has data, so {name} is not lost: leave from_backup out, and the main job starts it."
+        " To go back to a backup: salt-run state.orchestrate pgha.restore. If nobody needs these data, move the"
+        " directory away"
+    ]
+
+
+def _settings():
+    return __salt__["pgha.settings"]()

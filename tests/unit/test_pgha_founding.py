@@ -1,0 +1,130 @@
+"""A cluster of which nothing but the backups is left is founded with the newest one, and with it no other one."""
+
+import pghalib.backup.recovering
+import pytest
+from salt.exceptions import CommandExecutionError
+
+SETTINGS = {"role": "db", "cluster": {"name": "one"}, "postgres": {"data_dir": "/pgdata/one"}}
+BEGUN = {"id": "founding", "step": "begun"}
+
+
+class Host:
+    """A host of the cluster; what is done there is noted in ``done``."""
+
+    def __init__(self, leader=None, empty=True, note=None, backups=("a backup",), fault=None):
+        self.leader, self.empty, self.note, self.done = leader, empty, note or {}, []
+        self.told = {"backups": list(backups), "repositories": [{"fault": fault}]}
+
+    def dcs(self):
+        if isinstance(self.leader, Exception):
+            raise self.leader
+        return {"initialize": "77", "leader": self.leader}
+
+    def salt(self):
+        names = ("fetched", "start", "stop", "forget_dcs")
+        did = {name: lambda *_, name=name: self.done.append(name) for name in names}
+        return {
+            "pgha.settings": lambda: SETTINGS,
+            "pgha_patroni.dcs": self.dcs,
+            "pgha_postgres.data_directory": lambda: {"empty": self.empty},
+            "pgha_backup.told": lambda: self.told,
+            "pgha_restore.note": lambda: self.note,
+            "pgha_restore.running": lambda: False,
+            "pgha_restore.recovering": lambda: False,
+            **{f"pgha_restore.{name}": function for name, function in did.items()},
+        }
+
+
+@pytest.fixture
+def module(loader_module):
+    """A function (host, wanted): the execution module there, in a run that asks for it or does not."""
+
+    def load(host, wanted="one", settings=SETTINGS):
+        pillar = {"pgha_run": {"from_backup": [wanted]}}
+        salt = {**host.salt(), "pgha.settings": lambda: settings}
+        return loader_module("_modules/pgha_founding.py", salt=salt, pillar=pillar)
+
+    return load
+
+
+@pytest.fixture
+def founded(loader_module, module, monkeypatch):
+    def apply(host, test=False):
+        salt = {**host.salt(), "pgha_founding.standing": module(host).standing}
+        write = "pghalib.backup.recovering.write"
+        monkeypatch.setattr(write, lambda restore, step: host.done.append(f"{restore} {step}"))
+        return loader_module("_states/pgha_restore.py", salt=salt, opts={"test": test}).founded("a sentence")
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "host",
+    [Host(), Host(empty=False, note=BEGUN), Host(leader="db1", empty=False), Host(CommandExecutionError("no Consul"))],
+    ids=["lost", "begun", "lives", "everything lost"],
+)
+def test_a_cluster_that_is_lost_begun_or_alive_is_not_refused(module, host):
+    assert module(host).faults() == []
+
+
+@pytest.mark.parametrize("leader", [None, CommandExecutionError("no Consul")])
+def test_where_there_are_data_and_nobody_leads_nothing_is_founded(module, leader):
+    (said,) = module(Host(leader, empty=False)).faults()
+    assert "/pgdata/one has data, so one is not lost: leave from_backup out" in said
+    # Somebody else's note of a restore is none of this.
+    assert module(Host(leader, empty=False, note={"id": "20261129-120000", "step": "aside"})).faults() == [said]
+
+
+def test_a_run_that_does_not_ask_for_it_looks_at_nothing(module):
+    host = Host(leader=RuntimeError("asked"), empty=False)
+    assert module(host, wanted="two").faults() == []
+    assert module(host, settings={"role": "dcs", "cluster": None}).faults() == []
+
+
+def test_the_newest_data_are_fetched_recovered_and_told_to_patroni(founded):
+    host = Host()
+    assert founded(host)["result"] is True
+    assert host.done == ["founding begun", "fetched", "start", "stop", "founding restored", "forget_dcs"]
+
+
+def test_an_interrupted_one_goes_on(founded):
+    host = Host(empty=False, note=BEGUN)
+    assert founded(host)["result"] is True
+    assert host.done == ["founding begun", "fetched", "start", "stop", "founding restored", "forget_dcs"]
+    host = Host(empty=False, note={**BEGUN, "step": "restored"})
+    assert founded(host)["result"] is True
+    assert host.done == ["forget_dcs"]
+
+
+@pytest.mark.parametrize("note", [None, BEGUN, {**BEGUN, "step": "restored"}])
+def test_a_cluster_with_a_leader_is_left_alone(founded, note):
+    host = Host(leader="db2", empty=False, note=note)
+    done = founded(host)
+    assert (done["result"], done["changes"], host.done) == (True, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (Host(backups=()), "no repository has a backup of one. To found it empty, leave pgha:from_backup out"),
+        (Host(backups=(), fault="[HostConnectError] no route"), "a backup of one: [HostConnectError] no route."),
+        (Host(empty=False), "/pgdata/one has data"),
+    ],
+)
+def test_what_cannot_be_founded_is_said_before_anything_is_touched(founded, host, said):
+    done = founded(host)
+    assert done["result"] is False
+    assert said in done["comment"]
+    assert host.done == []
+
+
+def test_a_dry_run_restores_nothing(founded):
+    host = Host(CommandExecutionError("no Consul yet"))
+    done = founded(host, test=True)
+    assert (done["result"], host.done) == (None, [])
+    assert done["changes"] == {"/pgdata/one": {"old": None, "new": "the newest data of the repositories"}}
+
+
+def test_the_note_of_a_founding_is_never_taken_for_a_restore():
+    """The ids of restores are moments."""
+    assert not pghalib.backup.recovering.FOUNDING[0].isdigit()
