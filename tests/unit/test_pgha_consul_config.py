@@ -18,6 +18,7 @@ CONSUL = {
     "domain": "consul",
     "ui": True,
     "raft_multiplier": 1,
+    "suspicion_mult": 3,
     "config": {},
 }
 VIP = {"manager": "vip-manager", "version": "4.0.0", "dcs_type": None}
@@ -67,6 +68,7 @@ def test_server_has_what_the_procedure_has_or_its_better(util, version):
         "enable_local_script_checks": True,
         "enable_syslog": False,
         "encrypt": "the-gossip-key",
+        "gossip_lan": {"suspicion_mult": 3},
         "leave_on_terminate": False,
         "log_file": "/var/log/consul/",
         "log_level": "INFO",

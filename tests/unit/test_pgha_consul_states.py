@@ -47,6 +47,7 @@ def host(tmp_path, loader_module, monkeypatch):
         "domain": "consul",
         "ui": True,
         "raft_multiplier": 1,
+        "suspicion_mult": 3,
         "startup_timeout": 0.3,
         "user": "root",
         "group": "root",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pghalib.inventory
 import pghalib.pillar.types
+import pghalib.sections
 import pghalib.shapes
 import pytest
 import yaml
@@ -15,7 +16,7 @@ SECTIONS = sorted(DEFAULTS.keys() - set(pghalib.inventory.PRESETS))
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_has_every_setting_of_the_defaults_and_no_other(section):
-    shape = getattr(pghalib.shapes, section.capitalize())
+    shape = getattr(pghalib.sections, section.capitalize())
     assert shape.__annotations__.keys() == pghalib.pillar.types.known(section, DEFAULTS).keys()
 
 

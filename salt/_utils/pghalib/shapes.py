@@ -1,7 +1,8 @@
 """
-The shapes of what goes through the whole library, for readers and the type checker: the settings of a host with their
-sections (made by ``pghalib.inventory.settings``; a test holds them to ``salt/pgha/defaults.yaml``), and its secrets (by
-``pghalib.secrets.minted.of_minion``).
+The shapes of what goes through the whole library: the settings of a host, its secrets.
+
+For readers and the type checker. ``pghalib.inventory.settings`` makes the settings, and
+``pghalib.secrets.minted.of_minion`` the secrets. What is in the sections of the settings says ``pghalib.sections``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     # Python 3.10, which the oldest supported Salt runs with, has them in no module of its own.
     from typing_extensions import NotRequired, ReadOnly
+
+    from pghalib.sections import Backup, Consul, Hosts, Patroni, Postgres, Preflight, Tls, Vip
 
 #: A value as JSON or YAML gives it. Values of others (answers, pillars) have this type until their shape is checked.
 Json = Any
@@ -66,162 +69,6 @@ class Datacenter(TypedDict):
     name: str
     servers: list[Host]
     repository_hosts: list[Host]
-
-
-class Hosts(TypedDict):
-    """The section ``hosts``: names in /etc/hosts."""
-
-    manage: bool
-    domain: str | None
-
-
-class Consul(TypedDict):
-    """The section ``consul``; ``startup_timeout`` in seconds, ``log_rotate_max_files`` in days."""
-
-    version: str
-    url: str
-    hashes: dict[str, str]
-    user: str
-    group: str
-    config_dir: str
-    data_dir: str
-    log_dir: str
-    log_level: str | None
-    log_rotate_max_files: int
-    client_addr: str
-    ui: bool
-    domain: str
-    raft_multiplier: int
-    allow_weak_quorum: bool
-    startup_timeout: int
-    config: dict[str, Json]
-
-
-class Repository(TypedDict):
-    """The apt repository of a distribution of PostgreSQL; ``key_hash`` is a SHA-256 in hexadecimal digits."""
-
-    name: str
-    key_url: str | None
-    key_hash: str | None
-
-
-class Postgres(TypedDict):
-    """The section ``postgres`` with the preset of its distribution merged in."""
-
-    distribution: str
-    version: int
-    user: str
-    group: str
-    port: int
-    data_dir: str
-    socket_dir: str
-    locale: str
-    locales: list[str]
-    lc_messages: str
-    client_networks: list[str]
-    superuser_networks: list[str]
-    pg_hba: list[str]
-    tune: bool
-    parameters: dict[str, Json]
-    host_packages: list[str]
-    packages: list[str]
-    services: list[str]
-    for_1c: NotRequired[bool]
-    createcluster: NotRequired[str | None]
-    bin_dir: str
-    untuned_initdb: list[str]
-    package_data_dir: str | None
-    repo: Repository | None
-
-
-class Patroni(TypedDict):
-    """The section ``patroni``. Times are in seconds, ``maximum_lag_on_failover`` is in bytes."""
-
-    requirements: str
-    index_url: str | None
-    find_links: str | None
-    venv: str
-    python: str
-    config_dir: str
-    log_dir: str
-    log_level: str
-    namespace: str
-    restapi_port: int
-    rto: str
-    ttl: int
-    loop_wait: int
-    retry_timeout: int
-    maximum_lag_on_failover: int
-    primary_start_timeout: int
-    serf_health: bool
-    synchronous_mode: str
-    synchronous_mode_strict: bool
-    synchronous_node_count: int
-    failsafe_mode: bool
-    guard: bool
-    watchdog: str
-    tags: dict[str, Json]
-    startup_timeout: int
-    config: dict[str, Json]
-
-
-class Vip(TypedDict):
-    """The section ``vip``; ``interval`` in milliseconds, ``startup_timeout`` in seconds."""
-
-    manager: str
-    interface: str | None
-    version: str
-    url: str
-    hashes: dict[str, str]
-    dcs_type: str | None
-    interval: int
-    startup_timeout: int
-    config: dict[str, Json]
-
-
-class Backup(TypedDict):
-    """The section ``backup``; ``times``: HH:MM, ``retention``: days, ``proof_back``, ``startup_timeout``: seconds."""
-
-    repositories: dict[str, dict[str, Json]]
-    version: str
-    url: str
-    hashes: dict[str, str]
-    packages: list[str]
-    times: list[str]
-    full: list[str]
-    between: str
-    retention: int
-    proof_day: str | None
-    proof_back: int
-    catch_up: bool
-    new_replicas: bool
-    processes: int
-    startup_timeout: int
-    config: dict[str, Json]
-
-
-class Tls(TypedDict):
-    """The section ``tls``; ``authority_days`` and ``days`` in days, files are paths on the master."""
-
-    enabled: bool | None
-    clients: str
-    authority_days: int
-    days: int
-    names: list[str]
-    ca: str | None
-    certificate: str | None
-    key: str | None
-
-
-class Preflight(TypedDict):
-    """The section ``preflight``. Times are in seconds, sizes in MiB."""
-
-    port_timeout: int
-    max_clock_skew: float
-    warn_clock_skew: float
-    min_disk_mb: int
-    min_memory_mb: int
-    probe_vip: bool
 
 
 class Settings(TypedDict):

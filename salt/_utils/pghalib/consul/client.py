@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pghalib.http import Answer
-    from pghalib.shapes import Consul, Json, Secrets, Settings
+    from pghalib.sections import Consul
+    from pghalib.shapes import Json, Secrets, Settings
 
 TIMEOUT = 10
 BODY_SHOWN = 300

@@ -21,7 +21,8 @@ import pghalib.vip_manager
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pghalib.shapes import Consul, Json, Secrets, Settings
+    from pghalib.sections import Consul
+    from pghalib.shapes import Json, Secrets, Settings
 
 # Keys that `consul reload` applies, or that even a restart would not apply; every other key needs a restart. From
 # "Reloadable configuration" in the documentation, the part that is the same from 1.8 to 1.22.
@@ -86,6 +87,7 @@ def config(settings: Settings, secrets: Secrets) -> dict[str, Json]:
         "enable_local_script_checks": True,
         "enable_syslog": False,
         "encrypt": secrets["gossip_key"],
+        "gossip_lan": {"suspicion_mult": consul["suspicion_mult"]},
         "leave_on_terminate": False,
         "log_file": consul["log_dir"].rstrip("/") + "/",
         "log_level": consul["log_level"] or ("INFO" if server else "WARN"),

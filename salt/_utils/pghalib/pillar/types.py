@@ -51,6 +51,7 @@ RANGES = {
     ("patroni", "restapi_port"): (1, 65535),
     ("patroni", "synchronous_node_count"): (1, None),
     ("consul", "raft_multiplier"): (1, 10),
+    ("consul", "suspicion_mult"): (2, 12),
     ("vip", "interval"): (1, None),
     # pgBackRest takes no more.
     ("backup", "retention"): (1, 9999999),

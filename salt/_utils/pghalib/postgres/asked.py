@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pghalib.host.users import Ran
-    from pghalib.shapes import Postgres
+    from pghalib.sections import Postgres
 
 #: Seconds for a statement.
 TIMEOUT = 30

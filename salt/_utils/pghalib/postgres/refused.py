@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pghalib.host.users import Ran
-    from pghalib.shapes import Json, Postgres
+    from pghalib.sections import Postgres
+    from pghalib.shapes import Json
 
     Run = Callable[[list[str]], Ran]
 

@@ -10,7 +10,8 @@ import pghalib.postgres.archive
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pghalib.shapes import Json, Postgres
+    from pghalib.sections import Postgres
+    from pghalib.shapes import Json
 
 #: Patroni takes these only from the DCS, the same for all members, and ignores a value in a host's own file.
 CLUSTER_WIDE = frozenset(
