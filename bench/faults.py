@@ -5,7 +5,8 @@ How long a client waits in each fault, for each profile and mode of replication:
     PYTHON bench/faults.py --report
 
 PYTHON is that of the tests' environment (`tests/run` makes it). The drill makes its faults on the lab; the power of the
-leader's and of a replica's host is cut by the lab. Results are added to bench/faults.json.
+leader's and of a replica's host is cut by the lab. After each kind of fault the main job must have nothing to change.
+Results are added to bench/faults.json.
 """
 
 import argparse
@@ -41,7 +42,8 @@ FAULTS = (
 
 def become(lab, pillar, rto, mode):
     """Give the first cluster a profile and a mode, and return it when it is whole."""
-    pillar.put({"patroni": {"rto": rto, "synchronous_mode": mode}})
+    strict = {"synchronous_mode": "on", "synchronous_mode_strict": True}
+    pillar.put({"patroni": {"rto": rto, **(strict if mode == "strict" else {"synchronous_mode": mode})}})
     lab.wait_ready()
     lab.salt("salt-run", "saltutil.sync_all")
     for sls in ("pgha", "pgha.restart"):
@@ -55,13 +57,13 @@ def become(lab, pillar, rto, mode):
     return cluster
 
 
-def drilled(cluster, faults, rounds):
-    """{fault: [seconds]} and the rules that were broken, by the drill itself."""
+def drilled(cluster, fault, rounds):
+    """The outages of a fault (seconds), and the rules that were broken, by the drill itself."""
     words = [
         "salt-run",
         "pgha.drill",
         cluster.name,
-        f"faults={','.join(faults * rounds)}",
+        f"faults={','.join([fault] * rounds)}",
         "harmful=True",
         "-l",
         "quiet",
@@ -70,15 +72,21 @@ def drilled(cluster, faults, rounds):
     print(said[said.index("Drill of") :] if "Drill of" in said else said, flush=True)
     (where,) = re.findall(r"The report is (\S+)/report\.html", said)
     report = json.loads(cluster.lab.master.read(f"{where}/report.json"))
-    found = {}
-    for one in report["results"]:
-        found.setdefault(one["fault"], []).append(round(one["outage"], 2))
-    broken = [f"{one['rule']} ({one['count']}): {one['examples'][0]}" for one in report["verdicts"] if not one["held"]]
-    return found, [*broken, *([report["early"]] if report["early"] else [])]
+    seconds = [round(one["outage"], 2) for one in report["results"]]
+    rules = [one for one in report["verdicts"] if not one["held"]]
+    broken = [f"{fault}: {one['rule']} ({one['count']}): {one['examples'][0]}" for one in rules]
+    return seconds, [*broken, *([f"{fault}: {report['early']}"] if report["early"] else [])]
+
+
+def changed(cluster, fault):
+    """What the main job changes after a fault; nothing is right."""
+    cluster.wait_healthy()
+    run = formula.run(cluster.lab)
+    return [f"after {fault}: {line}" for line in (run.changed() if run.code == 0 else [run.text])]
 
 
 def powered_off(cluster, rounds):
-    """{fault: [seconds]}: the power of the leader's host and of a replica's is cut."""
+    """{fault: [seconds]}: the power of the leader's host and of a replica's is cut; and what broke, as in `drilled`."""
     found = {"power-off of the leader's host": [], "power-off of a replica's host": []}
     for _ in range(rounds):
         for what, seconds in found.items():
@@ -98,7 +106,7 @@ def powered_off(cluster, rounds):
             seconds.append(round(ledger.outage(), 2))
             print(what, seconds, flush=True)
             cluster.lab.wait_ready()
-    return found
+    return found, changed(cluster, "the power was cut")
 
 
 def table(results):
@@ -135,8 +143,13 @@ def main():
         for config in given.configs.split(","):
             rto, _, mode = config.partition("/")
             cluster = become(lab, pillar, rto, mode)
-            outages, broken = drilled(cluster, given.faults.split(","), given.rounds)
-            outages |= powered_off(cluster, given.rounds)
+            outages, broken = {}, []
+            for fault in given.faults.split(",") if given.faults else []:
+                outages[fault], rules = drilled(cluster, fault, given.rounds)
+                broken += [*rules, *changed(cluster, fault)]
+            off, rules = powered_off(cluster, given.rounds)
+            outages |= off
+            broken += rules
             known = results.setdefault(config, {"outages": {}, "broken": []})
             for name, seconds in outages.items():
                 known["outages"].setdefault(name, []).extend(seconds)
