@@ -23,8 +23,8 @@ def plan():
     """
     Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
     not leave out), ``others`` (those that are copied), ``run`` (what the hosts are told), ``backed`` (whether a backup
-    is made in the end), and ``refused``: the reasons why it must not begin, as lines. With any reason, ``refused`` is
-    the only key.
+    is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list), and ``refused``: the
+    reasons why it must not begin, as lines. With any reason, ``refused`` is the only key.
 
     CLI Example:
 
@@ -62,26 +62,32 @@ def plan():
         )
     if note and note["host"] not in hosts:
         return _refused([f"{note['host']} has the data that are restored: a run without it cannot go on"])
+    # Of a copy's source the members that live are enough, or none.
+    seen = _standing(list(pgha["clusters"][source]["hosts"]))[0] if source else None
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
-        owners = list(pgha["clusters"][source]["hosts"]) if source else None
-        note, faults = _new(cluster, target, hosts, away, given, source, owners)
+        note, faults = _new(cluster, target, hosts, away, given, source, seen)
         if faults:
             return _refused(faults)
     others = [host for host in hosts if host != note["host"]]
     run = {"restore": note, "without": without}
     if source:
         run["copied"] = pghalib.master.copied.settings(pgha, defaults, source)
-    backed = cluster in clusters and not source
-    return {"refused": [], "note": note, "hosts": hosts, "others": others, "run": run, "backed": backed}
+    return {
+        "refused": [],
+        "note": note,
+        "hosts": hosts,
+        "others": others,
+        "run": run,
+        "backed": cluster in clusters and not source,
+        "flushing": [host for host, one in (seen or {}).items() if one["leads"]],
+    }
 
 
-def _new(cluster, target, hosts, away, given, source, owners):
+def _new(cluster, target, hosts, away, given, source, seen):
     """The note of a new restore, and the reasons why it must not begin."""
     keep = given.get("keep", True)
     told, refused = _standing(hosts)
-    # Of a copy's source the members that live are enough, or none.
-    seen = _standing(owners)[0] if source else None
     faults = [f"{host}: {why}" for host, why in refused.items()]
     faults += [WITHOUT] if refused else []
     if not faults:

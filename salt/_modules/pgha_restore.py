@@ -154,7 +154,7 @@ def recovering():
     """
     if not running():
         said = "; ".join(__salt__["pgha_parameters.last_words"]()) or f"see journalctl -u {UNIT} and PostgreSQL's log"
-        raise pghalib.backup.recovering.Ended(f"the server that recovers has ended: {said}")
+        raise pghalib.backup.recovering.ended(said)
     own = {**_settings()["postgres"], "socket_dir": SOCKET}
     return pghalib.postgres.asked.sql(__salt__["cmd.run_all"], own, "SELECT pg_is_in_recovery()").strip() == "t"
 

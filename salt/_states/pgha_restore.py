@@ -216,7 +216,7 @@ def founded(ret):
     if ret.test:
         return "The data would be restored."
     note = {"id": pghalib.backup.recovering.FOUNDING, "target": pghalib.backup.target.parsed({"target": "newest"})}
-    if __salt__["pgha_restore.note"]().get("step") != "restored":
+    if not (found["begun"] and __salt__["pgha_restore.note"]().get("step") == "restored"):
         told = __salt__["pgha_backup.told"]()
         faults = [one["fault"] for one in told["repositories"] if one["fault"]]
         if not told["backups"]:

@@ -155,6 +155,7 @@ def test_the_next_leader_goes_on(cluster):
 
 def test_a_replica_that_was_away_for_too_long_catches_up_from_the_repository(cluster, pillar):
     backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "catch_up": True, "config": PATIENCE}
+    backup["new_replicas"] = True
     little = {"max_slot_wal_keep_size": "16MB", "wal_keep_size": "16MB", "min_wal_size": "32MB", "max_wal_size": "48MB"}
     pillar.put({"only": [cluster.name], "backup": backup, "postgres": {"parameters": little}})
     run = formula.run(cluster.lab)
@@ -187,11 +188,7 @@ def made_again(cluster, host):
     return how_made(host)
 
 
-def test_a_new_replica_comes_from_the_repository_while_the_newest_backup_is_of_now(cluster, pillar, store):
-    backup = {"repositories": {MAIN: repository(MAIN)}, "times": [], "catch_up": True, "config": PATIENCE}
-    pillar.put({"only": [cluster.name], "backup": {**backup, "new_replicas": True}})
-    run = formula.run(cluster.lab)
-    assert run.code == 0, run.text
+def test_a_new_replica_comes_from_the_repository_while_the_newest_backup_is_of_now(cluster, store):
     again, lost = cluster.replicas()
     cluster.psql(cluster.leader(), "CREATE TABLE after_the_backup AS SELECT 1 AS one")
     assert made_again(cluster, again) == "pgbackrest"

@@ -251,7 +251,6 @@ def test_another_cluster_gets_a_copy_and_the_first_one_does_not_notice(backed_up
     lab, before, own = backed_up.lab, backed_up.services(), formula.store(backed_up.lab, "cluster-test2")
     moment = write(backed_up, "copied")
     write(backed_up, "later")
-    whole_archive(backed_up)
     words = {"cluster": "test2", "from": "test", "target": moment}
     run = formula.run(lab, f"pillar={json.dumps({'pgha_restore': words})}", sls="pgha.restore")
     assert run.code == 1

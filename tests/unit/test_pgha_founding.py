@@ -96,6 +96,12 @@ def test_an_interrupted_one_goes_on(founded):
     assert host.done == ["forget_dcs"]
 
 
+def test_the_end_of_another_restore_is_not_taken_for_that_of_this_one(founded):
+    host = Host(note={"id": "20261129-120000", "step": "restored"})
+    assert founded(host)["result"] is True
+    assert host.done[:2] == ["founding begun", "fetched"]
+
+
 @pytest.mark.parametrize("note", [None, BEGUN, {**BEGUN, "step": "restored"}])
 def test_a_cluster_with_a_leader_is_left_alone(founded, note):
     host = Host(leader="db2", empty=False, note=note)

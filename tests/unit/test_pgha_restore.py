@@ -76,6 +76,12 @@ def test_a_server_that_has_ended_is_not_waited_for(module):
     assert not issubclass(pghalib.backup.recovering.Ended, CommandExecutionError)
 
 
+def test_an_archive_that_ends_too_early_is_told_with_the_remedy():
+    said = "2026-11-30 UTC [8] FATAL: recovery ended before configured recovery target was reached"
+    assert "The archive ends before that moment." in str(pghalib.backup.recovering.ended(said))
+    assert "archive" not in str(pghalib.backup.recovering.ended("FATAL: could not map memory"))
+
+
 class Host:
     """A host in a restore; what is done there is noted in ``done``."""
 
@@ -289,6 +295,9 @@ def test_the_words_that_are_shown_are_those_that_are_taken(plan, given, said, ba
     assert found["note"].get("source") == given.get("from")
     assert found["note"]["keep"] is given.get("keep", True)
     assert ("copied" in found["run"]) is ("from" in given)
+    # What the cluster that is copied wrote a moment ago is archived before, also when an interrupted run goes on.
+    again, _ = plan(noted=found["note"], without=["db3"], confirm=words, **given)
+    assert found["flushing"] == again["flushing"] == (["db2"] if "from" in given else [])
 
 
 def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):

@@ -33,10 +33,18 @@ The hosts are served the pillar of now:
 {# Never a dry run: it changes nothing but modules. #}
 {% set ready = "The hosts have the modules of now" %}
 {{ ready }}:
-{{ stage(plan.hosts, ["pgha.stages.modules"], dict(plan.run, library=salt["pgha_library.served"](saltenv)),
-         test=False) }}
+{{ stage(plan.hosts + plan.flushing, ["pgha.stages.modules"],
+         dict(plan.run, library=salt["pgha_library.served"](saltenv)), test=False) }}
 {% do stages.append({"salt": ready}) %}
 
+{# What the cluster that is copied has committed a moment ago is not in its archive yet. #}
+{% for leader in plan.flushing %}
+{% set flushed = "What " ~ note.source ~ " has committed until now is in its archive" %}
+{{ flushed | yaml_dquote }}:
+{{ stage([leader], ["pgha.backup.restore.flushed"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": flushed}) %}
+
+{% endfor %}
 {# The leader last: nobody can take over from it then. #}
 {% for hosts in (plan.others, [note.host]) if hosts %}
 {% set stopped = "Nothing of " ~ note.cluster ~ " runs on " ~ hosts | join(", ") %}

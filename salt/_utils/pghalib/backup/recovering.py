@@ -32,6 +32,21 @@ class Ended(SaltException):
     """The server that recovers has ended. Not a CommandExecutionError, which would be waited out."""
 
 
+#: What PostgreSQL says when the archive has nothing as late as the target.
+_EARLY = "recovery ended before configured recovery target was reached"
+
+
+def ended(said: str) -> Ended:
+    """Return the error of a server that has ended before it had recovered; ``said``: its last words."""
+    if _EARLY in said:
+        said += (
+            ". The archive ends before that moment. When the cluster whose backups these are lives, its last WAL gets"
+            " there within five minutes (archive_timeout): run the same command again. If not, the data of before come"
+            ' back with "target": "kept:ID" (docs/backup.md)'
+        )
+    return Ended(f"the server that recovers has ended: {said}")
+
+
 class Space(TypedDict):
     """Sizes in bytes; ``mount``: the data directory is the root of a file system."""
 
