@@ -57,6 +57,7 @@ class Datacenter:
             "domain": "consul",
             "ui": True,
             "raft_multiplier": 1,
+            "suspicion_mult": 3,
             "startup_timeout": 30,
             "user": "root",
             "group": "root",

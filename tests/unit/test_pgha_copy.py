@@ -78,8 +78,9 @@ def module(loader_module, monkeypatch):
         found = loader_module("_modules/pgha_copy.py", salt=salt, pillar={"pgha_run": {"copied": source}})
         found.ran = []
 
-        def run(_run_all, user, words, **_how):
+        def run(_run_all, user, words, _env=None, stdin="", **_how):
             found.ran.append((user, words))
+            found.read = stdin
             return {"retcode": retcode, "stdout": "", "stderr": "P00  ERROR: [103]: unable to find it"}
 
         monkeypatch.setattr(found.pghalib.host.users, "run", run)
@@ -93,8 +94,11 @@ def test_the_formulas_logins_get_the_passwords_of_the_copys_own_cluster(module, 
     own = {"superuser": "own-1", "replication": "own-2", "rewind": "own-3"}
     monkeypatch.setattr(found.pghalib.secrets.served, "own", lambda *_: own)
     found.own_passwords()
-    (statements,) = [words[-1] for _user, words in found.ran]
+    ((_user, words),) = found.ran
+    statements = found.read
     logins = re.findall(r'ALTER ROLE "(\w+)" LOGIN PASSWORD \'(\S+)\'', statements)
     assert [role for role, _ in logins] == ["postgres", "replicator", "rewind"]
     assert all(pghalib.postgres.scram.PATTERN.fullmatch(verifier) for _, verifier in logins)
     assert "own-" not in statements
+    # Arguments are seen by everybody on the host.
+    assert not [word for word in words if "SCRAM" in word or "ALTER" in word]

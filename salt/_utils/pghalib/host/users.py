@@ -31,7 +31,12 @@ class Ran(TypedDict):
 
 
 def run(
-    run_all: Callable[..., Ran], user: str, words: Sequence[str], env: Mapping[str, str] | None = None, **options: Json
+    run_all: Callable[..., Ran],
+    user: str,
+    words: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    **options: Json,
 ) -> Ran:
     """
     Run a program as another user and return the result of ``cmd.run_all``. Every program of the formula that does not
@@ -45,6 +50,8 @@ def run(
         The program and its arguments, a list.
     env
         More variables of its environment, added to ``ENVIRONMENT``. It gets no variable of this process.
+    stdin
+        What the program reads: arguments are seen by everybody on the host, and this is not.
     options
         More for ``cmd.run_all``, such as ``timeout``.
 
@@ -56,7 +63,7 @@ def run(
         python_shell=False,
         cwd="/",
         umask="022",
-        stdin="",
+        stdin=stdin,
         ignore_retcode=True,
         clean_env=True,
         env={**ENVIRONMENT, **(env or {})},

@@ -20,7 +20,8 @@ TIMEOUT = 30
 
 def sql(run_all: Callable[..., Ran], postgres: Postgres, statements: str) -> str:
     """
-    Run statements in one transaction, and return what they say: rows by lines, columns by ``|``.
+    Run statements in one transaction, and return what they say: rows by lines, columns by ``|``. They come by the
+    standard input, as some hold what authenticates a login.
 
     run_all
         ``__salt__["cmd.run_all"]``.
@@ -29,7 +30,7 @@ def sql(run_all: Callable[..., Ran], postgres: Postgres, statements: str) -> str
 
     Raises CommandExecutionError when the server refuses them or does not answer.
     """
-    words = [f"{postgres['bin_dir']}/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-1", "-c", statements]
+    words = [f"{postgres['bin_dir']}/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-1", "-f", "-"]
     environment = {
         "PGHOST": postgres["socket_dir"],
         "PGPORT": str(postgres["port"]),
@@ -37,7 +38,7 @@ def sql(run_all: Callable[..., Ran], postgres: Postgres, statements: str) -> str
         "PGOPTIONS": f"-c statement_timeout={TIMEOUT}s",
         "LC_ALL": "C",
     }
-    result = pghalib.host.users.run(run_all, postgres["user"], words, env=environment, timeout=2 * TIMEOUT)
+    result = pghalib.host.users.run(run_all, postgres["user"], words, environment, statements, timeout=2 * TIMEOUT)
     if result["retcode"]:
         raise CommandExecutionError(f"PostgreSQL refuses: {(result['stderr'] or result['stdout']).strip()}")
     return result["stdout"]
