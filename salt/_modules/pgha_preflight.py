@@ -76,7 +76,9 @@ def check():
     if settings["role"] == "db":
         told((__salt__["pgha_backup.standing"](), []))
         told((__salt__["pgha_founding.faults"](), []))
-        told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
+        # A restore that was interrupted has left a part of all that was in the data directory of then.
+        if not __salt__["pgha_founding.standing"]()["begun"]:
+            told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
         told((pghalib.preflight.foreign.locales(locales(), settings), []))
         member = __salt__["pgha_member.verdict"]()
         told((member["faults"], member["warnings"]))

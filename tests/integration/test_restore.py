@@ -300,6 +300,9 @@ def test_a_cluster_whose_hosts_are_all_lost_comes_back(backed_up, moments):
     assert "Traceback" not in run.text
     for host in backed_up.db:
         host.run(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", "/srv/lasting"])
+    # As if the fetch had been killed: pgBackRest's list of files, and some of them.
+    script = "cd /pgdata/test && : > backup.manifest && : > mine.conf && : > PG_VERSION.pgbackrest.tmp"
+    backed_up.db[0].run(["runuser", "-u", "postgres", "--", "sh", "-ec", script])
     run = formula.run(lab, FROM_BACKUP)
     assert run.code == 0, run.text
     backed_up.wait_healthy()

@@ -415,6 +415,8 @@ class TestDataDirectory:
             (["lost+found"], None, "root of a file system", None),
             (["notes.txt", "base"], None, "(notes.txt)", None),
             (["base", "global", "pg_wal"], None, None, "interrupted"),
+            (["base", "backup.manifest", "pg_hba.conf.backup", "PG_VERSION.pgbackrest.tmp"], None, None, "interrupted"),
+            (["backup.manifest", "mine.conf"], None, "(mine.conf)", None),
         ],
     )
     def test_verdict(self, foreign, settings_of, entries, version, fault, warning):
@@ -581,7 +583,7 @@ def named(module):
 def execution(loader_module, settings_of, tmp_path):
     """The module on this machine, as test-db1 with an address of the loopback and ports of its own."""
 
-    def make(minion_id="test-db1", units=None, neighbours=None, **over):
+    def make(minion_id="test-db1", units=None, neighbours=None, begun=False, **over):
         settings = settings_of(
             minion_id,
             consul={"config_dir": str(tmp_path / "consul.d"), "data_dir": str(tmp_path / "consul")},
@@ -597,6 +599,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha_postgres.tls_fault": lambda: "built without TLS",
             "pgha_backup.standing": list,
             "pgha_founding.faults": list,
+            "pgha_founding.standing": lambda: {"begun": begun},
             "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
@@ -787,6 +790,12 @@ class TestExecution:
         assert "its data are gone" in text
         assert "datacenter prod" in text
         assert "the pillar says 198.51.100.77" in text
+
+    def test_what_an_interrupted_restore_has_left_is_nobody_elses(self, execution, tmp_path):
+        (tmp_path / "pgdata").mkdir()
+        (tmp_path / "pgdata/mine.conf").touch()
+        assert any("mine.conf" in fault for fault in execution().check()["faults"])
+        assert not any("mine.conf" in fault for fault in execution(begun=True).check()["faults"])
 
     def test_a_salt_that_is_too_old_is_all_that_is_told(self, execution, monkeypatch):
         module = execution(address="198.51.100.77")

@@ -35,8 +35,13 @@ PGDATA = frozenset(
         "current_logfiles", "patroni.dynamic.json", "postgresql.auto.conf", "postgresql.base.conf",
         "postgresql.conf", "postmaster.opts", "postmaster.pid", "standby.signal", "recovery.signal",
         "tablespace_map",
+        # When they are needed no more; Patroni's own; pgBackRest's until a restore has ended.
+        "backup_label.old", "tablespace_map.old", "pg_hba.conf.backup", "pg_ident.conf.backup",
+        "postgresql.base.conf.backup", "postgresql.conf.backup", "backup.manifest",
     )
 )
+#: The end of the name of a file that pgBackRest was writing when it was killed.
+UNFINISHED = ".pgbackrest.tmp"
 # fmt: on
 # The most names in a message, when others gave these names.
 SHOWN = 5
@@ -96,7 +101,7 @@ def _contents(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
                 " another postgres:data_dir (this formula upgrades no data)"
             ], []
         return [], []
-    strange = sorted(set(data["entries"]) - PGDATA)
+    strange = sorted(name for name in set(data["entries"]) - PGDATA if not name.endswith(UNFINISHED))
     if "lost+found" in strange:
         return [f"{path} is the root of a file system (lost+found): set postgres:data_dir to a directory in it"], []
     if strange:
