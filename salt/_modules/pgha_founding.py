@@ -3,6 +3,8 @@ The founding of a cluster with its newest backup (``pgha:from_backup``), for whe
 """
 
 import pghalib.backup.recovering
+import pghalib.host.files
+import pghalib.postgres.member_note
 import pghalib.run
 from salt.exceptions import CommandExecutionError
 
@@ -28,7 +30,9 @@ def standing():
     except CommandExecutionError:
         # Consul is lost as well, and not here yet.
         led = False
-    begun = __salt__["pgha_restore.note"]().get("id") == pghalib.backup.recovering.FOUNDING
+    # Once this host has been a member its note of the founding is old: a run that failed later has left it.
+    member = pghalib.host.files.read_foreign(pghalib.postgres.member_note.NOTE, 65536) is not None
+    begun = not member and __salt__["pgha_restore.note"]().get("id") == pghalib.backup.recovering.FOUNDING
     return {"wanted": True, "led": led, "begun": begun, "empty": __salt__["pgha_postgres.data_directory"]()["empty"]}
 
 

@@ -35,6 +35,13 @@ class Host:
         }
 
 
+@pytest.fixture(autouse=True)
+def member_note(monkeypatch, tmp_path):
+    """Where a host notes that it is a member; here none is yet."""
+    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))
+    return tmp_path / "member.json"
+
+
 @pytest.fixture
 def module(loader_module):
     """A function (host, wanted): the execution module there, in a run that asks for it or does not."""
@@ -73,6 +80,15 @@ def test_where_there_are_data_and_nobody_leads_nothing_is_founded(module, leader
     assert "/pgdata/one has data, so one is not lost: leave from_backup out" in said
     # Somebody else's note of a restore is none of this.
     assert module(Host(leader, empty=False, note={"id": "20261129-120000", "step": "aside"})).faults() == [said]
+
+
+def test_a_host_that_has_been_a_member_since_has_data_like_any_other(module, founded, member_note):
+    """A run that failed later has left the note of the founding; another member may have newer data."""
+    member_note.write_text("{}")
+    host = Host(empty=False, note={**BEGUN, "step": "restored"})
+    assert len(module(host).faults()) == 1
+    assert founded(host)["result"] is False
+    assert host.done == []
 
 
 def test_a_run_that_does_not_ask_for_it_looks_at_nothing(module):
