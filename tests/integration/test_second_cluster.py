@@ -1,5 +1,7 @@
 """A second database cluster on the same Consul, with Debian's PostgreSQL 15 and Patroni's callback for its address."""
 
+import json
+
 import pytest
 from integration import formula, ground
 from integration.cluster import UNITS, Cluster
@@ -56,3 +58,25 @@ def test_a_run_over_both_changes_nothing(second, cluster):
     assert run.code == 0, run.text
     assert run.changed() == []
     assert (cluster.services(), second.services(units)) == before
+
+
+@pytest.fixture
+def silent(second):
+    """The minions of the second cluster's hosts do not answer."""
+    for host in second.db:
+        host.run(["systemctl", "stop", "salt-minion"])
+    yield
+    for host in second.db:
+        host.run(["systemctl", "start", "salt-minion"])
+    second.lab.wait_ready()
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_run_for_one_of_them_needs_nothing_of_the_other_one(second, cluster):
+    before = (cluster.services(), second.services(UNITS[:2]))
+    for sls in ("pgha", "pgha.restart"):
+        run = formula.run(cluster.lab, "pillar=" + json.dumps({"pgha": {"only": ["test"]}}), sls=sls)
+        assert run.code == 0, run.text
+        worked_on = {host for state in run.states.values() for host in state["changes"].get("ret", {})}
+        assert worked_on <= {host.name for host in cluster.hosts}
+    assert (cluster.services(), second.services(UNITS[:2])) == before
