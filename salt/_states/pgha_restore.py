@@ -211,7 +211,10 @@ def founded(ret):
     if found["led"]:
         return f"{cluster} has a leader, so nothing is restored."
     if not found["begun"] and not found["empty"]:
-        raise CommandExecutionError(f"{path} has data: are they nobody's? Then move them away, and run this again")
+        raise CommandExecutionError(
+            f"{path} has data, so {cluster} is not lost: leave pgha:from_backup out. If nobody needs these data, move"
+            " the directory away, and run this again"
+        )
     ret.plan({path: {"old": None, "new": "the newest data of the repositories"}})
     if ret.test:
         return "The data would be restored."
