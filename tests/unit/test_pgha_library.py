@@ -49,6 +49,15 @@ def test_a_minion_with_the_masters_modules_has_the_masters_figure(figure, master
     assert figure() == master()
 
 
+def test_a_minion_that_has_not_loaded_the_grains_asks_for_the_modules_again(loader_module, minion, master):
+    def figure(**grains):
+        opts = {"extension_modules": str(minion)}
+        return loader_module("_modules/pgha_library.py", opts=opts, grains=grains).here()
+
+    # On Astra Linux, as Salt names the family itself, and as the formula's grain does.
+    assert [figure(os_family="Astra"), figure(os_family="Debian")] == ["", master()]
+
+
 @pytest.mark.parametrize(
     "change",
     [
