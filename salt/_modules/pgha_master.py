@@ -9,8 +9,6 @@ import pghalib.master.answers
 import pghalib.master.compiled
 import pghalib.master.restore
 import pghalib.master.turns
-import pghalib.pillar.validate
-import pghalib.run
 import pghalib.secrets.credentials
 import pghalib.secrets.store
 import pghalib.text
@@ -41,7 +39,7 @@ def plan(restoring=False):
         salt-run salt.cmd pgha_master.plan
     """
     try:
-        pgha, faults = inventory()
+        pgha, faults = pghalib.master.compiled.inventory(__opts__, __pillar__, __salt__["pgha.defaults"]())
     except CommandExecutionError as error:
         pgha, faults = {}, [str(error)]
     if not any(isinstance(one, dict) and one.get("pgha") for one in __opts__.get("ext_pillar") or []):
@@ -64,34 +62,6 @@ def _unbrought(pgha):
         return pghalib.secrets.credentials.lacking(store, pgha, __salt__["pgha.defaults"]())
     except CommandExecutionError as error:
         return [str(error)]
-
-
-def inventory():
-    """
-    Return the current inventory, with the options of this run, and its faults: ``(mapping, [line, …])``.
-
-    Raises CommandExecutionError when the pillar of the master's own id does not render.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run salt.cmd pgha_master.inventory
-    """
-    given = __pillar__.get("pgha")
-    # The pillar that this run began with, without the command line: the difference shows what the command line added.
-    # With pillar_cache it may be older than the stored pillar.
-    kept = pghalib.master.compiled.pillar(__opts__).get("pgha")
-    stored = pghalib.master.compiled.pillar(__opts__, fresh=True).get("pgha")
-    run = {key: given[key] for key in pghalib.run.KEYS if key in given} if isinstance(given, dict) else {}
-    pgha = {**stored, **run} if isinstance(stored, dict) else stored
-    words = ", ".join(pghalib.run.KEYS)
-    faults = [
-        f"{path}: is given on the command line alone, where no host sees it: write it into the pillar (for one run"
-        f" there are {words})"
-        for path in pghalib.run.strangers(given, kept)
-    ]
-    return pgha, faults + pghalib.pillar.validate.faults(pgha, __salt__["pgha.defaults"]())
 
 
 def turns():

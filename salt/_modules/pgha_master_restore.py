@@ -7,6 +7,7 @@ import time
 import pghalib.backup.target
 import pghalib.inventory
 import pghalib.master.answers
+import pghalib.master.compiled
 import pghalib.master.copied
 import pghalib.master.restore
 import pghalib.secrets.needed
@@ -35,8 +36,8 @@ def plan():
     known = __salt__["pgha_master.plan"](restoring=True)
     if known["refused"]:
         return {"refused": known["refused"]}
-    pgha, _faults = __salt__["pgha_master.inventory"]()
     defaults, given = __salt__["pgha.defaults"](), __pillar__.get("pgha_restore")
+    pgha, _faults = pghalib.master.compiled.inventory(__opts__, __pillar__, defaults)
     clusters = [name for name in pgha["clusters"] if pghalib.secrets.needed.repositories(pgha, defaults, name)]
     faults = pghalib.backup.target.faults(given, clusters, pgha["clusters"])
     source = None if faults else given.get("from")

@@ -6,6 +6,7 @@ import os
 
 import pghalib.host.files
 import pghalib.host.passage
+import pghalib.master.compiled
 import pghalib.secrets.minted
 import pghalib.secrets.served
 import pghalib.secrets.store
@@ -27,9 +28,10 @@ def stored(ret):
           pgha_secrets.stored: []
     """
     store = pghalib.secrets.store.directory(__opts__)
-    pgha, _faults = __salt__["pgha_master.inventory"]()
+    defaults = __salt__["pgha.defaults"]()
+    pgha, _faults = pghalib.master.compiled.inventory(__opts__, __pillar__, defaults)
     entries = pghalib.secrets.minted.missing if ret.test else pghalib.secrets.minted.mint
-    made = entries(store, pgha, __salt__["pgha.defaults"]())
+    made = entries(store, pgha, defaults)
     if not made:
         return "All secrets are there."
     ret.changes = {one: {"old": None, "new": "to be written" if ret.test else "written"} for one in made}

@@ -247,7 +247,6 @@ def plan(loader_module, tmp_path):
 
         salt = {
             "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},
-            "pgha_master.inventory": lambda: ({**PGHA, "without": list(without)}, []),
             "pgha.defaults": lambda: defaults,
             "saltutil.cmd": cmd,
         }
@@ -257,7 +256,9 @@ def plan(loader_module, tmp_path):
             pghalib.secrets.store.prepare(path)
             pghalib.secrets.store.write(pghalib.secrets.restores.file(path, "one"), noted)
         pillar = {"pgha_restore": {"cluster": "one", "target": "newest", **given}}
-        return loader_module("_modules/pgha_master_restore.py", salt=salt, opts=opts, pillar=pillar).plan(), asked
+        utils = {"pghalib.master.compiled.inventory": lambda *_: ({**PGHA, "without": list(without)}, [])}
+        found = loader_module("_modules/pgha_master_restore.py", salt=salt, utils=utils, opts=opts, pillar=pillar)
+        return found.plan(), asked
 
     return build
 

@@ -13,11 +13,14 @@ def states(loader_module):
 
     def build(test, utils=None, pillar=None):
         salt = {
-            "pgha_master.inventory": lambda: ({}, []),
             "pgha.defaults": dict,
             "pgha.settings": lambda: {"name": "db1", "datacenter": {"name": "dc"}, "cluster": None},
         }
-        changed = {"pghalib.secrets.store.directory": lambda _opts: "/store", **(utils or {})}
+        changed = {
+            "pghalib.secrets.store.directory": lambda _opts: "/store",
+            "pghalib.master.compiled.inventory": lambda *_: ({}, []),
+            **(utils or {}),
+        }
         return loader_module("_states/pgha_secrets.py", salt=salt, utils=changed, opts={"test": test}, pillar=pillar)
 
     return build
