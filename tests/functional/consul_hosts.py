@@ -11,13 +11,16 @@ import random
 import subprocess
 import time
 import uuid
+from pathlib import Path
 
 import pghalib.consul.client
 import pghalib.services
 import pghalib.services.owed
+import yaml
 from lab import mirror
 from salt.exceptions import CommandExecutionError
 
+DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())["consul"]
 VERSION = "1.8.7"
 MODULES = ("pgha_consul", "pgha_consul_acl", "pgha_consul_registrar")
 ACL_STATES = ("quorum_formed", "acl_bootstrapped", "policies_and_tokens", "tokens_visible", "agent_token_set")
@@ -51,17 +54,11 @@ class Datacenter:
             {"name": "test", "namespace": "/db/", "hosts": [self.database], "vip": None, "vip_settings": moved}
         ]
         self.consul = {
+            **DEFAULTS,
             "version": version,
-            "log_level": None,
-            "log_rotate_max_files": 3,
-            "domain": "consul",
-            "ui": True,
-            "raft_multiplier": 1,
-            "suspicion_mult": 3,
             "startup_timeout": 30,
             "user": "root",
             "group": "root",
-            "config": {},
             **consul,
         }
         names = ["agent-db1", "patroni-test", "vip-test", *(f"agent-{name}" for name, _ in hosts)]

@@ -2,25 +2,14 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 SERVERS = [{"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)]
 HOSTS = [{"id": f"db{number}", "name": f"db{number}", "address": f"198.51.100.2{number}"} for number in (1, 2)]
-CONSUL = {
-    "version": "1.22.3",
-    "client_addr": "127.0.0.1",
-    "data_dir": "/var/lib/consul/data",
-    "config_dir": "/etc/consul.d",
-    "log_dir": "/var/log/consul",
-    "log_level": None,
-    "log_rotate_max_files": 30,
-    "domain": "consul",
-    "ui": True,
-    "raft_multiplier": 1,
-    "suspicion_mult": 3,
-    "config": {},
-}
+CONSUL = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())["consul"]
 VIP = {"manager": "vip-manager", "version": "4.0.0", "dcs_type": None}
 SECRETS = {
     "gossip_key": "the-gossip-key",

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from pathlib import Path
 from types import SimpleNamespace
 
 import pghalib.consul.access
@@ -10,8 +11,10 @@ import pghalib.secrets.served
 import pghalib.services
 import pghalib.services.owed
 import pytest
+import yaml
 from salt.exceptions import CommandExecutionError
 
+DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
 MANAGEMENT = "management-secret-of-the-test"
 ALL = [
     "configured",
@@ -37,21 +40,13 @@ def host(tmp_path, loader_module, monkeypatch):
         {"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)
     ]
     consul = {
+        **DEFAULTS["consul"],
         "version": "1.8.7",
-        "client_addr": "127.0.0.1",
         "config_dir": str(conf),
         "data_dir": "/nonexistent",
-        "log_dir": "/var/log/consul",
-        "log_level": None,
-        "log_rotate_max_files": 30,
-        "domain": "consul",
-        "ui": True,
-        "raft_multiplier": 1,
-        "suspicion_mult": 3,
         "startup_timeout": 0.3,
         "user": "root",
         "group": "root",
-        "config": {},
     }
     settings = {
         "role": "dcs",
