@@ -19,9 +19,9 @@ class Cluster:
     ``authorities``: a file with those that have signed its certificates; all is asked with TLS then, and verified.
     """
 
-    def __init__(self, lab, name="test", vip="198.51.100.40", authorities=None):
+    def __init__(self, lab, name="test", vip="198.51.100.40", authorities=None, members=None):
         self.lab, self.name, self.vip, self.authorities = lab, name, vip, authorities
-        self.db = [lab[f"{name}-db{n}"] for n in (1, 2, 3)]
+        self.db = [lab[host] for host in members or (f"{name}-db{n}" for n in (1, 2, 3))]
         self.dcs = [lab[f"test-dcs{n}"] for n in (1, 2, 3)]
 
     @property
@@ -106,10 +106,10 @@ class Cluster:
         self.wait_healthy()
 
     def wait_synchronous(self):
-        """Wait until a replica is the synchronous standby: before, Patroni finds nobody to switch over to."""
+        """Wait until commits wait for a replica: before, Patroni finds nobody to switch over to."""
 
         def found():
-            return any(member["role"] == "sync_standby" for member in self.members())
+            return any(member["role"] in ("sync_standby", "quorum_standby") for member in self.members())
 
         wait_for(found, timeout=60, what=f"a replica of {self.name} is the synchronous standby")
 
