@@ -24,9 +24,9 @@ MARK = "#pgha# "
 def entries():
     """
     Return the names that this host must know, as a list of ``{"address", "names"}`` in the order of the inventory: the
-    servers of the datacenter, the repository hosts, and the hosts and the virtual IP of the cluster. A database host
-    has only its own cluster and the hosts that keep its backups, so another cluster changes nothing there; the others
-    have all clusters of the datacenter. The names are NAME, and NAME.DOMAIN where ``hosts:domain`` is set.
+    servers and the repository hosts of the datacenter, and the hosts and the virtual IP of the cluster. A database host
+    has only its own cluster, so another cluster changes nothing there; the others have all clusters of the datacenter.
+    The names are NAME, and NAME.DOMAIN where ``hosts:domain`` is set.
 
     CLI Example:
 
@@ -36,9 +36,8 @@ def entries():
     """
     settings = __salt__["pgha.settings"]()
     clusters = [settings["cluster"]] if settings["cluster"] else settings["clusters"]
-    keeping = [kept["host"] for cluster in clusters for kept in cluster["kept_on"]]
-    keepers = [host for host in settings["datacenter"]["repository_hosts"] if host["id"] in (*keeping, settings["id"])]
-    found = [*settings["datacenter"]["servers"], *keepers]
+    # All repository hosts: those of another cluster are asked when its backups are copied here.
+    found = [*settings["datacenter"]["servers"], *settings["datacenter"]["repository_hosts"]]
     for cluster in clusters:
         found += cluster["hosts"]
     found += [cluster["vip"] for cluster in clusters if cluster["vip"] and cluster["vip"]["name"]]

@@ -24,8 +24,9 @@ def plan():
     """
     Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
     not leave out), ``others`` (those that are copied), ``run`` (what the hosts are told), ``backed`` (whether a backup
-    is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list), and ``refused``: the
-    reasons why it must not begin, as lines. With any reason, ``refused`` is the only key.
+    is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list), ``keepers`` (the
+    repository hosts that let the copy read for as long as it takes), and ``refused``: the reasons why it must not
+    begin, as lines. With any reason, ``refused`` is the only key.
 
     CLI Example:
 
@@ -48,7 +49,7 @@ def plan():
     own = pghalib.inventory.plan({**pgha, "only": [cluster]})
     hosts, without = own["clusters"][cluster], own["run"]["without"]
     note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
-    keep = given.get("keep", True)
+    keep, copied = given.get("keep", True), source or (note or {}).get("source")
     if note and target["type"] == pghalib.backup.target.KEPT and target["value"] == note["id"]:
         # The way back from the middle of a restore, which ends it.
         note = None
@@ -73,7 +74,9 @@ def plan():
     others = [host for host in hosts if host != note["host"]]
     run = {"restore": note, "without": without}
     if source:
-        run["copied"] = pghalib.master.copied.settings(pgha, defaults, source)
+        run["copied"] = pghalib.master.copied.settings(pgha, defaults, source, cluster)
+    # Also when the way back ends a copy.
+    keepers = pghalib.master.copied.keepers(pgha, defaults, copied, cluster) if copied else []
     return {
         "refused": [],
         "note": note,
@@ -82,6 +85,7 @@ def plan():
         "run": run,
         "backed": cluster in clusters and not source,
         "flushing": [host for host, one in (seen or {}).items() if one["leads"]],
+        "keepers": [host for host in keepers if host not in without],
     }
 
 

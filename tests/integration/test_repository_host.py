@@ -3,16 +3,21 @@ Backups on a repository host, from bare hosts on: made by the leader, encrypted 
 The host keeps what it cannot read, and lets nobody write elsewhere.
 """
 
+import json
+
 import pytest
 from integration import formula, ground
 from integration.cluster import Cluster, main_pid
-from integration.test_backup import archived, backups, status, whole, write
+from integration.test_backup import archived, backups, how_made, status, whole, write
+from integration.test_restore import FROM_BACKUP, reinit, whole_archive
 from lab.tools import wait_for
 
 GROUND = "encrypted"
 
-# A host of the second cluster, which is not deployed here.
+# A host of the second cluster, whose others get a copy.
 KEEPER, PLACE, UNIT = "test2-db1", "/backup/test", "pgha-repository"
+CONFIG = "/etc/pgbackrest/pgbackrest.conf"
+COPIES = ("test2-db2", "test2-db3")
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +36,20 @@ def cluster(lab, pillar, tmp_path_factory):
     pillar.put({})
 
 
-def given(lab, **backup):
-    """The pillar of a site with a repository host."""
+def given(lab, copy=False, **backup):
+    """The pillar of a site with a repository host, and with a second cluster for a copy."""
     main = {"type": "host", "host": KEEPER, "path": "/backup/{cluster}"}
     # pgBackRest waits a minute for a repository that is away.
     patience = {"io-timeout": 5, "archive-timeout": 10}
+    from_there = {"catch_up": True, "new_replicas": True}
+    own = {"repositories": {"main": main}, "times": [], "proof_back": 0, "config": patience, **from_there, **backup}
+    clusters = {"test": {"backup": own}}
+    if copy:
+        clusters["test2"] = {"vip": "198.51.100.50/24", "hosts": {name: lab[name].address for name in COPIES}}
     return {
         "tls": {"enabled": None},
         "datacenters": {"test-dcs-cluster": {"repository_hosts": {KEEPER: lab[KEEPER].address}}},
-        "backup": {"repositories": {"main": main}, "times": [], "proof_back": 0, "config": patience, **backup},
+        "clusters": clusters,
     }
 
 
@@ -69,10 +79,19 @@ def test_the_leader_makes_backups_there_and_the_next_leader_goes_on(cluster):
     assert "Everything is as it should be." in status(cluster)
 
 
+def test_a_new_replica_comes_from_there(cluster):
+    done = cluster.lab.salt("salt-run", "pgha.backup", "test", "type=incr", "-l", "quiet", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    replica = cluster.replicas()[0]
+    reinit(cluster, replica)
+    cluster.wait_healthy()
+    assert how_made(replica) == "pgbackrest"
+
+
 def test_the_host_keeps_what_it_cannot_read(cluster):
     keeper, own = cluster.lab[KEEPER], formula.store(cluster.lab, "cluster-test")["backup"]["main"]
     assert keeper.run(["head", "-c", "8", f"{PLACE}/backup/test/backup.info"]).stdout == "Salted__"
-    assert own["passphrase"] not in keeper.read("/etc/pgbackrest/pgbackrest.conf")
+    assert own["passphrase"] not in keeper.read(CONFIG)
     pillar = cluster.lab.salt("salt", KEEPER, "pillar.items", "--out=json").stdout
     assert own["passphrase"] not in pillar
     assert formula.store(cluster.lab, "datacenter-test-dcs-cluster")["gossip_key"] not in pillar
@@ -152,19 +171,67 @@ def test_a_repository_on_a_directory_of_somebody_elses_is_refused(cluster, pilla
     assert run.code == 1
     assert "/srv/theirs has something in it and is root's" in run.text
     pillar.put(given(cluster.lab))
-    run = formula.run(cluster.lab)
+
+
+def test_another_cluster_gets_a_copy_and_is_let_in_for_no_longer(cluster, pillar):
+    lab, keeper = cluster.lab, cluster.lab[KEEPER]
+    pillar.put(given(lab, copy=True))
+    run = formula.run(lab)
     assert run.code == 0, run.text
+    second = Cluster(lab, "test2", "198.51.100.50", authorities=cluster.authorities, members=COPIES)
+    second.wait_healthy()
+    started, services, known = main_pid(keeper, UNIT), cluster.services(), keeper.read(CONFIG)
+    cluster.psql(cluster.leader(), "INSERT INTO written VALUES ('copied')")
+    words = {"cluster": "test2", "from": "test", "target": "newest", "confirm": "test2 from test to newest"}
+    copied = (f"pillar={json.dumps({'pgha_restore': words})}",)
+    # Killed when the copy is let in, and run again.
+    formula.run_until(lab, lambda: keeper.read(CONFIG) != known, *copied, what="it is let in", sls="pgha.restore")
+    wait_for(lambda: formula.idle(list(lab.hosts.values())), timeout=120, what="the minions have ended", interval=0.5)
+    let_in = second.leader()
+    assert f"tls-server-auth={let_in.name}=test\n" in keeper.read(CONFIG)
+    assert "access denied" not in asked_as(cluster.db[0], let_in)
+    run = formula.run(lab, *copied, sls="pgha.restore")
+    assert run.code == 0, run.text
+    second.wait_healthy()
+    assert second.psql(second.leader(), "SELECT what FROM written ORDER BY what").split() == ["before", "copied"]
+    assert keeper.read(CONFIG) == known
+    assert (main_pid(keeper, UNIT), cluster.services()) == (started, services), "nothing of the first was restarted"
+    passphrase = formula.store(lab, "cluster-test")["backup"]["main"]["passphrase"]
+    for host in second.db:
+        assert host.run(["grep", "-rlF", passphrase, "/etc", "/var/spool", "/run"], check=False).stdout == ""
+    assert "access denied" in asked_as(cluster.db[0], let_in)
+    run = formula.run(lab)
+    assert (run.code, run.changed()) == (0, []), run.text
+    assert "Everything is as it should be." in status(cluster)
 
 
-def test_clean_leaves_the_repositories_and_the_main_job_takes_them_again(cluster):
-    keeper = cluster.lab[KEEPER]
+def asked_as(member, other):
+    """What pgBackRest of a member says of the backups when it shows the certificate of another host."""
+    member.write("/root/other.pem", other.read("/etc/pgha/tls/postgres.pem"), mode="0600")
+    member.run(["install", "-o", "postgres", "-m", "0600", "/root/other.pem", "/tmp/other.pem"])
+    shown = [f"--repo1-host-{kind}-file=/tmp/other.pem" for kind in ("cert", "key")]
+    said = as_postgres(member, "--stanza=test", "--output=json", *shown, "info").stdout
+    member.run(["rm", "/root/other.pem", "/tmp/other.pem"])
+    return said
+
+
+def test_a_cluster_whose_hosts_are_all_lost_comes_back_from_a_host_that_was_cleaned(cluster, pillar):
+    """Clean leaves the repositories, and the main job takes them again."""
+    lab, keeper = cluster.lab, cluster.lab[KEEPER]
+    whole_archive(cluster)
     cluster.lab.salt("salt", KEEPER, "state.apply", "pgha.clean")
     assert keeper.run(["systemctl", "is-active", UNIT], check=False).stdout.strip() == "inactive"
-    left = ["/usr/bin/pgbackrest", "/etc/pgbackrest/pgbackrest.conf", "/etc/pgha", "/opt/pgbackrest"]
+    left = ["/usr/bin/pgbackrest", CONFIG, "/etc/pgha", "/opt/pgbackrest"]
     assert [path for path in left if keeper.run(["test", "-e", path], check=False).returncode == 0] == []
     assert "198.51.100.21" not in keeper.read("/etc/hosts")
-    run = formula.run(cluster.lab)
+    pillar.put(given(lab))
+    for host in (*cluster.hosts, *(lab[name] for name in COPIES)):
+        host.reset(wait=False)
+    lab.wait_ready()
+    run = formula.run(lab, FROM_BACKUP)
     assert run.code == 0, run.text
+    cluster.wait_healthy()
+    assert cluster.psql(cluster.leader(), "SELECT what FROM written ORDER BY what").split() == ["before", "copied"]
     assert [one["type"] for one in backups(cluster.leader())][:2] == ["full", "incr"]
     whole(cluster)
 

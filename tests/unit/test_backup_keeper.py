@@ -1,6 +1,7 @@
 """Repository hosts: their place in the inventory, what they are told and served, what they refuse."""
 
 import copy
+import grp
 import json
 import os
 import pwd
@@ -14,6 +15,11 @@ import pghalib.pillar.validate
 import pghalib.preflight.foreign
 import pghalib.preflight.verdicts
 import pghalib.secrets.minted
+import pghalib.secrets.restores
+import pghalib.secrets.served
+import pghalib.secrets.store
+import pghalib.services
+import pghalib.tls
 import pytest
 import yaml
 from salt.exceptions import CommandExecutionError
@@ -135,13 +141,20 @@ def test_a_member_encrypts_what_it_sends_and_asks_by_the_name_in_the_certificate
 
 
 def test_the_server_lets_each_member_work_for_its_own_cluster():
-    text = pghalib.backup.config.render(pghalib.backup.keeper.document(settings("backup1")))
+    text = pghalib.backup.config.render(pghalib.backup.keeper.document(settings("backup1"), {}))
     assert [line for line in text.splitlines() if "auth" in line] == [
         "tls-server-auth=db1=one",
         "tls-server-auth=db2=one",
     ]
-    assert "tls-server-address=192.0.2.51\n" in text
-    assert "auth" not in pghalib.backup.config.render(pghalib.backup.keeper.document(settings("backup2")))
+    assert "auth" not in pghalib.backup.config.render(pghalib.backup.keeper.document(settings("backup2"), {}))
+
+
+def test_a_host_that_gets_a_copy_may_work_for_the_source_too_where_that_is_kept():
+    both = changed("clusters:two:backup", {"repositories": {"far": {**FAR, "path": "/backup/two"}}})
+    readers = {"one": ["db3"], "nowhere": ["db2"]}
+    document = pghalib.backup.keeper.document(settings("backup1", both), readers)["global"]
+    assert document["tls-server-auth"] == ["db1=one", "db2=one", "db3=one,two"]
+    assert pghalib.backup.keeper.document(settings("backup2", both), readers)["global"]["tls-server-auth"] == []
 
 
 def test_directories_within_each_other_are_faults():
@@ -164,6 +177,31 @@ def test_a_repository_host_is_served_its_certificate_and_no_secret(tmp_path):
     server = pghalib.secrets.minted.of_minion(tmp_path, "dcs1")
     assert [name for name in server["tokens"] if "backup" in name] == []
     assert pghalib.secrets.minted.missing(tmp_path, PGHA, DEFAULTS) == []
+
+
+def test_a_repository_host_is_told_who_gets_a_copy_for_as_long_as_it_takes(tmp_path):
+    far = copy.deepcopy(PGHA)
+    far["datacenters"]["away"] = {"servers": {"dcs9": "192.0.2.9"}, "repository_hosts": {"backup9": "192.0.2.59"}}
+    far["clusters"]["one"]["datacenter"] = far["clusters"]["two"]["datacenter"] = "dc"
+    pghalib.secrets.minted.mint(tmp_path, far, DEFAULTS)
+    note = {"id": "20261130-120000", "cluster": "two", "host": "db3", "target": {"type": "default"}, "source": "one"}
+    file = pghalib.secrets.restores.file(tmp_path, "two")
+
+    def readers(minion_id):
+        return pghalib.secrets.minted.of_minion(tmp_path, minion_id).get("readers")
+
+    assert readers("backup1") is None
+    pghalib.secrets.store.write(file, note)
+    assert [readers(name) for name in ("backup1", "backup9", "dcs1", "db1")] == [{"one": ["db3"]}, None, None, None]
+    # A host that has left the inventory meanwhile, and a restore of a cluster's own backups.
+    pghalib.secrets.store.write(file, {**note, "host": "db9"})
+    assert readers("backup1") is None
+    pghalib.secrets.store.write(file, {key: value for key, value in note.items() if key != "source"})
+    assert readers("backup1") is None
+
+
+def test_who_may_read_is_no_secret_that_a_host_notes():
+    assert pghalib.secrets.served.fingerprints(settings("backup1"), {"readers": {"one": ["db3"]}}) == {}
 
 
 def test_a_certificate_that_is_gone_from_the_store_is_named(tmp_path):
@@ -300,8 +338,52 @@ def test_hosts_know_the_names_of_whom_they_speak_to(loader_module):
         module = loader_module("_modules/pgha_hosts.py", salt={"pgha.settings": lambda: settings(minion_id)})
         return [name for row in module.entries() for name in row["names"]]
 
-    assert names("db1") == ["dcs1", "dcs2", "dcs3", "backup1", "db1", "db2", "one-db-cl"]
-    assert "backup1" not in names("db3")
+    assert names("db1") == ["dcs1", "dcs2", "dcs3", "backup1", "backup2", "db1", "db2", "one-db-cl"]
+    # Another cluster's, whose backups may be copied to it.
+    assert names("db3") == ["dcs1", "dcs2", "dcs3", "backup1", "backup2", "db3", "two-db-cl"]
     assert names("backup2") == [
         *("dcs1", "dcs2", "dcs3", "backup1", "backup2", "db1", "db2", "db3", "one-db-cl", "two-db-cl"),
     ]
+
+
+@pytest.fixture
+def server(loader_module, monkeypatch, tmp_path):
+    """A function: the state module, after what the host is served; the reloads are in ``reloads``."""
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pghalib.tls, "KEEPER", grp.getgrgid(os.getgid()).gr_name)
+    reloads = []
+
+    def build(readers=None, test=False, fails=False):
+        secrets = {"tls": {}, **({"readers": readers} if readers else {})}
+        salt = {
+            "pgha.settings": lambda: settings("backup1"),
+            "service.reload": lambda unit: reloads.append(unit) or not fails,
+        }
+        opts, pillar = {"test": test, "id": "backup1"}, {"pgha_secrets": secrets}
+        found = loader_module("_states/pgha_repository.py", salt=salt, pillar=pillar, opts=opts)
+        found.reloads = reloads
+        return found
+
+    return build
+
+
+@pytest.mark.root
+def test_the_server_is_told_to_read_what_has_changed_also_by_the_run_after_an_interrupted_one(server, tmp_path):
+    path = str(tmp_path / "pgbackrest.conf")
+    assert server().configured(path)["changes"]
+    assert server().configuration_read("read")["changes"]
+    assert (server().configured(path)["changes"], server().configuration_read("read")["changes"]) == ({}, {})
+    opened = {"one": ["db3"]}
+    assert server(opened, test=True).configured(path)["result"] is None
+    assert server(opened, test=True).configuration_read("read")["changes"] == {}
+    # The run ends between the two.
+    assert server(opened).configured(path)["changes"]
+    assert "tls-server-auth=db3=one\n" in Path(path).read_text()
+    assert server(opened, test=True).configuration_read("read")["result"] is None
+    ret = server(opened, fails=True).configuration_read("read")
+    assert (ret["result"], "systemctl status pgha-repository.service says why" in ret["comment"]) == (False, True)
+    again = server(opened)
+    assert again.configured(path)["changes"] == {}
+    assert again.configuration_read("read")["result"] is True
+    assert again.reloads == ["pgha-repository.service"] * 3
+    assert again.configuration_read("read")["changes"] == {}

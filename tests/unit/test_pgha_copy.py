@@ -34,24 +34,38 @@ def pgha(repositories=None, **of_trial):
 
 
 def test_the_hosts_are_told_where_the_backups_are_and_no_key():
-    told = pghalib.master.copied.settings(PGHA, DEFAULTS, "one")
+    told = pghalib.master.copied.settings(PGHA, DEFAULTS, "one", "trial")
     assert told["name"] == "one"
-    assert list(told["backup"]["repositories"]) == ["s3"]
+    assert list(told["backup"]["repositories"]) == ["far", "s3"]
     assert "hidden" not in str(told)
     assert told["backup"]["url"].endswith("pgbackrest_2.58.0-1.pgdg12+1_amd64.deb")
     assert pghalib.master.copied.faults(PGHA, DEFAULTS, "one", "trial") == []
 
 
-def test_another_server_and_backups_that_only_the_sources_hosts_can_read_are_refused():
+def away(repositories=None):
+    """The copy is in a datacenter of its own."""
+    found = pgha(repositories, datacenter="away")
+    found["clusters"]["one"] = {**found["clusters"]["one"], "datacenter": "dc"}
+    return {**found, "datacenters": {**PGHA["datacenters"], "away": {"servers": {"dcs9": "192.0.2.9"}}}}
+
+
+def test_a_repository_host_of_another_datacenter_is_left_out():
+    assert pghalib.master.copied.keepers(PGHA, DEFAULTS, "one", "trial") == ["backup1"]
+    assert pghalib.master.copied.keepers(away(), DEFAULTS, "one", "trial") == []
+    assert list(pghalib.master.copied.settings(away(), DEFAULTS, "one", "trial")["backup"]["repositories"]) == ["s3"]
+
+
+def test_another_server_and_backups_that_no_host_of_the_copy_can_read_are_refused():
     other = pgha(postgres={"distribution": "debian", "version": 15})
     (fault,) = pghalib.master.copied.faults(other, DEFAULTS, "one", "trial")
     assert "one is postgrespro-1c 18, trial is debian 15" in fault
-    (fault,) = pghalib.master.copied.faults(pgha({"far": FAR}), DEFAULTS, "one", "trial")
-    assert "are on repository hosts alone" in fault
+    assert pghalib.master.copied.faults(pgha({"far": FAR}), DEFAULTS, "one", "trial") == []
+    (fault,) = pghalib.master.copied.faults(away({"far": FAR}), DEFAULTS, "one", "trial")
+    assert "copy one to a cluster of its own datacenter" in fault
 
 
 def test_pgbackrest_reads_the_backups_of_the_one_into_the_directory_of_the_other():
-    source = pghalib.master.copied.settings(PGHA, DEFAULTS, "one")
+    source = pghalib.master.copied.settings(PGHA, DEFAULTS, "one", "trial")
     settings = pghalib.inventory.settings(PGHA, DEFAULTS, "db3")
     document = pghalib.backup.config.of_source(
         settings, source, {"s3": {"passphrase": "secret", "key": "k"}}, 1347421960
@@ -59,7 +73,8 @@ def test_pgbackrest_reads_the_backups_of_the_one_into_the_directory_of_the_other
     assert list(document) == ["global", "one"]
     assert document["one"]["pg1-path"] == "/pgdata/trial"
     assert document["one"]["pg-version-force"] == 18
-    assert (document["global"]["repo1-path"], document["global"]["repo1-cipher-pass"]) == ("/one", "secret")
+    assert (document["global"]["repo1-host"], document["global"]["repo1-path"]) == ("backup1", "/backup")
+    assert (document["global"]["repo2-path"], document["global"]["repo2-cipher-pass"]) == ("/one", "secret")
 
 
 @pytest.fixture
@@ -68,7 +83,7 @@ def module(loader_module, monkeypatch):
 
     def build(running=False, retcode=0):
         settings = pghalib.inventory.settings(PGHA, DEFAULTS, "db3")
-        source = pghalib.master.copied.settings(PGHA, DEFAULTS, "one")
+        source = pghalib.master.copied.settings(PGHA, DEFAULTS, "one", "trial")
         salt = {
             "cmd.run_all": None,
             "pgha.settings": lambda: settings,

@@ -20,10 +20,8 @@ def cluster(name, network, vip=True):
     return {"name": name, "hosts": hosts, "vip": address if vip else None, "kept_on": []}
 
 
-def settings(domain="test.local", vip=True, role="db", keeps=()):
+def settings(domain="test.local", vip=True, role="db"):
     clusters = [cluster("test", "198.51.100.2", vip), cluster("other", "198.51.100.3")]
-    for one in clusters:
-        one["kept_on"] = [{"host": "backup1", "path": "/backup"}] if one["name"] in keeps else []
     return {
         "id": {"db": "test-db1", "dcs": "test-dcs1", "repository": "backup1"}[role],
         "datacenter": {
@@ -68,9 +66,11 @@ def test_entries_name_servers_hosts_and_vip_in_order(hosts):
     assert rows[0] == {"address": "198.51.100.11", "names": ["test-dcs1", "test-dcs1.test.local"]}
     assert rows[-1] == {"address": "198.51.100.20", "names": ["test-db-cl", "test-db-cl.test.local"]}
     plain = hosts(domain=None, vip=False).entries()
-    assert [row["names"] for row in plain] == [["test-dcs1"], ["test-db1"], ["test-db2"]]
+    assert [row["names"] for row in plain] == [["test-dcs1"], ["backup1"], ["test-db1"], ["test-db2"]]
     server = [row["names"][0] for row in hosts(domain=None, role="dcs").entries()]
-    assert server == ["test-dcs1", "test-db1", "test-db2", "other-db1", "other-db2", "test-db-cl", "other-db-cl"]
+    assert server == [
+        *("test-dcs1", "backup1", "test-db1", "test-db2", "other-db1", "other-db2", "test-db-cl", "other-db-cl"),
+    ]
 
 
 def test_block_is_added_and_foreign_lines_stay(state, path):
@@ -89,6 +89,7 @@ def test_block_is_added_and_foreign_lines_stay(state, path):
     assert lines[7:] == [
         "127.0.1.1 test-db1.example.org printer",
         "198.51.100.11 test-dcs1 test-dcs1.test.local",
+        "198.51.100.51 backup1 backup1.test.local",
         "198.51.100.21 test-db1 test-db1.test.local",
         "198.51.100.22 test-db2 test-db2.test.local",
         "198.51.100.20 test-db-cl test-db-cl.test.local",

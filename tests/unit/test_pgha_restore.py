@@ -238,7 +238,7 @@ def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 
-    def build(without=(), noted=None, **given):
+    def build(without=(), noted=None, pgha=PGHA, **given):
         asked = []
 
         def cmd(hosts, _function, **_how):
@@ -254,9 +254,9 @@ def plan(loader_module, tmp_path):
         if noted:
             path = pghalib.secrets.store.directory(opts)
             pghalib.secrets.store.prepare(path)
-            pghalib.secrets.store.write(pghalib.secrets.restores.file(path, "one"), noted)
+            pghalib.secrets.store.write(pghalib.secrets.restores.file(path, noted["cluster"]), noted)
         pillar = {"pgha_restore": {"cluster": "one", "target": "newest", **given}}
-        utils = {"pghalib.master.compiled.inventory": lambda *_: ({**PGHA, "without": list(without)}, [])}
+        utils = {"pghalib.master.compiled.inventory": lambda *_: ({**pgha, "without": list(without)}, [])}
         found = loader_module("_modules/pgha_master_restore.py", salt=salt, utils=utils, opts=opts, pillar=pillar)
         return found.plan(), asked
 
@@ -299,6 +299,24 @@ def test_the_words_that_are_shown_are_those_that_are_taken(plan, given, said, ba
     # What the cluster that is copied wrote a moment ago is archived before, also when an interrupted run goes on.
     again, _ = plan(noted=found["note"], without=["db3"], confirm=words, **given)
     assert found["flushing"] == again["flushing"] == (["db2"] if "from" in given else [])
+    assert found["keepers"] == []
+
+
+def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan):
+    far = {"type": "host", "host": "backup1", "path": "/backup"}
+    pgha = {
+        "datacenters": {"dc": {**PGHA["datacenters"]["dc"], "repository_hosts": {"backup1": "192.0.2.51"}}},
+        "clusters": {**PGHA["clusters"], "one": {**PGHA["clusters"]["one"], "backup": {"repositories": {"far": far}}}},
+    }
+    copied = {"cluster": "trial", "from": "one", "confirm": "trial from one to newest"}
+    found, _ = plan(pgha=pgha, **copied)
+    assert (found["refused"], found["keepers"]) == ([], ["backup1"])
+    back = {"cluster": "trial", "target": "kept:20261129-120000", "confirm": "trial to kept:20261129-120000"}
+    begun = {**found["note"], "id": "20261129-120000"}
+    found, _ = plan(pgha=pgha, noted=begun, **back)
+    assert (found["refused"], found["keepers"], "source" in found["note"]) == ([], ["backup1"], False)
+    found, _ = plan(without=["backup1"], pgha=pgha, noted=begun, **copied)
+    assert found["keepers"] == []
 
 
 def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):

@@ -224,7 +224,10 @@ TEMPLATES = {
         "limits": {"Nice": "15"},
     },
     "backup/files/pgha-proof.timer.jinja": lambda _pgha: {"day": "Sat"},
-    "repository/files/pgha-repository.service.jinja": lambda _pgha: {"directories": ["/backup/one", "/backup/two"]},
+    "repository/files/pgha-repository.service.jinja": lambda _pgha: {
+        "directories": ["/backup/one", "/backup/two"],
+        "address": "192.0.2.51",
+    },
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
         "program": "/usr/local/sbin/pgha-guard",
@@ -549,6 +552,30 @@ def test_a_lost_cluster_has_its_data_before_patroni_starts(orchestration):
 def test_a_cluster_without_repositories_is_not_founded_from_one(orchestration):
     low = orchestration("pgha", {}, command_line={"pgha": {"from_backup": "test"}})
     assert refused(low) == "pgha:from_backup: test has no repository whose backups it could begin with; leave it out"
+
+
+def test_a_copy_is_let_in_before_anything_is_stopped_and_no_longer_when_it_has_ended(orchestration):
+    backup = {"repositories": {"far": {"type": "host", "host": "test-backup1", "path": "/backup"}}}
+    clusters = {"test": {"backup": backup}, "trial": {"vip": "192.0.2.90/24", "hosts": {"trial-db1": "192.0.2.91"}}}
+    datacenters = merged(copy.deepcopy(PILLAR["datacenters"]), copy.deepcopy(KEEPER))
+    asked = {"cluster": "trial", "from": "test", "target": "newest", "confirm": "trial from test to newest"}
+    told = {"leads": False, "paused": False, "mount": False, "size": 1, "free": 2, "tablespaces": 0, "first": 1.0}
+    answers = {host: {"ret": {**told, "newest": 2.0}, "retcode": 0} for host in ("trial-db1", *IDS[3:])}
+    low = orchestration(
+        "pgha.restore",
+        answers,
+        {"pgha_restore": asked},
+        tls={"enabled": True},
+        clusters=clusters,
+        datacenters=datacenters,
+    )
+    assert low[1]["refused"] == []
+    steps = [(chunk["tgt"], chunk["sls"]) for chunk in stages(low)]
+    keeper = (["test-backup1"], ["pgha.repository"])
+    assert steps.index(keeper) < steps.index((["trial-db1"], ["pgha.backup.restore.stopped"]))
+    assert steps[-1] == keeper
+    order = [(chunk["state"], chunk["fun"]) for chunk in low]
+    assert order.index(("pgha_restore", "ended")) < len(order) - 1 - order[::-1].index(("pgha_jobs", "pillars_fresh"))
 
 
 def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):

@@ -127,9 +127,10 @@ class RepositorySecrets(TypedDict, total=False):
 
 class Secrets(TypedDict, total=False):
     """
-    The secrets of one host: ``tls`` where the traffic is encrypted (a repository host has no others). A Consul server
-    and a database host: ``gossip_key``, ``agent``; the former ``management``, ``tokens`` by name; the latter tokens and
-    passwords of its cluster, secrets of its repositories by name, and of those ``copied`` to it now.
+    The secrets of one host: ``tls`` where the traffic is encrypted (a repository host has no others; ``readers`` are
+    the names of hosts that may read backups of another cluster now, by that cluster). A Consul server and a database
+    host: ``gossip_key``, ``agent``; the former ``management``, ``tokens`` by name; the latter tokens and passwords of
+    its cluster, secrets of its repositories by name, and of those ``copied`` to it now.
     """
 
     gossip_key: str
@@ -144,4 +145,5 @@ class Secrets(TypedDict, total=False):
     restapi: str
     backup: dict[str, RepositorySecrets]
     copied: dict[str, RepositorySecrets]
+    readers: dict[str, list[str]]
     tls: Certificates

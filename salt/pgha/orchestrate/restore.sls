@@ -17,7 +17,7 @@
 
 Every host answers, and none is busy with an earlier run:
   pgha_jobs.finished:
-    - hosts: {{ plan.hosts | json }}
+    - hosts: {{ (plan.hosts + plan.keepers) | json }}
     - failhard: True
 
 The master has noted that {{ note.cluster }} is restored:
@@ -27,13 +27,13 @@ The master has noted that {{ note.cluster }} is restored:
 
 The hosts are served the pillar of now:
   pgha_jobs.pillars_fresh:
-    - hosts: {{ plan.hosts | json }}
+    - hosts: {{ (plan.hosts + plan.keepers) | json }}
     - failhard: True
 
 {# Never a dry run: it changes nothing but modules. #}
 {% set ready = "The hosts have the modules of now" %}
 {{ ready }}:
-{{ stage(plan.hosts + plan.flushing, ["pgha.stages.modules"],
+{{ stage(plan.hosts + plan.flushing + plan.keepers, ["pgha.stages.modules"],
          dict(plan.run, library=salt["pgha_library.served"](saltenv)), test=False) }}
 {% do stages.append({"salt": ready}) %}
 
@@ -45,6 +45,13 @@ The hosts are served the pillar of now:
 {% do stages.append({"salt": flushed}) %}
 
 {% endfor %}
+{% if note.get("source") and plan.keepers %}
+{% set open = note.host ~ " may read the backups of " ~ note.source ~ " on the repository hosts" %}
+{{ open | yaml_dquote }}:
+{{ stage(plan.keepers, ["pgha.repository"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": open}) %}
+{% endif %}
+
 {# The leader last: nobody can take over from it then. #}
 {% for hosts in (plan.others, [note.host]) if hosts %}
 {% set stopped = "Nothing of " ~ note.cluster ~ " runs on " ~ hosts | join(", ") %}
@@ -87,6 +94,19 @@ The restore has ended:
 {{ done | yaml_dquote }}:
 {{ stage(plan.hosts, ["pgha.backup.restore.done"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": done}) %}
+
+{% if plan.keepers %}
+The repository hosts are served the pillar of afterwards:
+  pgha_jobs.pillars_fresh:
+    - hosts: {{ plan.keepers | json }}
+    - require: {{ stages[-1:] | json }}
+{% do stages.append({"pgha_jobs": "The repository hosts are served the pillar of afterwards"}) %}
+
+{% set closed = "The repository hosts serve each cluster's own hosts alone" %}
+{{ closed | yaml_dquote }}:
+{{ stage(plan.keepers, ["pgha.repository"], plan.run, stages[-1:]) }}
+{% do stages.append({"salt": closed}) %}
+{% endif %}
 
 {% if plan.backed %}
 {% set backed = note.cluster ~ " has its first backup after the restore" %}

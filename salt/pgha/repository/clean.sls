@@ -9,6 +9,7 @@ Nothing of pgBackRest's server is left:
       - /etc/systemd/system/pgha-repository.service
       - /etc/pgha/tls/repository.pem
       - /run/pgha/repository.authorities-unread
+      - /run/pgha/repository.reload-owed
     - require:
       - pgha_unit: pgBackRest does not run
 

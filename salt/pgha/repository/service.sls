@@ -1,3 +1,4 @@
+{% set pgha = salt["pgha.settings"]() %}
 include:
   - pgha.repository.config
 
@@ -7,6 +8,7 @@ systemd has a unit of pgBackRest:
     - source: salt://pgha/repository/files/pgha-repository.service.jinja
     - context:
         directories: {{ salt["pgha_repository.directories"]() | json }}
+        address: {{ pgha.address | yaml_dquote }}
     - require:
       - sls: pgha.repository.config
 
@@ -16,7 +18,8 @@ systemd has read the unit of pgBackRest:
     - require:
       - pgha_unit: systemd has a unit of pgBackRest
 
-{# A restart does no harm: what it interrupts is tried again, WAL at once, a backup by the next look of its leader. #}
+{# A restart does no harm: what it interrupts is tried again, WAL at once, a backup by the next look of its leader. Who
+   may work for which cluster changes more often than a program or a unit, and is read without one. #}
 pgBackRest runs, now and after a boot:
   service.running:
     - name: pgha-repository
@@ -25,8 +28,12 @@ pgBackRest runs, now and after a boot:
       - pgha_unit: systemd has read the unit of pgBackRest
     - watch:
       - sls: pgha.repository.install
-      - pgha_repository: pgBackRest knows who may work for which cluster
       - pgha_unit: systemd has a unit of pgBackRest
+
+pgBackRest has read who may work for which cluster:
+  pgha_repository.configuration_read:
+    - require:
+      - service: pgBackRest runs, now and after a boot
 
 pgBackRest shows the certificate of this host:
   pgha_tls.in_use:

@@ -16,12 +16,16 @@ import pghalib.backup.repositories
 import pghalib.tls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pghalib.shapes import Json, Settings
 
 #: The unit of the server.
 UNIT = "pgha-repository"
 #: Its locks; systemd makes the directory.
 LOCKS = "/run/pgha-repository"
+#: The note that the server has not read its configuration since the last change.
+RELOAD = "repository.reload-owed"
 
 
 def directories(settings: Settings) -> list[tuple[str, str]]:
@@ -34,19 +38,23 @@ def directories(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def document(settings: Settings) -> dict[str, dict[str, Json]]:
+def document(settings: Settings, readers: Mapping[str, list[str]]) -> dict[str, dict[str, Json]]:
     """
-    Return the configuration of the server as ``{section: {option: value}}``; ``settings`` are those of the host.
+    Return the configuration of the server as ``{section: {option: value}}``.
 
     A client is known by the name in its certificate, which is the name of the host: it may work for its own cluster.
+
+    settings
+        Those of the host.
+    readers
+        The names of hosts to which the backups of a cluster are copied now, by the name of that cluster.
     """
     kept = {cluster for _path, cluster in directories(settings)}
-    clients = [
-        f"{host['name']}={cluster['name']}"
-        for cluster in settings["clusters"]
-        if cluster["name"] in kept
-        for host in cluster["hosts"]
-    ]
+    allowed: dict[str, list[str]] = {}
+    for cluster in settings["clusters"]:
+        if cluster["name"] in kept:
+            for name in [*(host["name"] for host in cluster["hosts"]), *readers.get(cluster["name"], ())]:
+                allowed.setdefault(name, []).append(cluster["name"])
     own = pghalib.tls.pem("repository")
     return {
         "global": {
@@ -54,12 +62,12 @@ def document(settings: Settings) -> dict[str, dict[str, Json]]:
             # To the journal of the unit.
             "log-level-console": "info",
             "log-level-file": "off",
-            "tls-server-address": settings["address"],
             "tls-server-port": pghalib.backup.repositories.PORT,
             "tls-server-ca-file": pghalib.tls.CA,
             "tls-server-cert-file": own,
             "tls-server-key-file": own,
-            "tls-server-auth": clients,
+            # pgBackRest takes each client once, with all of its clusters.
+            "tls-server-auth": [f"{name}={','.join(clusters)}" for name, clusters in allowed.items()],
         }
     }
 

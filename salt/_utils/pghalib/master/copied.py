@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pghalib.backup.repositories
 import pghalib.inventory
 
 if TYPE_CHECKING:
@@ -16,23 +17,32 @@ if TYPE_CHECKING:
 _KEYS = ("repositories", "version", "url", "hashes", "packages", "processes", "retention", "config")
 
 
-def settings(pgha: dict[str, Json], defaults: dict[str, Json], source: str) -> dict[str, Json]:
+def settings(pgha: dict[str, Json], defaults: dict[str, Json], source: str, cluster: str) -> dict[str, Json]:
     """
     Return what the hosts of a copy are told of its source: ``name``, and ``backup``, its section without keys of S3 and
-    without what is on repository hosts, which let only the source's own hosts read.
+    without what is on repository hosts of another datacenter, whose authority the hosts do not know.
 
-    pgha, defaults, source
-        The pillar of that name, the content of defaults.yaml, the name of the cluster.
+    pgha, defaults
+        The pillar of that name, the content of defaults.yaml.
+    source, cluster
+        Whose backups are copied, and to which cluster.
     """
     datacenter = pghalib.inventory.datacenter_of(pgha, source)
+    near = datacenter == pghalib.inventory.datacenter_of(pgha, cluster)
     backup = pghalib.inventory.section("backup", pgha, defaults, datacenter, source)
     found = {key: backup[key] for key in _KEYS}
     found["repositories"] = {
         name: {key: value for key, value in one.items() if key not in pghalib.inventory.ACCESS}
         for name, one in backup["repositories"].items()
-        if one["type"] != "host"
+        if near or one["type"] != "host"
     }
     return {"name": source, "backup": found}
+
+
+def keepers(pgha: dict[str, Json], defaults: dict[str, Json], source: str, cluster: str) -> list[str]:
+    """Return the minion ids of the repository hosts that let the copy read; arguments as for :py:func:`settings`."""
+    repositories = settings(pgha, defaults, source, cluster)["backup"]["repositories"]
+    return sorted(set(pghalib.backup.repositories.hosts(repositories)))
 
 
 def faults(pgha: dict[str, Json], defaults: dict[str, Json], source: str, cluster: str) -> list[str]:
@@ -55,9 +65,9 @@ def faults(pgha: dict[str, Json], defaults: dict[str, Json], source: str, cluste
         found.append(
             f"pgha_restore:from: {source} is {of_source}, {cluster} is {own}: only the same server reads its data files"
         )
-    if not settings(pgha, defaults, source)["backup"]["repositories"]:
+    if not settings(pgha, defaults, source, cluster)["backup"]["repositories"]:
         found.append(
-            f"pgha_restore:from: the backups of {source} are on repository hosts alone, which let only its own hosts"
-            " read them; such a cluster cannot be copied yet"
+            f"pgha_restore:from: the backups of {source} are on repository hosts alone, which know no host of another"
+            f" datacenter by its certificate; copy {source} to a cluster of its own datacenter"
         )
     return found

@@ -137,7 +137,8 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
     the gossip key, its own agent token, the management token, and the tokens that it registers. A repository host gets
     none of these: what it keeps is encrypted before it comes there. All get ``tls``, their own key and certificate,
     where the traffic is encrypted. A host to which the backups of another cluster are copied gets the secrets of that
-    one's repositories, while the master's note says so. Raises CommandExecutionError when the store cannot be read.
+    one's repositories, while the master's note says so; the repository hosts get its name as one of the ``readers``.
+    Raises CommandExecutionError when the store cannot be read.
     """
     index = pghalib.secrets.store.index(path)
     host = index["hosts"].get(minion_id)
@@ -161,6 +162,8 @@ def of_minion(path: Path, minion_id: str) -> Secrets | None:
     source = pghalib.secrets.restores.copied_to(path, minion_id, index["clusters"])
     if source:
         own["copied"] = _read(path, "cluster", source).get("backup", {})
+    if host["role"] == "repository" and (readers := _readers(path, host["datacenter"], index)):
+        own["readers"] = readers
     complete: Secrets = own
     return complete
 
@@ -171,6 +174,17 @@ def _of_member(path: Path, host: Host, cluster: Noted | None) -> dict[str, Json]
     found: dict[str, Json] = {key: stored.get(key) for key in keys}
     own = {**found, "agent": stored.get("agents", {}).get(host["name"])}
     return {**own, "backup": stored["backup"]} if stored.get("backup") else own
+
+
+def _readers(path: Path, datacenter: str, index: Index) -> dict[str, list[str]]:
+    """The names of the hosts that may read backups of another cluster now, by that cluster: those of a datacenter."""
+    found = {}
+    for cluster, ids in pghalib.secrets.restores.readers(path, index["clusters"]).items():
+        known = [index["hosts"][one] for one in ids if one in index["hosts"]]
+        names = [host["name"] for host in known if host["datacenter"] == datacenter]
+        if names:
+            found[cluster] = names
+    return found
 
 
 def _registered(path: Path, name: str, datacenter: Datacenter, index: Index) -> dict[str, Token]:

@@ -81,3 +81,19 @@ def copied_to(store: Path, minion_id: str, clusters: Iterable[str]) -> str | Non
         if note and note["host"] == minion_id:
             return note.get("source")
     return None
+
+
+def readers(store: Path, clusters: Iterable[str]) -> dict[str, list[str]]:
+    """
+    Return the minion ids of the hosts to which backups of another cluster are copied now, by the name of that cluster.
+    Raises the errors of the store.
+
+    clusters
+        Names of the clusters of the store.
+    """
+    found: dict[str, list[str]] = {}
+    for name in sorted(clusters):
+        note = noted(store, name) if exists(store, name) else None
+        if note and "source" in note:
+            found.setdefault(note["source"], []).append(note["host"])
+    return found

@@ -77,7 +77,7 @@ def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str]:
     cluster = settings["cluster"]["name"] if settings["cluster"] else None
     found = {}
     for key, value in secrets.items():
-        if key in ("tls", "tokens", "copied"):
+        if key in ("tls", "tokens", "copied", "readers"):
             continue
         if key == "backup":
             # Keys of a server are renewed; a passphrase never is.
