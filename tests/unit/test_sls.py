@@ -120,10 +120,10 @@ def caller_of(tmp_path_factory, _folders_read_once):
 
     def build(minion_id, jinja=(), **over):
         key = (minion_id, *jinja)
-        # Salt renders states with the options of whichever caller was made last: another host needs new ones.
-        if any(minion_id != other for other, *_ in callers):
-            callers.clear()
+        # Salt renders with the options of whichever caller was made last: another host, or another way of Jinja's to
+        # treat lines, needs a new one.
         if key not in callers:
+            callers.clear()
             home = tmp_path_factory.mktemp(minion_id)
             opts = salt.config.minion_config(None)
             opts.update(
