@@ -41,7 +41,8 @@ def become(cluster, pillar, catch_up):
 @contextlib.contextmanager
 def dropped(cluster):
     """The packets to the repository are lost on the way."""
-    rules = f"table inet bench {{ chain out {{ type filter hook output priority 0; tcp dport {s3.PORT} drop; }} }}"
+    lost = f"type filter hook output priority 0;\ntcp dport {s3.PORT} drop"
+    rules = f"table inet bench {{\nchain out {{\n{lost}\n}}\n}}"
     for host in cluster.db:
         host.run(["nft", rules])
     try:
