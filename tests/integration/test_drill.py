@@ -65,26 +65,19 @@ def test_a_paused_cluster_is_not_harmed(cluster):
 
 
 def test_every_fault_is_made_and_judged_and_nothing_is_left(cluster):
-    names = ["switchover", "restart-replica", "restart-vip-manager", "kill-postgres"]
-    told = drill(cluster, "test", f"faults={','.join(names)}", "harmful=True")
+    """The client is on a minion, the host of an application, say; here a server of Consul, without PostgreSQL."""
+    host, names = cluster.dcs[0], ["switchover", "restart-replica", "restart-vip-manager", "kill-postgres"]
+    told = drill(cluster, "test", f"faults={','.join(names)}", "harmful=True", f"client={host.name}")
     assert told.returncode == 0, told.stdout + told.stderr
     report = told.stdout[told.stdout.index("Drill of test") :]
     assert [line.split()[0] for line in report.splitlines()[3 : 3 + len(names)]] == names
     assert report.count("held  ") == 7
+    script = "systemctl list-units --no-legend 'pgha-drill*'; ls -A /run/pgha/drill"
+    assert host.run(["sh", "-c", script]).stdout.strip() == ""
     assert left(cluster) == []
     cluster.wait_healthy()
     run = formula.run(cluster.lab)
     assert (run.code, run.changed()) == (0, []), run.text
-
-
-def test_a_client_may_be_on_a_minion(cluster):
-    """The host of an application, say; here a server of Consul, which has nothing of PostgreSQL."""
-    host = cluster.dcs[0]
-    told = drill(cluster, "test", "faults=restart-replica", f"client={host.name}")
-    assert told.returncode == 0, told.stdout + told.stderr
-    script = "systemctl list-units --no-legend 'pgha-drill*'; ls -A /run/pgha/drill"
-    assert host.run(["sh", "-c", script]).stdout.strip() == ""
-    assert left(cluster) == []
 
 
 def test_a_cluster_that_loses_writes_is_not_called_good(cluster):
