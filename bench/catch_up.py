@@ -56,7 +56,8 @@ def outages(cluster, rounds):
     """The seconds that clients wait in each of some switchovers."""
     found = []
     for _ in range(rounds):
-        cluster.wait_healthy()
+        # A former leader that cannot archive takes minutes to stop.
+        cluster.wait_healthy(600)
         with Ledger(cluster) as ledger:
             cluster.switch_over()
             ledger.wait_for_writes()

@@ -131,6 +131,19 @@ def test_the_configuration_has_every_repository_in_the_order_of_the_pillar():
     assert "\n[one]\npg1-path=/pgdata/one\n" in text
 
 
+def test_a_server_that_stops_does_not_wait_for_minutes_for_a_repository_that_is_away():
+    def text(**config):
+        given = settings(pillar({"main": S3}, config=config))
+        return pghalib.backup.config.render(pghalib.backup.config.document(given, {}, 1800))
+
+    assert "\n[global:archive-push]\narchive-timeout=10\n\n[one]\n" in text()
+    # Six tries, and the unit of Patroni is ended by force after 120 s.
+    assert 6 * pghalib.backup.config.PUSH < 120
+    slow = text(**{"archive-timeout": 40})
+    assert "archive-timeout=40\n" in slow
+    assert "archive-push" not in slow
+
+
 def test_an_edition_of_postgres_pro_is_told_to_pgbackrest():
     document = pghalib.backup.config.document(settings(pillar({"main": S3})), {}, 1347421960)
     assert document["one"]["pg-version-force"] == 18

@@ -70,7 +70,7 @@ def test_pgbackrest_reads_the_backups_of_the_one_into_the_directory_of_the_other
     document = pghalib.backup.config.of_source(
         settings, source, {"s3": {"passphrase": "secret", "key": "k"}}, 1347421960
     )
-    assert list(document) == ["global", "one"]
+    assert list(document) == ["global", "global:archive-push", "one"]
     assert document["one"]["pg1-path"] == "/pgdata/trial"
     assert document["one"]["pg-version-force"] == 18
     assert (document["global"]["repo1-host"], document["global"]["repo1-path"]) == ("backup1", "/backup")

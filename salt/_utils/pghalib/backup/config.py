@@ -26,6 +26,9 @@ SOURCE = "/etc/pgbackrest/pgha-copy.conf"
 HEAD = "# Written by Salt (pgha.backup.config); changes made here are lost.\n"
 #: Files on their way to a repository, and locks; pgBackRest's own place for locks is /tmp.
 SPOOL = "/var/spool/pgbackrest"
+#: Seconds for a file of WAL to get into the archive before PostgreSQL is told to try it again; what sends it goes on. A
+#: server that stops tries the last file six times, and Patroni's unit is given two minutes for that.
+PUSH = 10
 #: PostgreSQL's version: the first version of pgBackRest that knows it, where Debian 12's own does not. 2.55 and 2.56
 #: knew only the betas of 18 (pgBackRest, release notes).
 KNOWS = {18: "2.57"}
@@ -172,7 +175,10 @@ def document(
     }
     if control_version >> 16 == POSTGRES_PRO:
         stanza["pg-version-force"] = postgres["version"]
-    return {"global": pghalib.inventory.merge(general, backup["config"]), cluster["name"]: stanza}
+    found = {"global": pghalib.inventory.merge(general, backup["config"])}
+    if "archive-timeout" not in (backup["config"] or {}):
+        found["global:archive-push"] = {"archive-timeout": PUSH}
+    return {**found, cluster["name"]: stanza}
 
 
 def of_source(
