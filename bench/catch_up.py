@@ -1,5 +1,5 @@
 """
-What `backup: {catch_up: true}` costs a switchover, while the repository answers and while it does not: the table of
+What `backup: {catch_up: true}` costs a switchover, while the repository answers and while it does not: the figures of
 docs/backup.md.
 
     tests/lab/lab run -- PYTHON bench/catch_up.py --rounds 3
