@@ -163,10 +163,13 @@ def test_a_replica_that_was_away_for_too_long_catches_up_from_the_repository(clu
     leader, away = cluster.leader(), cluster.replicas()[0]
     wait_for(lambda: cluster.psql(leader, "SHOW max_slot_wal_keep_size") == "16MB", timeout=30, what="it is set")
     away.run(["systemctl", "stop", "patroni"])
-    for _ in range(6):
+
+    def lost():
         write(cluster)
         cluster.psql(leader, "CHECKPOINT")
-    assert "lost" in cluster.psql(leader, "SELECT wal_status FROM pg_replication_slots").split()
+        return "lost" in cluster.psql(leader, "SELECT wal_status FROM pg_replication_slots").split()
+
+    wait_for(lost, timeout=60, what="the slot of the replica is lost")
     away.run(["systemctl", "start", "patroni"])
     cluster.wait_healthy()
     assert "restored log file" in away.run(["sh", "-c", "cat /pgdata/test/log/*"]).stdout

@@ -28,6 +28,13 @@ from .tools import PACKAGE_PARENT, die_with_parent, run, wait_for
 from .topology import CLIENT, PREFIX
 
 DETACH = b"d"
+# An address of its own: else the bridge takes the lowest of its ports', another one when a host is replaced, and the
+# hosts that know the former one reach neither mirror nor clients for up to a minute.
+BRIDGE = (
+    "link add br0 address 02:00:00:00:00:01 type bridge forward_delay 0",
+    f"addr add {CLIENT}/{PREFIX} dev br0",
+    "link set br0 up",
+)
 # In the bridge's family, since hosts talk through the bridge and not through this namespace's own stack.
 RULES = """
 table bridge lab {
@@ -119,12 +126,7 @@ def init(state):
     for place in ("/run/netns", "/run/systemd/nspawn"):
         os.makedirs(place, exist_ok=True)
         run(["mount", "-t", "tmpfs", "lab", place])
-    for line in (
-        "link set lo up",
-        "link add br0 type bridge forward_delay 0",
-        f"addr add {CLIENT}/{PREFIX} dev br0",
-        "link set br0 up",
-    ):
+    for line in ("link set lo up", *BRIDGE):
         run(["ip", *line.split()])
     run(["nft", "-f", "-"], input=RULES)
     handler = functools.partial(_Mirror, directory=str(state / "mirror"))
