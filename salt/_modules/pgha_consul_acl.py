@@ -6,6 +6,7 @@ takes them from the host's secrets itself: no secret is an argument of a job or 
 """
 
 import json
+import os
 import re
 import time
 
@@ -269,11 +270,18 @@ def _secret(name):
 
 def _api(method, path, **kwargs):
     # When Consul does not run, another program may listen on its port.
-    if __salt__["pgha_consul.pid"]() is None:
+    if not _runs():
         raise CommandExecutionError(
             "Consul does not run on this host: systemctl start consul; journalctl -u consul tells why it ended"
         )
     return pghalib.consul.client.ask(_settings(), _secrets, method, path, **kwargs)
+
+
+def _runs():
+    """Whether Consul runs. A run asks Consul 26 times: systemd tells its process once, and again when it has ended."""
+    if not os.path.exists(f"/proc/{__context__.get('pgha_consul_acl.pid')}"):
+        __context__["pgha_consul_acl.pid"] = __salt__["pgha_consul.pid"]()
+    return __context__["pgha_consul_acl.pid"] is not None
 
 
 def _persisted():

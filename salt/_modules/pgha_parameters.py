@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pghalib.host.users
+import pghalib.postgres.answered
 import pghalib.postgres.parameters
 import pghalib.text
 from salt.exceptions import CommandExecutionError
@@ -37,9 +38,13 @@ def faults(parameters):
         salt 'test-db1' pgha_parameters.faults '{"shared_preload_libraries": "pg_stat_statements"}'
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    with pghalib.host.users.scratch() as scratch:
-        _prepare(settings, scratch)
-        return _faults(settings, scratch, parameters)
+
+    def ask():
+        with pghalib.host.users.scratch() as scratch:
+            _prepare(settings, scratch)
+            return _faults(settings, scratch, parameters)
+
+    return pghalib.postgres.answered.once(__context__, ("faults", settings["bin_dir"], parameters), ask)
 
 
 def last_words(lines=3):

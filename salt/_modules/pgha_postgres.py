@@ -9,6 +9,7 @@ from pathlib import Path
 import pghalib.host.files
 import pghalib.host.os_release
 import pghalib.host.users
+import pghalib.postgres.answered
 import pghalib.postgres.data_directory
 import pghalib.postgres.parameters
 import pghalib.postgres.refused
@@ -152,7 +153,11 @@ def unknown_parameters(params):
         salt 'test-db1' pgha_postgres.unknown_parameters '{"wal_compression": "lz4"}'
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    return pghalib.postgres.refused.refused(settings, params, lambda command: _run(settings, command))
+
+    def ask():
+        return pghalib.postgres.refused.refused(settings, params, lambda command: _run(settings, command))
+
+    return pghalib.postgres.answered.once(__context__, ("unknown", settings["bin_dir"], params), ask)
 
 
 def data_directory(path=None):

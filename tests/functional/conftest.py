@@ -15,7 +15,7 @@ def loader(pytestconfig):
 
     def load(path, salt=None, opts=None, pillar=None):
         names = {"__salt__": salt or {}, "__opts__": {"test": False, **(opts or {})}, "__pillar__": pillar or {}}
-        return shared.load(path, names)
+        return shared.load(path, {**names, "__context__": {}})
 
     return load
 

@@ -1,6 +1,8 @@
 """The HTTP client, and what is decided around it, with an API that does what a test says."""
 
 import json
+import os
+import subprocess
 
 import listeners
 import pghalib.consul.client
@@ -284,6 +286,19 @@ def test_nothing_is_asked_while_consul_does_not_run(module):
         with pytest.raises(CommandExecutionError, match="Consul does not run on this host: systemctl start consul"):
             function()
     assert asked == []
+
+
+def test_systemd_is_asked_again_when_the_process_has_ended(module):
+    acl, pids = module(lambda *_: (200, {})), []
+    acl.__salt__["pgha_consul.pid"] = lambda: pids.pop(0)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        pids[:] = [process.pid]
+        assert acl.token_works()
+        assert acl.token_works()
+        process.kill()
+    pids[:] = [os.getpid(), None]
+    assert acl.token_works()
+    assert pids == [None]
 
 
 def test_preset_is_wanted_while_nobody_answers_unless_the_server_keeps_an_agent_token(module, tmp_path):

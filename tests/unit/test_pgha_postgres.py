@@ -203,6 +203,26 @@ def test_server_is_asked_once_when_it_takes_everything(server):
     assert calls == [{"work_mem": "1MB", "jit": "off"}]
 
 
+def test_server_is_asked_the_same_once_in_a_run_until_a_package_comes(server, tmp_path, monkeypatch):
+    packages = tmp_path / "status"
+    packages.touch()
+    monkeypatch.setattr("pghalib.postgres.answered.PACKAGES", str(packages))
+    module, calls = server(refuses=("jit",))
+    first, again = (module.unknown_parameters({"jit": "maybe", "work_mem": "1MB"}) for _ in range(2))
+    assert set(first) == set(again) == {"jit"}
+    # With both, and without the one that is refused.
+    assert len(calls) == 2
+    # What a caller does with an answer is its own affair.
+    first.clear()
+    assert set(module.unknown_parameters({"work_mem": "1MB", "jit": "maybe"})) == {"jit"}
+    assert len(calls) == 2
+    module.unknown_parameters({"work_mem": "2MB"})
+    assert len(calls) == 3
+    os.utime(packages, (1, 1))
+    module.unknown_parameters({"work_mem": "2MB"})
+    assert len(calls) == 4
+
+
 @pytest.mark.parametrize("anonymous", [False, True])
 def test_every_refused_parameter_is_named(server, anonymous):
     module, _ = server(refuses=("wal_compression", "jit"), anonymous=anonymous)
@@ -483,6 +503,8 @@ def test_a_broken_server_says_itself_what_it_lacks(server, monkeypatch):
     module.__salt__["pgha.settings"] = lambda: settings
     module.__salt__["cmd.run_all"] = lambda *_args, **_kwargs: {"retcode": 127, "stdout": "", "stderr": "libssl.so.3?"}
     assert "libssl.so.3?" in module.tls_fault()
+    # In another run.
+    module.__context__.clear()
     monkeypatch.setattr("shutil.chown", lambda *_args: (_ for _ in ()).throw(LookupError("no such user")))
     assert module.tls_fault() is None
 
