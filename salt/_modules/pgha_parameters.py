@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pghalib.host.users
 import pghalib.postgres.answered
+import pghalib.postgres.asked
+import pghalib.postgres.hba
 import pghalib.postgres.parameters
 import pghalib.text
 from salt.exceptions import CommandExecutionError
@@ -18,13 +20,16 @@ from salt.exceptions import CommandExecutionError
 _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
 #: The server computes this value after it has loaded its libraries and checked its parameters together (from 15 on).
 _ASKED = "shared_memory_size"
+#: Seconds for a start that cannot succeed; it takes 0.2.
+TRIAL = 30
 
 
 def faults(parameters):
     """
-    Return the reasons why the server would not start with these parameters on this host, as a list of sentences, or [].
-    The server checks the parameters together, loads its libraries, and tells how much memory it needs. Libraries for a
-    later moment are also loaded here. Servers before version 15 cannot be asked; the result is then [].
+    Return the reasons why the server would not start with these parameters and with ``postgres:pg_hba`` on this host,
+    as a list of sentences, or []. The server checks the parameters together, loads its libraries, and tells how much
+    memory it needs. Libraries for a later moment are also loaded here. Servers before version 15 cannot be asked about
+    parameters.
 
     parameters
         ``{name: value}`` as ``pghalib.postgres.parameters.effective`` returns it; the server must know each name.
@@ -42,9 +47,30 @@ def faults(parameters):
     def ask():
         with pghalib.host.users.scratch() as scratch:
             _prepare(settings, scratch)
-            return _faults(settings, scratch, parameters)
+            found = _faults(settings, scratch, parameters)
+            found += _refused_lines(settings, scratch) if settings["pg_hba"] else []
+            return [pghalib.text.line(one) for one in found]
 
-    return pghalib.postgres.answered.once(__context__, ("faults", settings["bin_dir"], parameters), ask)
+    question = ("faults", settings["bin_dir"], parameters, settings["pg_hba"])
+    return pghalib.postgres.answered.once(__context__, question, ask)
+
+
+def unread_lines():
+    """
+    Return the lines of the server's ``pg_hba.conf`` that it cannot read, as sentences for the status: it works with the
+    file of before, and its next start fails. ``postgres:pg_hba`` is tried before it is written; others may write too.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_parameters.unread_lines
+    """
+    settings = __salt__["pgha.settings"]()
+    if settings["role"] != "db" or (__salt__["pgha_patroni.member"]() or {}).get("state") != "running":
+        return []
+    said = pghalib.postgres.asked.sql(__salt__["cmd.run_all"], settings["postgres"], pghalib.postgres.hba.QUESTION)
+    return [pghalib.text.line(one) for one in pghalib.postgres.hba.unread(said)]
 
 
 def last_words(lines=3):
@@ -86,7 +112,7 @@ def _faults(settings, scratch, parameters):
             _, said = _ask(settings, scratch, _ASKED, {**alone, "shared_preload_libraries": f'"{library}"'})
             if pghalib.postgres.parameters.about_library(said):
                 found.append(f"{said} ({name} = {parameters[name]!r})")
-    return [pghalib.text.line(one) for one in found]
+    return found
 
 
 def _beyond(settings, scratch, parameters, megabytes):
@@ -105,9 +131,19 @@ def _beyond(settings, scratch, parameters, megabytes):
     return []
 
 
+def _refused_lines(settings, scratch):
+    file = f"{scratch}/lines"
+    Path(file).write_text(pghalib.postgres.hba.trial(settings["pg_hba"]))
+    os.chmod(file, 0o644)
+    # The server reads this file before it looks at its data. Here it has none, so it ends in any case.
+    words = ["postgres", "-D", scratch, *pghalib.postgres.parameters.options(pghalib.postgres.hba.options(file))]
+    said = _run(settings, words, timeout=TRIAL)["stderr"]
+    return [f"pgha:postgres:pg_hba, {one}" for one in pghalib.postgres.hba.refused(said, file)]
+
+
 def _prepare(settings, scratch):
     """Make the part of a data directory without which the server does not check its parameters."""
-    for name in ("global", "pg_wal", "pg_wal/archive_status", "pg_wal/summaries"):
+    for name in ("global", "pg_notify", "pg_wal", "pg_wal/archive_status", "pg_wal/summaries"):
         os.mkdir(f"{scratch}/{name}", 0o700)
     contents = {"PG_VERSION": f"{settings['version']}\n", "postgresql.conf": "", "postgresql.auto.conf": ""}
     for name, text in {**contents, "global/pg_control": ""}.items():
@@ -133,6 +169,6 @@ def _ask(settings, scratch, what, parameters):
     return None, pghalib.postgres.parameters.complaint(done["stderr"]) or f"exit code {done['retcode']}"
 
 
-def _run(settings, words):
+def _run(settings, words, **options):
     command = [f"{settings['bin_dir']}/{words[0]}", *words[1:]]
-    return pghalib.host.users.run(__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT)
+    return pghalib.host.users.run(__salt__["cmd.run_all"], settings["user"], command, env=_ENVIRONMENT, **options)

@@ -65,8 +65,8 @@ def parameters():
     if faults:
         raise CommandExecutionError(
             f"PostgreSQL in {settings['bin_dir']} would not start on this host with what is set: {'; '.join(faults)}."
-            " Correct it in the pillar under pgha:postgres:parameters; a library comes with a package"
-            " (pgha:postgres:packages)"
+            " Correct it in the pillar: parameters are under pgha:postgres:parameters, and a library comes with a"
+            " package (pgha:postgres:packages)"
         )
     return {"shared": shared, "host": host, "source": source, "left_out": left_out}
 

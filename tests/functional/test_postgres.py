@@ -150,3 +150,24 @@ def test_whoever_has_the_port_is_named(member):
 def test_locales_are_compared_with_those_of_the_host(member):
     missing = member().call("pgha_locales.missing", ["C.UTF-8", "C.utf8", "xx_YY.UTF-8", "POSIX"])
     assert missing == ["xx_YY.UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["hots all all 10.0.0.0/8 md5"], 'line 1: invalid connection type "hots"'),
+        (["# ours", "host all all 10.0.0.0/33 scram-sha-256"], 'line 2: invalid CIDR mask in address "10.0.0.0/33"'),
+        (["host all all 10.0.0.0 scram-sha-256"], "line 1: invalid"),
+        (["host all all samenet scram"], 'line 1: invalid authentication method "scram"'),
+        (["host all all", "host all all all ldap"], "line 1: end-of-line.*line 2: invalid authentication method"),
+    ],
+)
+def test_lines_that_would_keep_the_server_from_starting_are_found_before(member, lines, said):
+    with pytest.raises(CommandExecutionError, match=f"pgha:postgres:pg_hba, {said}"):
+        member(pg_hba=lines).call("pgha_postgres.parameters")
+
+
+def test_lines_that_the_server_reads_are_not_held_up(member):
+    lines = ["include more.conf", "include_dir conf.d", "hostssl all all 10.0.0.0/8 scram-sha-256", "# a comment"]
+    assert member(pg_hba=lines).call("pgha_postgres.parameters")["shared"]
+    assert member(pg_hba=["# no line at all"]).call("pgha_postgres.parameters")["shared"]

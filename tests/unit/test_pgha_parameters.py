@@ -98,7 +98,7 @@ def asked(loader_module, tmp_path, monkeypatch):
             "_modules/pgha_parameters.py",
             salt={
                 "pgha.settings": lambda: {
-                    "postgres": {"user": "p", "group": "p", "version": "18", "bin_dir": "/opt/pg/bin"}
+                    "postgres": {"user": "p", "group": "p", "version": "18", "bin_dir": "/opt/pg/bin", "pg_hba": None}
                 },
                 "cmd.run_all": run_all,
             },
