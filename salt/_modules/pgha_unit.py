@@ -83,8 +83,8 @@ def verify(path, unit=None):
 
 def faults():
     """
-    Return a sentence for each unit of the formula on this host that systemd would not start. A running service goes on;
-    the fault would show only at its next start or at a boot.
+    Return a sentence for each unit of the formula on this host that systemd would not start, or not at a boot. A
+    running service goes on; the fault would show only then.
 
     CLI Example:
 
@@ -95,7 +95,10 @@ def faults():
     names = {
         "dcs": ["consul.service"],
         "repository": ["pgha-repository.service"],
-        "db": ["consul.service", "patroni.service", "pgha-guard.service", "vip-manager.service", "pgha-backup.service"],
+        "db": [
+            *(f"{name}.service" for name in ("consul", "patroni", "pgha-guard", "vip-manager", "pgha-backup")),
+            *("pgha-proof.service", "pgha-backup.timer", "pgha-proof.timer"),
+        ],
     }[__salt__["pgha.settings"]()["role"]]
     found = []
     for name in names:
@@ -108,4 +111,6 @@ def faults():
                 f"systemctl unmask {name}" if state == "masked" else f"see systemctl status {name}, run the main job"
             )
             found.append(f"{name} {REFUSED[state]} ({state}), so it would not start again: {remedy}")
+        elif state == "loaded" and shown.get("UnitFileState") == "disabled":
+            found.append(f"{name} is disabled, so it does not start at a boot: systemctl enable {name}")
     return found

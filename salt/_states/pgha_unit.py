@@ -61,6 +61,34 @@ def stopped(ret, unit):
 
 
 @pghalib.states.state
+def current(ret, unit, files=()):
+    """
+    A running service was started with its unit and its files as they are on the disk; else it is restarted. This is for
+    services whose restart does no harm. The unit notes what it starts the service with, so that a run which ends
+    between a change and the restart leaves the restart to the next run.
+
+    name
+        State ID; not used.
+    unit
+        Name of a service of the formula, such as ``pgha-guard.service``.
+    files
+        Paths of the files that the service reads at its start alone, as its unit notes them.
+    """
+    service = unit.removesuffix(".service")
+    if ret.test and not __salt__["service.status"](service):
+        return f"{unit} would be started with its files as they are."
+    changed = pghalib.services.started.changed(service, files)
+    if not changed:
+        return f"{unit} was started with its files as they are."
+    ret.plan({path: {"old": "another at the start", "new": "read by a restart"} for path in changed})
+    if ret.test:
+        return f"{unit} would be restarted."
+    if not __salt__["service.restart"](service) or pghalib.services.started.changed(service, files):
+        raise CommandExecutionError(f"systemctl restart {unit} failed: systemctl status {unit} says why")
+    return f"{unit} was restarted."
+
+
+@pghalib.states.state
 def read(ret, unit):
     """
     systemd has read a unit as it is on the disk, or has forgotten a unit whose file was removed. Nothing is started or

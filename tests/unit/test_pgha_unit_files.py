@@ -115,6 +115,76 @@ def test_what_systemd_knows_is_stopped(state, load, active):
         assert ret == {"name": "n", "comment": "dead", **dies}
 
 
+@pytest.fixture
+def service(tmp_path, monkeypatch, loader_module):
+    """
+    A service with a unit and a file, whose start notes both. Gives a function ``(test=False)`` -> the state module, and
+    ``starts``: the list of its starts; ``broken`` in it lets a start fail.
+    """
+    notes, path, starts = tmp_path / "notes", tmp_path / "x.json", []
+    notes.mkdir()
+    (tmp_path / "x.service").write_text(GOOD)
+    path.write_text("1")
+    monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
+    monkeypatch.setattr(pghalib.services, "DIRECTORY", str(notes))
+
+    def start(_name):
+        if "broken" in starts:
+            return False
+        sums = subprocess.run(["sha256sum", tmp_path / "x.service", path], capture_output=True, check=True)
+        (notes / "x.started-with").write_bytes(sums.stdout)
+        starts.append("started")
+        return True
+
+    def make(test=False):
+        salt = {"service.restart": start, "service.status": lambda _name: bool(starts)}
+        return loader_module("_states/pgha_unit.py", salt=salt, opts={"test": test})
+
+    make.starts, make.start, make.path, make.unit = starts, start, path, tmp_path / "x.service"
+    return make
+
+
+@pytest.mark.root
+def test_a_service_whose_files_have_changed_is_restarted_also_by_the_next_run(service):
+    def current(**how):
+        return service(**how).current("n", "x.service", [str(service.path)])
+
+    assert (current(test=True)["result"], current(test=True)["changes"]) == (True, {})
+    service.start("x")
+    assert (current()["result"], current()["changes"], service.starts) == (True, {}, ["started"])
+    # A run that was killed has written these, and nothing was restarted.
+    for file in (service.path, service.unit):
+        file.write_text(file.read_text() + "\n")
+        assert (current(test=True)["result"], list(current(test=True)["changes"])) == (None, [str(file)])
+        done = current()
+        assert (done["result"], list(done["changes"])) == (True, [str(file)])
+        assert current()["changes"] == {}
+    assert len(service.starts) == 3
+    service.path.write_text("other")
+    service.starts.append("broken")
+    assert (current()["result"], "systemctl status x.service" in current()["comment"]) == (False, True)
+
+
+def test_what_the_guard_reads_at_its_start_is_all_noted():
+    salt = Path(__file__).resolve().parents[2] / "salt/pgha/guard"
+    parts = (salt / "parts.jinja").read_text()
+    assert [one.name for one in (salt / "files/pgha-guard").glob("*.py") if f'"/{one.name}"' not in parts] == []
+
+
+def test_units_that_do_not_start_at_a_boot_are_named(unit):
+    shown = {
+        "consul.service": {"LoadState": "loaded", "UnitFileState": "enabled"},
+        "patroni.service": {"LoadState": "loaded", "UnitFileState": "disabled"},
+        # Started by its timer.
+        "pgha-backup.service": {"LoadState": "loaded", "UnitFileState": "static"},
+        "pgha-backup.timer": {"LoadState": "loaded", "UnitFileState": "disabled"},
+        "vip-manager.service": {"LoadState": "not-found", "UnitFileState": ""},
+    }
+    found = unit(shown=shown).faults()
+    assert [one.partition(" ")[0] for one in found] == ["patroni.service", "pgha-backup.timer"]
+    assert "does not start at a boot: systemctl enable patroni.service" in found[0]
+
+
 def test_units_that_systemd_refuses_are_named(unit):
     shown = {
         "consul.service": {"LoadState": "loaded"},

@@ -227,11 +227,13 @@ TEMPLATES = {
     "repository/files/pgha-repository.service.jinja": lambda _pgha: {
         "directories": ["/backup/one", "/backup/two"],
         "address": "192.0.2.51",
+        "version": "2.57",
     },
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
         "program": "/usr/local/sbin/pgha-guard",
         "config": "/etc/pgha/guard.json",
+        "files": ["/etc/pgha/guard.json", "/usr/local/sbin/pgha-guard/__main__.py"],
     },
     "patroni/files/patroni.service.jinja": lambda pgha: {
         "patroni": pgha["patroni"],
@@ -369,7 +371,8 @@ def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
     role = ROLES[minion_id]
     noted = {pghalib.tls.CA, pghalib.secrets.served.NOTE}
-    for service in {"dcs": ["consul"], "db": ["consul", "patroni", "vip-manager"], "repository": []}[role]:
+    services = {"dcs": ["consul"], "db": ["consul", "patroni", "vip-manager", "pgha-guard"]}
+    for service in services.get(role, ["pgha-repository"]):
         noted |= {pghalib.services.started.unit(service), pghalib.services.started.note(service)}
     for service in pghalib.secrets.pki.SERVICES[role]:
         noted |= {pghalib.tls.pem(service), pghalib.tls.unread(service)}

@@ -1,5 +1,5 @@
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/guard/parts.jinja" import program, config, guard_absent %}
+{% from "pgha/guard/parts.jinja" import program, config, files, guard_absent %}
 {% if pgha.patroni.guard %}
 {# It may run before Patroni does: it acts only where it has heard Patroni say that this host leads. #}
 {% set founded = pgha.cluster.name ~ " has been founded by " ~ pgha.cluster.founder.name %}
@@ -36,6 +36,7 @@ systemd has a unit of the guard:
         cluster: {{ pgha.cluster.name | json }}
         program: {{ program | yaml_dquote }}
         config: {{ config | yaml_dquote }}
+        files: {{ files | json }}
     - require:
       - file: The guard is there
 
@@ -45,7 +46,6 @@ systemd has read the unit of the guard:
     - require:
       - pgha_unit: systemd has a unit of the guard
 
-{# A restart does no harm: the guard asks Patroni at once. #}
 The guard runs, and does after a boot:
   service.running:
     - name: pgha-guard
@@ -58,10 +58,16 @@ The guard runs, and does after a boot:
     - require_in:
       - pgha_patroni: {{ founded | yaml_dquote }}
 {% endif %}
-    - watch:
+
+{# A restart does no harm: the guard asks Patroni at once. #}
+The guard works with its program and what it knows of now:
+  pgha_unit.current:
+    - unit: pgha-guard.service
+    - files: {{ files | json }}
+    - require:
       - file: The guard is there
       - file: The guard knows this member
-      - pgha_unit: systemd has a unit of the guard
+      - service: The guard runs, and does after a boot
 {% else %}
 {{ guard_absent() }}
 {% endif %}

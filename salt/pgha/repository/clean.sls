@@ -10,6 +10,7 @@ Nothing of pgBackRest's server is left:
       - /etc/pgha/tls/repository.pem
       - /run/pgha/repository.authorities-unread
       - /run/pgha/repository.reload-owed
+      - /run/pgha/pgha-repository.started-with
     - require:
       - pgha_unit: pgBackRest does not run
 
