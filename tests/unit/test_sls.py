@@ -347,6 +347,15 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
 
 
+def test_the_rights_of_sudo_take_their_place_only_when_sudo_understands_them(caller_of):
+    """One file with a mistake in that directory, and nobody on the host has sudo any longer."""
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.vip", pillar=pillar_of("callback", "test-db2"))
+    (rights,) = [chunk for chunk in low if chunk.get("name", "").startswith("/etc/sudoers.d/")]
+    assert (rights["state"], rights["fun"], rights["mode"]) == ("file", "managed", "0440")
+    # Salt adds the path of the new file to the end.
+    assert rights["check_cmd"] == "/usr/sbin/visudo -cqf"
+
+
 @pytest.mark.parametrize("before", [None, "another", "the same"])
 def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     caller = caller_of("test-dcs1")
