@@ -110,6 +110,13 @@ def test_every_state_in_the_procedure_is_in_the_sls_that_it_names(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_row_stands_in_a_table(name):
+    text = prose((ROOT / name).read_text(encoding="utf-8"))
+    blocks = re.findall(r"(?:^ *\|.*\n)+", text, flags=re.MULTILINE)
+    assert [block for block in blocks if not re.match(r" *\|.*\n *\|(?: *:?-+:? *\|)+\n", block)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_relative_links_lead_somewhere(name):
     path = ROOT / name
     broken = []
