@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lab import saltstack
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -142,6 +143,17 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
     assert faults(yaml.safe_load(pillar.replace("…", "a" * 64))["pgha"], defaults) == []
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
+def test_the_lab_has_the_master_of_the_readme(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```yaml\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
+    (master,) = [block for block in blocks if "ext_pillar:" in block]
+    lab = yaml.safe_load(saltstack.MASTER_CONFIG)
+    # For a machine of two cores.
+    del lab["worker_threads"]
+    assert lab == yaml.safe_load(master)
 
 
 def test_the_version_of_the_formula_is_the_newest_of_the_changelog():
