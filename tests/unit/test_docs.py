@@ -156,6 +156,11 @@ def test_the_lab_has_the_master_of_the_readme(name):
     assert lab == yaml.safe_load(master)
 
 
+def test_nothing_that_the_master_serves_is_a_link():
+    """A master with fileserver_followsymlinks: False does not serve what is behind one."""
+    assert [path for path in (ROOT / "salt").rglob("*") if path.is_symlink()] == []
+
+
 def test_the_version_of_the_formula_is_the_newest_of_the_changelog():
     formula = yaml.safe_load((ROOT / "FORMULA").read_text(encoding="utf-8"))
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
