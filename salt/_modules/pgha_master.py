@@ -10,6 +10,7 @@ import pghalib.master.compiled
 import pghalib.master.restore
 import pghalib.master.turns
 import pghalib.secrets.credentials
+import pghalib.secrets.encryption
 import pghalib.secrets.store
 import pghalib.text
 import pghalib.versions
@@ -46,7 +47,7 @@ def plan(restoring=False):
         faults.append(SERVED)
     old = pghalib.versions.too_old(salt.version.__version__, sys.version, "master")
     faults += [old] if old else []
-    faults += [] if faults else _unbrought(pgha)
+    faults += [] if faults else _unstored(pgha)
     if not faults and not restoring:
         store = pghalib.secrets.store.directory(__opts__)
         faults += pghalib.master.restore.unfinished(store, pghalib.inventory.plan(pgha)["clusters"])
@@ -55,11 +56,12 @@ def plan(restoring=False):
     return {**pghalib.inventory.plan(pgha), "refused": []}
 
 
-def _unbrought(pgha):
-    """Faults of secrets that only a person can bring."""
-    store = pghalib.secrets.store.directory(__opts__)
+def _unstored(pgha):
+    """Faults that the store tells: secrets that only a person can bring, names that no certificate can have."""
+    store, defaults = pghalib.secrets.store.directory(__opts__), __salt__["pgha.defaults"]()
     try:
-        return pghalib.secrets.credentials.lacking(store, pgha, __salt__["pgha.defaults"]())
+        names = pghalib.secrets.encryption.faults(store, pgha, defaults, pghalib.secrets.store.index(store))
+        return names + pghalib.secrets.credentials.lacking(store, pgha, defaults)
     except CommandExecutionError as error:
         return [str(error)]
 

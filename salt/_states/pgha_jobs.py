@@ -87,7 +87,8 @@ def _missing(hosts):
     said = {
         "minions": "does not answer: is the host on, and does salt-minion run there? To do the rest without it, add"
         ' pillar=\'{{"pgha": {{"without": ["{0}"]}}}}\'',
-        "minions_pre": "its key is not accepted: compare it (salt-key -f {0}) and accept it (salt-key -a {0})",
+        "minions_pre": "its key is not accepted: compare what salt-key -p {0} prints with"
+        " /etc/salt/pki/minion/minion.pub on the host, then accept it (salt-key -a {0})",
         "minions_rejected": "its key was rejected (salt-key -L shows it)",
         "minions_denied": "its key was denied, as another minion has that id (salt-key -L shows it)",
         None: "the master knows no such minion: correct the id in the inventory, or start salt-minion there with this"

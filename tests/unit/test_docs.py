@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lab import saltstack
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -110,6 +111,13 @@ def test_every_state_in_the_procedure_is_in_the_sls_that_it_names(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_row_stands_in_a_table(name):
+    text = prose((ROOT / name).read_text(encoding="utf-8"))
+    blocks = re.findall(r"(?:^ *\|.*\n)+", text, flags=re.MULTILINE)
+    assert [block for block in blocks if not re.match(r" *\|.*\n *\|(?: *:?-+:? *\|)+\n", block)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_relative_links_lead_somewhere(name):
     path = ROOT / name
     broken = []
@@ -135,6 +143,22 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
     assert faults(yaml.safe_load(pillar.replace("…", "a" * 64))["pgha"], defaults) == []
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
+def test_the_lab_has_the_master_of_the_readme(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```yaml\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
+    (master,) = [block for block in blocks if "ext_pillar:" in block]
+    lab = yaml.safe_load(saltstack.MASTER_CONFIG)
+    # For a machine of two cores.
+    del lab["worker_threads"]
+    assert lab == yaml.safe_load(master)
+
+
+def test_nothing_that_the_master_serves_is_a_link():
+    """A master with fileserver_followsymlinks: False does not serve what is behind one."""
+    assert [path for path in (ROOT / "salt").rglob("*") if path.is_symlink()] == []
 
 
 def test_the_version_of_the_formula_is_the_newest_of_the_changelog():

@@ -56,7 +56,7 @@ def test_a_host_that_stays_busy_is_named(jobs):
     ("key", "said"),
     [
         ("minions", 'add pillar=\'{"pgha": {"without": ["db1"]}}\''),
-        ("minions_pre", "accept it (salt-key -a db1)"),
+        ("minions_pre", "salt-key -p db1 prints with /etc/salt/pki/minion/minion.pub on the host, then accept it"),
         ("minions_rejected", "rejected"),
         ("minions_denied", "denied"),
         (None, "the master knows no such minion"),

@@ -53,6 +53,23 @@ def test_a_master_that_would_serve_no_secrets_begins_nothing(master, ext_pillar)
     assert plan["refused"][0].startswith("ext_pillar: has no entry 'pgha: true'")
 
 
+@pytest.mark.parametrize(("tls", "lives", "refused"), [(None, False, True), (False, False, False), (None, True, False)])
+def test_a_new_datacenter_whose_name_no_certificate_can_have_is_refused(master, tmp_path, tls, lives, refused):
+    """Where the pillar is silent: there the check of the pillar accepts it, as a living one may have such a name."""
+    datacenters = {"my_dc": {**PGHA["datacenters"]["dc"], "tls": {"enabled": tls}}}
+    pgha = {**PGHA, "datacenters": datacenters}
+    module = master(pgha)
+    module.__opts__["pgha_store"] = str(tmp_path)
+    if lives:
+        (tmp_path / "datacenter-my_dc.json").write_text("{}")
+    found = module.plan()["refused"]
+    assert bool(found) is refused
+    if refused:
+        (fault,) = found
+        assert fault.startswith("pgha:datacenters:my_dc: a new datacenter is encrypted, and ")
+        assert fault.endswith("give another, or set tls: false for it")
+
+
 def test_all_that_is_wrong_is_told_at_once_each_in_one_line(master, monkeypatch):
     module = master(CommandExecutionError("It does not render: a\nb"), ext_pillar=[])
     monkeypatch.setattr(module.salt.version, "__version__", "3005.1")

@@ -48,6 +48,20 @@ def test_a_host_that_could_not_render_and_one_that_was_silent_are_named(failures
     ]
 
 
+def test_a_state_of_the_master_that_is_no_stage_is_told_with_its_reason(failures):
+    why = "The store of secrets cannot be written: no space.\nNothing was touched"
+    running = {
+        "salt_|-Ready_|-Ready_|-state": state(True, changes={"ret": {"dcs1": {"a": state(True)}}}),
+        "pgha_secrets_|-It knows_|-It knows_|-settled": state(False, why, changes={}, __id__="It knows"),
+        "salt_|-Next_|-Next_|-state": state(False, NOT_TRIED, changes={}),
+    }
+    assert failures(running) == [
+        "the master: It knows",
+        "    The store of secrets cannot be written: no space.",
+        "    Nothing was touched",
+    ]
+
+
 def test_what_was_not_tried_and_what_went_well_are_not_told(failures):
     running = {"a_|-b_|-c_|-d": state(False, NOT_TRIED), "e_|-f_|-g_|-h": state(True), "i_|-j_|-k_|-l": state(None)}
     assert failures(running) == []

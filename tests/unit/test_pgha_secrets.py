@@ -207,6 +207,18 @@ def test_where_the_pillar_is_silent_a_new_datacenter_is_encrypted_and_a_living_o
     assert "tls" not in secrets.of_minion(tmp_path / "living", "db1")
 
 
+def test_a_new_datacenter_whose_name_no_certificate_can_have_gets_no_secrets(secrets, tmp_path):
+    silent = {**changed("tls", {"enabled": None}), "datacenters": {"my_dc": PGHA["datacenters"]["dc"]}}
+    for function in (secrets.mint, secrets.missing):
+        with pytest.raises(CommandExecutionError, match="^pgha:datacenters:my_dc: a new datacenter is encrypted"):
+            function(tmp_path, silent, DEFAULTS)
+    assert not list(tmp_path.glob("*.json"))
+    # One that lives without encryption goes on.
+    secrets.mint(tmp_path, {**silent, "tls": {"enabled": False}}, DEFAULTS)
+    secrets.mint(tmp_path, silent, DEFAULTS)
+    assert "tls" not in secrets.of_minion(tmp_path, "db1")
+
+
 @pytest.mark.parametrize("built", [True, False])
 def test_a_setting_that_the_hosts_refuse_is_not_what_a_living_datacenter_was_built_as(secrets, tmp_path, built):
     """The preflight refuses it, so nothing is settled; what comes after it finds the datacenter as it is."""

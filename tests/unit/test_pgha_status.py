@@ -1,11 +1,18 @@
 """What one host tells of its cluster when a part of it cannot be told."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
 SERVER = {"role": "dcs", "name": "dcs1"}
 DATABASE = {"role": "db", "name": "db1", "cluster": {"vip": {"address": "192.0.2.40"}}}
 HEALTH = {"leader": "dcs1", "members": [], "voters": [], "foreign_servers": []}
+
+MODULES = Path(__file__).resolve().parents[2] / "salt/_modules"
+# What speaks against a run, before it begins.
+OF_THE_PREFLIGHT = {"pgha_founding.faults", "pgha_preflight.store_faults"}
 
 
 def refused(text, kind=CommandExecutionError):
@@ -77,3 +84,18 @@ def test_the_faults_of_all_functions_that_are_there_come_together(module, monkey
     )
     monkeypatch.setattr(loaded, "_FAULTS", ("none.faults", "one.faults", "two.faults", "three.faults"))
     assert loaded.status()["faults"] == ["the first", "the second", "nobody knows"]
+
+
+def test_every_check_of_the_status_is_there_and_none_is_left_out(module):
+    """The status skips a name that no module has: on a host without that module, and by a slip of the pen."""
+    public = {
+        f"{path.stem}.{node.name}": node.args
+        for path in MODULES.glob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    without_arguments = {name for name, args in public.items() if not args.args}
+    asked = set(module(SERVER)._FAULTS)
+    assert asked <= without_arguments
+    assert {name for name in without_arguments if name.endswith((".faults", "_faults"))} <= asked | OF_THE_PREFLIGHT
+    assert without_arguments >= OF_THE_PREFLIGHT

@@ -349,6 +349,15 @@ def test_the_sync_of_the_modules_is_given_no_word_that_it_does_not_know(caller_o
         assert {key for key in chunk if not key.startswith("__")} <= known, chunk
 
 
+def test_the_rights_of_sudo_take_their_place_only_when_sudo_understands_them(caller_of):
+    """One file with a mistake in that directory, and nobody on the host has sudo any longer."""
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.vip", pillar=pillar_of("callback", "test-db2"))
+    (rights,) = [chunk for chunk in low if chunk.get("name", "").startswith("/etc/sudoers.d/")]
+    assert (rights["state"], rights["fun"], rights["mode"]) == ("file", "managed", "0440")
+    # Salt adds the path of the new file to the end.
+    assert rights["check_cmd"] == "/usr/sbin/visudo -cqf"
+
+
 @pytest.mark.parametrize("before", [None, "another", "the same"])
 def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     caller = caller_of("test-dcs1")
@@ -508,6 +517,11 @@ def stages(low):
     return [chunk for chunk in low if (chunk["state"], chunk["fun"]) == ("salt", "state")]
 
 
+def told_of(low):
+    """The ids of the states whose failure the summary at the end tells."""
+    return [name for one in low[-1]["onfail"] for name in one.values()]
+
+
 def test_the_main_orchestration_renders(orchestration):
     low = orchestration("pgha", {})
     gates = [("pgha_jobs", "finished"), ("pgha_secrets", "stored"), ("pgha_jobs", "pillars_fresh")]
@@ -521,7 +535,9 @@ def test_the_main_orchestration_renders(orchestration):
     assert ready["tgt"] == low[2]["hosts"] == IDS
     assert [chunk["test"] for chunk in stages(low)] == [False] * 4
     assert rest[-1]["__id__"] == "test has a leader and streaming replicas, and takes a write"
-    assert [one["salt"] for one in low[-1]["onfail"]] == [chunk["__id__"] for chunk in stages(low)]
+    # Without that note nothing is built, and the failure is told at the end.
+    assert [chunk["require"] for chunk in rest[:-1]] == [[{"pgha_secrets": low[6]["__id__"]}]] * 2
+    assert told_of(low) == [chunk["__id__"] for chunk in low[5:-1]]
 
 
 def test_a_repository_host_takes_backups_before_a_cluster_archives_there(orchestration):
@@ -532,6 +548,7 @@ def test_a_repository_host_takes_backups_before_a_cluster_archives_there(orchest
         "The repository hosts of test-dcs-cluster take backups",
         ["pgha.repository"],
     )
+    assert keeps["require"] == [{"pgha_secrets": "The master knows which datacenters are encrypted"}]
     assert {"salt": keeps["__id__"]} in stages(low)[-1]["require"]
     assert "test-backup1" in low[2]["hosts"]
     assert "test-backup1" in stages(low)[0]["tgt"]
@@ -549,7 +566,7 @@ def test_a_lost_cluster_has_its_data_before_patroni_starts(orchestration):
     assert founded["require"] == [{"salt": chunk["__id__"]} for chunk in before[1:]]
     assert serves["require"] == [{"salt": founded["__id__"]}]
     assert (ended["tgt"], ended["require"]) == (["test-db1"], [{"salt": serves["__id__"]}])
-    assert [one["salt"] for one in low[-1]["onfail"]] == [chunk["__id__"] for chunk in stages(low)]
+    assert told_of(low) == [chunk["__id__"] for chunk in low[5:-1]]
 
 
 def test_a_cluster_without_repositories_is_not_founded_from_one(orchestration):

@@ -36,20 +36,21 @@ The hosts are served the pillar of now:
          dict(plan.run, only=plan.clusters | list, library=salt["pgha_library.served"](saltenv)),
          timeout=15, test=False) }}
 
-The master knows which datacenters are encrypted:
+{% set settled = "The master knows which datacenters are encrypted" %}
+{{ settled }}:
   pgha_secrets.settled:
     - datacenters: {{ plan.datacenters | list | json }}
     - require:
       - salt: {{ ready }}
 
-{% set stages = [{"salt": ready}] %}
+{% set stages = [{"salt": ready}, {"pgha_secrets": settled}] %}
 
 {% for datacenter, servers in plan.datacenters.items() %}
 {% set quorum = "Consul of " ~ datacenter ~ " has its quorum and denies by default" %}
 {% do stages.append({"salt": quorum}) %}
 
 {{ quorum | yaml_dquote }}:
-{{ stage(servers, ["pgha.dcs"], plan.run, [{"salt": ready}], parallel=True) }}
+{{ stage(servers, ["pgha.dcs"], plan.run, [{"pgha_secrets": settled}], parallel=True) }}
 {% endfor %}
 
 {% for datacenter, keepers in plan.repositories.items() if keepers %}
@@ -57,7 +58,7 @@ The master knows which datacenters are encrypted:
 {% do stages.append({"salt": keeps}) %}
 
 {{ keeps | yaml_dquote }}:
-{{ stage(keepers, ["pgha.repository"], plan.run, [{"salt": ready}], parallel=True) }}
+{{ stage(keepers, ["pgha.repository"], plan.run, [{"pgha_secrets": settled}], parallel=True) }}
 {% endfor %}
 
 {% for cluster, hosts in plan.clusters.items() %}
@@ -65,7 +66,7 @@ The master knows which datacenters are encrypted:
 {% do stages.append({"salt": installed}) %}
 
 {{ installed | yaml_dquote }}:
-{{ stage(hosts, ["pgha.stages.packages"], plan.run, [{"salt": ready}], parallel=True) }}
+{{ stage(hosts, ["pgha.stages.packages"], plan.run, [{"pgha_secrets": settled}], parallel=True) }}
 {% endfor %}
 
 {% set needs = {} %}

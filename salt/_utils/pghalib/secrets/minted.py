@@ -17,6 +17,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.inventory
 import pghalib.secrets.contents
 import pghalib.secrets.credentials
+import pghalib.secrets.encryption
 import pghalib.secrets.needed
 import pghalib.secrets.pki
 import pghalib.secrets.restores
@@ -68,8 +69,8 @@ def mint(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], force: bo
         True makes every certificate anew (never an authority).
 
     Returns the sorted names of all that was made, and ``index`` when the index has changed. Raises
-    CommandExecutionError when the store cannot be read or written, or when it lacks a secret that it once had; then
-    nothing is made.
+    CommandExecutionError when the store cannot be read or written, when it lacks a secret that it once had, or when the
+    name of a new datacenter cannot be in its certificates; then nothing is made.
     """
     pghalib.secrets.store.prepare(path)
     with pghalib.secrets.store.locked(path):
@@ -210,13 +211,12 @@ def _index(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], index: 
     """The part of the index that follows from this pillar: hosts, clusters, and which datacenters are encrypted."""
     hosts: dict[str, Host] = {}
     clusters: dict[str, Noted] = {}
-    tls: dict[str, bool] = {}
+    tls = pghalib.secrets.encryption.of(path, pgha, defaults, index)
     for name, entry in (pgha.get("datacenters") or {}).items():
         for host in pghalib.inventory.hosts(entry.get("servers")):
             hosts[host["id"]] = {"role": "dcs", "name": host["name"], "datacenter": name}
         for host in pghalib.inventory.hosts(entry.get("repository_hosts")):
             hosts[host["id"]] = {"role": "repository", "name": host["name"], "datacenter": name}
-        tls[name] = _encrypted(path, name, pghalib.inventory.section("tls", pgha, defaults, name, None), index)
     for name, entry in (pgha.get("clusters") or {}).items():
         # In a correct pillar every cluster has a datacenter.
         datacenter = pghalib.inventory.datacenter_of(pgha, name) or ""
@@ -227,16 +227,6 @@ def _index(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], index: 
         for host in pghalib.inventory.hosts(entry.get("hosts")):
             hosts[host["id"]] = {"role": "db", "name": host["name"], "datacenter": datacenter, "cluster": name}
     return {"hosts": hosts, "clusters": clusters, "tls": tls}
-
-
-def _encrypted(path: Path, datacenter: str, tls: dict[str, Json], index: Index) -> bool:
-    """The pillar's setting; without one, a datacenter stays as it was built, and a new one is encrypted."""
-    enabled: bool | None = tls["enabled"]
-    if enabled is not None:
-        return enabled
-    return pghalib.secrets.store.encrypted(index).get(
-        datacenter, not pghalib.secrets.store.file(path, "datacenter", datacenter).exists()
-    )
 
 
 def _noted(index: Index, wanted: Derived) -> list[str]:
