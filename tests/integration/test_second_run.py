@@ -41,3 +41,20 @@ def test_highstate_by_role_changes_nothing_either(cluster):
     for host, states in answers.items():
         assert len(states) > 15, f"{host} applied only {list(states)}"
         assert formula.changed_states(host, states) == []
+
+
+def test_a_host_that_is_off_is_named_and_the_rest_is_done_without_it(cluster):
+    lab, off = cluster.lab, cluster.replicas()[0]
+    off.poweroff()
+    try:
+        said = lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False)
+        assert (said.returncode, f"{off.name}: " in said.stdout) == (1, True), said.stdout
+        words = "pillar=" + json.dumps({"pgha": {"without": [off.name]}})
+        run = formula.run(lab, words)
+        assert (run.code, run.changed()) == (0, []), run.text
+        assert f"{off.name}: left out of this run; run the main job again when it answers" in run.text
+    finally:
+        off.poweron()
+        lab.wait_ready()
+    cluster.wait_healthy()
+    assert "Everything is as it should be." in lab.salt("salt-run", "pgha.status", check=False).stdout

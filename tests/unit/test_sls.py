@@ -608,6 +608,8 @@ def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):
     assert re.fullmatch("[0-9a-f]{64}", runs[0].pop("library"))
     assert all(run == {**given, "only": ["test"]} for run in runs)
     assert not any(host in chunk["tgt"] for host in given["without"] for chunk in stages(low))
+    said = [chunk["__id__"] for chunk in low if chunk["state"] == "test"]
+    assert said == ["test-db1, test-dcs2: left out of this run; run the main job again when it answers"]
 
 
 def refused(low):

@@ -28,6 +28,11 @@ The hosts are served the pillar of now:
     - hosts: {{ plan.hosts | json }}
     - failhard: True
 
+{% if plan.run.without %}
+{{ (plan.run.without | join(", ") ~ ": left out of this run; run the main job again when it answers") | yaml_dquote }}:
+  test.nop: []
+{% endif %}
+
 {# Never a dry run: it brings the formula's own modules to the hosts, and changes nothing else. Each host finds which
    clusters of the run its pillar lacks. #}
 {% set ready = "Nothing stands in the way on any host" %}
