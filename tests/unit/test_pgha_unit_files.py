@@ -9,6 +9,7 @@ import pghalib.services
 import pytest
 
 GOOD = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sh -c 'exit 0'\nKillMode=mixed\n"
+TIMER = "[Timer]\nOnCalendar=*:0/5\n\n[Install]\nWantedBy=timers.target\n"
 
 
 def run_all(words, env=None, **_options):
@@ -75,6 +76,16 @@ def test_a_unit_with_a_mistake_does_not_replace_the_old_one(state, tmp_path, old
 
 
 @pytest.mark.root
+@needs_systemd
+def test_a_timer_with_a_mistake_does_not_replace_the_old_one(state, tmp_path):
+    path = tmp_path / "x.timer"
+    assert state(TIMER).written("n", "x.timer", "salt://x", {})["changes"]
+    ret = state(TIMER.replace("0/5", "0/x")).written("n", "x.timer", "salt://x", {})
+    assert (ret["result"], ret["changes"], path.read_text()) == (False, {}, TIMER)
+    assert "Failed to parse calendar specification" in ret["comment"]
+
+
+@pytest.mark.root
 def test_without_the_program_a_unit_is_written_unseen(state, tmp_path):
     assert state("[Servic", which=lambda _name: None).written("n", "x.service", "salt://x", {})["result"] is True
     assert (tmp_path / "x.service").read_text() == "[Servic"
@@ -129,10 +140,15 @@ def test_units_that_systemd_refuses_are_named(unit):
     assert unit().faults() == []
 
 
+UNITS = [
+    path
+    for kind in ("*.service.j*", "*.timer*")
+    for path in sorted((Path(__file__).resolve().parents[2] / "salt/pgha").rglob(kind))
+]
+
+
 @needs_systemd
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).resolve().parents[2] / "salt/pgha").rglob("*.service.j*")), ids=str
-)
+@pytest.mark.parametrize("path", UNITS, ids=str)
 def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
     import jinja2
 
@@ -146,10 +162,11 @@ def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
         "config": "/etc/x.yml",
         "unit": "/etc/systemd/system/x.service",
         "limits": pghalib.backup.proof.LIMITS,
+        "day": "Sat",
     }
     for authorities in (None, "/etc/pgha/ca.pem"):
         text = jinja2.Template(path.read_text()).render(authorities=authorities, **values)
         (tmp_path / "unit").write_text(text)
-        words = unit().verify(str(tmp_path / "unit"), "x.service")
+        words = unit().verify(str(tmp_path / "unit"), "x.timer" if ".timer" in path.name else "x.service")
         # The programs are not there.
         assert [one for one in (words or "").split("; ") if one and "is not executable" not in one] == []
