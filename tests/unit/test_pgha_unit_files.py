@@ -140,11 +140,8 @@ def test_units_that_systemd_refuses_are_named(unit):
     assert unit().faults() == []
 
 
-UNITS = [
-    path
-    for kind in ("*.service.j*", "*.timer*")
-    for path in sorted((Path(__file__).resolve().parents[2] / "salt/pgha").rglob(kind))
-]
+FORMULA = Path(__file__).resolve().parents[2] / "salt/pgha"
+UNITS = [path for kind in ("*.service.j*", "*.timer*") for path in sorted(FORMULA.rglob(kind))]
 
 
 @needs_systemd
@@ -170,3 +167,13 @@ def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
         words = unit().verify(str(tmp_path / "unit"), "x.timer" if ".timer" in path.name else "x.service")
         # The programs are not there.
         assert [one for one in (words or "").split("; ") if one and "is not executable" not in one] == []
+
+
+def test_a_vip_manager_that_hangs_where_it_should_end_is_killed_after_four_seconds():
+    """The default of systemd is 90 s, for which a restart of it would leave the cluster without its address."""
+    lines = (FORMULA / "vip/files/vip-manager.service.j2").read_text().splitlines()
+    assert [line for line in lines if line.startswith(("TimeoutStop", "TimeoutSec", "KillSignal", "KillMode"))] == [
+        "KillSignal=SIGINT",
+        "KillMode=mixed",
+        "TimeoutStopSec=4",
+    ]
