@@ -4,6 +4,7 @@ installed. Nothing on the host is changed. Ports without a service yet are opene
 can test the connection.
 """
 
+import contextlib
 import contextvars
 import os
 import sys
@@ -19,6 +20,7 @@ import pghalib.preflight.facts
 import pghalib.preflight.foreign
 import pghalib.preflight.listening
 import pghalib.preflight.meeting
+import pghalib.preflight.packages
 import pghalib.preflight.verdicts
 import pghalib.run
 import pghalib.secrets.served
@@ -65,11 +67,12 @@ def check():
     places = pghalib.preflight.listening.places(listening, settings)
     told(pghalib.preflight.foreign.listeners(listening, settings, ports, places))
     told((pghalib.backup.keeper.unencrypted(settings), []))
+    told(([], pghalib.preflight.packages.warnings(packages(), pghalib.preflight.packages.programs(settings))))
     if settings["role"] == "repository":
         told((__salt__["pgha_repository.standing"](), []))
     else:
         told(pghalib.consul.files.verdict(consul_files(), settings))
-        told(pghalib.consul.files.package())
+        told((pghalib.consul.files.home(), []))
         told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
         told(([], pghalib.preflight.verdicts.trust(settings)))
     told((store_faults(), []))
@@ -204,6 +207,23 @@ def consul_files():
         salt 'test-db1' pgha_preflight.consul_files
     """
     return pghalib.consul.files.found(__salt__["pgha.settings"]())
+
+
+def packages():
+    """
+    Return which Debian packages have a program that the formula installs itself, as the lines of ``dpkg-query``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_preflight.packages
+    """
+    command = ["dpkg-query", "-S", *pghalib.preflight.packages.programs(__salt__["pgha.settings"]())]
+    # A host without it has a fault already: its system.
+    with contextlib.suppress(CommandExecutionError):
+        return __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)["stdout"]
+    return ""
 
 
 def store_faults():

@@ -1,6 +1,6 @@
 """
-States of the units of services: written when systemd accepts them, read by systemd (else a change on the disk would
-take effect at some later moment, unnoticed), and stopped.
+States of the units of services and timers: written when systemd accepts them, read by systemd (else a change on the
+disk would take effect at some later moment, unnoticed), and stopped.
 """
 
 import os
@@ -20,11 +20,11 @@ def written(ret, unit, source, context):
     name
         State ID; not used.
     unit
-        Name of a service, such as ``consul.service``. The program that it starts must be installed.
+        Name of a service or a timer, such as ``consul.service``. The program that a service starts must be installed.
     source
         ``salt://`` URL of its Jinja template.
     context
-        Variables of the template.
+        Variables of the template; may be empty.
     """
     done = pghalib.host.files.manage(
         f"{pghalib.services.UNITS}/{unit}",
@@ -46,7 +46,7 @@ def stopped(ret, unit):
     name
         State ID; not used.
     unit
-        Name of a service, such as ``consul.service``.
+        Name of a service or a timer, such as ``consul.service``.
     """
     shown = __salt__["service.show"](unit)
     # A unit whose file was removed is still active in systemd while its process runs.
@@ -99,7 +99,7 @@ def read(ret, unit):
     name
         State ID; not used.
     unit
-        Name of a service of the formula, such as ``consul.service``.
+        Name of a service or a timer of the formula, such as ``consul.service``.
     """
     if not _unread(unit):
         return f"systemd knows {unit} as it is on the disk."

@@ -122,25 +122,13 @@ def test_ours_and_what_is_left_of_ours_is_ours():
 def test_a_data_directory_of_the_package_s_is_named_before_programs_are_put_there(monkeypatch, tmp_path):
     home = tmp_path / "consul"
     monkeypatch.setattr(files, "HOME", str(home))
-    monkeypatch.setattr(files, "PACKAGE", str(tmp_path / "consul.list"))
-    assert files.package() == ([], [])
+    assert files.home() == []
     home.mkdir()
-    assert files.package() == ([], [])
+    assert files.home() == []
     os.chown(home, 65534, 65534)
-    faults, warnings = files.package()
-    assert warnings == []
-    assert f"others than root may change {home}" in faults[0]
-    assert f"mv {home} {home}.old" in faults[0]
-
-
-@pytest.mark.parametrize(("owned", "count"), [("/usr/bin/consul", 1), ("/etc/consul.d/consul.hcl", 0)])
-def test_a_package_that_has_the_program_is_named(monkeypatch, tmp_path, owned, count):
-    monkeypatch.setattr(files, "HOME", str(tmp_path / "consul"))
-    monkeypatch.setattr(files, "PACKAGE", str(tmp_path / "consul.list"))
-    (tmp_path / "consul.list").write_text(f"/.\n/usr\n{owned}\n")
-    faults, warnings = files.package()
-    assert (faults, len(warnings)) == ([], count)
-    assert all("apt-mark hold consul" in text for text in warnings)
+    (fault,) = files.home()
+    assert f"others than root may change {home}" in fault
+    assert f"mv {home} {home}.old" in fault
 
 
 def test_our_own_configuration_contradicts_nothing(settings):

@@ -135,10 +135,38 @@ def test_what_is_the_formulas_is_refused_with_the_way_that_leads_there(faults, p
         ("consul:config", {"acl": {"tokens": {"dns": "x", "default": "y"}}, "ports": {"dns": 53}, "retry_join": ["a"]}),
         ("consul:config", {"leave_on_terminate": True, "limits": {"rpc_rate": 10}, "client_addr": "127.1.2.3"}),
         ("vip:config", {"verbose": True, "retry-num": None, "interval": 100}),
+        ("vip:config", {"verbose": None, "retry-after": 0, "manager-type": "hetzner", "of-a-newer-one": ["x"]}),
     ],
 )
 def test_everything_else_may_be_passed_through(faults, path, value):
     assert faults(path, value) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("interval", "fast", "'fast' should be a whole number from 1 on"),
+        ("interval", "1000", "should be a whole number from 1 on"),
+        ("interval", 0, "0 should be a whole number from 1 on"),
+        ("retry-num", 2.5, "2.5 should be a whole number from 1 on"),
+        ("retry-num", 2**63, "should be a whole number from 1 on"),
+        ("retry-after", True, "True should be a whole number from 0 on"),
+        ("retry-after", -1, "-1 should be a whole number from 0 on"),
+        ("verbose", "yes", "'yes' should be true or false"),
+        ("manager-type", ["basic"], "should be text"),
+        ("etcd-password", 123, "should be text"),
+    ],
+)
+def test_what_vip_manager_would_not_start_with_is_refused(faults, key, value, remedy):
+    (fault,) = faults("clusters:one:vip:config", {key: value})
+    assert fault.startswith(f"pgha:clusters:one:vip:config:{key}: ")
+    assert remedy in fault
+
+
+def test_a_password_of_a_wrong_type_is_not_shown(faults):
+    assert faults("vip:config:etcd-password", 12345678) == [
+        "pgha:vip:config:etcd-password: should be text; put it in quotes"
+    ]
 
 
 def test_some_of_it_depends_on_other_settings(faults):

@@ -806,6 +806,16 @@ class TestExecution:
             "warnings": [],
         }
 
+    def test_a_package_that_has_a_program_of_ours_is_a_warning(self, execution):
+        module = execution(address="198.51.100.77")
+        assert "the package" not in "\n".join(module.check()["warnings"])
+        ran = {"stdout": "vip-manager2: /usr/bin/vip-manager\npgbackrest: /usr/bin/pgbackrest\n", "retcode": 1}
+        module.__salt__["cmd.run_all"] = lambda *_args, **_kwargs: ran
+        warnings = "\n".join(module.check()["warnings"])
+        assert "the package vip-manager2 is installed" in warnings
+        # No repository is named, so the formula installs no pgBackRest.
+        assert "the package pgbackrest" not in warnings
+
     def test_virtual_ip_is_asked_beside_the_meeting(self, execution):
         asked = []
 

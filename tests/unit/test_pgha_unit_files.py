@@ -9,6 +9,7 @@ import pghalib.services
 import pytest
 
 GOOD = "[Unit]\nDescription=x\n\n[Service]\nExecStart=/bin/sh -c 'exit 0'\nKillMode=mixed\n"
+TIMER = "[Timer]\nOnCalendar=*:0/5\n\n[Install]\nWantedBy=timers.target\n"
 
 
 def run_all(words, env=None, **_options):
@@ -72,6 +73,16 @@ def test_a_unit_with_a_mistake_does_not_replace_the_old_one(state, tmp_path, old
     assert "\n" not in ret["comment"]
     assert "pgha-unit-" not in ret["comment"]
     assert path.read_text() == GOOD
+
+
+@pytest.mark.root
+@needs_systemd
+def test_a_timer_with_a_mistake_does_not_replace_the_old_one(state, tmp_path):
+    path = tmp_path / "x.timer"
+    assert state(TIMER).written("n", "x.timer", "salt://x", {})["changes"]
+    ret = state(TIMER.replace("0/5", "0/x")).written("n", "x.timer", "salt://x", {})
+    assert (ret["result"], ret["changes"], path.read_text()) == (False, {}, TIMER)
+    assert "Failed to parse calendar specification" in ret["comment"]
 
 
 @pytest.mark.root
@@ -199,10 +210,12 @@ def test_units_that_systemd_refuses_are_named(unit):
     assert unit().faults() == []
 
 
+FORMULA = Path(__file__).resolve().parents[2] / "salt/pgha"
+UNITS = [path for kind in ("*.service.j*", "*.timer*") for path in sorted(FORMULA.rglob(kind))]
+
+
 @needs_systemd
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).resolve().parents[2] / "salt/pgha").rglob("*.service.j*")), ids=str
-)
+@pytest.mark.parametrize("path", UNITS, ids=str)
 def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
     import jinja2
 
@@ -216,10 +229,21 @@ def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
         "config": "/etc/x.yml",
         "unit": "/etc/systemd/system/x.service",
         "limits": pghalib.backup.proof.LIMITS,
+        "day": "Sat",
     }
     for authorities in (None, "/etc/pgha/ca.pem"):
         text = jinja2.Template(path.read_text()).render(authorities=authorities, **values)
         (tmp_path / "unit").write_text(text)
-        words = unit().verify(str(tmp_path / "unit"), "x.service")
+        words = unit().verify(str(tmp_path / "unit"), "x.timer" if ".timer" in path.name else "x.service")
         # The programs are not there.
         assert [one for one in (words or "").split("; ") if one and "is not executable" not in one] == []
+
+
+def test_a_vip_manager_that_hangs_where_it_should_end_is_killed_after_four_seconds():
+    """The default of systemd is 90 s, for which a restart of it would leave the cluster without its address."""
+    lines = (FORMULA / "vip/files/vip-manager.service.j2").read_text().splitlines()
+    assert [line for line in lines if line.startswith(("TimeoutStop", "TimeoutSec", "KillSignal", "KillMode"))] == [
+        "KillSignal=SIGINT",
+        "KillMode=mixed",
+        "TimeoutStopSec=4",
+    ]

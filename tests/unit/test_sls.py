@@ -190,6 +190,21 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
             # For these Salt looks for a function that no module has, and so imports every state module: 0.6 s of a
             # processor on each host.
             assert name.endswith("clean") or not {"unless", "onlyif", "creates"} & set(chunk), chunk
+            # As a plain file systemd would neither check it first nor be told of it.
+            assert chunk["fun"] != "managed" or not chunk["name"].endswith((".service", ".timer")), chunk
+        units = {fun: {chunk["unit"] for chunk in low if chunk["fun"] == fun} for fun in ("written", "read")}
+        removed = {Path(chunk["name"]) for chunk in low if (chunk["state"], chunk["fun"]) == ("file", "absent")}
+        gone = {path.name for path in removed if path.suffix in (".service", ".timer")}
+        assert units["written"] | gone <= units["read"], name
+
+
+@pytest.mark.parametrize("what", ["backups", "proofs"])
+def test_a_timer_is_started_anew_when_it_has_changed_and_when_systemd_had_an_older_one(caller_of, what):
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.backup", pillar=pillar_of("backup", "test-db2"))
+    (runs,) = [chunk for chunk in low if chunk["__id__"] == f"The timer of the {what} runs, and does after a boot"]
+    watched = [one["pgha_unit"] for one in runs["watch"]]
+    of_timer = {chunk["__id__"]: chunk["fun"] for chunk in low if chunk.get("unit") == runs["name"]}
+    assert of_timer == dict(zip(watched, ("written", "read"), strict=True))
 
 
 def through_the_renderers(caller, text):

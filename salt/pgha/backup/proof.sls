@@ -1,6 +1,6 @@
 {# Each week a replica restores the newest backup beside its data, reads all of it, and throws it away. #}
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/backup/parts.jinja" import proof, proof_timer, timer_absent %}
+{% from "pgha/backup/parts.jinja" import proof, timer_absent %}
 {% set postgres = pgha.postgres %}
 {% if pgha.backup.repositories %}
 include:
@@ -39,13 +39,9 @@ systemd has a unit that proves a backup:
 
 {% if pgha.backup.proof_day %}
 systemd has a timer for the proofs:
-  file.managed:
-    - name: {{ proof_timer | yaml_dquote }}
+  pgha_unit.written:
+    - unit: pgha-proof.timer
     - source: salt://pgha/backup/files/pgha-proof.timer.jinja
-    - template: jinja
-    - user: root
-    - group: root
-    - mode: '0644'
     - context:
         day: {{ pgha.backup.proof_day | capitalize | json }}
     - require:
@@ -55,16 +51,21 @@ systemd has read the unit of the proofs:
   pgha_unit.read:
     - unit: pgha-proof.service
     - require:
-      - file: systemd has a timer for the proofs
+      - pgha_unit: systemd has a timer for the proofs
+
+systemd has read the timer of the proofs:
+  pgha_unit.read:
+    - unit: pgha-proof.timer
+    - require:
+      - pgha_unit: systemd has read the unit of the proofs
 
 The timer of the proofs runs, and does after a boot:
   service.running:
     - name: pgha-proof.timer
     - enable: True
-    - require:
-      - pgha_unit: systemd has read the unit of the proofs
     - watch:
-      - file: systemd has a timer for the proofs
+      - pgha_unit: systemd has a timer for the proofs
+      - pgha_unit: systemd has read the timer of the proofs
 {% else %}
 {{ timer_absent() }}
 

@@ -1,5 +1,5 @@
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/backup/parts.jinja" import program, timer, backup_absent %}
+{% from "pgha/backup/parts.jinja" import program, backup_absent %}
 {% if pgha.backup.repositories %}
 {% set known = "The repositories know " ~ pgha.cluster.name %}
 {% set member = pgha.name ~ " leads " ~ pgha.cluster.name ~ " or streams from its leader" %}
@@ -39,12 +39,10 @@ systemd has a unit that makes the backup that is due:
       - file: The program of the backups is there
 
 systemd has a timer for the backups:
-  file.managed:
-    - name: {{ timer | yaml_dquote }}
+  pgha_unit.written:
+    - unit: pgha-backup.timer
     - source: salt://pgha/backup/files/pgha-backup.timer
-    - user: root
-    - group: root
-    - mode: '0644'
+    - context: {}
     - require:
       - pgha_unit: systemd has a unit that makes the backup that is due
 
@@ -52,7 +50,13 @@ systemd has read the unit of the backups:
   pgha_unit.read:
     - unit: pgha-backup.service
     - require:
-      - file: systemd has a timer for the backups
+      - pgha_unit: systemd has a timer for the backups
+
+systemd has read the timer of the backups:
+  pgha_unit.read:
+    - unit: pgha-backup.timer
+    - require:
+      - pgha_unit: systemd has read the unit of the backups
 
 {# Only when the archive works: a backup without its WAL is none. #}
 The timer of the backups runs, and does after a boot:
@@ -60,10 +64,10 @@ The timer of the backups runs, and does after a boot:
     - name: pgha-backup.timer
     - enable: True
     - require:
-      - pgha_unit: systemd has read the unit of the backups
       - pgha_backup: {{ ("The WAL of " ~ pgha.cluster.name ~ " is archived") | yaml_dquote }}
     - watch:
-      - file: systemd has a timer for the backups
+      - pgha_unit: systemd has a timer for the backups
+      - pgha_unit: systemd has read the timer of the backups
 {% else %}
 {{ backup_absent() }}
 {% endif %}

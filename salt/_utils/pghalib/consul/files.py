@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 OURS = ("config.json", "acl-bootstrap.json")
 HOME = "/opt/consul"
-PACKAGE = "/var/lib/dpkg/info/consul.list"
 # Sections where a key that ours does not have contradicts too: it changes addresses, trust, or rights.
 WHOLE = ("acl", "addresses", "ports", "tls")
 # Keys of other names that contradict our configuration.
@@ -141,29 +140,19 @@ def verdict(files: dict[str, Facts], settings: Settings) -> tuple[list[str], lis
     return faults, warnings
 
 
-def package() -> tuple[list[str], list[str]]:
+def home() -> list[str]:
     """
-    Return (faults, warnings) on a package of Consul on this host: its program, and the data directory of HashiCorp's
-    package, which lies where the formula unpacks its own programs.
+    Return a fault, as a list, when others than root may change the data directory of HashiCorp's package: it lies where
+    the formula unpacks its own programs.
     """
-    faults, warnings = [], []
     exposed = pghalib.host.users.exposed(HOME) if os.path.lexists(HOME) and os.path.exists(HOME) else None
-    if exposed:
-        faults.append(
-            f"others than root may change {exposed}, which HashiCorp's package has for data and the formula for the"
-            f" programs that root runs: move it away (mv {HOME} {HOME}.old), or if nobody needs what is in it: chown"
-            f" root: {exposed}; chmod go-w {exposed}"
-        )
-    try:
-        owns = "/usr/bin/consul" in Path(PACKAGE).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        owns = False
-    if owns:
-        warnings.append(
-            "a package of Consul is installed, and its update or removal takes /usr/bin/consul away from the formula:"
-            " apt-get remove consul before this run, or afterwards apt-mark hold consul"
-        )
-    return faults, warnings
+    if not exposed:
+        return []
+    return [
+        f"others than root may change {exposed}, which HashiCorp's package has for data and the formula for the"
+        f" programs that root runs: move it away (mv {HOME} {HOME}.old), or if nobody needs what is in it: chown"
+        f" root: {exposed}; chmod go-w {exposed}"
+    ]
 
 
 def _differing(found: dict[str, Json], ours: Json, path: tuple[str, ...]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 Keys below ``config`` and PostgreSQL parameters that a person may not set there: the formula sets them from other
 settings, they hold secrets, or Patroni ignores them. Each has its remedy. Pure functions.
 
-Everything else that Consul, Patroni, vip-manager and PostgreSQL accept may be passed through.
+Everything else that Consul, Patroni, vip-manager and PostgreSQL accept may be passed through. Of vip-manager's keys the
+types are checked: it does not start with a wrong one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pghalib.patroni.config
 import pghalib.postgres.settings
-from pghalib.pillar.types import line_fault
+from pghalib.pillar.types import LARGEST, line_fault
 from pghalib.text import shown
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ VIP = {
     **dict.fromkeys(("dcs-endpoints", "trigger-key", "trigger-value"), _LEADER),
     "consul-token": _MADE,
 }
+# The least number of each. The first try counts as well: with none, no neighbour is told where the address is.
+VIP_NUMBERS = {"interval": 1, "retry-after": 0, "retry-num": 1}
+VIP_TEXTS = ("manager-type", "etcd-user", "etcd-password", "etcd-ca-file", "etcd-cert-file", "etcd-key-file")
 # Mappings that the formula generates or reads: any other type in their place would remove settings that it needs.
 MAPPINGS = {
     "consul": ("acl", "acl.tokens", "addresses", "dns_config", "ports", "tls"),
@@ -136,7 +140,7 @@ def consul(place: Place, config: Mapping[str, Json], tls: bool | None) -> list[s
     ports = config["ports"] if isinstance(config.get("ports"), dict) else {}
     asked = {None: (), False: ("http",), True: ("https",)}[tls]
     for key in ("server", "serf_lan", *asked):
-        if key in ports and not _is_port(ports[key]):
+        if key in ports and not _is_whole(ports[key], 1, 65535):
             found.append(f"{place(['ports', key])}: {shown(ports[key])} should be a whole number from 1 to 65535")
     return found
 
@@ -170,8 +174,23 @@ def patroni(place: Place, config: Mapping[str, Json], tls: bool | None, manager:
 
 
 def vip(place: Place, config: Mapping[str, Json]) -> list[str]:
-    """Return the faults of ``vip:config``, as lines; the arguments are as for :py:func:`consul`."""
-    return _owned(place, "vip", config, VIP)
+    """
+    Return the faults of ``vip:config``, as lines; the arguments are as for :py:func:`consul`.
+
+    With a value of a wrong type vip-manager ends when it is restarted, and nobody holds the address. A null removes a
+    key.
+    """
+    found = _owned(place, "vip", config, VIP)
+    given = {key: value for key, value in config.items() if value is not None}
+    for key in [key for key in VIP_NUMBERS if key in given]:
+        if not _is_whole(given[key], VIP_NUMBERS[key], LARGEST):
+            right = f"a whole number from {VIP_NUMBERS[key]} on"
+            found.append(f"{place([key])}: {shown(given[key])} should be {right}")
+    if not isinstance(given.get("verbose", True), bool):
+        found.append(f"{place(['verbose'])}: {shown(given['verbose'])} should be true or false")
+    # Without the value, which may be a password.
+    texts = [key for key in VIP_TEXTS if not isinstance(given.get(key, ""), str)]
+    return found + [f"{place([key])}: should be text; put it in quotes" for key in texts]
 
 
 def parameters(place: Place, given: Mapping[str, Json], tls: bool | None, local: bool = False) -> list[str]:
@@ -242,5 +261,5 @@ def _at(config: Json, keys: list[str]) -> Json:
     return config
 
 
-def _is_port(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
