@@ -163,6 +163,22 @@ def test_what_vip_manager_would_not_start_with_is_refused(faults, key, value, re
     assert remedy in fault
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("iface", "interface, which is the formula's: set vip:interface"),
+        ("Interface", "interface, which is the formula's: set vip:interface"),
+        ("hosting_type", "manager-type: write that"),
+        ("retry_num", "retry-num: write that"),
+        ("Interval", "interval: write that"),
+    ],
+)
+def test_another_name_of_a_key_of_vip_manager_is_refused(faults, key, said):
+    """With two names of one key, and two values, it does not start."""
+    (fault,) = faults("clusters:one:vip:config", {key: 1})
+    assert fault == f"pgha:clusters:one:vip:config:{key}: is another name of {said}"
+
+
 def test_a_password_of_a_wrong_type_is_not_shown(faults):
     assert faults("vip:config:etcd-password", 12345678) == [
         "pgha:vip:config:etcd-password: should be text; put it in quotes"

@@ -95,6 +95,21 @@ VIP = {
 # The least number of each. The first try counts as well: with none, no neighbour is told where the address is.
 VIP_NUMBERS = {"interval": 1, "retry-after": 0, "retry-num": 1}
 VIP_TEXTS = ("manager-type", "etcd-user", "etcd-password", "etcd-ca-file", "etcd-cert-file", "etcd-key-file")
+# Names that vip-manager knows for those keys as well, in any case of letters (its config.go). It ends when two names of
+# one key have two values.
+VIP_NAMES = {
+    **dict.fromkeys(("type", "endpoint_type"), "dcs-type"),
+    **dict.fromkeys(("endpoint", "endpoints"), "dcs-endpoints"),
+    **dict.fromkeys(("host", "nodename"), "trigger-value"),
+    **dict.fromkeys(("hostingtype", "hosting_type"), "manager-type"),
+    "mask": "netmask",
+    "iface": "interface",
+    "key": "trigger-key",
+    "consul_token": "consul-token",
+    "retry_num": "retry-num",
+    "retry_after": "retry-after",
+    **{name: name for name in (*VIP, *VIP_NUMBERS, *VIP_TEXTS, "verbose")},
+}
 # Mappings that the formula generates or reads: any other type in their place would remove settings that it needs.
 MAPPINGS = {
     "consul": ("acl", "acl.tokens", "addresses", "dns_config", "ports", "tls"),
@@ -181,6 +196,11 @@ def vip(place: Place, config: Mapping[str, Json]) -> list[str]:
     key.
     """
     found = _owned(place, "vip", config, VIP)
+    for key in config:
+        name = VIP_NAMES.get(str(key).lower(), key)
+        if name != key:
+            remedy = f", which is the formula's: {VIP[name]}" if name in VIP else ": write that"
+            found.append(f"{place([key])}: is another name of {name}{remedy}")
     given = {key: value for key, value in config.items() if value is not None}
     for key in [key for key in VIP_NUMBERS if key in given]:
         if not _is_whole(given[key], VIP_NUMBERS[key], LARGEST):
