@@ -17,6 +17,8 @@ from salt.exceptions import CommandExecutionError
 
 # Seconds to remove data: as long as it takes.
 FOREVER = 86400
+# systemd makes it in a container.
+CONTAINER = "/run/systemd/container"
 
 
 def data():
@@ -77,6 +79,34 @@ def lost():
         salt 'test-db1' pgha_member.lost
     """
     return verdict()["faults"] if __salt__["pgha.settings"]()["role"] == "db" else []
+
+
+def mount_faults():
+    """
+    Return a sentence for the status when the disk of this member's data was mounted by hand: nothing mounts it at a
+    boot. In a container the host mounts the disks, and what is seen inside tells nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_member.mount_faults
+    """
+    settings = __salt__["pgha.settings"]()
+    if settings["role"] != "db" or os.path.exists(CONTAINER):
+        return []
+    mount = data()["mount"]
+    command = ["systemd-escape", "--path", "--suffix=mount", mount]
+    unit = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)["stdout"].strip()
+    shown = __salt__["service.show"](unit) if unit else {}
+    # Others than disks are mounted by services of their own, as those of ZFS are. A line of fstab becomes a unit file.
+    disk = shown.get("ActiveState") == "active" and str(shown.get("What", "")).startswith("/dev/")
+    if mount == "/" or not disk or shown.get("FragmentPath"):
+        return []
+    return [
+        f"the disk at {mount}, with the data of {settings['cluster']['name']}, was mounted by hand, and nothing mounts"
+        " it at a boot: add it to /etc/fstab, then systemctl daemon-reload"
+    ]
 
 
 def note():

@@ -29,6 +29,41 @@ def test_the_nearest_mount_point_counts(path, mount):
     assert pghalib.postgres.member_note.mount_of(path, ["/", "/srv", "/srv/a", "/pgdata"]) == mount
 
 
+BY_HAND = {"ActiveState": "active", "What": "/dev/vdb", "FragmentPath": ""}
+
+
+@pytest.mark.parametrize(
+    ("role", "mount", "shown", "container", "named"),
+    [
+        ("db", "/pgdata", BY_HAND, False, True),
+        ("db", "/pgdata", {**BY_HAND, "FragmentPath": "/run/systemd/generator/pgdata.mount"}, False, False),
+        ("db", "/pgdata", {**BY_HAND, "What": "tank/pgdata"}, False, False),
+        ("db", "/", BY_HAND, False, False),
+        ("db", "/pgdata", BY_HAND, True, False),
+        ("dcs", "/pgdata", BY_HAND, False, False),
+    ],
+)
+def test_a_disk_that_nothing_mounts_at_a_boot_is_named(
+    loader_module, tmp_path, monkeypatch, role, mount, shown, container, named
+):
+    asked = []
+    salt = {
+        "pgha.settings": lambda: {**SETTINGS, "role": role},
+        "cmd.run_all": lambda words, **_options: {"stdout": f"escaped-{words[-1]}\n"},
+        "service.show": lambda unit: asked.append(unit) or shown,
+    }
+    module = loader_module("_modules/pgha_member.py", salt=salt)
+    monkeypatch.setattr(module, "data", lambda: {**THERE, "mount": mount})
+    monkeypatch.setattr(module, "CONTAINER", str(tmp_path / "container"))
+    if container:
+        (tmp_path / "container").touch()
+    found = module.mount_faults()
+    assert len(found) == int(named)
+    if named:
+        assert asked == ["escaped-/pgdata"]
+        assert "the disk at /pgdata, with the data of test, was mounted by hand" in found[0]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
