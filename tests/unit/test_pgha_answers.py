@@ -228,10 +228,10 @@ def test_a_host_is_told_by_which_part_of_its_answer(answers):
         "db1": "answered nonsense (vip)",
         "db2": "answered nonsense (members:1:state)",
         "db3": "did not answer as it should: Traceback: ?[31mKeyError",
-        "db4": "did not answer; is its salt-minion running?",
+        "db4": "did not answer; is the host on, and its salt-minion running?",
         "db5": "answered nonsense (all of it)",
-        "db6": "did not answer; is its salt-minion running?",
-        "db7": "did not answer; is its salt-minion running?",
+        "db6": "did not answer; is the host on, and its salt-minion running?",
+        "db7": "did not answer; is the host on, and its salt-minion running?",
     }
     with pytest.raises(CommandExecutionError, match="all of it"):
         answers.behind({})

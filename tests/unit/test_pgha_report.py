@@ -113,7 +113,8 @@ def test_an_authority_that_ends_is_told_once_for_a_datacenter(report, own, remed
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"db2": None}, "db2: did not answer; is its salt-minion running?"),
+        ({"db2": None}, "db2: did not answer; is the host on, and its salt-minion running?"),
+        ({"db2": "Minion did not return. [No response]\nThe minions may"}, "db2: did not answer; is the host on, and"),
         ({"db2": "The function is not there"}, "db2: did not answer as it should: The function"),
         ({"dcs2": server("dcs2", leader="dcs3")}, "the servers disagree about the leader: dcs1, dcs3"),
         ({f"dcs{n}": server(f"dcs{n}", leader=None) for n in (1, 2, 3)}, "no server knows a leader"),

@@ -265,7 +265,7 @@ def plan(loader_module, tmp_path):
 
 def test_a_host_that_is_off_stops_a_restore_until_it_is_left_out(plan):
     found, _ = plan()
-    assert found["refused"][0] == "db3: did not answer; is its salt-minion running?"
+    assert found["refused"][0] == "db3: did not answer; is the host on, and its salt-minion running?"
     assert 'add "pgha": {"without": ["ID"]} to the pillar of this command' in found["refused"][1]
     assert len(found["refused"]) == 2
     found, asked = plan(without=["db3"])

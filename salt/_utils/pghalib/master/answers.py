@@ -40,6 +40,10 @@ WORDS = re.compile(r"[A-Za-z0-9 _.+~-]{0,60}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[0-9T:.+Z-]{0,30}")
 
 
+#: How Salt begins its own words in place of the answer of a silent host.
+SILENT = "Minion did not return"
+
+
 def sort(
     hosts: Iterable[str], answers: Mapping[str, Json], check: Callable[[Json], Value]
 ) -> tuple[dict[str, Value], dict[str, str]]:
@@ -57,11 +61,11 @@ def sort(
     refused: dict[str, str] = {}
     for host in hosts:
         answer = answers.get(host)
-        if isinstance(answer, str) and answer:
+        if isinstance(answer, str) and answer and not answer.startswith(SILENT):
             refused[host] = f"did not answer as it should: {pghalib.text.line(answer)}"
         # No answer is a boolean: Salt gives False when a host is silent, and in other places True for "it was asked".
-        elif answer in (None, "") or isinstance(answer, bool):
-            refused[host] = "did not answer; is its salt-minion running?"
+        elif answer is None or isinstance(answer, (bool, str)):
+            refused[host] = "did not answer; is the host on, and its salt-minion running?"
         else:
             try:
                 told[host] = check(answer)
