@@ -22,6 +22,7 @@ _ENVIRONMENT = {"LC_ALL": "C", "LANGUAGE": "C"}
 _ASKED = "shared_memory_size"
 #: Seconds for a start that cannot succeed; it takes 0.2.
 TRIAL = 30
+_LINES = "lines"
 
 
 def faults(parameters):
@@ -132,9 +133,7 @@ def _beyond(settings, scratch, parameters, megabytes):
 
 
 def _refused_lines(settings, scratch):
-    file = f"{scratch}/lines"
-    Path(file).write_text(pghalib.postgres.hba.trial(settings["pg_hba"]))
-    os.chmod(file, 0o644)
+    file = f"{scratch}/{_LINES}"
     # The server reads this file before it looks at its data. Here it has none, so it ends in any case.
     words = ["postgres", "-D", scratch, *pghalib.postgres.parameters.options(pghalib.postgres.hba.options(file))]
     said = _run(settings, words, timeout=TRIAL)["stderr"]
@@ -146,7 +145,9 @@ def _prepare(settings, scratch):
     for name in ("global", "pg_notify", "pg_wal", "pg_wal/archive_status", "pg_wal/summaries"):
         os.mkdir(f"{scratch}/{name}", 0o700)
     contents = {"PG_VERSION": f"{settings['version']}\n", "postgresql.conf": "", "postgresql.auto.conf": ""}
-    for name, text in {**contents, "global/pg_control": ""}.items():
+    lines = pghalib.postgres.hba.trial(settings["pg_hba"] or [])
+    # All of it now: from the end of this on the directory is another user's, and root writes nothing there.
+    for name, text in {**contents, "global/pg_control": "", _LINES: lines}.items():
         Path(scratch, name).write_text(text)
     for place, folders, files in os.walk(scratch, topdown=False):
         for name in [*folders, *files]:
