@@ -106,6 +106,8 @@ VIP_NAMES = {
     "iface": "interface",
     "key": "trigger-key",
     "consul_token": "consul-token",
+    "etcd_user": "etcd-user",
+    "etcd_password": "etcd-password",
     "retry_num": "retry-num",
     "retry_after": "retry-after",
     **{name: name for name in (*VIP, *VIP_NUMBERS, *VIP_TEXTS, "verbose")},
