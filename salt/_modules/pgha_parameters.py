@@ -148,7 +148,7 @@ def _prepare(settings, scratch):
     lines = pghalib.postgres.hba.trial(settings["pg_hba"] or [])
     # All of it now: from the end of this on the directory is another user's, and root writes nothing there.
     for name, text in {**contents, "global/pg_control": "", _LINES: lines}.items():
-        Path(scratch, name).write_text(text)
+        Path(scratch, name).write_text(text, encoding="utf-8")
     for place, folders, files in os.walk(scratch, topdown=False):
         for name in [*folders, *files]:
             shutil.chown(os.path.join(place, name), settings["user"], settings["group"])

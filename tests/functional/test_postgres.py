@@ -171,7 +171,7 @@ def test_lines_that_would_keep_the_server_from_starting_are_found_before(member,
 def test_lines_that_the_server_reads_are_not_held_up(member):
     lines = ["include more.conf", "include_dir conf.d", "hostssl all all 10.0.0.0/8 scram-sha-256", "# a comment"]
     assert member(pg_hba=lines).call("pgha_postgres.parameters")["shared"]
-    assert member(pg_hba=["# no line at all"]).call("pgha_postgres.parameters")["shared"]
+    assert member(pg_hba=["# ни одной строки", " "]).call("pgha_postgres.parameters")["shared"]
 
 
 def test_root_writes_nothing_into_the_directory_of_a_trial_once_it_is_the_servers(member, monkeypatch):
@@ -179,7 +179,12 @@ def test_root_writes_nothing_into_the_directory_of_a_trial_once_it_is_the_server
     given, written = [], []
     chown, write = shutil.chown, Path.write_text
     monkeypatch.setattr(shutil, "chown", lambda path, *who: given.append(str(path)) or chown(path, *who))
-    monkeypatch.setattr(Path, "write_text", lambda path, text: written.append((path, given[:])) or write(path, text))
+
+    def writes(path, *words, **how):
+        written.append((path, given[:]))
+        return write(path, *words, **how)
+
+    monkeypatch.setattr(Path, "write_text", writes)
     member(pg_hba=["host all all samenet scram-sha-256"]).call("pgha_postgres.parameters")
     assert "lines" in [path.name for path, _ in written]
     assert [path for path, before in written if str(path.parent) in before] == []

@@ -29,7 +29,7 @@ def trial(lines: Sequence[str]) -> str:
     Return the content of a file with these lines for a server that is to be asked. What other files have is left out,
     since their names may be relative to another directory; an empty file would be a fault.
     """
-    own = ["#" if line.split(maxsplit=1)[0].startswith("include") else line for line in lines]
+    own = ["#" if line.lstrip().startswith("include") else line for line in lines]
     return "".join(f"{line}\n" for line in [*own, "local all all reject"])
 
 
