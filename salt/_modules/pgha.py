@@ -9,8 +9,9 @@ import pghalib.pillar.given
 import pghalib.pillar.validate
 import pghalib.run
 import pghalib.secrets.served
+import salt.pillar
 import yaml
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, SaltClientError
 
 DEFAULTS = "salt://pgha/defaults.yaml"
 # Further checks for the status: functions without arguments that return a list of sentences. A function that is not
@@ -105,6 +106,7 @@ def plan():
 def status():
     """
     Return the status of the cluster as this host sees it; the runner ``pgha.status`` combines the answers of all hosts.
+    The host fetches its pillar for that: the pillar in the minion's memory may be older than the last edit.
 
     Returns ``role``, ``name``, ``pending`` (pending restarts, by service), ``tls`` (its certificate; None without TLS)
     and ``faults`` (sentences: faults of this host, and checks that failed); on a server of Consul ``consul`` (members,
@@ -119,7 +121,8 @@ def status():
 
         salt 'test-db1' pgha.status
     """
-    host, faults = settings(), []
+    faults = _fetched()
+    host = settings()
 
     def asked(function):
         return _told(function, faults)
@@ -142,6 +145,27 @@ def status():
         if function in __salt__:
             faults.extend(asked(function) or [])
     return {**told, "faults": list(dict.fromkeys(faults))}
+
+
+def _fetched():
+    """
+    Give the functions of this job the pillar of now, as saltutil.refresh_pillar does by a job of its own, after which a
+    minion loads all modules anew. Returns sentences: why the master does not give it.
+    """
+    place = __opts__["id"], __opts__["saltenv"]
+    source = salt.pillar.get_pillar(__opts__, dict(__grains__), *place, pillarenv=__opts__["pillarenv"])
+    try:
+        found = source.compile_pillar()
+    except SaltClientError as error:
+        return [f"the master gives this host no pillar, and the status is by an older one: {error}"]
+    finally:
+        source.destroy()
+    # All functions have this one mapping.
+    for gone in set(__pillar__) - set(found):
+        del __pillar__[gone]
+    __pillar__.update(found)
+    __context__.pop("pgha.settings", None)
+    return []
 
 
 def _told(function, faults):

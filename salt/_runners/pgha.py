@@ -18,8 +18,8 @@ import pghalib.secrets.store
 import pghalib.secrets.trust
 from salt.exceptions import CommandExecutionError
 
-# Seconds to wait for the answers of present hosts about their status.
-STATUS = 10
+# Seconds that most hosts need to tell their status; Salt asks the others then whether they still work on it.
+STATUS = 3
 
 
 @pghalib.master.refusal.told
@@ -101,7 +101,7 @@ def status(form="text", timeout=STATUS):
     form
         ``text`` for tables, ``data`` for a mapping.
     timeout
-        Seconds to wait for the answers of present hosts; an absent host is known sooner.
+        Seconds after which silent hosts are asked whether they still work on it; one that is silent again is absent.
 
     ``salt-run`` ends with 1 when there are faults; the tables end with them.
 

@@ -3,17 +3,15 @@ Running jobs of the hosts, and the age of their pillars. Runs in the orchestrati
 """
 
 import pghalib.master.answers
+import pghalib.master.asking
 import pghalib.states
 import pghalib.text
 import pghalib.wait
-import salt.client
 import salt.key
 from salt.exceptions import CommandExecutionError
 
 #: Seconds to wait for a host's answer about its jobs, and how often it is asked: a busy host may be late.
 ANSWER, TRIES = 5, 3
-#: Seconds for a host to fetch its pillar.
-REFRESH = 30
 
 
 @pghalib.states.state
@@ -63,11 +61,7 @@ def pillars_fresh(ret, hosts):
     """
     if not __opts__.get("pillar_cache"):
         return "The master keeps no pillars."
-    with salt.client.get_local_client(mopts=__opts__) as client:
-        # The minion's request says whether the master must compile its cached pillar anew; by default it does.
-        how = {"tgt_type": "list", "timeout": REFRESH, "kwarg": {"wait": True, "timeout": REFRESH}}
-        answers = client.cmd(hosts, "saltutil.refresh_pillar", **how)
-    late = [host for host in hosts if answers.get(host) is not True]
+    late = pghalib.master.asking.refresh(__opts__, hosts)
     if late:
         raise CommandExecutionError(
             f"These hosts did not fetch their pillar anew, and pillar_cache of the master gives them an old one:"
@@ -103,7 +97,7 @@ def _ask(hosts):
     LocalClient.get_returns waits for an event that the master no longer sends under that name (Salt 3008.3).
     """
     found = {}
-    with salt.client.get_local_client(mopts=__opts__) as client:
+    with pghalib.master.asking.client(__opts__) as client:
         job = client.run_job(hosts, "saltutil.is_running", ["state.*"], tgt_type="list", listen=True)
         if job:
             for answer in client.get_event_iter_returns(job["jid"], job["minions"], timeout=ANSWER):

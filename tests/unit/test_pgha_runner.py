@@ -12,7 +12,7 @@ import pytest
 import salt.client
 import salt.utils.event
 import yaml
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import AuthenticationError, AuthorizationError, CommandExecutionError, SaltClientError
 
 DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
 
@@ -20,6 +20,15 @@ DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defa
 REFUSED = {"data": {"retcode": 1}, "outputter": "txt"}
 
 PLAN = {"hosts": ["db1", "db2"], "datacenters": {}, "clusters": {}}
+
+
+def refused(error):
+    """A function that raises this error."""
+
+    def fail(*_, **__):
+        raise error
+
+    return fail
 
 
 class Client:
@@ -54,18 +63,32 @@ def runner(loader_module, monkeypatch):
     return build
 
 
-def test_status_is_asked_of_hosts_that_have_the_pillar_of_now(runner):
-    client = Client(saltutil_refresh_pillar={"db1": True, "db2": "no return"}, pgha_status={"db1": {"role": "db"}})
-    state = runner(client).status(form="data")
-    assert client.asked == [("saltutil.refresh_pillar", ["db1", "db2"]), ("pgha.status", ["db1"])]
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_master_that_caches_pillars_compiles_them_anew_before_the_status(runner, cached):
+    client = Client(saltutil_refresh_pillar={"db1": True}, pgha_status={"db1": {"role": "db"}, "db2": "no return"})
+    loaded = runner(client)
+    loaded.__opts__["pillar_cache"] = cached
+    state = loaded.status(form="data")
+    first = [("saltutil.refresh_pillar", ["db1", "db2"])] if cached else []
+    assert client.asked == [*first, ("pgha.status", ["db1", "db2"])]
     assert state["told"] == {"db1": {"role": "db"}, "db2": "no return"}
+
+
+@pytest.mark.parametrize("error", [SaltClientError, AuthenticationError, AuthorizationError])
+def test_a_master_that_takes_no_job_is_a_sentence_with_the_remedy(runner, monkeypatch, capsys, error):
+    client = Client()
+    monkeypatch.setattr(client, "cmd", refused(error("The salt master could not be contacted.\x1b[2J")))
+    assert runner(client).status() == REFUSED
+    said = capsys.readouterr().err
+    assert said.startswith("the master takes no job (The salt master could not be contacted.?[2J)")
+    assert "systemctl status salt-master" in said
 
 
 def test_status_begins_with_what_is_wrong_with_the_store(runner):
     def lost():
         raise CommandExecutionError("The store lacks what it once had")
 
-    client = Client(saltutil_refresh_pillar={"db1": True, "db2": True}, pgha_status={"db1": {}, "db2": {}})
+    client = Client(pgha_status={"db1": {}, "db2": {}})
     state = runner(client, faults=["one: no leader"], lacking=lost).status(form="data")
     assert state["faults"] == ["The store lacks what it once had", "one: no leader"]
     state = runner(client, lacking=lambda: ["one/agents/db2"]).status(form="data")
@@ -74,19 +97,12 @@ def test_status_begins_with_what_is_wrong_with_the_store(runner):
 
 
 def test_status_shows_tables_and_ends_with_one_when_something_is_wrong(runner, capsys):
-    everyone = {"db1": True, "db2": True}
-    client = Client(saltutil_refresh_pillar=everyone, pgha_status={"db1": {}, "db2": {}})
+    client = Client(pgha_status={"db1": {}, "db2": {}})
     assert runner(client).status() == "tables of 2"
     done = runner(client, faults=["one: no leader"]).status()
     # What `salt-run` takes for its exit code.
     assert done["data"] == {"retcode": 1}
     assert capsys.readouterr().out == "tables of 2\n"
-
-
-def test_status_names_a_host_that_refreshed_and_then_fell_silent(runner):
-    client = Client(saltutil_refresh_pillar={"db1": True, "db2": True}, pgha_status={"db1": {"role": "db"}})
-    told = runner(client).status(form="data")["told"]
-    assert told == {"db1": {"role": "db"}, "db2": False}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +167,7 @@ class Deployed:
         return {"retcode": self.retcode}
 
     def cmd(self, tgt, fun, arguments=None, **_how):
-        if fun == "saltutil.refresh_pillar":
+        if fun == "pgha.status":
             return {}
         assert tgt == [] or (fun, arguments) == ("pgha_tls.behind", [self.pem()])
         self.asked.append(list(tgt))

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, SaltClientError
 
 SERVER = {"role": "dcs", "name": "dcs1"}
 DATABASE = {"role": "db", "name": "db1", "cluster": {"vip": {"address": "192.0.2.40"}}}
@@ -22,9 +22,26 @@ def refused(text, kind=CommandExecutionError):
     return fail
 
 
+class Master:
+    """In place of Salt's connection for pillars; ``gives`` is a pillar or an error."""
+
+    def __init__(self, gives):
+        self.gives, self.closed = gives, False
+
+    def compile_pillar(self):
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives
+
+    def destroy(self):
+        self.closed = True
+
+
 @pytest.fixture
-def module(loader_module):
-    def build(settings, **over):
+def module(loader_module, monkeypatch):
+    def build(settings, master=None, pillar=None, **over):
+        asked = master or Master({})
+        monkeypatch.setattr("salt.pillar.get_pillar", lambda *_, **__: asked)
         salt = {
             "pgha_restart.pending": dict,
             "pgha_tls.status": lambda: None,
@@ -37,7 +54,10 @@ def module(loader_module):
             "pgha_proof.due": lambda: None,
         }
         salt.update({name.replace("__", "."): function for name, function in over.items()})
-        return loader_module("_modules/pgha.py", salt=salt, context={"pgha.settings": settings})
+        opts = {"saltenv": "base", "pillarenv": None}
+        loaded = loader_module("_modules/pgha.py", salt=salt, opts=opts, pillar=pillar)
+        monkeypatch.setattr(loaded, "settings", lambda: settings)
+        return loaded
 
     return build
 
@@ -47,6 +67,27 @@ def test_a_host_whose_parts_all_answer_has_no_fault(module):
     told = module(DATABASE).status()
     assert told["faults"] == []
     assert told["holds_vip"] is True
+
+
+def test_every_part_is_asked_with_the_pillar_of_now(module):
+    remembered, master = {"pgha": {"of": "before"}, "gone": 1}, Master({"pgha": {"of": "now"}, "new": 2})
+    seen = []
+    loaded = module(SERVER, master, remembered, pgha_tls__status=lambda: seen.append(dict(remembered)))
+    loaded.__context__["pgha.settings"] = "those of before"
+    assert loaded.status()["faults"] == []
+    assert seen == [{"pgha": {"of": "now"}, "new": 2}]
+    assert "pgha.settings" not in loaded.__context__
+    assert master.closed
+
+
+def test_a_host_without_a_new_pillar_tells_its_status_by_the_old_one(module):
+    remembered, master = {"pgha": {"of": "before"}}, Master(SaltClientError("Pillar timed out after 5 seconds"))
+    told = module(SERVER, master, remembered).status()
+    assert told["name"] == "dcs1"
+    (fault,) = told["faults"]
+    assert "by an older one: Pillar timed out" in fault
+    assert remembered == {"pgha": {"of": "before"}}
+    assert master.closed
 
 
 @pytest.mark.parametrize("settings", [SERVER, DATABASE], ids=["server", "database"])

@@ -4,21 +4,43 @@ Questions to hosts from the master. What a host answers is data: an error of a h
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import salt.client
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, SaltException
 
 import pghalib.master.answers
 import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pghalib.shapes import Json
 
-#: Seconds in which a present host must answer; after them Salt asks again.
+#: Seconds in which a present host must say that it still works on its answer.
 PRESENT = 3
+#: Seconds for a host to fetch its pillar.
+REFRESH = 30
+
+
+@contextlib.contextmanager
+def client(opts: Mapping[str, Json]) -> Iterator[salt.client.LocalClient]:
+    """
+    Salt's client of this master, for a block. A master that does not take a job, as while it is restarted, becomes a
+    CommandExecutionError with the remedy.
+
+    opts
+        The master's options.
+    """
+    try:
+        with salt.client.get_local_client(mopts=opts) as made:
+            yield made
+    except CommandExecutionError:
+        raise
+    except SaltException as error:
+        why = pghalib.text.line(error)
+        raise CommandExecutionError(f"the master takes no job ({why}): see systemctl status salt-master") from error
 
 
 def status(opts: Mapping[str, Json], hosts: list[str], timeout: int) -> dict[str, Json]:
@@ -30,16 +52,29 @@ def status(opts: Mapping[str, Json], hosts: list[str], timeout: int) -> dict[str
     hosts
         Minion ids.
     timeout
-        Seconds to wait for the answers of present hosts; an absent host is known sooner.
+        Seconds after which Salt asks the hosts that have not answered whether they still work on it, again and again.
+        One that does not say so within ``PRESENT`` seconds is absent.
     """
     how = {"tgt_type": "list", "timeout": timeout, "gather_job_timeout": PRESENT}
-    with salt.client.get_local_client(mopts=opts) as client:
-        # A host answers by the pillar in its memory, so the pillar is refreshed first: somebody may have edited it.
-        # A busy host says so to Salt, and Salt waits for it; absent hosts are known in seconds.
-        fresh = client.cmd(hosts, "saltutil.refresh_pillar", kwarg={"wait": True}, **{**how, "timeout": PRESENT})
-        told = client.cmd([host for host in hosts if fresh.get(host) is True], "pgha.status", **how)
-    # Silent hosts are not asked again: that would take the same time once more.
-    return {**told, **{host: answer for host, answer in fresh.items() if answer is not True}}
+    with client(opts) as asked:
+        answers: dict[str, Json] = asked.cmd(hosts, "pgha.status", **how)
+    return answers
+
+
+def refresh(opts: Mapping[str, Json], hosts: list[str]) -> list[str]:
+    """
+    Let hosts fetch their pillar past the master's ``pillar_cache``, and return those that did not.
+
+    opts
+        The master's options.
+    hosts
+        Minion ids.
+    """
+    # The minion's request says whether the master must compile its cached pillar anew; by default it does.
+    how = {"tgt_type": "list", "timeout": REFRESH, "kwarg": {"wait": True, "timeout": REFRESH}}
+    with client(opts) as asked:
+        answers = asked.cmd(hosts, "saltutil.refresh_pillar", **how)
+    return [host for host in hosts if answers.get(host) is not True]
 
 
 def call(opts: Mapping[str, Json], timeout: int, host: str, function: str, *arguments: Json) -> Json:
@@ -55,8 +90,8 @@ def call(opts: Mapping[str, Json], timeout: int, host: str, function: str, *argu
 
     Raises CommandExecutionError when the host does not answer, and with the host's own words when the function fails.
     """
-    with salt.client.get_local_client(mopts=opts) as client:
-        answers = client.cmd([host], function, list(arguments), tgt_type="list", timeout=timeout, full_return=True)
+    with client(opts) as asked:
+        answers = asked.cmd([host], function, list(arguments), tgt_type="list", timeout=timeout, full_return=True)
     answer = answers.get(host)
     if not isinstance(answer, dict) or "ret" not in answer:
         raise CommandExecutionError(f"{host} did not answer to {function}")
@@ -76,8 +111,8 @@ def late(opts: Mapping[str, Json], hosts: list[str], authorities: str | None) ->
     authorities
         The master's own, as PEM.
     """
-    with salt.client.get_local_client(mopts=opts) as client:
-        answers = client.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
+    with client(opts) as asked:
+        answers = asked.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
     told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.behind)
     found: dict[str, list[str]] = {}
     for host in hosts:

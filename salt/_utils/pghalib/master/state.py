@@ -32,9 +32,12 @@ def now(opts: Mapping[str, Json], pgha: dict[str, Json], defaults: dict[str, Jso
     pgha, defaults
         The pillar of that name, checked, and the content of defaults.yaml.
     timeout
-        Seconds to wait for the answers of present hosts.
+        Seconds after which hosts that have not answered are asked whether they still work on it.
     """
     plan, store = pghalib.inventory.plan(pgha), pghalib.secrets.store.directory(opts)
+    if opts.get("pillar_cache"):
+        # Each host fetches its pillar to tell its status, and would get the cached one.
+        pghalib.master.asking.refresh(opts, plan["hosts"])
     state = pghalib.master.report.summary(plan, pghalib.master.asking.status(opts, plan["hosts"], timeout))
     restoring = pghalib.master.restore.unfinished(store, plan["clusters"])
     first = [*_lacking(store, pgha, defaults), *pghalib.secrets.pki.unfinished(store, pgha, defaults), *restoring]
