@@ -20,6 +20,18 @@ def test_a_refusal_is_a_sentence_and_the_exit_code_says_it(capsys):
     assert capsys.readouterr() == ("", "Not now, dc\n")
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit("Exiting gracefully on Ctrl-c")])
+def test_ctrl_c_is_no_fault_of_the_program(capsys, end):
+    """Salt makes an exit of it, and would show that with its traceback."""
+
+    @pghalib.master.refusal.told
+    def interrupted():
+        raise end
+
+    assert interrupted() == {"data": {"retcode": 1}, "outputter": "txt"}
+    assert capsys.readouterr() == ("", "Interrupted\n")
+
+
 def test_everything_else_is_as_it_was():
     assert refuses("dc") == "dc"
     # Salt takes arguments and help from these.

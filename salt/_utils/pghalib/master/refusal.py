@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def told(function: Callable[Given, Value]) -> Callable[Given, Value | dict[str, Json]]:
     """
     Decorator of a runner function: its CommandExecutionError is printed as text to the standard error stream, and
-    ``salt-run`` ends with 1. Without it Salt shows the exception with its traceback.
+    ``salt-run`` ends with 1. Without it Salt shows the exception with its traceback, and the same with Ctrl-C.
 
     The text is still seen when the standard output goes to a file.
     """
@@ -34,6 +34,10 @@ def told(function: Callable[Given, Value]) -> Callable[Given, Value | dict[str, 
             return function(*args, **kwargs)
         except CommandExecutionError as error:
             print(error, file=sys.stderr, flush=True)
+            return _one()
+        except (KeyboardInterrupt, SystemExit):
+            # Salt makes an exit of Ctrl-C.
+            print("Interrupted", file=sys.stderr, flush=True)
             return _one()
 
     return wrapped
