@@ -13,6 +13,7 @@ from pathlib import Path
 import pghalib.drill
 import pghalib.drill.faults
 import pghalib.drill.lasting
+import pghalib.drill.pieces
 import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.postgres.asked
@@ -24,8 +25,6 @@ NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
 OBSERVER = "pgha-drill-observer.service"
 # Seconds between two looks of the observer.
 INTERVAL = 0.1
-# The most bytes of an observer's history that are returned.
-LIMIT = 64 * 2**20
 # Bytes that a full file system has left: the file that fills it takes some itself.
 SPARE = 65536
 _GONE = f"DROP SCHEMA IF EXISTS {NAME} CASCADE; DROP ROLE IF EXISTS {NAME};"
@@ -116,22 +115,27 @@ def observe(seconds):
     _run(command)
 
 
-def observed():
+def observed(offset):
     """
-    Stop the observer of this host, and return what it has seen: lines of JSON, as text.
+    Stop the observer of this host, and return a piece of what it has seen: ``text``, lines of JSON of which the last
+    one may be cut, and ``next``, where the next piece begins. The last piece is shorter than the others, perhaps empty;
+    the observer's files are removed with it.
+
+    offset
+        Where the piece begins, in bytes.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_drill.observed
+        salt 'test-db1' pgha_drill.observed 0
     """
     _stop()
-    path = _place("looks.jsonl")
-    text = pghalib.host.files.read_foreign(str(path), LIMIT)
-    for one in ("looks.jsonl", "observe.py"):
-        pghalib.host.files.remove(str(_place(one)), test=False)
-    return text or ""
+    piece = pghalib.drill.pieces.read(_place("looks.jsonl"), offset)
+    if len(piece["text"]) < pghalib.drill.pieces.PIECE:
+        for one in ("looks.jsonl", "observe.py"):
+            pghalib.host.files.remove(str(_place(one)), test=False)
+    return piece
 
 
 def fault(name, seconds=None):

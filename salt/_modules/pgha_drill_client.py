@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pghalib.drill.clients
+import pghalib.drill.pieces
 import pghalib.drill.settings
 import pghalib.host.descriptors
 import pghalib.host.files
@@ -135,22 +136,7 @@ def noted(offset):
 
         salt 'test-app1' pgha_drill_client.noted 0
     """
-    if type(offset) is not int or not 0 <= offset < 2**63 - pghalib.drill.clients.PIECE:
-        raise CommandExecutionError("The offset is no whole number from 0 on")
-    content = b""
-    try:
-        with pghalib.host.descriptors.opened(_place("")) as (directory, _):
-            handle = pghalib.host.descriptors.regular(directory, "client.jsonl")
-            try:
-                content = os.pread(handle, pghalib.drill.clients.PIECE, offset)
-            finally:
-                os.close(handle)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise CommandExecutionError(f"{_place('client.jsonl')} is not read: {error}") from None
-    # One letter for each byte: a piece may begin and end anywhere. The client writes ASCII alone.
-    return {"text": content.decode("ascii", errors="replace"), "next": offset + len(content)}
+    return pghalib.drill.pieces.read(_place("client.jsonl"), offset)
 
 
 def stop():

@@ -132,6 +132,19 @@ def test_an_undisturbed_client_loses_nothing_and_ends_by_itself(client):
     assert any(one["floor"] > 0 and one["values"] for one in found["reads"])
 
 
+def test_a_client_that_may_not_connect_notes_why_once_and_ends_at_once(client, postgres):
+    started = client(connection={**postgres.connection, "user": "unheard_of"})
+    eventually(lambda: started.records()["troubles"])
+    # It tries fifty times a second.
+    time.sleep(0.2)
+    began = time.monotonic()
+    found = started.end()
+    assert time.monotonic() - began < 10
+    (trouble,) = found["troubles"]
+    assert 'role "unheard_of" does not exist' in trouble["what"]
+    assert (found["writes"], found["final"]) == ([], {})
+
+
 def test_a_server_that_is_lost_leaves_writes_open_and_is_found_again(client, postgres):
     started = client()
     eventually(lambda: len(started.writes("ok")) > 20)

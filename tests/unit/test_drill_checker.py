@@ -136,6 +136,27 @@ def test_the_outage_is_the_longest_time_without_an_acknowledged_write():
     assert checker.outage(told(ended)["writes"]).end == 12015 * MS
 
 
+def test_a_rule_is_not_judged_by_lists_that_are_missing():
+    """A client that died with its lists is no cluster that lost everything; the list of the other one is judged."""
+    whole = [one for one in RIGHT if one["kind"] != "final"]
+    ends = {"kind": "final", "key": 2, "values": list(range(1, 11))}
+    held = [one["held"] for one in checker.check(told([*whole, ends]))]
+    assert held == [None, None, None, True, None, True, True]
+    verdicts = checker.check(told([*whole, {**ends, "values": [*range(1, 10), 77, 9]}]))
+    assert [one["held"] for one in verdicts] == [False, False, False, True, None, True, True]
+    assert verdicts[LOST]["examples"] == ["client 2: 10 is lost"]
+    assert verdicts[VANISHED]["examples"] == ["the last lists of clients 1 are missing"]
+
+
+def test_rules_about_hosts_are_not_judged_without_what_one_saw():
+    found = checker.check(told(RIGHT), unseen=["db3"])
+    assert [one["held"] for one in found] == [True] * 5 + [None] * 2
+    assert found[ADDRESSES]["examples"] == ["something that the observers of db3 saw is missing"]
+    # What was seen all the same is said.
+    twice = [*RIGHT, *(look("db3", at, address=True) for at in range(2000, 6000, 500))]
+    assert checker.check(told(twice), unseen=["db3"])[ADDRESSES]["held"] is False
+
+
 def test_an_outage_is_told_in_its_phases():
     gap = checker.Span(105 * MS, 5002 * MS, "")
     looks = [

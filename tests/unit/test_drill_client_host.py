@@ -11,6 +11,7 @@ from pathlib import Path
 import pghalib.drill
 import pghalib.drill.clients
 import pghalib.drill.follow
+import pghalib.drill.pieces
 import pghalib.drill.settings
 import pghalib.postgres.scram
 import pghalib.services
@@ -156,7 +157,7 @@ def test_what_was_noted_is_returned_in_pieces_of_a_bounded_size(host, monkeypatc
     assert host.noted(0) == {"text": "", "next": 0}
     host.prepare()
     assert host.noted(0) == {"text": "", "next": 0}
-    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 10)
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", 10)
     (host.place / "client.jsonl").write_bytes(b"0123456789ab\xff\n")
     assert host.noted(0) == {"text": "0123456789", "next": 10}
     # One letter for each byte, whatever the bytes are.
@@ -197,7 +198,7 @@ print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, 51))}))
 @pytest.mark.root
 def test_the_master_and_the_host_understand_each_other(host, monkeypatch, tmp_path):
     """A real process in place of the service; answers go through JSON, as those of Salt do through something alike."""
-    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 1000)
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", 1000)
     (tmp_path / "client.py").write_text(PROGRAM)
     processes, history, run_all = [], tmp_path / "history", host.__salt__["cmd.run_all"]
     history.mkdir()

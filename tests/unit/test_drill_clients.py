@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import os
 import sys
 import time
 import types
@@ -12,20 +13,26 @@ import pghalib.drill
 import pghalib.drill.clients
 import pghalib.drill.course
 import pghalib.drill.follow
+import pghalib.drill.pieces
 import pghalib.postgres.scram
 import pytest
 from salt.exceptions import CommandExecutionError
 
 CONNECTION = {"host": "198.51.100.40", "port": 5432, "dbname": "postgres", "user": "pgha_drill"}
 SETTINGS = {"connection": CONNECTION, "table": pghalib.drill.TABLE, "workers": 4, "pause": 0.01, "seconds": 600}
-PROGRAM = "import signal, sys\nprint(sys.stdin.read(), flush=True)\nsignal.pause()\n"
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit({}))
+print(sys.stdin.read(), flush=True)
+signal.pause()
+"""
 LINE = json.dumps({"kind": "write", "key": 1, "value": 1, "start": 1, "end": 2, "outcome": "ok"}) + "\n"
 FINAL = json.dumps({"kind": "final", "key": 1, "values": [1]}) + "\n"
 
 
 def test_a_client_on_the_master_gets_its_settings_with_a_password_that_fits_the_verifier(tmp_path, monkeypatch):
     monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
-    client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM), tmp_path / "client.jsonl"
+    client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM.format(0)), tmp_path / "client.jsonl"
     verifier = client.verifier()
     client.start(SETTINGS)
     try:
@@ -34,8 +41,10 @@ def test_a_client_on_the_master_gets_its_settings_with_a_password_that_fits_the_
         client.fetch()
     finally:
         process = client._process
+        # Ctrl-C in a terminal goes to the whole session: the client is to note its last lists.
+        assert os.getsid(process.pid) == process.pid
         assert client.stop() == []
-    assert process.returncode == -15
+    assert process.returncode == 0
     given = json.loads(output.read_text())
     password = given["connection"].pop("password")
     assert given == SETTINGS
@@ -43,6 +52,15 @@ def test_a_client_on_the_master_gets_its_settings_with_a_password_that_fits_the_
     assert pghalib.postgres.scram.verifier(password, base64.b64decode(salt)) == verifier
     # Also when no client runs.
     assert client.clear() + client.stop() == []
+
+
+def test_a_client_that_ends_without_its_last_lists_is_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
+    client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM.format(1)), tmp_path / "client.jsonl"
+    client.start(SETTINGS)
+    while not output.read_text().endswith("\n"):
+        time.sleep(0.01)
+    assert client.stop() == ["the client on the master ended without its last lists (exit code 1)"]
 
 
 def test_the_authorities_are_where_the_client_is(tmp_path):
@@ -60,7 +78,7 @@ def minion(tmp_path, monkeypatch):
     A client on a minion that is made up. ``noted`` is its history, ``calls`` what it was asked; ``answers`` are put in
     the place of its own, by the name of the function; an error there is raised.
     """
-    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 64)
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", 64)
     calls, answers, made = [], {}, types.SimpleNamespace(noted="", ends=FINAL)
 
     def ask(host, function, *given):
@@ -72,7 +90,7 @@ def minion(tmp_path, monkeypatch):
                 raise answers[name]
             return answers[name]
         if name == "noted":
-            piece = made.noted[given[0] : given[0] + pghalib.drill.clients.PIECE]
+            piece = made.noted[given[0] : given[0] + pghalib.drill.pieces.PIECE]
             return {"text": piece, "next": given[0] + len(piece)}
         made.noted += made.ends if name == "stop" else ""
         own = {"ready": {"now": time.time_ns(), "python": True}, "prepare": pghalib.drill.clients.password()[1]}
@@ -209,7 +227,7 @@ def test_what_is_no_piece_of_a_history_is_not_taken(minion, answer):
 
 
 def test_a_history_without_an_end_is_not_fetched_for_ever(minion, monkeypatch):
-    monkeypatch.setattr(pghalib.drill.clients, "LIMIT", 1000)
+    monkeypatch.setattr(pghalib.drill.pieces, "LIMIT", 1000)
     minion.noted = "x" * 2000
     with pytest.raises(CommandExecutionError, match="larger than 1000 bytes"):
         minion.client.fetch()
@@ -240,7 +258,7 @@ def course(minion, monkeypatch):
         order.append(function.removeprefix("pgha_drill."))
         if function == "pgha_drill.observed":
             look = {"kind": "look", "host": "", "start": 1, "end": 2, "address": True, "acknowledged": False}
-            return json.dumps(look) + "\n"
+            return {"text": json.dumps(look) + "\n", "next": len(json.dumps(look)) + 1}
         if function == "pgha_drill.prepare":
             assert pghalib.postgres.scram.PATTERN.fullmatch(given[0])
         return "done"
@@ -259,7 +277,7 @@ def course(minion, monkeypatch):
             minion.ends = json.dumps({"kind": "final", "key": 1, "values": list(values)}) + "\n"
         return asked(host, function, *given)
 
-    monkeypatch.setattr(pghalib.drill.clients, "PIECE", 10**6)
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", 10**6)
     minion.client._ask = asked_in_order
     about = (lambda: ("db1", ["db2"], []), lambda _name: 5.0, lambda _line: None)
     made = pghalib.drill.course.Course(ask, *about, minion.place, client=minion.client)
@@ -289,6 +307,10 @@ def test_a_drill_without_the_last_lists_of_its_client_is_not_called_good(course)
     course.minion.answers["stop"] = CommandExecutionError("app1 did not answer")
     found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
     assert found["early"] == "what the client on app1 noted is missing: app1 did not answer"
+    verdicts = {one["rule"]: one for one in found["verdicts"]}
+    assert verdicts["every acknowledged write is there"]["held"] is None
+    assert verdicts["what was read is there in the end"]["held"] is None
+    assert verdicts["one server at most acknowledges writes"]["held"] is True
     assert in_order(course)[-2:] == ["remove", "client.remove"]
 
 

@@ -8,10 +8,12 @@ import types
 import pghalib.drill.checker
 import pghalib.drill.clients
 import pghalib.drill.course
+import pghalib.drill.faults
 import pghalib.drill.follow
 import pghalib.drill.history
 import pghalib.drill.observers
 import pghalib.drill.outcome
+import pghalib.drill.pieces
 import pghalib.wait
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -37,6 +39,12 @@ print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, value + 1))
 LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "address": True, "primary": True, "timeline": 1}
 
 
+def piece(text, offset):
+    """The answer of a host that is asked for a piece of a history."""
+    text = text[offset : offset + pghalib.drill.pieces.PIECE]
+    return {"text": text, "next": offset + len(text)}
+
+
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
@@ -46,12 +54,13 @@ def course(tmp_path, monkeypatch):
     hurried = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
     monkeypatch.setattr(pghalib.wait, "time", hurried)
     calls, said, refuses = [], [], set()
+    looks = json.dumps({**LOOK, "acknowledged": False}) + "\n"
 
     def ask(host, function, *given):
         calls.append((host, function.removeprefix("pgha_drill."), given))
         if calls[-1][1] in refuses:
             raise CommandExecutionError(f"{host} refuses")
-        return json.dumps({**LOOK, "acknowledged": False}) + "\n" if function == "pgha_drill.observed" else "done"
+        return piece(looks, *given) if function == "pgha_drill.observed" else "done"
 
     standing = lambda: ("db1", ["db2"], [])  # noqa: E731
     client = pghalib.drill.clients.Local(tmp_path, PROGRAM)
@@ -88,18 +97,80 @@ def test_a_fault_that_cannot_be_made_ends_the_drill_and_nothing_is_left(course):
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
-def test_a_drill_that_is_interrupted_takes_away_what_it_brought(course, end):
+def test_a_drill_that_is_interrupted_takes_away_what_it_brought_and_tells_what_it_saw(course, end):
     def say(line):
-        if line.startswith("switchover: "):
+        if line == "switchover: done":
             raise end
 
     course.say = say
-    with pytest.raises(end):
-        course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
+    found = course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
+    assert found["early"] == "switchover: the drill was interrupted"
+    assert found["history"]["final"]
+    assert not pghalib.drill.outcome.good(found)
     assert [name for _, name, _ in course.calls] == [
         *("prepare", "observe", "observe", "fault"),
         *("observed", "observed", "remove"),
     ]
+
+
+def test_a_login_that_cannot_be_removed_does_not_take_the_report_with_it(course):
+    course.refuses.add("remove")
+    found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert [one["fault"] for one in found["results"]] == ["switchover"]
+    assert all(one["held"] for one in found["verdicts"])
+    assert found["early"].startswith("the login and the schema pgha_drill are left (the login expires")
+
+
+def test_a_cluster_that_stays_without_a_leader_has_a_report(course, monkeypatch):
+    """What ended the drill is told, and not that the login could not be removed."""
+    leaders = ["db1"]
+    ask = course.ask
+
+    def asked(host, function, *given):
+        if function == "pgha_drill.fault":
+            leaders.clear()
+        return ask(host, function, *given)
+
+    course.ask = asked
+    course.standing = lambda: (next(iter(leaders), None), ["db2"], [])
+    for name in ("RECOVERY", "LEADER"):
+        monkeypatch.setattr(pghalib.drill.course, name, 0)
+    found = course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
+    assert found["early"] == "switchover: Not within 0 s: the cluster is whole again after switchover"
+    assert len(found["verdicts"]) == 7
+    assert all(one["held"] for one in found["verdicts"])
+
+
+REFUSED = """
+import json, signal, sys, time
+json.load(sys.stdin)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+print(json.dumps({"kind": "trouble", "at": 1, "what": 'no pg_hba.conf entry for host "192.0.2.9"\x1b[2J'}), flush=True)
+signal.pause()
+"""
+
+
+def test_a_client_that_may_not_connect_is_told_with_the_reason_and_the_setting(course, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.course, "BEGIN", 1)
+    course._client._program = REFUSED
+    with pytest.raises(CommandExecutionError) as error:
+        course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    said = str(error.value)
+    assert said.startswith("No fault was made, since the clients on the master cannot write: no pg_hba.conf entry")
+    assert "postgres:client_networks" in said
+    assert "\x1b" not in said
+    assert [name for _, name, _ in course.calls] == ["prepare", "observe", "observed", "remove"]
+
+
+def test_what_a_host_says_of_its_fault_is_shown_as_a_line(course):
+    ask = course.ask
+    course.ask = lambda host, function, *given: (
+        "\x1b]0;x\x07 made\n" * 1000 if function == "pgha_drill.fault" else ask(host, function, *given)
+    )
+    course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    (told,) = [line for line in course.said if line.startswith("switchover: ?")]
+    assert told.isprintable()
+    assert len(told) < 1100
 
 
 def test_without_observers_no_fault_is_made(course):
@@ -193,7 +264,10 @@ def test_the_first_fault_that_cannot_be_made_ends_all_rounds(slow):
     assert found["early"] == "switchover: db1 refuses"
 
 
-@pytest.mark.parametrize(("minutes", "seconds"), [(None, 2 * 420 + 60), (90, 90 * 60 + 2 * 420 + 60)])
+LONGEST = pghalib.drill.course.LONGEST
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(None, 2 * LONGEST + 60), (90, 90 * 60 + 2 * LONGEST + 60)])
 def test_login_and_observers_last_for_the_minutes_and_one_more_round(course, monkeypatch, minutes, seconds):
     monkeypatch.setattr(course, "_rounds", lambda *_: None)
     course.run(["db1"], FAULTS, {"host": "h"}, 1, 250, minutes)
@@ -209,13 +283,23 @@ def test_what_is_observed_for_long_is_fetched_in_pieces(slow):
     piece = ["observe", "observe", "fault", "fault", "fault", "observed", "observed"]
     assert names == ["prepare", *piece, *piece, *piece[:4], *piece[5:], "remove"]
     assert [given for host, name, given in slow.calls if (host, name) == ("db1", "observe")] == [
-        (300 + 2 * 420 + 60 - passed,) for passed in (0, 120, 240)
+        (300 + 2 * LONGEST + 60 - passed,) for passed in (0, 120, 240)
     ]
     assert [look["host"] for look in found["history"]["looks"]].count("db2") == 3
     assert found["early"] is None
 
 
-@pytest.mark.parametrize("answer", ["VALUE_TRIMMED", "", None, "[]\n"])
+def test_what_is_observed_is_asked_for_in_pieces_that_salt_can_carry(course, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", 50)
+    found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    offsets = [given[0] for _, name, given in course.calls if name == "observed"]
+    assert offsets == list(range(0, 50 * len(offsets), 50))
+    assert len(offsets) > 2
+    assert len(found["history"]["looks"]) == 1
+    assert found["early"] is None
+
+
+@pytest.mark.parametrize("answer", ["VALUE_TRIMMED", {"text": "", "next": 0}, None, {"text": "[]\n", "next": 3}])
 def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer):
     """Without a look no rule about hosts can be broken."""
     ask = course.ask
@@ -229,6 +313,8 @@ def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer)
     # All that was seen is judged and kept all the same.
     assert [one["fault"] for one in found["results"]] == ["switchover"]
     assert {look["host"] for look in found["history"]["looks"]} == {"db2"}
+    about_hosts = [one for one in found["verdicts"] if one["held"] is None]
+    assert [one["examples"] for one in about_hosts] == [["something that the observers of db1 saw is missing"]] * 2
     assert [name for _, name, _ in course.calls][-2:] == ["observed", "remove"]
 
 
@@ -258,7 +344,12 @@ def test_a_second_fault_that_cannot_be_made_does_not_end_the_drill(course):
         return ask(host, function, *given)
 
     course.ask = asked
-    found = course.run(["db1"], ["hang-vip-manager+kill-agent", "restart-replica"], {"host": "h"}, 1, 250)
+    course.bound = lambda step: 5.0 * len(pghalib.drill.faults.parts(step))
+    found = course.run(["db1"], ["hang-vip-manager + kill-agent", "restart-replica"], {"host": "h"}, 1, 250)
+    assert [(one["fault"], one["bound"]) for one in found["results"]] == [
+        ("hang-vip-manager", 5.0),
+        ("restart-replica", 5.0),
+    ]
     assert [one["host"] for one in found["results"]] == ["db1", "db2"]
     assert "kill-agent was not made: consul does not run here" in course.said
     assert found["early"] is None

@@ -24,10 +24,13 @@ MS = 10**6
 
 
 class Verdict(TypedDict):
-    """The verdict of one rule: whether it held, how often it was broken, and some examples, as sentences."""
+    """
+    The verdict of one rule: whether it held, how often it was broken, and some examples, as sentences. ``held`` is None
+    where the rule cannot be judged; the only example says why.
+    """
 
     rule: str
-    held: bool
+    held: bool | None
     count: int
     examples: list[str]
 
@@ -40,7 +43,7 @@ class Span(NamedTuple):
     host: str
 
 
-def check(history: History, skew: int = 0, overlap: int = 250) -> list[Verdict]:
+def check(history: History, skew: int = 0, overlap: int = 250, unseen: Iterable[str] = ()) -> list[Verdict]:
     """
     Return the verdict of every rule.
 
@@ -50,17 +53,23 @@ def check(history: History, skew: int = 0, overlap: int = 250) -> list[Verdict]:
         Milliseconds that the clocks of the observers' hosts may differ: a shorter overlap proves nothing.
     overlap
         Milliseconds that two hosts may both have the virtual IP: as long as vip-manager and the guard do not look.
+    unseen
+        Hosts of which something is missing that their observers saw.
     """
     acknowledged = _acknowledged(history["writes"])
     final = {key: collections.Counter(values) for key, values in history["final"].items()}
+    listless = sorted(set(acknowledged) - set(final))
+    ends = f"the last lists of clients {', '.join(map(str, listless))} are missing" if listless else None
+    hosts = ", ".join(unseen)
+    looks = f"something that the observers of {hosts} saw is missing" if hosts else None
     return [
-        _verdict("every acknowledged write is there", _lost(acknowledged, final)),
-        _verdict("nothing is there that no client wrote", _phantoms(history["writes"], final)),
-        _verdict("every write is there once", _duplicates(final)),
+        _verdict("every acknowledged write is there", _lost(acknowledged, final), ends),
+        _verdict("nothing is there that no client wrote", _phantoms(history["writes"], final), ends),
+        _verdict("every write is there once", _duplicates(final), ends),
         _verdict("a read shows what was acknowledged before it", _stale(history["writes"], history["reads"])),
-        _verdict("what was read is there in the end", _vanished(history["reads"], final)),
-        _verdict("one server at most acknowledges writes", _primaries(history["looks"], skew)),
-        _verdict("one host at most has the virtual IP", _addresses(history["looks"], max(skew, overlap))),
+        _verdict("what was read is there in the end", _vanished(history["reads"], final), ends),
+        _verdict("one server at most acknowledges writes", _primaries(history["looks"], skew), looks),
+        _verdict("one host at most has the virtual IP", _addresses(history["looks"], max(skew, overlap)), looks),
     ]
 
 
@@ -116,12 +125,15 @@ def phases(history: History, gap: Span) -> Phases | None:
     }
 
 
-def _verdict(rule: str, broken: Iterable[str]) -> Verdict:
+def _verdict(rule: str, broken: Iterable[str], missing: str | None = None) -> Verdict:
+    """The verdict by what broke a rule; with ``missing``, what should have been looked at too, no rule is held."""
     examples, count = [], 0
     for sentence in broken:
         count += 1
         if count <= SHOWN:
             examples.append(sentence)
+    if missing and not count:
+        return {"rule": rule, "held": None, "count": 0, "examples": [missing]}
     return {"rule": rule, "held": not count, "count": count, "examples": examples}
 
 
@@ -134,8 +146,8 @@ def _acknowledged(writes: Iterable[Write]) -> dict[int, list[int]]:
 
 
 def _lost(acknowledged: Mapping[int, list[int]], final: Mapping[int, collections.Counter[int]]) -> Iterator[str]:
-    for key, values in acknowledged.items():
-        there = final.get(key, collections.Counter())
+    for key in acknowledged.keys() & final.keys():
+        values, there = acknowledged[key], final[key]
         yield from (f"client {key}: {value} is lost" for value in values if value not in there)
 
 
@@ -180,8 +192,8 @@ def _vanished(reads: Iterable[Read], final: Mapping[int, collections.Counter[int
     told: set[tuple[int, int]] = set()
     for read in reads:
         key = read["key"]
-        for value in read["values"]:
-            if value not in final.get(key, {}) and (key, value) not in told:
+        for value in read["values"] if key in final else ():
+            if value not in final[key] and (key, value) not in told:
                 told.add((key, value))
                 yield f"client {key}: {value} was read and is gone"
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.drill.pieces
 import pghalib.drill.settings
 import pghalib.postgres.scram
 import pghalib.services
@@ -36,10 +37,6 @@ REMEDY = "apt install python3-psycopg"
 NEEDED = "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"
 #: The execution module of a minion where a client runs.
 MODULE = "pgha_drill_client"
-#: The most bytes of a history in one answer: Salt drops an answer above 1 MiB.
-PIECE = 512 * 2**10
-# The most bytes that are taken of a history: more than eight hours of it have.
-LIMIT = 16 * 2**30
 # Nanoseconds by which the clock of a minion may differ from that of the master.
 DIFFERENCE = 10**9
 
@@ -125,8 +122,9 @@ class Local:
         python, program = local_python(), self._place / "client.py"
         program.write_text(self._program, encoding="utf-8")
         with (self._place / "client.jsonl").open("w", encoding="utf-8") as output:
+            # In a session of its own: Ctrl-C in the terminal is for the drill, which then asks for the last lists.
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program
-                [python, program], stdin=subprocess.PIPE, stdout=output, text=True
+                [python, program], stdin=subprocess.PIPE, stdout=output, text=True, start_new_session=True
             )
         if self._process.stdin:
             self._process.stdin.write(json.dumps(pghalib.drill.settings.with_password(settings, self._password)))
@@ -136,15 +134,16 @@ class Local:
         """Do nothing: the client writes into the history itself."""
 
     def stop(self) -> list[str]:
-        """End the client. Nothing is missing."""
+        """End the client. Returns a sentence when it has not noted its last lists."""
         process, self._process = self._process, None
-        if process:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(150)
-            process.kill()
-            process.wait()
-        return []
+        if not process:
+            return []
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(150)
+        process.kill()
+        code = process.wait()
+        return [f"the client on the master ended without its last lists (exit code {code})"] if code else []
 
     def clear(self) -> list[str]:
         """Forget the password. Nothing is left."""
@@ -216,7 +215,7 @@ class Remote:
         Raises CommandExecutionError when an answer is no piece; the next call asks for the same piece again.
         """
         # The client goes on writing: a piece that is not full is the last one for now.
-        while self._piece() == PIECE:
+        while self._piece() == pghalib.drill.pieces.PIECE:
             pass
 
     def stop(self) -> list[str]:
@@ -243,14 +242,7 @@ class Remote:
 
     def _piece(self) -> int:
         """Fetch one piece and return its size."""
-        answer = self._call("noted", self._offset)
-        told: Mapping[str, Json] = answer if isinstance(answer, dict) else {}
-        text, after = told.get("text"), told.get("next")
-        # The minion gives one letter for each byte.
-        if type(text) is not str or type(after) is not int or after != self._offset + len(text) or len(text) > PIECE:
-            raise CommandExecutionError(f"the answer of {self.where} is no piece of a history")
-        if after > LIMIT:
-            raise CommandExecutionError(f"the history of {self.where} is larger than {LIMIT} bytes")
+        text, after = pghalib.drill.pieces.checked(self._call("noted", self._offset), self._offset, self.where)
         with (self._place / "client.jsonl").open("ab") as history:
             history.write(text.encode("ascii", errors="replace"))
         self._offset = after

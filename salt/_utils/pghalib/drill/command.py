@@ -100,8 +100,10 @@ def run(
     if client is not None:
         writer = pghalib.drill.clients.Remote(soon, str(client), place)
     leader, _, faults = standing()
-    dynamic = ask(leader, "pgha_patroni.dynamic_config") if leader else {}
-    against = [*pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic), *writer.against()]
+    told: object = ask(leader, "pgha_patroni.dynamic_config") if leader else {}
+    dynamic: Mapping[str, Json] = told if isinstance(told, dict) else {}
+    against = [] if told is dynamic else [f"{leader} does not tell the dynamic configuration of its cluster"]
+    against += [*pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic), *writer.against()]
     if against:
         raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
     if seed is not None:

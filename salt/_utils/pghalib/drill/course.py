@@ -22,6 +22,7 @@ import pghalib.drill.history
 import pghalib.drill.hunt
 import pghalib.drill.observers
 import pghalib.drill.outcome
+import pghalib.text
 import pghalib.wait
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 
 # Seconds: until the cluster is whole again after a fault, and of calm writing before the first fault and after each.
 RECOVERY, CALM = 300, 3
-# Seconds that a fault may take at the most, for the time that login and observers are given.
-LONGEST = 420
+# Seconds for a client to write for the first time, for a fault to be over, and for a leader when nothing else is left.
+BEGIN, LASTING, LEADER = 60, 420, 60
+# Seconds that a fault may take at the most, for the time that login, client and observers are given.
+LONGEST = LASTING + 2 * RECOVERY + 180
 
 
 class Course:
@@ -72,6 +75,7 @@ class Course:
         self._client = client
         self._follower = pghalib.drill.follow.Follower(place)
         self._writes: list[Write] = []
+        self._trouble = ""
 
     def run(
         self,
@@ -85,7 +89,7 @@ class Course:
     ) -> Outcome:
         """
         Make the faults, and return what came of it. It ends early when a fault cannot be made, when the cluster does
-        not become whole again after one, or when something that was seen is missing.
+        not become whole again after one, when something that was seen is missing, or when a person interrupts it.
 
         members
             Minion ids of the cluster.
@@ -108,14 +112,16 @@ class Course:
         missing: list[str] = []
         with contextlib.ExitStack() as stack:
             stack.callback(lambda: missing.extend(self._client.clear()))
-            stack.enter_context(self._login(longest))
+            # A login for the client and its table; the password is known where the client runs alone.
+            self.ask(self._leader(RECOVERY), "pgha_drill.prepare", self._client.verifier(), longest // 60 + 1)
+            stack.callback(lambda: missing.extend(self._without_login()))
             observers = pghalib.drill.observers.Observers(self.ask, members, longest, self.place)
             stack.callback(lambda: missing.extend(observers.stop()))
             observers.start()
             stack.callback(lambda: missing.extend(self._client.stop()))
             given = {"connection": {**connection, "user": pghalib.drill.NAME}, "table": pghalib.drill.TABLE}
             self._client.start({**given, "workers": workers, "pause": 0.01, "seconds": longest})
-            self._calm()
+            self._begin()
             rounds = itertools.repeat(faults) if seed is None else pghalib.drill.hunt.steps(faults, seed)
             early = self._rounds(rounds, minutes or 0, results, observers)
         if missing and not early:
@@ -125,7 +131,7 @@ class Course:
         for one in results:
             gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
             one["phases"] = pghalib.drill.checker.phases(history, gap)
-        verdicts = pghalib.drill.checker.check(history, overlap=overlap)
+        verdicts = pghalib.drill.checker.check(history, overlap=overlap, unseen=dict.fromkeys(observers.unseen))
         return pghalib.drill.outcome.Outcome(results=results, verdicts=verdicts, history=history, early=early)
 
     def history(self) -> History:
@@ -152,8 +158,10 @@ class Course:
                 try:
                     observers.renew()
                     results.append(self._step(step))
-                except CommandExecutionError as error:
-                    early = f"{step}: {error}"
+                except (CommandExecutionError, KeyboardInterrupt, SystemExit) as error:
+                    # Salt makes an exit of Ctrl-C. What was seen until now is told all the same.
+                    why = error if isinstance(error, CommandExecutionError) else "the drill was interrupted"
+                    early = f"{step}: {why}"
                     self.say(early)
                     return early
             if time.monotonic() - began >= minutes * 60:
@@ -162,17 +170,19 @@ class Course:
 
     def _step(self, step: str) -> Result:
         """One fault, or several, each while those before it last."""
-        first, *others = names = pghalib.drill.faults.parts(step)
+        first, *others = pghalib.drill.faults.parts(step)
         since = time.time_ns()
         self._writes = [write for write in self._writes if write["end"] > since]
-        hosts = [self._fault(first)]
+        hosts, made = [self._fault(first)], [first]
         for name in others:
             # What is already broken may not let the second one be made; that is no reason to end.
             try:
                 hosts.append(self._fault(name))
+                made.append(name)
             except CommandExecutionError as error:
                 self.say(f"{name} was not made: {error}")
-        if any(pghalib.drill.faults.FAULTS[name]["lasting"] for name in names):
+        step = "+".join(made)
+        if any(pghalib.drill.faults.FAULTS[name]["lasting"] for name in made):
             self._undone(hosts)
         pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {step}", interval=1)
         self._calm()
@@ -201,7 +211,7 @@ class Course:
             raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
         self.say(f"{name} on {host}: {one['what']}")
         self._mark(f"{name} on {host}")
-        self.say(f"{name}: {self.ask(host, 'pgha_drill.fault', name)}")
+        self.say(f"{name}: {pghalib.text.line(self.ask(host, 'pgha_drill.fault', name))}")
         return host
 
     def _undone(self, hosts: list[str]) -> None:
@@ -210,7 +220,7 @@ class Course:
         def undone() -> bool:
             return all(self.ask(host, "pgha_drill.undone") for host in dict.fromkeys(hosts))
 
-        pghalib.wait.until(undone, LONGEST, "no fault lasts any more", interval=1)
+        pghalib.wait.until(undone, LASTING, "no fault lasts any more", interval=1)
 
     def _whole(self) -> bool:
         leader, _, faults = self.standing()
@@ -218,7 +228,18 @@ class Course:
             raise CommandExecutionError("; ".join(faults))
         return leader is not None
 
-    def _calm(self) -> None:
+    def _begin(self) -> None:
+        """Wait until the client writes. Before the first fault, only its way to the server can be in its way."""
+        try:
+            self._calm(BEGIN)
+        except CommandExecutionError:
+            why = pghalib.text.line(self._trouble) or "they say nothing"
+            raise CommandExecutionError(
+                f"No fault was made, since the clients on {self._client.where} cannot write: {why}. They connect as"
+                f" {pghalib.drill.NAME}: postgres:client_networks has to allow their address, and so has each firewall"
+            ) from None
+
+    def _calm(self, seconds: int = RECOVERY) -> None:
         """Wait until writes that began after this moment have been acknowledged for CALM seconds."""
         since = time.time_ns()
         ended: list[int] = []
@@ -229,31 +250,32 @@ class Course:
             ended[:] = [min([*ended, *new]), max([*ended, *new])] if new else ended
             return bool(ended) and ended[1] - ended[0] > CALM * 10**9
 
-        pghalib.wait.until(calm, RECOVERY, "writes are acknowledged", interval=0.5)
+        pghalib.wait.until(calm, seconds, "writes are acknowledged", interval=0.5)
 
     def _look(self) -> list[Write]:
         """The writes that were noted since the last look; ``_writes`` has those that ended after the last mark."""
         self._client.fetch()
-        new = self._follower.new()["writes"]
-        self._writes += new
-        return new
+        found = self._follower.new()
+        self._trouble = found["troubles"][-1]["what"] if found["troubles"] else self._trouble
+        self._writes += found["writes"]
+        return found["writes"]
 
     def _mark(self, what: str) -> None:
         with (self.place / "drill.jsonl").open("a", encoding="utf-8") as marks:
             marks.write(json.dumps({"kind": "mark", "at": time.time_ns(), "what": what}) + "\n")
 
-    @contextlib.contextmanager
-    def _login(self, seconds: int) -> Iterator[None]:
-        """A login for the client and its table; the password is known where the client runs alone."""
-        self.ask(self._leader(), "pgha_drill.prepare", self._client.verifier(), seconds // 60 + 1)
+    def _without_login(self) -> list[str]:
+        """Remove the client's login and table. Returns a sentence when they are left."""
         try:
-            yield
-        finally:
-            self.ask(self._leader(), "pgha_drill.remove")
+            self.ask(self._leader(LEADER), "pgha_drill.remove")
+        except CommandExecutionError as error:
+            left = f"the login and the schema {pghalib.drill.NAME} are left"
+            return [f"{left} (the login expires, and the next drill removes both): {error}"]
+        return []
 
-    def _leader(self) -> str:
+    def _leader(self, seconds: int) -> str:
         def known() -> str | None:
             return self.standing()[0]
 
-        leader = pghalib.wait.until(known, RECOVERY, "the cluster has a leader", interval=1)
+        leader = pghalib.wait.until(known, seconds, "the cluster has a leader", interval=1)
         return str(leader)

@@ -156,7 +156,7 @@ def listed(names: object) -> list[str] | None:
 
 def parts(step: str) -> list[str]:
     """Return the faults of a step: ``a+b`` is b while a lasts."""
-    return step.split("+")
+    return [name.strip() for name in step.split("+")]
 
 
 def possible(vip: Mapping[str, Json]) -> list[str]:

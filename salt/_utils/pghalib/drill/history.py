@@ -69,6 +69,14 @@ class Mark(TypedDict):
     what: str
 
 
+class Trouble(TypedDict):
+    """Why a client could not connect, in the words of libpq; it is noted as long as no client has written."""
+
+    kind: Literal["trouble"]
+    at: int
+    what: str
+
+
 class History(TypedDict):
     """A whole history. ``final`` has the lists as they were in the end, in the order in which they are stored."""
 
@@ -76,6 +84,7 @@ class History(TypedDict):
     reads: list[Read]
     looks: list[Look]
     marks: list[Mark]
+    troubles: list[Trouble]
     final: dict[int, list[int]]
 
 
@@ -84,6 +93,7 @@ _WHOLE = {
     "read": {"key": int, "floor": int, "values": list, "start": int, "end": int},
     "look": {"host": str, "start": int, "end": int, "address": bool, "acknowledged": bool},
     "mark": {"at": int, "what": str},
+    "trouble": {"at": int, "what": str},
     "final": {"key": int, "values": list},
 }
 # What a look may lack, and may have as null.
@@ -123,6 +133,7 @@ def read(lines: Iterable[str]) -> History:
         "reads": sorted(found["read"], key=_start),
         "looks": sorted(found["look"], key=_start),
         "marks": sorted(found["mark"], key=_at),
+        "troubles": sorted(found["trouble"], key=_at),
         "final": final,
     }
 

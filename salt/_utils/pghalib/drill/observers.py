@@ -1,7 +1,6 @@
 """
-The observers of a drill, from the master: they run on all members, and what they saw is fetched in pieces. Salt puts a
-short word in the place of an answer that is larger than 1 MiB (``max_event_size``), and without a look of an observer
-no rule about hosts could be broken.
+The observers of a drill, from the master: they run on all members, and what they saw is fetched between faults. Without
+a look of an observer no rule about hosts could be broken, so a host without one is named.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from salt.exceptions import CommandExecutionError
 
 import pghalib.drill.history
+import pghalib.drill.pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
     Ask = Callable[..., Json]
 
-# Seconds after which a new piece begins before the next fault. An observer writes 1 MiB in about five minutes.
-PIECE = 90
+# Seconds after which what was seen is fetched before the next fault: a host that is lost has all since then with it.
+OFTEN = 90
 
 
 class Observers:
@@ -45,6 +45,8 @@ class Observers:
         self._ask, self._members, self._seconds, self._place = ask, members, seconds, place
         self._began = self._started = time.monotonic()
         self._running: list[str] = []
+        #: Hosts of which something is missing that was seen.
+        self.unseen: list[str] = []
 
     def start(self) -> None:
         """Start all. Raises CommandExecutionError when one cannot be started; :py:meth:`stop` ends the others."""
@@ -55,11 +57,12 @@ class Observers:
 
     def renew(self) -> None:
         """
-        Fetch what was seen and start all again, when enough was seen for a piece. Call this while no fault goes on.
+        Fetch what was seen and start all again, when the last time is ``OFTEN`` seconds ago. Call this while no fault
+        goes on.
 
         Raises CommandExecutionError when a piece of the history is missing, or an observer cannot be started.
         """
-        if time.monotonic() - self._started > PIECE:
+        if time.monotonic() - self._started > OFTEN:
             missing = self.stop()
             if missing:
                 raise CommandExecutionError("; ".join(missing))
@@ -71,14 +74,24 @@ class Observers:
         missing = []
         for host in hosts:
             try:
-                seen = pghalib.drill.history.read(str(self._ask(host, "pgha_drill.observed")).splitlines(keepends=True))
+                seen = pghalib.drill.history.read(self._seen(host).splitlines(keepends=True))
+                if not seen["looks"]:
+                    raise CommandExecutionError("its answer has no look")
             except CommandExecutionError as error:
                 missing.append(f"what {host} observed is missing: {error}")
+                self.unseen.append(host)
                 continue
-            if not seen["looks"]:
-                missing.append(f"what {host} observed is missing: its answer has no look")
             # Who saw it is whom the master has asked, whatever the host calls itself.
             lines = [json.dumps({**look, "host": host}) + "\n" for look in seen["looks"]]
             with (self._place / f"observer-{host}.jsonl").open("a", encoding="utf-8") as file:
                 file.write("".join(lines))
         return missing
+
+    def _seen(self, host: str) -> str:
+        """All that an observer has written; it has ended with the first question."""
+        whole, offset = "", 0
+        while True:
+            text, after = pghalib.drill.pieces.checked(self._ask(host, "pgha_drill.observed", offset), offset, host)
+            whole, offset = whole + text, after
+            if len(text) < pghalib.drill.pieces.PIECE:
+                return whole

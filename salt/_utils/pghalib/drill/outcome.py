@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pghalib.drill.history import History
 
 
+# A verdict's word; None: it cannot be judged.
+_WORDS = {True: "held  ", False: "BROKEN", None: "?     "}
+
+
 class Result(TypedDict):
     """
     What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds. The moments
@@ -90,7 +94,7 @@ def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False) 
             lines.append(f"{each['fault']:{width}}  {each['times']:5}  {told}")
     lines.append("")
     for verdict in outcome["verdicts"]:
-        lines.append(f"{'held  ' if verdict['held'] else 'BROKEN'}  {verdict['rule']}")
+        lines.append(f"{_WORDS[verdict['held']]}  {verdict['rule']}")
         lines += [f"          {example}" for example in verdict["examples"]]
         if verdict["count"] > len(verdict["examples"]):
             lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")

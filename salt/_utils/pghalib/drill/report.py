@@ -130,10 +130,10 @@ def _verdicts(verdicts: Iterable[Verdict]) -> str:
     for one in verdicts:
         examples = "".join(f"<li>{_text(example)}</li>" for example in one["examples"])
         more = one["count"] - len(one["examples"])
-        examples += f"<li>and {more} more</li>" if more else ""
-        word = "held" if one["held"] else f"broken {one['count']} times"
+        examples += f"<li>and {more} more</li>" if more > 0 else ""
+        word = "not judged" if one["held"] is None else "held" if one["held"] else f"broken {one['count']} times"
         shown = f"<ul>{examples}</ul>" if examples else ""
-        rows.append(f'<tr><td>{_text(one["rule"])}{shown}</td><td class="{_class(one["held"])}">{word}</td></tr>')
+        rows.append(f'<tr><td>{_text(one["rule"])}{shown}</td><td class="{_class(bool(one["held"]))}">{word}</td></tr>')
     return f"<table>{''.join(rows)}</table>"
 
 

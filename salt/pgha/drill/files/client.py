@@ -47,6 +47,7 @@ class Client:
         self.table = psycopg.sql.Identifier(*settings["table"].split("."))
         self.settled = dict.fromkeys(range(1, settings["workers"] + 1), 0)
         self._output = threading.Lock()
+        self._troubles = set()
 
     def run(self):
         """Write and read until the time is over; then note all lists as they are in the end."""
@@ -70,6 +71,13 @@ class Client:
             sys.stdout.write(line)
             sys.stdout.flush()
 
+    def trouble(self, error):
+        """Note why there is no connection, each reason once, as long as nobody has written: then it is the setting."""
+        what = " ".join(str(error).split())[:1000]
+        if what not in self._troubles and not any(self.settled.values()):
+            self._troubles.add(what)
+            self.note(kind="trouble", at=time.time_ns(), what=what)
+
     def _connect(self):
         return psycopg.connect(**{**IMPATIENT, **self.settings["connection"]}, autocommit=True)
 
@@ -81,7 +89,8 @@ class Client:
                 try:
                     connection = self._connect()
                     connection.add_notice_handler(lambda notice, seen=warnings: seen.append(notice.severity))
-                except psycopg.Error:
+                except psycopg.Error as error:
+                    self.trouble(error)
                     self.over.wait(0.02)
             if self.over.is_set():
                 return
@@ -124,15 +133,18 @@ class Client:
         return [row[0] for row in connection.execute(select, [key, floor])]
 
     def _final(self):
+        if not any(self.settled.values()):
+            # Nobody has written, so there is nothing to read.
+            return
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 with self._connect() as connection:
                     lists = {key: self._values(connection, key, 0) for key in self.settled}
                 break
-            except psycopg.Error:
+            except psycopg.Error as error:
                 if time.monotonic() > deadline:
-                    raise
+                    sys.exit(f"The last lists cannot be read for {PATIENCE} s: {error}")
                 time.sleep(0.1)
         for key, values in lists.items():
             self.note(kind="final", key=key, values=values)
