@@ -5,15 +5,18 @@ How long a client waits in each fault, for each profile and mode of replication:
     PYTHON bench/faults.py --report
 
 PYTHON is that of the tests' environment (`tests/run` makes it). The drill makes its faults on the lab; the power of the
-leader's and of a replica's host is cut by the lab. After each kind of fault the main job must have nothing to change.
-Results are added to bench/faults.json.
+leader's and of a replica's host is cut by the lab, and that of two of three servers of Consul. After each kind of fault
+the main job must have nothing to change. Results are added to bench/faults.json. `--faults ''` leaves the drill out,
+`--lab ''` what the lab does.
 """
 
 import argparse
+import contextlib
 import json
 import re
 import statistics
 import sys
+import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -24,6 +27,7 @@ from integration import formula  # noqa: E402
 from integration.cluster import Cluster  # noqa: E402
 from integration.ledger import Ledger  # noqa: E402
 from lab import Lab  # noqa: E402
+from lab.tools import wait_for  # noqa: E402
 
 RESULTS = HERE / "faults.json"
 FAULTS = (
@@ -85,6 +89,58 @@ def changed(cluster, fault):
     return [f"after {fault}: {line}" for line in (run.changed() if run.code == 0 else [run.text])]
 
 
+def replica(cluster):
+    """The host of a replica, one that commits wait for if there is one."""
+    members = {one["role"]: one["name"] for one in cluster.members()}
+    return cluster.lab[members.get("sync_standby") or members.get("quorum_standby") or members["replica"]]
+
+
+def answers(question):
+    """What a question is answered; None when nobody answers."""
+    with contextlib.suppress(Exception):
+        return question()
+    return None
+
+
+def without_quorum(cluster, rounds):
+    """
+    {fault: [seconds]}: Consul loses its quorum, then the power of a replica's host is cut, and nobody may lead; from
+    the moment in which Consul has a leader again until a write is acknowledged. And what broke, as in `drilled`.
+    """
+    found = {"return of Consul's quorum, after a replica died": []}
+    for seconds in [next(iter(found.values()))] * rounds:
+        cluster.wait_healthy()
+        with Ledger(cluster) as ledger:
+            leader, host, away = cluster.leader(), replica(cluster), cluster.dcs[1:]
+            for server in away:
+                server.poweroff()
+
+            def by_failsafe(leader=leader):
+                return answers(lambda: cluster.ask(leader, "/patroni").get("failsafe_mode_is_active"))
+
+            wait_for(by_failsafe, timeout=60, what="the leader works by failsafe_mode", interval=0.5)
+            ledger.wait_for_writes()
+            host.poweroff()
+
+            def demoted(leader=leader):
+                return answers(lambda: cluster.psql(leader, "SELECT pg_is_in_recovery()")) != "f"
+
+            wait_for(demoted, timeout=120, what="nobody leads", interval=0.5)
+            for server in away:
+                server.poweron()
+            wait_for(lambda: answers(cluster.dcs_leader), timeout=60, what="Consul has a leader", interval=0.1)
+            moment = time.time_ns()
+            ledger.wait_for_writes(300)
+            host.poweron()
+            cluster.wait_healthy()
+        ledger.check()
+        first = min(one["end"] for one in ledger.history()["writes"] if one["outcome"] == "ok" and one["end"] > moment)
+        seconds.append(round((first - moment) / 1e9, 2))
+        print(found, flush=True)
+        cluster.lab.wait_ready()
+    return found, changed(cluster, "Consul had no quorum")
+
+
 def powered_off(cluster, rounds):
     """{fault: [seconds]}: the power of the leader's host and of a replica's is cut; and what broke, as in `drilled`."""
     found = {"power-off of the leader's host": [], "power-off of a replica's host": []}
@@ -95,9 +151,7 @@ def powered_off(cluster, rounds):
                 if "leader" in what:
                     cluster.survive_power_off(ledger)
                 else:
-                    members = {one["role"]: one["name"] for one in cluster.members()}
-                    name = members.get("sync_standby") or members.get("quorum_standby") or members["replica"]
-                    host = cluster.lab[name]
+                    host = replica(cluster)
                     host.poweroff()
                     ledger.wait_for_writes()
                     host.poweron()
@@ -107,6 +161,9 @@ def powered_off(cluster, rounds):
             print(what, seconds, flush=True)
             cluster.lab.wait_ready()
     return found, changed(cluster, "the power was cut")
+
+
+LAB = {"power": powered_off, "quorum": without_quorum}
 
 
 def table(results):
@@ -133,6 +190,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", default="normal/off,normal/on,normal/quorum,fast/off,fast/on,fast/quorum")
     parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--lab", default=",".join(LAB))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
@@ -147,9 +205,10 @@ def main():
             for fault in given.faults.split(",") if given.faults else []:
                 outages[fault], rules = drilled(cluster, fault, given.rounds)
                 broken += [*rules, *changed(cluster, fault)]
-            off, rules = powered_off(cluster, given.rounds)
-            outages |= off
-            broken += rules
+            for name in given.lab.split(",") if given.lab else []:
+                seen, rules = LAB[name](cluster, given.rounds)
+                outages |= seen
+                broken += rules
             known = results.setdefault(config, {"outages": {}, "broken": []})
             for name, seconds in outages.items():
                 known["outages"].setdefault(name, []).extend(seconds)

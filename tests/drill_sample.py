@@ -30,7 +30,7 @@ def history(host="test-db1", seconds=30):
 def result(outage=2.0, host="test-db1"):
     moments = {"since": 10**10, "began": 10**10, "ended": 12 * 10**9}
     moments["phases"] = {"server": 1.5, "address": 0.25, "client": 0.25}
-    return {"fault": "kill-postgres", "host": host, "outage": outage, "bound": 15, **moments}
+    return {"fault": "kill-postgres", "host": host, "outage": outage, "bound": 15, "connect": outage + 1, **moments}
 
 
 def verdict(count=0):

@@ -146,7 +146,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
     cluster, faults
         Its name in the inventory; names with commas between them, ``a+b`` for b while a lasts (default: all harmless).
     workers, harmful
-        How many clients write, at most 49; True: faults that do harm (kill -9) may be made, too, by their names.
+        How many clients write, at most 48; True: faults that do harm (kill -9) may be made, too, by their names.
     list
         True: name all faults, what each does and how long clients may wait for a write, and do nothing.
     minutes, hunt

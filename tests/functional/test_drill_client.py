@@ -145,6 +145,26 @@ def test_a_client_that_may_not_connect_notes_why_once_and_ends_at_once(client, p
     assert (found["writes"], found["final"]) == ([], {})
 
 
+def test_a_postmaster_that_hangs_is_seen_by_those_alone_who_connect_anew(client, postgres):
+    started = client()
+    eventually(lambda: len(started.writes("ok")) > 20)
+    postmaster = int((postgres.data / "postmaster.pid").read_text().split()[0])
+    since = time.time_ns()
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        # One attempt to connect is given up after two seconds.
+        eventually(lambda: [one for one in started.records()["visits"] if one["outcome"] == "fail"])
+    finally:
+        os.kill(postmaster, signal.SIGCONT)
+    resumed = time.time_ns()
+    eventually(lambda: [v for v in started.records()["visits"] if v["outcome"] == "ok" and v["start"] > resumed])
+    found = started.end()
+    writes, visits = (checker.outage(found[name], since) for name in ("writes", "visits"))
+    assert writes.end - writes.start < 10**9
+    assert visits.end - visits.start > 2 * 10**9
+    assert broken(found) == []
+
+
 def test_a_server_that_is_lost_leaves_writes_open_and_is_found_again(client, postgres):
     started = client()
     eventually(lambda: len(started.writes("ok")) > 20)

@@ -148,20 +148,30 @@ RESULTS = [
         "fault": "switchover",
         "host": "a",
         "outage": 1.234,
+        "connect": 2.5,
         "bound": 5,
         "since": 10**9,
         "began": 10**9,
         "ended": 2 * 10**9,
     },
-    {"fault": "kill-postgres", "host": "b", "outage": 21, "bound": 15, "since": 0, "began": 0, "ended": 10**9},
+    {
+        "fault": "kill-postgres",
+        "host": "b",
+        "outage": 21,
+        "connect": 3.0,
+        "bound": 15,
+        "since": 0,
+        "began": 0,
+        "ended": 10**9,
+    },
 ]
 
 
 def test_the_report_tells_what_was_promised_and_what_was_broken():
     results = RESULTS
     text = pghalib.drill.outcome.text("test", outcome(results, verdict(), verdict(False, 9)), "/x")
-    assert "switchover       1.23 s     5 s\n" in text
-    assert "kill-postgres   21.00 s    15 s  longer than promised" in text
+    assert "switchover       1.23 s     5 s    2.50 s\n" in text
+    assert "kill-postgres   21.00 s    15 s    3.00 s  longer than promised" in text
     assert "held    every write is there once\nBROKEN  every write is there once\n" in text
     assert "and 4 more" in text
     assert "ended early" not in text

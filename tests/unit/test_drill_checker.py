@@ -200,6 +200,7 @@ def test_a_long_history_has_each_word_in_memory_once():
         ),
         ('{"kind": "write", "key": true}', "key, value, start, end, outcome of a write is missing or of another type"),
         (json.dumps({**write(1, 1), "outcome": "maybe"}), "the outcome of a write is one of ok, fail, info"),
+        ('{"kind": "visit", "start": 1, "end": 2, "outcome": "info"}', "the outcome of a visit is one of ok, fail"),
         (json.dumps(read([1, "2"], 1)), "values are whole numbers"),
     ],
 )

@@ -43,7 +43,7 @@ NONE = [
         (4, None, (4, None, None)),
         ("4", "60", (4, 60, None)),
         (1, 1, (1, 1, None)),
-        (49, 480, (49, 480, None)),
+        (48, 480, (48, 480, None)),
     ],
 )
 def test_whole_numbers_are_taken(workers, minutes, expected):
@@ -57,7 +57,7 @@ def test_what_is_no_positive_whole_number_is_named_with_its_argument(value):
     with pytest.raises(CommandExecutionError) as error:
         pghalib.drill.begin.numbers(value, None)
     assert str(error.value).startswith("No drill was made: workers=")
-    assert str(error.value).endswith(" is no whole number from 1 to 49")
+    assert str(error.value).endswith(" is no whole number from 1 to 48")
     with pytest.raises(CommandExecutionError, match="^No drill was made: minutes=.* is no whole number from 1 to 480$"):
         pghalib.drill.begin.numbers(4, value)
     if not isinstance(value, bool) and value is not None:
@@ -117,12 +117,12 @@ def test_each_fault_is_told_with_its_times_and_outages():
 def test_the_text_has_a_row_for_each_made_fault_and_then_one_for_each_fault():
     text = pghalib.drill.outcome.text("test", outcome(ROUNDS, [verdict()]), "/x", repeated=True)
     assert text.splitlines()[2:13] == [
-        "fault         outage   bound",
-        "switchover    3.00 s    15 s",
-        "kill-agent    0.50 s    15 s",
-        "switchover    1.00 s    15 s",
-        "kill-agent   16.00 s    15 s  longer than promised",
-        "switchover    1.50 s    15 s",
+        "fault         outage   bound   connect",
+        "switchover    3.00 s    15 s    4.00 s",
+        "kill-agent    0.50 s    15 s    1.50 s",
+        "switchover    1.00 s    15 s    2.00 s",
+        "kill-agent   16.00 s    15 s   17.00 s  longer than promised",
+        "switchover    1.50 s    15 s    2.50 s",
         "",
         "fault       times     least    median  greatest",
         "switchover      3    1.00 s    1.50 s    3.00 s",
@@ -170,7 +170,7 @@ def command(monkeypatch, tmp_path):
     settings = {
         "tls": {"clients": "offered"},
         "vip": {"manager": "callback", "interval": 250},
-        "cluster": {"vip": None, "hosts": []},
+        "cluster": {"vip": None, "hosts": [{"name": "db1", "address": "198.51.100.21"}]},
         "postgres": {"port": 5432, "distribution": "postgresql", "version": "18"},
         "consul": {"version": "1.22.3"},
         "patroni": {"rto": "normal", "synchronous_mode": "on"},
@@ -197,6 +197,8 @@ def command(monkeypatch, tmp_path):
 
 
 def test_the_command_gives_its_numbers_on_and_keeps_the_summary(command):
+    running = {"server_version": 180004, "patroni": {"version": "4.1.5\x1b[2J"}}
+    command.answers["pgha_patroni.member"] = running
     text, good = command(workers="7", minutes="30")
     assert command.locks == [("test",)]
     assert command.given[1:] == [(["db1"], ["switchover"], command.given[1][2], 7, 250, 30, None)]
@@ -208,7 +210,26 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(command):
     assert [one["times"] for one in kept["summary"]] == [3, 2]
     assert len(kept["results"]) == 5
     assert kept["about"]["faults"] == "round by round for 30 min"
-    assert kept["about"]["clients"] == "7 that write, one that reads, on the master"
+    about = kept["about"]
+    assert about["clients"] == "7 that write, one that reads, on the master"
+    assert (about["PostgreSQL"], about["Patroni"], about["hosts"]) == ("postgresql 18 (180004)", "4.1.5?[2J", "db1")
+    assert "processors" in about["master"]
+
+
+@pytest.mark.parametrize("answer", [None, "x", ["x"], {"patroni": "x"}, {"patroni": {}}])
+def test_a_leader_that_tells_no_versions_does_not_end_the_drill(command, answer):
+    command.answers["pgha_patroni.member"] = answer
+    command(workers=4)
+    (report,) = command.place.glob("test-*/report.json")
+    assert json.loads(report.read_text())["about"]["Patroni"] == "unknown"
+
+
+@pytest.mark.parametrize("answer", [None, "x", ["x"]])
+def test_without_a_dynamic_configuration_no_drill_is_made(command, answer):
+    command.answers["pgha_patroni.dynamic_config"] = answer
+    with pytest.raises(CommandExecutionError, match="db1 does not tell the dynamic configuration"):
+        command(workers=4)
+    assert command.given == []
 
 
 def test_the_command_says_where_the_clients_ran_and_needs_no_psycopg_on_the_master(command, monkeypatch):

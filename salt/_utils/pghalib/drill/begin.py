@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pghalib.master.report import State
     from pghalib.shapes import Json, MemberSettings
 
-# The most clients that write. Each of them, and the one that reads, has two connections for a moment: one that was lost
-# and whose end the server has not noticed yet, and a new one.
-WORKERS = pghalib.drill.CONNECTIONS // 2 - 1
+# The most clients that write. Each of them, the one that reads and the one that connects anew have two connections for
+# a moment: one that was lost and whose end the server has not noticed yet, and a new one.
+WORKERS = pghalib.drill.CONNECTIONS // 2 - 2
 # Eight hours: in the end the whole history is in the master's memory.
 MINUTES = 480
 

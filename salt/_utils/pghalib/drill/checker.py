@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pghalib.drill.history import History, Look, Read, Write
+    from pghalib.drill.history import History, Look, Read, Visit, Write
 
 #: The most examples in a verdict.
 SHOWN = 5
@@ -73,10 +73,10 @@ def check(history: History, skew: int = 0, overlap: int = 250, unseen: Iterable[
     ]
 
 
-def outage(writes: Iterable[Write], since: int = 0) -> Span:
+def outage(writes: Iterable[Write | Visit], since: int = 0) -> Span:
     """
     Return the longest time between two acknowledged writes of any client, as a Span without a host. It begins with the
-    first write, and ends with the end of the last one, acknowledged or not.
+    first write, and ends with the end of the last one, acknowledged or not. The same for new connections.
 
     writes
         In any order.

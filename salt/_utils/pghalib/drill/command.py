@@ -6,6 +6,8 @@ the course, and tells the result.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ import pghalib.master.asking
 import pghalib.patroni.guard
 import pghalib.secrets.pki
 import pghalib.secrets.store
+import pghalib.text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,6 +104,7 @@ def run(
         writer = pghalib.drill.clients.Remote(soon, str(client), place)
     leader, _, faults = standing()
     told: object = ask(leader, "pgha_patroni.dynamic_config") if leader else {}
+    running: object = ask(leader, "pgha_patroni.member") if leader else None
     dynamic: Mapping[str, Json] = told if isinstance(told, dict) else {}
     against = [] if told is dynamic else [f"{leader} does not tell the dynamic configuration of its cluster"]
     against += [*pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic), *writer.against()]
@@ -127,7 +131,7 @@ def run(
         lasting,
         seed,
     )
-    about = _about(settings, clients, writer.where, _which(lasting, seed), dynamic)
+    about = _about(settings, clients, writer.where, _which(lasting, seed), dynamic, running)
     repeated = lasting is not None
     page = pghalib.drill.report.page(cluster, outcome, about, repeated)
     (place / "report.html").write_text(page, encoding="utf-8")
@@ -150,22 +154,32 @@ def _which(minutes: int | None, seed: int | None) -> str:
 
 
 def _about(
-    settings: MemberSettings, workers: int, where: str, which: str, dynamic: Mapping[str, Json]
+    settings: MemberSettings, workers: int, where: str, which: str, dynamic: Mapping[str, Json], running: object
 ) -> dict[str, str]:
-    """What a reader of the report needs to compare it with another one."""
+    """What a reader needs to compare the report with another one; ``running`` is the leader's report of itself."""
     vip, postgres = settings["vip"], settings["postgres"]
+    own: Mapping[str, Json] = running if isinstance(running, dict) else {}
+    patroni = own.get("patroni")
+    version = patroni.get("version") if isinstance(patroni, dict) else None
     timing = ", ".join(f"{key} {dynamic.get(key)}" for key in ("ttl", "loop_wait", "retry_timeout"))
     return {
         "faults": which,
         "made": time.strftime("%Y-%m-%d %H:%M %Z"),
         "clients": f"{workers} that write, one that reads, on {where}",
-        "PostgreSQL": f"{postgres['distribution']} {postgres['version']}",
+        "PostgreSQL": f"{postgres['distribution']} {postgres['version']} ({_text(own.get('server_version'))})",
+        "Patroni": _text(version),
         "Consul": settings["consul"]["version"],
         "virtual IP": f"{vip['manager']} {vip['version'] if vip['manager'] == 'vip-manager' else ''}".strip(),
         "synchronous_mode": str(settings["patroni"]["synchronous_mode"]),
         "profile": str(settings["patroni"]["rto"]),
         "timing of Patroni, in seconds": timing,
+        "hosts": ", ".join(one["name"] for one in settings["cluster"]["hosts"]),
+        "master": f"{platform.platform()}, {os.cpu_count()} processors",
     }
+
+
+def _text(value: object) -> str:
+    return pghalib.text.line(value, 80) if value else "unknown"
 
 
 def _authorities(settings: MemberSettings, store: Path) -> str | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.drill.clients import Client
-    from pghalib.drill.history import History, Write
+    from pghalib.drill.history import History, Visit, Write
     from pghalib.drill.observers import Ask
     from pghalib.drill.outcome import Outcome, Result
     from pghalib.shapes import Json
@@ -75,6 +75,7 @@ class Course:
         self._client = client
         self._follower = pghalib.drill.follow.Follower(place)
         self._writes: list[Write] = []
+        self._visits: list[Visit] = []
         self._trouble = ""
 
     def run(
@@ -173,6 +174,7 @@ class Course:
         first, *others = pghalib.drill.faults.parts(step)
         since = time.time_ns()
         self._writes = [write for write in self._writes if write["end"] > since]
+        self._visits = [visit for visit in self._visits if visit["end"] > since]
         hosts, made = [self._fault(first)], [first]
         for name in others:
             # What is already broken may not let the second one be made; that is no reason to end.
@@ -188,12 +190,14 @@ class Course:
         self._calm()
         self._look()
         longest = pghalib.drill.checker.outage(self._writes, since)
+        connect = pghalib.drill.checker.outage(self._visits, since)
         outage, bound = (longest.end - longest.start) / 1e9, self.bound(step)
         self.say(f"{step}: {outage:.2f} s without an acknowledged write (at most {bound:.0f} s are promised)")
         return {
             "fault": step,
             "host": ", ".join(dict.fromkeys(hosts)),
             "outage": outage,
+            "connect": (connect.end - connect.start) / 1e9,
             "bound": bound,
             "since": since,
             "began": longest.start,
@@ -253,11 +257,14 @@ class Course:
         pghalib.wait.until(calm, seconds, "writes are acknowledged", interval=0.5)
 
     def _look(self) -> list[Write]:
-        """The writes that were noted since the last look; ``_writes`` has those that ended after the last mark."""
+        """
+        The writes that were noted since the last look; ``_writes`` and ``_visits`` have what ended after the last mark.
+        """
         self._client.fetch()
         found = self._follower.new()
         self._trouble = found["troubles"][-1]["what"] if found["troubles"] else self._trouble
         self._writes += found["writes"]
+        self._visits += found["visits"]
         return found["writes"]
 
     def _mark(self, what: str) -> None:

@@ -34,6 +34,15 @@ class Write(TypedDict):
     outcome: Literal["ok", "fail", "info"]
 
 
+class Visit(TypedDict):
+    """A client connected anew and asked something: ``ok`` with an answer, else ``fail``."""
+
+    kind: Literal["visit"]
+    start: int
+    end: int
+    outcome: Literal["ok", "fail"]
+
+
 class Read(TypedDict):
     """A client read all values above ``floor`` in the list ``key``."""
 
@@ -81,6 +90,7 @@ class History(TypedDict):
     """A whole history. ``final`` has the lists as they were in the end, in the order in which they are stored."""
 
     writes: list[Write]
+    visits: list[Visit]
     reads: list[Read]
     looks: list[Look]
     marks: list[Mark]
@@ -90,6 +100,7 @@ class History(TypedDict):
 
 _WHOLE = {
     "write": {"key": int, "value": int, "start": int, "end": int, "outcome": str},
+    "visit": {"start": int, "end": int, "outcome": str},
     "read": {"key": int, "floor": int, "values": list, "start": int, "end": int},
     "look": {"host": str, "start": int, "end": int, "address": bool, "acknowledged": bool},
     "mark": {"at": int, "what": str},
@@ -98,7 +109,7 @@ _WHOLE = {
 }
 # What a look may lack, and may have as null.
 _OPTIONAL = {"look": {"primary": bool, "timeline": int}}
-_OUTCOMES = ("ok", "fail", "info")
+_OUTCOMES = {"write": ("ok", "fail", "info"), "visit": ("ok", "fail")}
 # Moments and values are smaller: PostgreSQL's bigint, and nanoseconds until the year 2262.
 _LARGEST = 2**63
 
@@ -130,6 +141,7 @@ def read(lines: Iterable[str]) -> History:
         final.setdefault(record["key"], []).extend(record["values"])
     return {
         "writes": sorted(found["write"], key=_start),
+        "visits": sorted(found["visit"], key=_start),
         "reads": sorted(found["read"], key=_start),
         "looks": sorted(found["look"], key=_start),
         "marks": sorted(found["mark"], key=_at),
@@ -162,8 +174,9 @@ def _fault(record: object) -> str | None:
     wrong += [key for key, kind in optional.items() if type(record.get(key)) not in (kind, type(None))]
     if wrong:
         return f"{', '.join(wrong)} of a {record['kind']} is missing or of another type"
-    if record["kind"] == "write" and record["outcome"] not in _OUTCOMES:
-        return f"the outcome of a write is one of {', '.join(_OUTCOMES)}"
+    outcomes = _OUTCOMES.get(record["kind"])
+    if outcomes and record["outcome"] not in outcomes:
+        return f"the outcome of a {record['kind']} is one of {', '.join(outcomes)}"
     values = record.get("values", ())
     if any(type(value) is not int for value in values):
         return "values are whole numbers"

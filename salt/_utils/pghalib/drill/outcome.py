@@ -18,13 +18,15 @@ _WORDS = {True: "held  ", False: "BROKEN", None: "?     "}
 
 class Result(TypedDict):
     """
-    What one fault cost: the longest time without an acknowledged write, and the promised bound, in seconds. The moments
-    in which the fault began, and in which that time began and ended, in nanoseconds.
+    What one fault cost, in seconds: the longest time without an acknowledged write, its promised bound, and the longest
+    time without a new connection. The moments in which the fault began, and in which the time without a write began and
+    ended, in nanoseconds.
     """
 
     fault: str
     host: str
     outage: float
+    connect: float
     bound: float
     since: int
     began: int
@@ -83,10 +85,11 @@ def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False) 
     """
     results = outcome["results"]
     width = max((len(one["fault"]) for one in results), default=5)
-    lines = [f"Drill of {cluster}", "", f"{'fault':{width}}  {'outage':>8}  {'bound':>6}"]
+    lines = [f"Drill of {cluster}", "", f"{'fault':{width}}  {'outage':>8}  {'bound':>6}  {'connect':>8}"]
     for one in results:
         late = "" if one["outage"] <= one["bound"] else "  longer than promised"
-        lines.append(f"{one['fault']:{width}}  {one['outage']:6.2f} s  {one['bound']:4.0f} s{late}")
+        told = f"{one['outage']:6.2f} s  {one['bound']:4.0f} s  {one['connect']:6.2f} s"
+        lines.append(f"{one['fault']:{width}}  {told}{late}")
     if repeated:
         lines += ["", f"{'fault':{width}}  {'times':>5}  {'least':>8}  {'median':>8}  {'greatest':>8}"]
         for each in summary(results):

@@ -30,7 +30,8 @@ _PHASES: tuple[Literal["server", "address", "client"], ...] = ("server", "addres
 _SUMMARY: tuple[Literal["least", "median", "greatest"], ...] = ("least", "median", "greatest")
 _EXPLAINED = (
     "<p>An outage lasts until a server takes writes (server), until the virtual IP is on its host (address), and until"
-    " a client has written (client), as the observers saw it.</p>"
+    " a client has written (client), as the observers saw it. Connect is the longest time in which a client got no"
+    " answer that connects anew for each question.</p>"
 )
 STYLE = """
 :root { --ink: #1c2126; --soft: #5b6670; --line: #d5dbe0; --paper: #ffffff; --good: #1f7a4d; --bad: #b3261e;
@@ -102,10 +103,11 @@ def _results(results: Iterable[Result]) -> str:
     rows = "".join(
         f'<tr><td>{_text(one["fault"])}</td><td class="name">{_text(one["host"])}</td>'
         f'<td class="number {_class(one["outage"] <= one["bound"])}">{one["outage"]:.2f} s</td>'
-        f'<td class="number">{one["bound"]:.0f} s</td>{_phases(one["phases"])}</tr>'
+        f'<td class="number">{one["bound"]:.0f} s</td><td class="number">{one["connect"]:.2f} s</td>'
+        f"{_phases(one['phases'])}</tr>"
         for one in results
     )
-    numbers = "".join(f'<th class="number">{name}</th>' for name in ("outage", "promised", *_PHASES))
+    numbers = "".join(f'<th class="number">{name}</th>' for name in ("outage", "promised", "connect", *_PHASES))
     return f'<div class="wide"><table><tr><th>fault</th><th>host</th>{numbers}</tr>{rows}</table></div>{_EXPLAINED}'
 
 

@@ -1,6 +1,6 @@
 """
-The client of a drill: it writes and reads all the time through an address, and notes every operation as a line of JSON
-(see _utils/pghalib/drill/history.py for the shape and the meaning of each).
+The client of a drill: it writes, reads and connects all the time through an address, and notes every operation as a
+line of JSON (see _utils/pghalib/drill/history.py for the shape and the meaning of each).
 
 Its settings are JSON on standard input, its history is its standard output:
 
@@ -35,8 +35,8 @@ IMPATIENT = {
 }
 # Errors of a server that has certainly not written: it is read-only, or it does not know the statement or the user.
 CERTAIN = ("25006", "42", "28")
-# Seconds to wait for the lists in the end.
-PATIENCE = 120
+# Seconds to wait for the lists in the end, and between two new connections.
+PATIENCE, VISIT = 120, 0.1
 
 
 class Client:
@@ -52,7 +52,7 @@ class Client:
     def run(self):
         """Write and read until the time is over; then note all lists as they are in the end."""
         threads = [threading.Thread(target=self._writes, args=(key,), daemon=True) for key in self.settled]
-        threads.append(threading.Thread(target=self._reads, daemon=True))
+        threads += [threading.Thread(target=work, daemon=True) for work in (self._reads, self._visits)]
         for thread in threads:
             thread.start()
         parent, deadline = os.getppid(), time.monotonic() + self.settings["seconds"]
@@ -127,6 +127,18 @@ class Client:
             self.note(kind="read", key=key, floor=floors[key], values=values, start=start, end=time.time_ns())
             floors[key] = settled
             self.over.wait(self.settings["pause"])
+
+    def _visits(self):
+        """Connect anew for each question: a server that lets nobody in may go on serving those who are connected."""
+        while not self.over.is_set():
+            start, outcome = time.time_ns(), "ok"
+            try:
+                with self._connect() as connection:
+                    connection.execute("SELECT")
+            except psycopg.Error:
+                outcome = "fail"
+            self.note(kind="visit", start=start, end=time.time_ns(), outcome=outcome)
+            self.over.wait(VISIT)
 
     def _values(self, connection, key, floor):
         select = psycopg.sql.SQL("SELECT value FROM {} WHERE key = %s AND value > %s").format(self.table)
