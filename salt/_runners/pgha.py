@@ -115,8 +115,7 @@ def status(form="text", timeout=STATUS):
     state = pghalib.master.state.now(__opts__, _checked(), _defaults(), int(timeout))
     if form == "data":
         return state
-    text = pghalib.master.report.text(state)
-    return pghalib.master.refusal.ended(text, not state["faults"])
+    return pghalib.master.refusal.ended(pghalib.master.report.text(state), not state["faults"])
 
 
 @pghalib.master.refusal.told
@@ -166,6 +165,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         salt-run pgha.drill test
         salt-run pgha.drill test faults=switchover,isolate+kill-agent harmful=True minutes=60 client=test-app1
     """
+    pghalib.master.refusal.truths("No drill was made", harmful=harmful, list=list)
     if list:
         return pghalib.drill.faults.table(_defaults()["patroni"])
     pgha = _checked()
@@ -179,7 +179,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         cluster=cluster,
         names=pghalib.drill.faults.listed(faults),
         workers=workers,
-        harmful=bool(harmful),
+        harmful=harmful,
         minutes=minutes,
         hunt=hunt,
         client=client,
