@@ -154,6 +154,15 @@ def test_an_outage_is_told_in_its_phases():
     assert checker.phases(told(kept), gap) == {"server": 0.096, "address": 3.9, "client": 0.901}
 
 
+def test_without_a_virtual_ip_the_whole_reconnection_is_the_clients_phase():
+    gap = checker.Span(105 * MS, 5002 * MS, "")
+    looks = [look("db2", at, acknowledged=True, timeline=2) for at in range(1999, 5000, 500)]
+    assert checker.phases(told(looks), gap) == {"server": 1.895, "address": None, "client": 3.002}
+    # The address was there before and did not come: that is its phase.
+    before = look("db1", 50, address=True)
+    assert checker.phases(told([before, *looks]), gap) == {"server": 1.895, "address": 3.002, "client": 0}
+
+
 def test_a_line_that_its_writer_did_not_end_is_passed_over():
     lines = [json.dumps(record) + "\n" for record in RIGHT]
     assert history.read([*lines, '{"kind": "wri'])["final"].keys() == {1, 2}
