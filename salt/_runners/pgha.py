@@ -98,10 +98,8 @@ def status(form="text", timeout=STATUS):
     """
     Show the status of all clusters of the inventory: members, roles, lag, timelines, Consul, holder of the virtual IP.
 
-    form
-        ``text`` for tables, ``data`` for a mapping.
-    timeout
-        Seconds after which silent hosts are asked whether they still work on it; one that is silent again is absent.
+    form, timeout
+        ``text`` for tables, ``data`` for a mapping; seconds after which silent hosts are asked whether they still work.
 
     ``salt-run`` ends with 1 when there are faults; the tables end with them.
 
@@ -115,8 +113,7 @@ def status(form="text", timeout=STATUS):
     state = pghalib.master.state.now(__opts__, _checked(), _defaults(), int(timeout))
     if form == "data":
         return state
-    text = pghalib.master.report.text(state)
-    return pghalib.master.refusal.ended(text, not state["faults"])
+    return pghalib.master.refusal.ended(pghalib.master.report.text(state), not state["faults"])
 
 
 @pghalib.master.refusal.told
@@ -148,7 +145,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
     workers, harmful
         How many clients write, at most 48; True: faults that do harm (kill -9) may be made, too, by their names.
     list
-        True: name all faults, what each does and how long clients may wait for a write, and do nothing.
+        True: name all faults, what each does and how long clients (of the named cluster) may wait; do nothing.
     minutes, hunt
         Begin another round of all faults while so many minutes have not passed (default: one round); True: pick faults
         at random, one or two at a time, for the minutes or an hour; a number: as with this seed.
@@ -162,14 +159,17 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
 
     .. code-block:: bash
 
-        salt-run pgha.drill list=True
+        salt-run pgha.drill test list=True
         salt-run pgha.drill test
         salt-run pgha.drill test faults=switchover,isolate+kill-agent harmful=True minutes=60 client=test-app1
     """
-    if list:
+    pghalib.master.refusal.truths("No drill was made", harmful=harmful, list=list)
+    if list and cluster is None:
         return pghalib.drill.faults.table(_defaults()["patroni"])
     pgha = _checked()
     pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
+    if list:
+        return pghalib.drill.faults.table_of(pgha, _defaults(), cluster)
     done = pghalib.drill.command.run(
         opts=__opts__,
         pgha=pgha,
@@ -179,7 +179,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         cluster=cluster,
         names=pghalib.drill.faults.listed(faults),
         workers=workers,
-        harmful=bool(harmful),
+        harmful=harmful,
         minutes=minutes,
         hunt=hunt,
         client=client,

@@ -9,10 +9,12 @@ import pghalib.drill.faults
 import pghalib.drill.outcome
 import pghalib.services
 import pytest
+import yaml
 from salt.exceptions import CommandExecutionError
 
 FAULTS = pghalib.drill.faults.FAULTS
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 WITH, CALLBACK = {"manager": "vip-manager"}, {"manager": "callback"}
 SETTINGS = {
     "vip": WITH,
@@ -86,6 +88,24 @@ def test_the_list_has_every_fault_with_its_bound():
     (kill,) = [line for line in lines if line.startswith("kill-patroni ")]
     assert "harmful " in kill
     assert " 15 s  Patroni of the leader is killed" in kill
+
+
+@pytest.mark.parametrize(
+    ("cluster", "bound"), [(None, 45), ("plain", 45), ("fast", 26), ("own", 5 + 40 + 3), ("nowhere", None)]
+)
+def test_the_list_for_a_cluster_has_the_bounds_of_its_settings(loader_module, monkeypatch, capsys, cluster, bound):
+    runner = loader_module("_runners/pgha.py", salt={"salt.cmd": lambda *_: DEFAULTS}, opts={})
+    clusters = {"plain": {}, "fast": {"patroni": {"rto": "fast"}}, "own": {"patroni": {"ttl": 40, "loop_wait": 3}}}
+    if cluster is None:
+        monkeypatch.setattr(runner, "_checked", lambda: pytest.fail("the pillar is not needed"))
+    else:
+        monkeypatch.setattr(runner, "_checked", lambda: {"datacenters": {"dc": {}}, "clusters": clusters})
+    shown = runner.drill(cluster, list=True)
+    if bound is None:
+        assert capsys.readouterr().err == "There is no cluster 'nowhere'; there is plain, fast, own\n"
+    else:
+        (line,) = [line for line in shown.splitlines() if line.startswith("hang-patroni ")]
+        assert f" {bound} s  Patroni of the leader hangs" in line
 
 
 def test_a_cluster_that_is_not_well_is_not_harmed():

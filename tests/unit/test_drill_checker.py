@@ -175,6 +175,63 @@ def test_an_outage_is_told_in_its_phases():
     assert checker.phases(told(kept), gap) == {"server": 0.096, "address": 3.9, "client": 0.901}
 
 
+def test_without_a_virtual_ip_the_whole_reconnection_is_the_clients_phase():
+    gap = checker.Span(105 * MS, 5002 * MS, "")
+    looks = [look("db2", at, acknowledged=True, timeline=2) for at in range(1999, 5000, 500)]
+    assert checker.phases(told(looks), gap) == {"server": 1.895, "address": None, "client": 3.002}
+    # The address was there before and did not come: that is its phase.
+    before = look("db1", 50, address=True)
+    assert checker.phases(told([before, *looks]), gap) == {"server": 1.895, "address": 3.002, "client": 0}
+
+
+def _counted(name):
+    def asked(self, *other):
+        Number.asked += 1
+        return getattr(int, name)(self, *other)
+
+    return asked
+
+
+# A number that counts how often any of its kind is hashed or compared.
+_ASKED = ("__hash__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+Number = type("Number", (int,), {"asked": 0, **{name: _counted(name) for name in _ASKED}})
+
+
+def counting(value):
+    """The same records with numbers that count."""
+    if isinstance(value, dict):
+        return {key: counting(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [counting(one) for one in value]
+    return Number(value) if type(value) is int else value
+
+
+def cost(writes):
+    """How often the numbers of a right history of so many writes are looked at; another host leads ever so often."""
+    records = [write(value, 10 * value, key=key) for value in range(1, writes // 4 + 1) for key in range(4)]
+    records += [
+        read(list(range(value - 19, value + 1)), 10 * value + 5, key=key, floor=value - 20)
+        for value in range(20, writes // 4 + 1, 20)
+        for key in range(4)
+    ]
+    for at in range(0, 10 * writes // 4, 100):
+        turn = at // 200
+        leads = [turn % 3 == host for host in range(3)]
+        records += [look(f"db{host}", at, *[leads[host]] * 2, timeline=turn) for host in range(3)]
+    records += [{"kind": "final", "key": key, "values": list(range(1, writes // 4 + 1))} for key in range(4)]
+    found = {key: counting(value) for key, value in told(records).items() if key != "final"}
+    found["final"] = {Number(key): counting(values) for key, values in told(records)["final"].items()}
+    Number.asked = 0
+    assert all(one["held"] for one in checker.check(found))
+    return Number.asked
+
+
+def test_twice_as_long_a_history_costs_twice_as_much():
+    few, many = cost(4000), cost(8000)
+    assert few > 4000
+    assert many < 2.1 * few
+
+
 def test_a_line_that_its_writer_did_not_end_is_passed_over():
     lines = [json.dumps(record) + "\n" for record in RIGHT]
     assert history.read([*lines, '{"kind": "wri'])["final"].keys() == {1, 2}

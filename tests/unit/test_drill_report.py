@@ -60,6 +60,20 @@ def test_what_is_broken_is_said_first(outage, count):
         assert {"broken 7 times", "and 2 more"} <= set(parser.texts)
 
 
+def test_a_cluster_without_a_virtual_ip_has_no_phase_of_an_address():
+    _, parser = parsed("test", outcome([result()], [verdict()]), {})
+    assert {"server", "address", "client"} <= set(parser.texts)
+    assert any("until the virtual IP is on its host" in one for one in parser.texts)
+    alone, unseen = result(), result()
+    alone["phases"], unseen["phases"] = {"server": 1.5, "address": None, "client": 0.5}, None
+    text, parser = parsed("test", outcome([unseen, alone], [verdict()]), {})
+    assert "address" not in parser.texts
+    explained = "An outage lasts until a server takes writes (server) and until a client has written (client), as the"
+    assert any(one.startswith(explained) for one in parser.texts)
+    table = text.partition("<h2>Outages</h2>")[2].partition("</table>")[0]
+    assert [row.count("<td") + row.count("<th") for row in table.split("<tr>")[1:]] == [7, 7, 7]
+
+
 def test_names_of_hosts_are_text():
     text, parser = parsed(
         HOSTILE, outcome([result(host=HOSTILE)], [verdict(1)], history(HOSTILE), early=HOSTILE), {HOSTILE: HOSTILE}

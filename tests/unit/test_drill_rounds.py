@@ -1,5 +1,6 @@
 """A drill of many rounds: its arguments before anything is touched, and its tables in the end."""
 
+import inspect
 import json
 import re
 import time
@@ -91,6 +92,36 @@ def test_a_wrong_number_is_told_as_a_sentence_before_anything_is_touched(loader_
     assert runner.drill("test", **given) == {"data": {"retcode": 1}, "outputter": "txt"}
     ((name, value),) = given.items()
     assert capsys.readouterr().err.startswith(f"No drill was made: {name}={value} is no whole number from 1 to ")
+
+
+@pytest.mark.parametrize("name", ["harmful", "list"])
+@pytest.mark.parametrize("value", ["nein", "n", "flase", "nicht", "False", "", 0, 1, None, [False], "\x1b[2J"])
+def test_what_is_neither_true_nor_false_is_told_as_a_sentence_and_counts_as_nothing(
+    loader_module, monkeypatch, capsys, name, value
+):
+    for where in ("command.run", "faults.table"):
+        monkeypatch.setattr(f"pghalib.drill.{where}", lambda *_, **_how: pytest.fail("the word counted"))
+    runner = loader_module("_runners/pgha.py", salt={"salt.cmd": lambda *_: {"patroni": {}}}, opts={})
+    monkeypatch.setattr(runner, "_checked", lambda: {"clusters": {"test": {}}})
+    assert runner.drill("test", **{name: value}) == {"data": {"retcode": 1}, "outputter": "txt"}
+    said = capsys.readouterr().err
+    assert said.startswith(f"No drill was made: {name}=")
+    assert said.endswith(" is neither True nor False\n")
+    assert said.strip().isprintable()
+
+
+def test_every_argument_of_a_runner_that_is_true_or_false_refuses_other_words(loader_module, monkeypatch, capsys):
+    monkeypatch.setattr(pghalib.master.alone, "lock", lambda *_: pytest.fail("the lock was taken"))
+    runner = loader_module("_runners/pgha.py", salt={"salt.cmd": lambda *_: {}}, opts={})
+    monkeypatch.setattr(runner, "_checked", lambda: {"clusters": {"test": {}}})
+    asked = []
+    for function in (one for name, one in vars(runner).items() if not name.startswith("_") and callable(one)):
+        for name, given in inspect.signature(function).parameters.items():
+            if isinstance(given.default, bool):
+                asked.append(name)
+                assert function("test", **{name: "nein"}) == {"data": {"retcode": 1}, "outputter": "txt"}
+                assert "neither True nor False" in capsys.readouterr().err
+    assert asked == ["harmful", "list", "hunt"]
 
 
 def test_a_list_without_a_fault_is_a_reason_against_the_drill():

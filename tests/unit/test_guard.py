@@ -1,6 +1,7 @@
 """The guard: it acts when the lease may be over, and never on a leader that is well, in a pause, or on a stranger."""
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -11,9 +12,12 @@ import types
 from pathlib import Path
 
 import pghalib.patroni.guard
+import pghalib.pillar.validate
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 VIP, MAC = "192.0.2.40", "02:00:00:00:00:01"
 NOW = 1795944919
 LEADS = (200, {"role": "primary"})
@@ -364,8 +368,38 @@ def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
         "data_dir": "/pgdata/test",
         "program": "/usr/lib/postgresql/18/bin/postgres",
     }
-    # Patroni must have the time to be started again.
-    assert pghalib.patroni.guard.config(settings(ttl=20, loop_wait=18))["limit"] == 10
+
+
+def refused(**patroni):
+    hosts = {f"db{number}": f"192.0.2.{number}" for number in (1, 2)}
+    pgha = {
+        "vip": {"manager": "none"},
+        "patroni": patroni,
+        "datacenters": {"dc": {"servers": {f"dcs{number}": f"192.0.2.{number + 10}" for number in (1, 2, 3)}}},
+        "clusters": {"test": {"hosts": hosts}},
+    }
+    return pghalib.pillar.validate.faults(pgha, DEFAULTS)
+
+
+def test_with_every_timing_that_the_pillar_may_have_the_guard_acts_before_the_lease_may_end():
+    taken = 0
+    for ttl in (20, 21, 29, 30, 45, 90):
+        for loop_wait, retry in itertools.product(range(ttl + 1), (0, 3, 5, 10)):
+            timing = {"ttl": ttl, "loop_wait": loop_wait}
+            if not refused(**timing, retry_timeout=retry):
+                taken += 1
+                limit = pghalib.patroni.guard.config(settings(**timing))["limit"]
+                assert pghalib.patroni.guard.LEAST <= limit < ttl - loop_wait
+    assert taken > 100
+
+
+def test_a_lease_too_short_for_the_guard_is_refused_with_the_remedy_where_there_is_a_guard():
+    timing = {"ttl": 30, "loop_wait": 21, "retry_timeout": 3}
+    (fault,) = refused(**timing)
+    assert fault.startswith("pgha:patroni:ttl: a ttl of 30 is less than loop_wait + 10 (21 + 10): the guard ")
+    assert fault.endswith("; give 31 or more, lower loop_wait, or set guard to false")
+    for mended in ({"ttl": 31}, {"loop_wait": 20}, {"guard": False}):
+        assert refused(**timing | mended) == []
 
 
 @pytest.mark.parametrize("over", [{"vip": {"manager": "none"}}, {"cluster": {"vip": None}}])

@@ -49,6 +49,7 @@ def numbers(workers: object, minutes: object, hunt: object = False) -> tuple[int
         given["hunt"] = (hunt, pghalib.drill.hunt.MOST)
     wrong = [
         f"{name}={pghalib.text.printable(value, 80)} is no whole number from 1 to {most}"
+        f"{' and neither True nor False' if name == 'hunt' else ''}"
         for name, (value, most) in given.items()
         if not _whole(value, most)
     ]

@@ -94,11 +94,12 @@ def outage(writes: Iterable[Write | Visit], since: int = 0) -> Span:
 class Phases(TypedDict):
     """
     What an outage went to, in seconds that add up to it: until a server acknowledged writes, until the virtual IP was
-    on that server's host, until a client wrote.
+    on that server's host, until a client wrote. ``address`` is None where no host ever had a virtual IP: clients find
+    the server by themselves there.
     """
 
     server: float
-    address: float
+    address: float | None
     client: float
 
 
@@ -116,6 +117,8 @@ def phases(history: History, gap: Span) -> Phases | None:
     # The server that takes writes in the end; in the beginning the former leader may still take some.
     last = taken[-1]["host"], taken[-1]["timeline"]
     server = next(look["end"] for look in taken if (look["host"], look["timeline"]) == last)
+    if not any(look["address"] for look in history["looks"]):
+        return {"server": (server - gap.start) / 1e9, "address": None, "client": (gap.end - server) / 1e9}
     there = (look["end"] for look in seen if look["address"] and look["host"] == last[0] and look["end"] >= server)
     address = next(there, gap.end)
     return {

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.inventory
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
@@ -211,3 +213,9 @@ def table(patroni: Mapping[str, Json]) -> str:
         for name, one in FAULTS.items()
     ]
     return "\n".join([f"{'fault':{width}}  {'':8}  {'bound':>6}  what it does", *rows])
+
+
+def table_of(pgha: dict[str, Json], defaults: dict[str, Json], cluster: str) -> str:
+    """Return all faults as text for a person, with the bounds that a drill of this cluster of the pillar has."""
+    datacenter = pghalib.inventory.datacenter_of(pgha, cluster)
+    return table(pghalib.inventory.section("patroni", pgha, defaults, datacenter, cluster))

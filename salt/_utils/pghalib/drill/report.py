@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from pghalib.drill.history import History
     from pghalib.drill.outcome import Outcome, Result
 
+    Phase = Literal["server", "address", "client"]
+
 # In units of the picture: its width, the column of names on the left, a row of a host, the height of a curve.
 WIDTH, LEFT, ROW, CURVE = 1000, 130, 22, 90
 # The most faults whose names have room above the time line.
 NAMED = 16
 # The most steps of a curve, and the shortest one in seconds.
 STEPS, SHORTEST = 400, 0.25
-_PHASES: tuple[Literal["server", "address", "client"], ...] = ("server", "address", "client")
+_PHASES: tuple[Phase, ...] = ("server", "address", "client")
 _SUMMARY: tuple[Literal["least", "median", "greatest"], ...] = ("least", "median", "greatest")
-_EXPLAINED = (
-    "<p>An outage lasts until a server takes writes (server), until the virtual IP is on its host (address), and until"
-    " a client has written (client), as the observers saw it. Connect is the longest time in which a client got no"
-    " answer that connects anew for each question.</p>"
-)
+_EXPLAINED = {
+    "server": "until a server takes writes (server)",
+    "address": "until the virtual IP is on its host (address)",
+    "client": "until a client has written (client)",
+}
 STYLE = """
 :root { --ink: #1c2126; --soft: #5b6670; --line: #d5dbe0; --paper: #ffffff; --good: #1f7a4d; --bad: #b3261e;
         --curve: #2f6fab; --fault: #b3261e; --host0: #2f6fab; --host1: #b06a00; --host2: #6b4fa0; }
@@ -99,16 +101,24 @@ def _class(good: bool) -> str:
     return "good" if good else "bad"
 
 
-def _results(results: Iterable[Result]) -> str:
+def _results(results: Sequence[Result]) -> str:
+    # A cluster without a virtual IP has no such phase.
+    without = any(one["phases"] and one["phases"]["address"] is None for one in results)
+    phases = [name for name in _PHASES if not (without and name == "address")]
     rows = "".join(
         f'<tr><td>{_text(one["fault"])}</td><td class="name">{_text(one["host"])}</td>'
         f'<td class="number {_class(one["outage"] <= one["bound"])}">{one["outage"]:.2f} s</td>'
         f'<td class="number">{one["bound"]:.0f} s</td><td class="number">{one["connect"]:.2f} s</td>'
-        f"{_phases(one['phases'])}</tr>"
+        f"{_phases(one['phases'], phases)}</tr>"
         for one in results
     )
-    numbers = "".join(f'<th class="number">{name}</th>' for name in ("outage", "promised", "connect", *_PHASES))
-    return f'<div class="wide"><table><tr><th>fault</th><th>host</th>{numbers}</tr>{rows}</table></div>{_EXPLAINED}'
+    numbers = "".join(f'<th class="number">{name}</th>' for name in ("outage", "promised", "connect", *phases))
+    *others, last = (_EXPLAINED[name] for name in phases)
+    explained = (
+        f"<p>An outage lasts {', '.join(others)} and {last}, as the observers saw it. Connect is the longest time in"
+        " which a client got no answer that connects anew for each question.</p>"
+    )
+    return f'<div class="wide"><table><tr><th>fault</th><th>host</th>{numbers}</tr>{rows}</table></div>{explained}'
 
 
 def _summary(results: Iterable[Result]) -> str:
@@ -122,8 +132,8 @@ def _summary(results: Iterable[Result]) -> str:
     return f'<h2>Each fault</h2>\n<div class="wide"><table><tr><th>fault</th>{numbers}</tr>{rows}</table></div>\n'
 
 
-def _phases(phases: Phases | None) -> str:
-    told = [f"{phases[name]:.2f} s" if phases else "" for name in _PHASES]
+def _phases(phases: Phases | None, names: Iterable[Phase]) -> str:
+    told = [f"{phases[name]:.2f} s" if phases else "" for name in names]
     return "".join(f'<td class="number">{one}</td>' for one in told)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import ParamSpec, TypeVar
@@ -58,6 +60,25 @@ def one_of(what: str, given: object, known: Collection[object]) -> None:
     """Raise CommandExecutionError when a word that a person has given is not among the known ones."""
     if given not in known:
         raise CommandExecutionError(f"There is no {what} {given!r}; there is {', '.join(map(str, known))}")
+
+
+def truths(what: str, **given: object) -> None:
+    """
+    Raise CommandExecutionError that names each argument that is neither True nor False. Salt has made these of the
+    words yes, no, on, off; any other word, such as ``n``, would count as True.
+
+    what
+        What was not done, as the begin of the sentence.
+    given
+        What a person gave, by the names of the arguments.
+    """
+    wrong = [
+        f"{name}={pghalib.text.printable(value, 80)} is neither True nor False"
+        for name, value in given.items()
+        if not isinstance(value, bool)
+    ]
+    if wrong:
+        raise CommandExecutionError(f"{what}: {'; '.join(wrong)}")
 
 
 def _one() -> dict[str, Json]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 INTERVAL = 0.25
 #: Seconds for a question that waits, for the next one, and for the end of the server.
 MARGIN = 2
+#: The least seconds without a yes after which the guard may act: a Patroni that was killed must have started again, and
+#: have renewed its lease, before that.
+LEAST = 8
 
 
 class Guard(TypedDict):
@@ -28,22 +31,32 @@ class Guard(TypedDict):
     program: str
 
 
+def limit(ttl: int, loop_wait: int) -> int:
+    """
+    Return after how many seconds without a yes of Patroni the guard acts.
+
+    ttl, loop_wait
+        Those of Patroni, in seconds.
+
+    The lease ends ``ttl`` seconds after Patroni renewed it, which it does every ``loop_wait`` seconds. So the last time
+    when Patroni said that the host leads may be ``loop_wait`` after that. There is no least here: a guard that acts
+    later than that is none. ``pghalib.pillar.validate`` refuses a pillar with less than LEAST.
+    """
+    return ttl - loop_wait - MARGIN
+
+
 def config(settings: MemberSettings) -> Guard:
     """
     Return what the guard of a host is told.
 
     settings
         Those of the host.
-
-    The lease ends ``ttl`` seconds after Patroni renewed it, which it does every ``loop_wait`` seconds. So the last time
-    when Patroni said that the host leads may be ``loop_wait`` after that. Half of the ttl is the least: Patroni must
-    have the time to be started again.
     """
     patroni, postgres = settings["patroni"], settings["postgres"]
     vip = settings["cluster"]["vip"] if settings["vip"]["manager"] != "none" else None
     return {
         "url": pghalib.patroni.config.api(settings)["url"],
-        "limit": max(patroni["ttl"] - patroni["loop_wait"] - MARGIN, patroni["ttl"] // 2),
+        "limit": limit(patroni["ttl"], patroni["loop_wait"]),
         "fresh": patroni["loop_wait"] + MARGIN,
         "interval": INTERVAL,
         "address": vip["address"] if vip else None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pghalib.backup.config
 import pghalib.consul.client
 import pghalib.inventory
+import pghalib.patroni.guard
 import pghalib.pillar.names
 import pghalib.pillar.origin
 import pghalib.pillar.owned
@@ -207,6 +208,13 @@ def _patroni(place: Callable[..., str], settings: dict[str, Json], members: int)
     if ttl < SMALLEST_TTL:
         found.append(
             f"{place('ttl')}: Consul keeps no session shorter than that of ttl {SMALLEST_TTL}; {ttl} is too low"
+        )
+    guarded = pghalib.patroni.guard.LEAST + pghalib.patroni.guard.MARGIN
+    if settings["guard"] and pghalib.patroni.guard.limit(ttl, loop_wait) < pghalib.patroni.guard.LEAST:
+        found.append(
+            f"{place('ttl', 'loop_wait')}: a ttl of {ttl} is less than loop_wait + {guarded} ({loop_wait} + {guarded}):"
+            " the guard would stop the server of a Patroni that only starts again;"
+            f" give {loop_wait + guarded} or more, lower loop_wait, or set guard to false"
         )
     mode, count = pghalib.inventory.on_off(settings["synchronous_mode"]), settings["synchronous_node_count"]
     if mode != "off" and members and count > members - 1:
