@@ -7,17 +7,22 @@ import re
 import shutil
 from pathlib import Path
 
+import jinja2
+import pghalib.patroni.config
 import pghalib.postgres.member_note
 import pghalib.secrets.pki
 import pghalib.secrets.served
 import pghalib.services.started
 import pghalib.tls
+import pghalib.vip
 import pytest
 import salt.client
 import salt.config
 import yaml
 from salt.exceptions import SaltRenderError
 from salt.loader.lazy import LazyLoader
+from salt.utils.jinja import SerializerExtension
+from salt.utils.yamlencoding import yaml_dquote
 
 ROOT = Path(__file__).resolve().parents[2]
 PILLAR = yaml.safe_load((ROOT / "pillar/pgha/test-dcs.sls").read_text())["pgha"]
@@ -221,6 +226,14 @@ def test_the_pillar_of_the_lab_renders(caller_of):
     assert pgha["patroni"] == {"find_links": "http://192.0.2.1/wheels/"}
 
 
+def parts(component, *names):
+    """Those names of what a component consists of that its SLS give to the files."""
+    environment = jinja2.Environment(extensions=[SerializerExtension])
+    environment.filters["yaml_dquote"] = yaml_dquote
+    module = environment.from_string((ROOT / "salt/pgha" / component / "parts.jinja").read_text()).module
+    return {name: getattr(module, name) for name in names}
+
+
 # What a master and its minions may be set up with (jinja_env, jinja_sls_env), beside nothing of it.
 JINJA = [("trim_blocks",), ("lstrip_blocks",), ("trim_blocks", "lstrip_blocks")]
 TEMPLATES = {
@@ -246,9 +259,7 @@ TEMPLATES = {
     },
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
-        "program": "/usr/local/sbin/pgha-guard",
-        "config": "/etc/pgha/guard.json",
-        "files": ["/etc/pgha/guard.json", "/usr/local/sbin/pgha-guard/__main__.py"],
+        **parts("guard", "program", "config", "files"),
     },
     "patroni/files/patroni.service.jinja": lambda pgha: {
         "patroni": pgha["patroni"],
@@ -259,12 +270,11 @@ TEMPLATES = {
     "vip/files/vip-manager.service.j2": lambda pgha: {
         "vip": pgha["cluster"]["vip"],
         "cluster": "test",
-        "config": "/etc/vip-manager/vip-manager.yml",
-        "unit": "/etc/systemd/system/vip-manager.service",
+        **parts("vip", "program", "config", "unit"),
         "authorities": "/etc/pgha/tls/ca.pem" if pgha["tls"]["enabled"] else None,
     },
     "vip/files/pgha-vip.j2": lambda pgha: {"vip": pgha["cluster"]["vip"], "interface": None, "address": "192.0.2.1"},
-    "vip/files/sudoers.j2": lambda _pgha: {"user": "postgres"},
+    "vip/files/sudoers.j2": lambda _pgha: {"user": "postgres", **parts("vip", "helper")},
 }
 
 
@@ -389,7 +399,7 @@ def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
 
 
 @pytest.mark.parametrize("minion_id", SECRETS)
-def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_of, minion_id):
+def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id):
     low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
     removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
@@ -403,7 +413,9 @@ def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_
     notes = {"dcs": ["consul.reload-owed", "consul.restart-pending"], "repository": []}
     notes["db"] = [*notes["dcs"], "patroni.reload-owed"]
     noted |= {f"{pghalib.services.DIRECTORY}/{note}" for note in notes[role]}
-    noted |= {pghalib.postgres.member_note.NOTE} if role == "db" else set()
+    if role == "db":
+        noted |= {pghalib.postgres.member_note.NOTE, pghalib.patroni.config.CALLBACK}
+        noted |= {pghalib.vip.PROGRAM, pghalib.vip.CONFIG, pghalib.vip.HELPER}
     assert noted - removed == set()
 
 
