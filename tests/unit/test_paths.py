@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pghalib.patroni.config
+import pghalib.postgres.archive
 import pghalib.vip
 import pytest
 
@@ -18,6 +19,10 @@ SALT = Path(__file__).resolve().parents[2] / "salt/pgha"
             {pghalib.vip.PROGRAM, pghalib.vip.CONFIG, pghalib.vip.HELPER, pghalib.patroni.config.CALLBACK},
         ),
         ("vip/files/pgha-vip-callback", {pghalib.vip.HELPER}),
+        ("backup/parts.jinja", {pghalib.postgres.archive.PROGRAM}),
+        ("backup/files/pgha-backup.py", {pghalib.postgres.archive.PGBACKREST}),
+        ("backup/files/pgha-proof.py", {pghalib.postgres.archive.PGBACKREST}),
+        ("repository/files/pgha-repository.service.jinja", {pghalib.postgres.archive.PGBACKREST}),
     ],
 )
 def test_a_path_is_the_librarys_wherever_it_stands(file, paths):

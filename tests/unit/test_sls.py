@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 
 import jinja2
+import pghalib.consul.access
+import pghalib.consul.files
 import pghalib.patroni.config
+import pghalib.postgres.archive
 import pghalib.postgres.member_note
 import pghalib.secrets.pki
 import pghalib.secrets.served
@@ -403,6 +406,7 @@ def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id
     low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
     removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
+    removed |= {chunk["path"] for chunk in low if chunk["fun"] == "release"}
     role = ROLES[minion_id]
     noted = {pghalib.tls.CA, pghalib.secrets.served.NOTE}
     services = {"dcs": ["consul"], "db": ["consul", "patroni", "vip-manager", "pgha-guard"]}
@@ -413,10 +417,21 @@ def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id
     notes = {"dcs": ["consul.reload-owed", "consul.restart-pending"], "repository": []}
     notes["db"] = [*notes["dcs"], "patroni.reload-owed"]
     noted |= {f"{pghalib.services.DIRECTORY}/{note}" for note in notes[role]}
+    if role != "repository":
+        noted |= {pghalib.consul.access.TOKEN_FILE, pghalib.consul.access.PROFILE, pghalib.consul.files.HOME}
     if role == "db":
         noted |= {pghalib.postgres.member_note.NOTE, pghalib.patroni.config.CALLBACK}
         noted |= {pghalib.vip.PROGRAM, pghalib.vip.CONFIG, pghalib.vip.HELPER}
     assert noted - removed == set()
+
+
+def test_the_programs_are_where_the_library_looks_for_them(caller_of):
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.db", pillar=pillar_of("backup", "test-db2"))
+    used = {
+        chunk["link"]: chunk["target"] for chunk in low if (chunk["state"], chunk["fun"]) == ("pgha_release", "in_use")
+    }
+    assert used.keys() == {"/usr/bin/consul", pghalib.vip.PROGRAM, pghalib.postgres.archive.PGBACKREST}
+    assert used["/usr/bin/consul"].startswith(f"{pghalib.consul.files.HOME}/")
 
 
 def test_highstate_gives_each_role_its_states(caller_of):
