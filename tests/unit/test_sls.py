@@ -200,6 +200,9 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
             assert name.endswith("clean") or not {"unless", "onlyif", "creates"} & set(chunk), chunk
             # As a plain file systemd would neither check it first nor be told of it.
             assert chunk["fun"] != "managed" or not chunk["name"].endswith((".service", ".timer")), chunk
+            # By this the service notes its unit when it starts.
+            if (chunk["state"], chunk["fun"]) == ("pgha_unit", "written") and "unit" in chunk["context"]:
+                assert chunk["context"]["unit"] == f"{pghalib.services.UNITS}/{chunk['unit']}"
         units = {fun: {chunk["unit"] for chunk in low if chunk["fun"] == fun} for fun in ("written", "read")}
         removed = {Path(chunk["name"]) for chunk in low if (chunk["state"], chunk["fun"]) == ("file", "absent")}
         gone = {path.name for path in removed if path.suffix in (".service", ".timer")}
