@@ -16,8 +16,7 @@ import pghalib.services.transient
 import pghalib.text
 from salt.exceptions import CommandExecutionError
 
-PROGRAM = pghalib.postgres.archive.PROGRAM
-BINARY = "/usr/bin/pgbackrest"
+PROGRAM, BINARY = pghalib.postgres.archive.PROGRAM, pghalib.postgres.archive.PGBACKREST
 TIMER = "pgha-backup.timer"
 # The unit of a backup that a person asks for.
 MANUAL = "pgha-backup-now"

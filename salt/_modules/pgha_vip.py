@@ -13,12 +13,12 @@ import pghalib.patroni.client
 import pghalib.services.started
 import pghalib.text
 import pghalib.tls
+import pghalib.vip
 import pghalib.vip.config
 import yaml
 from salt.exceptions import CommandExecutionError
 
-CONFIG = "/etc/vip-manager/vip-manager.yml"
-HELPER = "/usr/local/sbin/pgha-vip"
+CONFIG, HELPER = pghalib.vip.CONFIG, pghalib.vip.HELPER
 # Seconds that sudo may take.
 SUDO = 15
 
@@ -138,8 +138,8 @@ def restart_pending():
     files = [path for path in (CONFIG, authorities) if path]
     pending = pghalib.services.started.changed("vip-manager", files)
     with contextlib.suppress(OSError):
-        if os.readlink(f"/proc/{pid}/exe") != os.path.realpath("/usr/bin/vip-manager"):
-            pending.append("/usr/bin/vip-manager")
+        if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(pghalib.vip.PROGRAM):
+            pending.append(pghalib.vip.PROGRAM)
     return pending
 
 

@@ -16,7 +16,7 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 # Where the formula's release is, and the link to it.
-LINK, RELEASES = "/usr/bin/pgbackrest", "/opt/pgbackrest/"
+LINK, RELEASES = pghalib.postgres.archive.PGBACKREST, "/opt/pgbackrest/"
 # Seconds for one attempt at a repository.
 ATTEMPT = 60
 

@@ -5,12 +5,13 @@ States of the virtual IP: vip-manager's configuration, and the address on the le
 import pghalib.host.files
 import pghalib.secrets.served
 import pghalib.states
+import pghalib.vip
 import pghalib.vip.config
 import pghalib.vip_manager
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-HELPER = "/usr/local/sbin/pgha-vip"
+HELPER = pghalib.vip.HELPER
 _STOPPED = "Patroni does not run: journalctl -u patroni, or the result of its states in this run, says why."
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jinja2
+import pghalib.patroni.environment
 import pghalib.postgres.data_directory
 import pghalib.services
+import pghalib.services.started
 import pytest
 from salt.exceptions import CommandExecutionError
 from salt.utils.jinja import SerializerExtension
@@ -160,22 +162,32 @@ def test_a_patroni_that_makes_files_beside_its_configuration_is_known_by_its_sta
     assert patroni.makes_files_beside_configuration() is makes
 
 
-@pytest.mark.parametrize(
-    ("unit", "note"),
-    [
-        ("consul/files/consul.service.jinja", "consul.started-with"),
-        ("patroni/files/patroni.service.jinja", "patroni.started-with"),
-        ("vip/files/vip-manager.service.j2", "vip-manager.started-with"),
-    ],
-)
-def test_units_note_what_they_start_as_root_in_a_directory_of_roots(unit, note):
-    lines = [line for line in (ROOT / "salt/pgha" / unit).read_text().splitlines() if line.startswith("ExecStartPre")]
-    assert len(lines) == 1
-    assert lines[0].startswith(("ExecStartPre=+/bin/sh", "ExecStartPre=+-/bin/sh"))
+# What the units of the services do before these start, by service.
+BEFORE = {
+    path.name.partition(".service")[0]: lines
+    for path in sorted((ROOT / "salt/pgha").rglob("files/*.service.*"))
+    if (lines := [line for line in path.read_text().splitlines() if line.startswith("ExecStartPre")])
+}
+
+
+@pytest.mark.parametrize("service", BEFORE)
+def test_units_note_what_they_start_as_root_in_a_directory_of_roots(service):
+    (line,) = BEFORE[service]
+    directory, unit = pghalib.services.DIRECTORY, pghalib.services.started.unit(service)
+    assert line.startswith(("ExecStartPre=+/bin/sh", "ExecStartPre=+-/bin/sh"))
     # What it digests may be another's link to a file of root's, so nobody reads the digest either.
-    assert lines[0].index("mkdir -p /run/pgha") < lines[0].index("umask 077") < lines[0].index("sha256sum")
-    assert note in lines[0]
-    assert ("rm -f consul.restart-pending" in lines[0]) is ("consul" in unit)
+    assert line.index(f"mkdir -p {directory} ") < line.index("umask 077") < line.index("sha256sum")
+    assert unit in line.replace("{{ unit }}", unit).partition("sha256sum ")[2]
+    place = directory if f" cd {directory} " in line else "/"
+    note = os.path.join(place, line.rpartition(" > ")[2].removesuffix("'"))
+    assert note == pghalib.services.started.note(service)
+    assert ("rm -f consul.restart-pending" in line) is (service == "consul")
+    marked = f"{{{{ patroni.venv }}}}/{pghalib.patroni.environment.MARKER} > "
+    assert (marked in line) is (service == "patroni")
+
+
+def test_all_services_note_what_they_start_with():
+    assert set(BEFORE) == {"consul", "patroni", "vip-manager", "pgha-guard", "pgha-repository"}
 
 
 @pytest.mark.root

@@ -7,17 +7,25 @@ import re
 import shutil
 from pathlib import Path
 
+import jinja2
+import pghalib.consul.access
+import pghalib.consul.files
+import pghalib.patroni.config
+import pghalib.postgres.archive
 import pghalib.postgres.member_note
 import pghalib.secrets.pki
 import pghalib.secrets.served
 import pghalib.services.started
 import pghalib.tls
+import pghalib.vip
 import pytest
 import salt.client
 import salt.config
 import yaml
 from salt.exceptions import SaltRenderError
 from salt.loader.lazy import LazyLoader
+from salt.utils.jinja import SerializerExtension
+from salt.utils.yamlencoding import yaml_dquote
 
 ROOT = Path(__file__).resolve().parents[2]
 PILLAR = yaml.safe_load((ROOT / "pillar/pgha/test-dcs.sls").read_text())["pgha"]
@@ -192,6 +200,9 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
             assert name.endswith("clean") or not {"unless", "onlyif", "creates"} & set(chunk), chunk
             # As a plain file systemd would neither check it first nor be told of it.
             assert chunk["fun"] != "managed" or not chunk["name"].endswith((".service", ".timer")), chunk
+            # By this the service notes its unit when it starts.
+            if (chunk["state"], chunk["fun"]) == ("pgha_unit", "written") and "unit" in chunk["context"]:
+                assert chunk["context"]["unit"] == f"{pghalib.services.UNITS}/{chunk['unit']}"
         units = {fun: {chunk["unit"] for chunk in low if chunk["fun"] == fun} for fun in ("written", "read")}
         removed = {Path(chunk["name"]) for chunk in low if (chunk["state"], chunk["fun"]) == ("file", "absent")}
         gone = {path.name for path in removed if path.suffix in (".service", ".timer")}
@@ -221,6 +232,14 @@ def test_the_pillar_of_the_lab_renders(caller_of):
     assert pgha["patroni"] == {"find_links": "http://192.0.2.1/wheels/"}
 
 
+def parts(component, *names):
+    """Those names of what a component consists of that its SLS give to the files."""
+    environment = jinja2.Environment(extensions=[SerializerExtension])
+    environment.filters["yaml_dquote"] = yaml_dquote
+    module = environment.from_string((ROOT / "salt/pgha" / component / "parts.jinja").read_text()).module
+    return {name: getattr(module, name) for name in names}
+
+
 # What a master and its minions may be set up with (jinja_env, jinja_sls_env), beside nothing of it.
 JINJA = [("trim_blocks",), ("lstrip_blocks",), ("trim_blocks", "lstrip_blocks")]
 TEMPLATES = {
@@ -246,9 +265,7 @@ TEMPLATES = {
     },
     "guard/files/pgha-guard.service.jinja": lambda _pgha: {
         "cluster": "test",
-        "program": "/usr/local/sbin/pgha-guard",
-        "config": "/etc/pgha/guard.json",
-        "files": ["/etc/pgha/guard.json", "/usr/local/sbin/pgha-guard/__main__.py"],
+        **parts("guard", "program", "config", "files"),
     },
     "patroni/files/patroni.service.jinja": lambda pgha: {
         "patroni": pgha["patroni"],
@@ -259,12 +276,11 @@ TEMPLATES = {
     "vip/files/vip-manager.service.j2": lambda pgha: {
         "vip": pgha["cluster"]["vip"],
         "cluster": "test",
-        "config": "/etc/vip-manager/vip-manager.yml",
-        "unit": "/etc/systemd/system/vip-manager.service",
+        **parts("vip", "program", "config", "unit"),
         "authorities": "/etc/pgha/tls/ca.pem" if pgha["tls"]["enabled"] else None,
     },
     "vip/files/pgha-vip.j2": lambda pgha: {"vip": pgha["cluster"]["vip"], "interface": None, "address": "192.0.2.1"},
-    "vip/files/sudoers.j2": lambda _pgha: {"user": "postgres"},
+    "vip/files/sudoers.j2": lambda _pgha: {"user": "postgres", **parts("vip", "helper")},
 }
 
 
@@ -389,10 +405,11 @@ def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
 
 
 @pytest.mark.parametrize("minion_id", SECRETS)
-def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_of, minion_id):
+def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id):
     low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
     removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
+    removed |= {chunk["path"] for chunk in low if chunk["fun"] == "release"}
     role = ROLES[minion_id]
     noted = {pghalib.tls.CA, pghalib.secrets.served.NOTE}
     services = {"dcs": ["consul"], "db": ["consul", "patroni", "vip-manager", "pgha-guard"]}
@@ -403,8 +420,21 @@ def test_clean_takes_away_every_file_that_the_library_notes_something_in(caller_
     notes = {"dcs": ["consul.reload-owed", "consul.restart-pending"], "repository": []}
     notes["db"] = [*notes["dcs"], "patroni.reload-owed"]
     noted |= {f"{pghalib.services.DIRECTORY}/{note}" for note in notes[role]}
-    noted |= {pghalib.postgres.member_note.NOTE} if role == "db" else set()
+    if role != "repository":
+        noted |= {pghalib.consul.access.TOKEN_FILE, pghalib.consul.access.PROFILE, pghalib.consul.files.HOME}
+    if role == "db":
+        noted |= {pghalib.postgres.member_note.NOTE, pghalib.patroni.config.CALLBACK}
+        noted |= {pghalib.vip.PROGRAM, pghalib.vip.CONFIG, pghalib.vip.HELPER}
     assert noted - removed == set()
+
+
+def test_the_programs_are_where_the_library_looks_for_them(caller_of):
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.db", pillar=pillar_of("backup", "test-db2"))
+    used = {
+        chunk["link"]: chunk["target"] for chunk in low if (chunk["state"], chunk["fun"]) == ("pgha_release", "in_use")
+    }
+    assert used.keys() == {"/usr/bin/consul", pghalib.vip.PROGRAM, pghalib.postgres.archive.PGBACKREST}
+    assert used["/usr/bin/consul"].startswith(f"{pghalib.consul.files.HOME}/")
 
 
 def test_highstate_gives_each_role_its_states(caller_of):

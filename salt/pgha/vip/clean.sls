@@ -1,4 +1,4 @@
-{% from "pgha/vip/parts.jinja" import helper, vip_manager_absent, callback_absent %}
+{% from "pgha/vip/parts.jinja" import program, config, helper, vip_manager_absent, callback_absent %}
 {{ vip_manager_absent() }}
 
 The callback has let the virtual IP go:
@@ -10,7 +10,7 @@ The callback has let the virtual IP go:
 vip-manager is not installed:
   file.absent:
     - names:
-      - /usr/bin/vip-manager
+      - {{ program | yaml_dquote }}
     - require:
       - pgha_unit: vip-manager is stopped, and its address with it
 
@@ -21,9 +21,11 @@ No version of vip-manager is unpacked:
     - require:
       - pgha_unit: vip-manager is stopped, and its address with it
 
+{% set directory, file = config.rsplit("/", 1) %}
+
 vip-manager is not configured:
   pgha_clean.files:
-    - path: /etc/vip-manager
-    - patterns: [vip-manager.yml, ".vip-manager.yml.*"]
+    - path: {{ directory | yaml_dquote }}
+    - patterns: {{ [file, "." ~ file ~ ".*"] | json }}
     - require:
       - file: Nothing of vip-manager's service and token is left

@@ -36,6 +36,7 @@ Patroni's user may run the helper's commands and no others:
     - check_cmd: /usr/sbin/visudo -cqf
     - context:
         user: {{ pgha.postgres.user | json }}
+        helper: {{ helper | yaml_dquote }}
     - require:
       - pkg: sudo lets Patroni's user move an address
       - file: The helper that moves the virtual IP is there

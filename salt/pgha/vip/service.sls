@@ -1,5 +1,5 @@
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/vip/parts.jinja" import config, unit, helper, vip_manager_absent, callback_absent %}
+{% from "pgha/vip/parts.jinja" import program, config, unit, helper, vip_manager_absent, callback_absent %}
 
 {% if pgha.vip.manager == "vip-manager" %}
 include:
@@ -12,6 +12,7 @@ The service of vip-manager is defined:
     - context:
         vip: {{ pgha.cluster.vip | json }}
         cluster: {{ pgha.cluster.name | json }}
+        program: {{ program | yaml_dquote }}
         config: {{ config | yaml_dquote }}
         unit: {{ unit | yaml_dquote }}
         authorities: {{ salt["pgha_tls.authorities"]() | json }}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+import pghalib.consul.ports
+
 if TYPE_CHECKING:
     from pghalib.consul.client import Api
 
@@ -25,7 +27,7 @@ def profile(api: Api) -> str:
         The result of ``pghalib.consul.client.api``. Only what differs from the defaults of ``consul`` is set.
     """
     text = f"if [ -r {TOKEN_FILE} ]; then\n    export CONSUL_HTTP_TOKEN_FILE={TOKEN_FILE}\nfi\n"
-    if api["address"] != "http://127.0.0.1:8500":
+    if api["address"] != f"http://127.0.0.1:{pghalib.consul.ports.HTTP}":
         text += f"export CONSUL_HTTP_ADDR={shlex.quote(api['address'])}\n"
     if isinstance(api["verify"], str):
         text += f"export CONSUL_CACERT={shlex.quote(api['verify'])}\n"

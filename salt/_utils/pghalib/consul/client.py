@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.consul.ports
 import pghalib.host.diff
 import pghalib.http
 import pghalib.tls
@@ -56,7 +57,7 @@ def address(consul: Consul, tls: bool = False) -> str:
 
     consul
         The section ``consul`` of the settings. The address is a loopback address, unless ``client_addr`` has none; the
-        port is 8500, with TLS 8501, unless ``config:ports`` sets another.
+        port is that of ``pghalib.consul.ports``, unless ``config:ports`` sets another.
     tls
         Whether the API speaks HTTPS.
     """
@@ -64,7 +65,7 @@ def address(consul: Consul, tls: bool = False) -> str:
     listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
     own = [one for one in listed if one.startswith("127.") or one == "::1"]
     host = own[0] if own else ("127.0.0.1" if {"0.0.0.0", "::"} & set(listed) else listed[0])  # noqa: S104
-    scheme, port = ("https", 8501) if tls else ("http", 8500)
+    scheme, port = ("https", pghalib.consul.ports.HTTPS) if tls else ("http", pghalib.consul.ports.HTTP)
     port = (config.get("ports") or {}).get(scheme, port)
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.consul.client
+import pghalib.consul.ports
 import pghalib.inventory
 import pghalib.tls
 import pghalib.versions
@@ -244,7 +245,7 @@ def _tls(consul: Consul) -> dict[str, Json]:
     """
     own = pghalib.tls.pem("consul")
     files = {"ca_file": pghalib.tls.CA, "cert_file": own, "key_file": own, "verify_outgoing": True}
-    result = {"enable_agent_tls_for_checks": True, "ports": {"http": -1, "https": 8501}}
+    result = {"enable_agent_tls_for_checks": True, "ports": {"http": -1, "https": pghalib.consul.ports.HTTPS}}
     if pghalib.versions.at_least(consul["version"], "1.12"):
         rpc = {"verify_incoming": True, "verify_server_hostname": True}
         return {**result, "tls": {"defaults": files, "internal_rpc": rpc}}

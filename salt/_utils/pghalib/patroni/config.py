@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Role = Literal["superuser", "replication", "rewind"]
 
+#: What moves the virtual IP when Patroni calls it, where vip-manager does not (salt/pgha/vip/files).
+CALLBACK = "/usr/local/sbin/pgha-vip-callback"
+
 ROLES: dict[Role, str] = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
 
 _SYNCHRONOUS: dict[str | bool, str | bool] = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
@@ -196,11 +199,10 @@ def document(
         },
     }
     if settings["vip"]["manager"] == "callback":
-        script = "/usr/local/sbin/pgha-vip-callback"
         actions = ("on_start", "on_stop", "on_restart", "on_role_change")
-        result["postgresql"]["callbacks"] = dict.fromkeys(actions, script)
+        result["postgresql"]["callbacks"] = dict.fromkeys(actions, CALLBACK)
         # on_stop runs only after PostgreSQL has stopped, and PostgreSQL may wait long for unreachable replicas.
-        result["postgresql"]["before_stop"] = f"{script} before_stop"
+        result["postgresql"]["before_stop"] = f"{CALLBACK} before_stop"
     if settings["backup"]["repositories"] and settings["backup"]["catch_up"]:
         command = pghalib.postgres.archive.from_pgbackrest(cluster["name"])
         result["postgresql"]["recovery_conf"] = {"restore_command": command}

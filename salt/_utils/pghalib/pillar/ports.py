@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.consul.ports
 import pghalib.inventory
 
 if TYPE_CHECKING:
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
 
 # The ports that Consul opens unless consul:config says otherwise; -1 is closed. pghalib.consul.config closes the other
 # ports that a server would open, as nothing here uses them.
-_CONSUL = {"dns": 8600, "http": 8500, "https": -1, "grpc": -1, "grpc_tls": -1, "serf_lan": 8301}
-_SERVER = {"server": 8300, "serf_wan": -1}
+_CONSUL = {
+    "dns": pghalib.consul.ports.DNS,
+    "http": pghalib.consul.ports.HTTP,
+    "https": -1,
+    "grpc": -1,
+    "grpc_tls": -1,
+    "serf_lan": pghalib.consul.ports.GOSSIP,
+}
+_SERVER = {"server": pghalib.consul.ports.SERVER, "serf_wan": -1}
 # The agents use these between each other; the others are for clients, at client_addr.
 _BETWEEN_AGENTS = ("server", "serf_lan", "serf_wan")
 _BY_UDP = ("dns", "serf_lan", "serf_wan")
@@ -47,7 +55,7 @@ def of_consul(consul: Mapping[str, Json], server: bool, encrypted: bool) -> list
     numbers = {**_CONSUL, **(_SERVER if server else {})}
     # As pghalib.consul.config sets it.
     if encrypted:
-        numbers.update(http=-1, https=8501)
+        numbers.update(http=-1, https=pghalib.consul.ports.HTTPS)
     given = passed["ports"] if isinstance(passed.get("ports"), dict) else {}
     numbers.update({name: number for name, number in given.items() if name in numbers})
     addresses = passed["addresses"] if isinstance(passed.get("addresses"), dict) else {}

@@ -38,6 +38,8 @@ SELECT json_build_object(
 """
 #: A server takes this or a command; with both it archives nothing, and says so in its log alone.
 _LIBRARY = "archive_library"
+#: pgBackRest. Its units and the programs of the backups on a host have this path as it is (salt/pgha).
+PGBACKREST = "/usr/bin/pgbackrest"
 #: Seconds for a file of WAL to come from the repository.
 FETCH = 10
 #: The program of the backups on a database host (salt/pgha/backup/files), and what Patroni calls for a new replica.
@@ -47,7 +49,7 @@ REPLICA = f"/usr/bin/python3 -I {PROGRAM} replica"
 
 def by_pgbackrest(cluster: str) -> str:
     """Return the ``archive_command`` of a cluster with backups. It is the same on all members."""
-    return f"/usr/bin/pgbackrest --stanza={cluster} archive-push %p"
+    return f"{PGBACKREST} --stanza={cluster} archive-push %p"
 
 
 def from_pgbackrest(cluster: str) -> str:
@@ -57,7 +59,7 @@ def from_pgbackrest(cluster: str) -> str:
     A server asks its archive also while it is promoted, a few times: so a repository that does not answer must not hold
     that up for long. An exit code above 125 would end the server (PostgreSQL, ``restore_command``).
     """
-    return f'timeout {FETCH} /usr/bin/pgbackrest --stanza={cluster} archive-get %f "%p" || exit 1'
+    return f'timeout {FETCH} {PGBACKREST} --stanza={cluster} archive-get %f "%p" || exit 1'
 
 
 def beside_others(

@@ -12,6 +12,7 @@ import pghalib.backup.repositories
 import pghalib.consul.client
 import pghalib.tls
 import pghalib.versions
+from pghalib.consul.ports import GOSSIP, HTTP, HTTPS, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,10 +52,11 @@ def ports(settings: Settings) -> dict[str, int]:
     pgBackRest on a repository host.
     """
     given = (settings["consul"]["config"] or {}).get("ports") or {}
+    kind, http = ("https", HTTPS) if pghalib.tls.enabled(settings) else ("http", HTTP)
     return {
-        "rpc": given.get("server", 8300),
-        "gossip": given.get("serf_lan", 8301),
-        "http": given.get("https", 8501) if pghalib.tls.enabled(settings) else given.get("http", 8500),
+        "rpc": given.get("server", SERVER),
+        "gossip": given.get("serf_lan", GOSSIP),
+        "http": given.get(kind, http),
         "postgres": settings["postgres"]["port"],
         "rest": settings["patroni"]["restapi_port"],
         "repository": pghalib.backup.repositories.PORT,
@@ -154,9 +156,9 @@ def trust(settings: Settings) -> list[str]:
     """Return the warnings on the risks from the network between the hosts, or from a host with a certificate."""
     if not pghalib.tls.enabled(settings):
         return [
-            "the traffic between the hosts is not encrypted (pgha:tls): whoever reaches port 8300 or 8301 of a server"
-            " of Consul, or reads what passes by, can take all tokens and the databases; let nobody but the hosts of"
-            " the inventory reach them"
+            f"the traffic between the hosts is not encrypted (pgha:tls): whoever reaches port {SERVER} or {GOSSIP} of a"
+            " server of Consul, or reads what passes by, can take all tokens and the databases; let nobody but the"
+            " hosts of the inventory reach them"
         ]
     version = settings["consul"]["version"]
     fixed = RAFT_FIXED.get(pghalib.versions.parts(version)[:2], "1.8.15")
