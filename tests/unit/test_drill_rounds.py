@@ -235,6 +235,7 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(command):
     assert command.given[1:] == [(["db1"], ["switchover"], command.given[1][2], 7, 250, 30, None)]
     assert type(command.given[0]) is pghalib.drill.clients.Local
     assert "switchover      3    1.00 s" in text
+    assert "again:" not in text
     assert not good
     (report,) = command.place.glob("test-*/report.json")
     kept = json.loads(report.read_text())
@@ -261,6 +262,16 @@ def test_without_a_dynamic_configuration_no_drill_is_made(command, answer):
     with pytest.raises(CommandExecutionError, match="db1 does not tell the dynamic configuration"):
         command(workers=4)
     assert command.given == []
+
+
+def test_a_hunt_names_the_command_that_makes_the_same_faults_again(command, capsys):
+    text, good = command(workers=4, minutes=30, hunt=7)
+    again = "salt-run pgha.drill test hunt=7 minutes=30 faults=switchover harmful=True"
+    assert f"the same ones again: {again}\n" in capsys.readouterr().out
+    assert not good
+    assert f"\nThe same faults again: {again}\n" in text
+    (report,) = command.place.glob("test-*/report.json")
+    assert again in json.loads(report.read_text())["about"]["faults"]
 
 
 def test_the_command_says_where_the_clients_ran_and_needs_no_psycopg_on_the_master(command, monkeypatch):

@@ -110,8 +110,10 @@ def run(
     against += [*pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic), *writer.against()]
     if against:
         raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
-    if seed is not None:
-        print(f"Faults at random; the same ones again: hunt={seed}", flush=True)
+    chosen = pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0]
+    again = None if seed is None else _again(cluster, chosen, seed, lasting, harmful)
+    if again:
+        print(f"Faults at random; the same ones again: {again}", flush=True)
     place.mkdir(mode=0o700, parents=True)
     course = pghalib.drill.course.Course(
         ask,
@@ -123,7 +125,7 @@ def run(
     )
     outcome = course.run(
         members,
-        pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0],
+        chosen,
         pghalib.drill.begin.connection(settings, writer.trust(_authorities(settings, store))),
         clients,
         # vip-manager looks as often as that, the guard as often as this.
@@ -131,7 +133,7 @@ def run(
         lasting,
         seed,
     )
-    about = _about(settings, clients, writer.where, _which(lasting, seed), dynamic, running)
+    about = _about(settings, clients, writer.where, _which(lasting, again), dynamic, running)
     repeated = lasting is not None
     page = pghalib.drill.report.page(cluster, outcome, about, repeated)
     (place / "report.html").write_text(page, encoding="utf-8")
@@ -142,15 +144,21 @@ def run(
         "about": about,
     }
     (place / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    text = pghalib.drill.outcome.text(cluster, outcome, place, repeated)
+    text = pghalib.drill.outcome.text(cluster, outcome, place, repeated, again)
     return text, pghalib.drill.outcome.good(outcome)
 
 
-def _which(minutes: int | None, seed: int | None) -> str:
-    """Which faults were made, in words; the same seed gives the same faults again."""
+def _again(cluster: str, chosen: list[str], seed: int, minutes: int | None, harmful: bool) -> str:
+    """The command that makes the same faults again: the seed picks from the names, in this order."""
+    words = f"salt-run pgha.drill {cluster} hunt={seed} minutes={minutes} faults={','.join(chosen)}"
+    return f"{words} harmful=True" if harmful else words
+
+
+def _which(minutes: int | None, again: str | None) -> str:
+    """Which faults were made, in words."""
     if minutes is None:
         return "each once"
-    return f"round by round for {minutes} min" if seed is None else f"at random for {minutes} min (hunt={seed})"
+    return f"at random for {minutes} min: {again}" if again else f"round by round for {minutes} min"
 
 
 def _about(

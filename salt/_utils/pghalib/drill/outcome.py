@@ -70,7 +70,7 @@ def summary(results: Iterable[Result]) -> list[Summary]:
     ]
 
 
-def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False) -> str:
+def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False, again: str | None = None) -> str:
     """
     Return the report of a drill as text for a person.
 
@@ -82,6 +82,8 @@ def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False) 
         Where the report and the history are.
     repeated
         Whether the faults were made round by round: then each fault also has a summary.
+    again
+        The command that makes the same faults again, for a drill that was not good.
     """
     results = outcome["results"]
     width = max((len(one["fault"]) for one in results), default=5)
@@ -103,6 +105,8 @@ def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False) 
             lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
     if outcome["early"]:
         lines += ["", f"The drill ended early. {outcome['early']}"]
+    if again and not good(outcome):
+        lines += ["", f"The same faults again: {again}"]
     return "\n".join([*lines, "", f"The report is {place}/report.html, with the history beside it"])
 
 
