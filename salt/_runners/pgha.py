@@ -110,7 +110,7 @@ def status(form="text", timeout=STATUS):
         salt-run pgha.status
         salt-run pgha.status form=data --out=json
     """
-    state = pghalib.master.state.now(__opts__, _checked(), _defaults(), int(timeout))
+    state = pghalib.master.state.now(__opts__, _checked(), _defaults(), timeout)
     if form == "data":
         return state
     return pghalib.master.refusal.ended(pghalib.master.report.text(state), not state["faults"])
@@ -131,7 +131,7 @@ def watch(timeout=3600):
 
         salt-run pgha.watch
     """
-    return pghalib.master.watching.follow(__opts__, timeout)
+    return pghalib.master.watching.follow(__opts__, pghalib.master.refusal.whole("timeout", timeout))
 
 
 @pghalib.master.refusal.told

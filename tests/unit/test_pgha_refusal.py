@@ -39,6 +39,18 @@ def test_everything_else_is_as_it_was():
     assert (refuses.__name__, refuses.__doc__) == ("refuses", "Says no, or whom to.")
 
 
+@pytest.mark.parametrize(("given", "number"), [(1, 1), ("86400", 86400), ("007", 7)])
+def test_a_number_may_come_as_a_text(given, number):
+    assert pghalib.master.refusal.whole("timeout", given, 86400) == number
+
+
+@pytest.mark.parametrize("given", ["abc", "", None, True, -1, 0, 86401, 1.5, "1e3", "\x1b[2J", [3], "9" * 5000])
+def test_what_is_no_number_is_said(given):
+    with pytest.raises(CommandExecutionError, match=r"^timeout=.* is no whole number from 1 to 86400$") as error:
+        pghalib.master.refusal.whole("timeout", given, 86400)
+    assert str(error.value).isprintable()
+
+
 def test_a_fault_of_the_program_keeps_its_traceback():
     @pghalib.master.refusal.told
     def broken():

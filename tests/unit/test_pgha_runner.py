@@ -84,6 +84,14 @@ def test_a_master_that_takes_no_job_is_a_sentence_with_the_remedy(runner, monkey
     assert "systemctl status salt-master" in said
 
 
+@pytest.mark.parametrize("function", ["status", "watch"])
+def test_a_time_that_is_no_number_is_refused_before_anybody_is_asked(runner, capsys, function):
+    client = Client()
+    assert getattr(runner(client), function)(timeout="abc") == REFUSED
+    assert capsys.readouterr().err == "timeout=abc is no whole number from 1 to 86400\n"
+    assert client.asked == []
+
+
 def test_status_begins_with_what_is_wrong_with_the_store(runner):
     def lost():
         raise CommandExecutionError("The store lacks what it once had")
@@ -365,7 +373,7 @@ def test_a_run_is_watched_to_its_end_line_by_line(watch, capsys):
     ("events", "timeout", "said"),
     [
         ([(None, False)], 5, "The orchestration failed; its own output says where and why\n"),
-        ([], 0.02, "No orchestration ended within 0.02 s\n"),
+        ([], 1, "No orchestration ended within 1 s\n"),
     ],
 )
 def test_a_run_that_failed_or_never_ended_is_no_good_end(watch, capsys, events, timeout, said):

@@ -5,7 +5,6 @@ whether the cluster may be harmed now. Pure functions.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
@@ -13,6 +12,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.drill
 import pghalib.drill.faults
 import pghalib.drill.hunt
+import pghalib.master.refusal
 import pghalib.master.report
 import pghalib.text
 
@@ -51,7 +51,7 @@ def numbers(workers: object, minutes: object, hunt: object = False) -> tuple[int
         f"{name}={pghalib.text.printable(value, 80)} is no whole number from 1 to {most}"
         f"{' and neither True nor False' if name == 'hunt' else ''}"
         for name, (value, most) in given.items()
-        if not _whole(value, most)
+        if not pghalib.master.refusal.is_whole(value, most)
     ]
     if wrong:
         raise CommandExecutionError(f"No drill was made: {'; '.join(wrong)}")
@@ -59,11 +59,6 @@ def numbers(workers: object, minutes: object, hunt: object = False) -> tuple[int
         return int(str(workers)), None if minutes is None else int(str(minutes)), None
     seed = pghalib.drill.hunt.seed() if hunt is True else int(str(hunt))
     return int(str(workers)), 60 if minutes is None else int(str(minutes)), seed
-
-
-def _whole(value: object, most: int) -> bool:
-    text = str(value)
-    return bool(re.fullmatch(r"[0-9]{1,9}", text)) and 1 <= int(text) <= most
 
 
 def standing(cluster: str, plan: Plan, state: State) -> tuple[str | None, list[str], list[str]]:

@@ -5,6 +5,7 @@ How a runner function refuses or fails: text for a person, no traceback, and exi
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,24 @@ def truths(what: str, **given: object) -> None:
     ]
     if wrong:
         raise CommandExecutionError(f"{what}: {'; '.join(wrong)}")
+
+
+def whole(name: str, given: object, most: int = 86400) -> int:
+    """
+    Return a number that a person gave. Raises CommandExecutionError when it is no whole number from 1 to ``most``.
+
+    name, given
+        The argument's name, and what was given: a number, or a text.
+    """
+    if not is_whole(given, most):
+        raise CommandExecutionError(f"{name}={pghalib.text.printable(given, 80)} is no whole number from 1 to {most}")
+    return int(str(given))
+
+
+def is_whole(given: object, most: int) -> bool:
+    """Return whether what a person gave is a whole number from 1 to ``most``, or the text of one."""
+    text = str(given)
+    return bool(re.fullmatch(r"[0-9]{1,9}", text)) and 1 <= int(text) <= most
 
 
 def _one() -> dict[str, Json]:

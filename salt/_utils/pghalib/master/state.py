@@ -8,6 +8,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.inventory
 import pghalib.master.asking
+import pghalib.master.refusal
 import pghalib.master.report
 import pghalib.master.restore
 import pghalib.secrets.minted
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
 
-def now(opts: Mapping[str, Json], pgha: dict[str, Json], defaults: dict[str, Json], timeout: int) -> State:
+def now(opts: Mapping[str, Json], pgha: dict[str, Json], defaults: dict[str, Json], timeout: object) -> State:
     """
     Ask all hosts, and return the state as ``pghalib.master.report.summary`` does. Faults of the store come first: hosts
     without secrets cannot tell much.
@@ -32,13 +33,16 @@ def now(opts: Mapping[str, Json], pgha: dict[str, Json], defaults: dict[str, Jso
     pgha, defaults
         The pillar of that name, checked, and the content of defaults.yaml.
     timeout
-        Seconds after which hosts that have not answered are asked whether they still work on it.
+        Seconds after which hosts that have not answered are asked whether they still work on it, as a person gave it.
+
+    Raises CommandExecutionError when ``timeout`` is no number, and when the master takes no job.
     """
+    seconds = pghalib.master.refusal.whole("timeout", timeout)
     plan, store = pghalib.inventory.plan(pgha), pghalib.secrets.store.directory(opts)
     if opts.get("pillar_cache"):
         # Each host fetches its pillar to tell its status, and would get the cached one.
         pghalib.master.asking.refresh(opts, plan["hosts"])
-    state = pghalib.master.report.summary(plan, pghalib.master.asking.status(opts, plan["hosts"], timeout))
+    state = pghalib.master.report.summary(plan, pghalib.master.asking.status(opts, plan["hosts"], seconds))
     restoring = pghalib.master.restore.unfinished(store, plan["clusters"])
     first = [*_lacking(store, pgha, defaults), *pghalib.secrets.pki.unfinished(store, pgha, defaults), *restoring]
     state["faults"] = [*first, *state["faults"]]
