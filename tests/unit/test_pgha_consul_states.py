@@ -409,7 +409,7 @@ def test_rights_of_anybody_are_taken_away_and_it_is_said(host):
     assert "would be taken away" in dry["comment"]
     ret = host.apply("policies_and_tokens")
     assert (ret["result"], ret["changes"]) == (True, difference)
-    assert "Anybody had its rights; they were taken away." in ret["comment"]
+    assert "The anonymous token gave rights to anybody; these rights were taken away." in ret["comment"]
 
 
 @pytest.mark.parametrize("test", [True, False])
