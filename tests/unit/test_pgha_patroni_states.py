@@ -450,7 +450,7 @@ def test_only_a_server_that_cannot_start_has_the_configuration_mended_before_it_
     assert ret["result"] is (None if sends and test else True)
 
 
-def test_before_the_first_configuration_there_is_none_to_mend(configuration):
+def test_before_the_first_configuration_there_is_none_to_repair(configuration):
     member = {"state": "stopped"}
     ret, _ = configuration({}, repair=True, member=lambda: member, dynamic_config=fail("HTTP 502"))
     assert (ret["result"], ret["changes"]) == (True, {})
