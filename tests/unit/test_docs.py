@@ -167,6 +167,12 @@ def test_the_version_of_the_formula_is_the_newest_of_the_changelog():
     assert newest[1] == formula["version"]
 
 
+def test_decisions_stand_in_the_order_of_their_dates():
+    records = [heading for heading, _ in headings((ROOT / "docs/decisions.md").read_text(encoding="utf-8"))[1:]]
+    dates = [re.match(r"\d{4}-\d\d-\d\d ", heading)[0] for heading in records]
+    assert dates == sorted(dates)
+
+
 def test_every_file_that_the_guide_names_is_there():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:_\w+|salt|tests|\.ci)/[\w./-]+)`", text)
