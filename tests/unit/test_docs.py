@@ -180,6 +180,28 @@ def test_every_file_that_the_guide_names_is_there():
     assert [one for one in named if not (ROOT / one).exists()] == []
 
 
+def decided():
+    """Yield (file, names in brackets behind it) of the guide's table. A bare name lies beside the file before it."""
+    text = dict(headings((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))["Where is it decided?"]
+    for places in re.findall(r"^\|[^|]+\|([^|]+)\|$", text, flags=re.MULTILINE)[2:]:
+        path = ROOT
+        for name, brackets in re.findall(r"`([\w./-]+\.\w+)`(?: \(([^)]+)\))?", places):
+            path = ROOT / name if "/" in name else path.parent / name
+            yield path, re.findall(r"`([^`]+)`", brackets)
+
+
+def test_whatever_decides_by_the_guide_is_there():
+    places = list(decided())
+    assert len(places) > 50
+    assert [str(path) for path, _ in places if not path.is_file()] == []
+    named = [(path, name) for path, names in places for name in names]
+    assert len(named) > 5
+    for path, name in named:
+        # A function, a constant, or a section of YAML.
+        defined = rf"^(?:def {re.escape(name)}\(|{re.escape(name)}\b.* = |{re.escape(name)}:)"
+        assert re.search(defined, path.read_text(encoding="utf-8"), flags=re.MULTILINE), f"{path.name}: {name}"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "salt/_modules").glob("*.py")), ids=lambda path: path.stem)
 def test_every_execution_function_shows_how_it_is_called(path):
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
