@@ -117,6 +117,7 @@ def fetched(target, source=None):
 def start(copy=False):
     """
     Start the server that recovers: apart from Patroni, without a network. It goes on whatever becomes of the caller.
+    Raises CommandExecutionError when systemd does not start the server.
 
     copy
         True: the data are another cluster's, whose hosts may have more memory and have them in another place.
@@ -192,7 +193,7 @@ def halt():
 def stop(copy=False):
     """
     Stop the server that has recovered, and take out of its data what told it to recover: a copy of them would stop at
-    the same moment once more.
+    the same moment once more. Raises CommandExecutionError when the server does not stop, or its file does not change.
 
     copy
         True: what told it to archive nothing is taken out, too.

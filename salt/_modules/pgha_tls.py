@@ -113,6 +113,8 @@ def certificate(service="consul"):
     service
         ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
 
+    Raises CommandExecutionError when the file holds no certificate.
+
     CLI Example:
 
     .. code-block:: bash
