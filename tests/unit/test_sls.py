@@ -65,7 +65,7 @@ VARIANTS = {
     },
     "own-names": {"hosts": {"manage": False, "domain": "example.org"}, "consul": {"config_dir": "/srv/consul.d"}},
 }
-NOT_FOR_MINIONS = {"pgha", "pgha.map", "pgha.restart", "pgha.restore"}
+NOT_FOR_MINIONS = {"pgha", "pgha.restart", "pgha.restore"}
 
 
 def sls_names():
