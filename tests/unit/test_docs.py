@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import shipped
 import yaml
 from lab import saltstack
 
@@ -63,7 +64,7 @@ def documented(name):
 
 def known():
     """The keys of defaults.yaml by section; of `distributions` those of all presets, `repo` with its own keys."""
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    defaults = shipped.defaults()
     presets = defaults.pop("distributions").values()
     # Their settings have their own sections.
     defaults.pop("profiles")
@@ -81,7 +82,7 @@ def test_every_setting_is_in_the_reference_and_no_other(section, name):
 
 @pytest.mark.parametrize("name", ["settings.md", "settings.ru.md"])
 def test_a_default_in_the_reference_is_the_default(name):
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    defaults = shipped.defaults()
     compared = 0
     for heading, text in headings((ROOT / "docs" / name).read_text(encoding="utf-8")):
         for key, value in re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", text, flags=re.MULTILINE):
@@ -142,7 +143,7 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     blocks = re.findall(r"^ *```yaml\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
     (pillar,) = [block for block in blocks if "pgha:\n" in block]
     faults = loader_module("_utils/pghalib/pillar/validate.py").faults
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    defaults = shipped.defaults()
     assert faults(yaml.safe_load(pillar.replace("…", "a" * 64))["pgha"], defaults) == []
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
 

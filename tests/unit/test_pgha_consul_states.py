@@ -2,7 +2,6 @@
 
 import json
 import stat
-from pathlib import Path
 from types import SimpleNamespace
 
 import pghalib.consul.access
@@ -11,10 +10,10 @@ import pghalib.secrets.served
 import pghalib.services
 import pghalib.services.owed
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 MANAGEMENT = "management-secret-of-the-test"
 ALL = [
     "configured",

@@ -3,16 +3,15 @@
 import itertools
 import json
 import socket
-from pathlib import Path
 
 import listeners
 import pghalib.patroni.dynamic
 import pghalib.postgres.settings
 import pytest
+import shipped
 import yaml
 from salt.exceptions import CommandExecutionError
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
     "superuser": "su:per",
     "replication": "rep'li",
@@ -40,7 +39,7 @@ def utils(loader_module):
 def settings(loader_module):
     """A function (**sections of the cluster) -> the resolved settings of db2."""
     inventory = loader_module("_utils/pghalib/inventory.py")
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
 
     def build(**sections):
         vip = sections.pop("vip", PILLAR["clusters"]["test"]["vip"])

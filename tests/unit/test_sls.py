@@ -15,6 +15,7 @@ import pghalib.tls
 import pytest
 import salt.client
 import salt.config
+import shipped
 import yaml
 from salt.exceptions import SaltRenderError
 from salt.loader.lazy import LazyLoader
@@ -297,7 +298,7 @@ def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_o
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_file_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, loader_module, name, tls):
     inventory = loader_module("_utils/pghalib/inventory.py")
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
     pillar = pillar_of("encrypted" if tls else "plain", "test-db2")["pgha"]
     pgha = inventory.settings(pillar, defaults, "test-db2")
     text = (ROOT / "salt/pgha" / name).read_text()
