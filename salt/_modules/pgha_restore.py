@@ -10,6 +10,7 @@ import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.patroni.member
 import pghalib.postgres.asked
 import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
@@ -42,7 +43,7 @@ def standing():
     faults = [one["fault"] for one in told["repositories"] if one["fault"]]
     member = __salt__["pgha_patroni.member"]() or {}
     return {
-        "leads": member.get("role") in ("primary", "master"),
+        "leads": pghalib.patroni.member.writes(member),
         "paused": bool(member.get("pause")),
         **pghalib.backup.recovering.space(path),
         "kept": __salt__["pgha_kept.positions"](),
@@ -244,9 +245,8 @@ def forget_dcs(test=False):
 def left_out():
     """
     Return the names of the members that this run leaves out (``pgha:without``) and that run nevertheless: Patroni keeps
-    a key of each in Consul, which ends with the lease of a host that is off.
-
-    Raises CommandExecutionError when Consul does not answer.
+    a key of each in Consul, which ends with the lease of a host that is off. Raises CommandExecutionError when Consul
+    does not answer.
 
     CLI Example:
 
