@@ -58,7 +58,8 @@ def settings():
 
 def defaults():
     """
-    Return every setting with its default: the content of the formula's defaults.yaml.
+    Return every setting with its default: the content of the formula's defaults.yaml. Raises CommandExecutionError when
+    the master does not serve that file.
 
     CLI Example:
 

@@ -261,6 +261,8 @@ def reload():
     """
     Have the running agent read its configuration again. Returns True.
 
+    Raises CommandExecutionError when systemd does not tell the agent.
+
     CLI Example:
 
     .. code-block:: bash

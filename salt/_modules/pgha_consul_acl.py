@@ -147,9 +147,9 @@ def differences():
 
 def apply():
     """
-    Create the policies and tokens that are missing and update those that differ; none is replaced or deleted.
-
-    Returns the differences as they were before (see :py:func:`differences`).
+    Create the policies and tokens that are missing and update those that differ; none is replaced or deleted. Returns
+    the differences as they were before (see :py:func:`differences`). Raises CommandExecutionError when Consul refuses
+    one, or knows its id with another secret.
 
     CLI Example:
 
@@ -206,9 +206,9 @@ def agent_token_known():
 
 def agent_token_set():
     """
-    Give this server its agent token; the server stores it in its data directory (``enable_token_persistence``).
-
-    Returns True. The token must already be registered: Consul does not check it.
+    Give this server its agent token; the server stores it in its data directory (``enable_token_persistence``). Returns
+    True. The token must already be registered: Consul does not check it. Raises CommandExecutionError when the server
+    has not stored the token.
 
     CLI Example:
 

@@ -10,6 +10,7 @@ import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.patroni.member
 import pghalib.postgres.asked
 import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
@@ -42,7 +43,7 @@ def standing():
     faults = [one["fault"] for one in told["repositories"] if one["fault"]]
     member = __salt__["pgha_patroni.member"]() or {}
     return {
-        "leads": member.get("role") in ("primary", "master"),
+        "leads": pghalib.patroni.member.writes(member),
         "paused": bool(member.get("pause")),
         **pghalib.backup.recovering.space(path),
         "kept": __salt__["pgha_kept.positions"](),
@@ -117,6 +118,7 @@ def fetched(target, source=None):
 def start(copy=False):
     """
     Start the server that recovers: apart from Patroni, without a network. It goes on whatever becomes of the caller.
+    Raises CommandExecutionError when systemd does not start the server.
 
     copy
         True: the data are another cluster's, whose hosts may have more memory and have them in another place.
@@ -192,7 +194,7 @@ def halt():
 def stop(copy=False):
     """
     Stop the server that has recovered, and take out of its data what told it to recover: a copy of them would stop at
-    the same moment once more.
+    the same moment once more. Raises CommandExecutionError when the server does not stop, or its file does not change.
 
     copy
         True: what told it to archive nothing is taken out, too.
@@ -243,9 +245,8 @@ def forget_dcs(test=False):
 def left_out():
     """
     Return the names of the members that this run leaves out (``pgha:without``) and that run nevertheless: Patroni keeps
-    a key of each in Consul, which ends with the lease of a host that is off.
-
-    Raises CommandExecutionError when Consul does not answer.
+    a key of each in Consul, which ends with the lease of a host that is off. Raises CommandExecutionError when Consul
+    does not answer.
 
     CLI Example:
 

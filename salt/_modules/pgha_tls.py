@@ -113,6 +113,8 @@ def certificate(service="consul"):
     service
         ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
 
+    Raises CommandExecutionError when the file holds no certificate.
+
     CLI Example:
 
     .. code-block:: bash
@@ -147,7 +149,7 @@ def behind(wanted):
     """
     path = authorities()
     if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8", errors="replace") != wanted:
-        return ["it has other authorities than the master: salt-run state.orchestrate pgha"]
+        return ["the authorities of this host are not those of the master: salt-run state.orchestrate pgha"]
     found = [
         f"{unit} has not read the authorities yet: salt-run state.orchestrate pgha"
         for service, unit in (("consul", "Consul"), ("postgres", "Patroni"), ("repository", "pgBackRest"))
@@ -248,7 +250,7 @@ def _shown(host, port, starttls):
         if starttls:
             raw.sendall(_SSL_REQUEST)
             if raw.recv(1) != b"S":
-                raise OSError("it does not speak TLS")
+                raise OSError("the service does not speak TLS")
         with context.wrap_socket(raw, server_hostname=host) as wrapped:
             return f"{int(wrapped.getpeercert()['serialNumber'], 16):x}"
 

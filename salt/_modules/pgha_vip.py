@@ -27,6 +27,8 @@ def addresses():
     """
     Return all addresses of this host: a list of ``{"interface", "address", "prefix"}``.
 
+    Raises CommandExecutionError when the program ``ip`` fails.
+
     CLI Example:
 
     .. code-block:: bash
@@ -102,6 +104,8 @@ def leads(timeout=2):
 def config():
     """
     Return vip-manager's configuration on this host, as a mapping with the token masked; None without a configuration.
+
+    Raises CommandExecutionError when the file is no YAML, or no mapping.
 
     CLI Example:
 

@@ -80,7 +80,7 @@ def quorum_formed(ret):
         peers, leader = __salt__["pgha_consul.raft_peers"](), __salt__["pgha_consul.leader"]
         return pghalib.consul.quorum.verdict(peers, settings["datacenter"]["servers"], wanted, leader)
 
-    found = _gate(ret, formed, f"{len(wanted)} servers with a vote and a leader among them")
+    found = _gate(ret, formed, f"{len(wanted)} servers with a vote, one of them the leader")
     if "foreign" in found:
         raise CommandExecutionError("; ".join(map(pghalib.consul.drift.server_sentence, found["foreign"])))
     return f"{len(wanted)} servers, led by {found['leader']}."
@@ -215,7 +215,8 @@ def _told(ret):
             ret.plan({"reload": {"old": "owed", "new": "done"}})
         if not ret.test:
             __salt__["pgha_consul.reload"]()
-        ret.say("The running agent would be told to read it." if ret.test else "The running agent read it.")
+        told = "would be told to read" if ret.test else "has read"
+        ret.say(f"The running agent {told} its configuration.")
     if not ret.test:
         pghalib.services.owed.paid(RELOAD)
 

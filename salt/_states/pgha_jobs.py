@@ -64,7 +64,7 @@ def pillars_fresh(ret, hosts):
     late = pghalib.master.asking.refresh(__opts__, hosts)
     if late:
         raise CommandExecutionError(
-            f"These hosts did not fetch their pillar anew, and pillar_cache of the master gives them an old one:"
+            "The pillar_cache of the master gives an old pillar to hosts that did not fetch theirs anew:"
             f" {', '.join(late)}"
         )
     return "All hosts have fetched their pillar past pillar_cache of the master."

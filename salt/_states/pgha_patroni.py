@@ -88,15 +88,15 @@ def _read(ret):
     done = {"reload": {"old": "owed", "new": "done"}}
     if ret.test:
         ret.plan(done)
-        return "Patroni would be told to read it."
+        return "Patroni would be told to read its configuration."
     if not __salt__["service.reload"]("patroni"):
         raise CommandExecutionError(
-            "Patroni was not told to read it: systemctl reload patroni failed: see journalctl -u patroni"
+            "Patroni was not told to read its configuration: systemctl reload patroni failed: see journalctl -u patroni"
         )
     # Without other changes the file was changed by an earlier run: only the reload is done here.
     ret.changes = ret.changes or done
     pghalib.services.owed.paid(pghalib.patroni.files.RELOAD)
-    return "Patroni was told to read it."
+    return "Patroni was told to read its configuration."
 
 
 @pghalib.states.state
@@ -110,7 +110,7 @@ def data_directory_ours(ret):
     """
     found = __salt__["pgha_postgres.data_directory"](ret.name)
     if found["empty"]:
-        return f"{ret.name} is empty: Patroni will fill it."
+        return f"{ret.name} is empty: Patroni will put its data there."
     if found["running"] and __salt__["pgha_patroni.member"]():
         return f"Patroni runs a server on {ret.name}."
     if ret.test and not _consul_answers():

@@ -80,7 +80,7 @@ def parameters_written(ret):
         return "The server has been given all parameters."
     if ret.test:
         ret.plan({name: {"old": "another value", "new": "as in the DCS"} for name in missing})
-        return "Patroni would be told to write them, if it has passed them over."
+        return "Patroni would be told to write the parameters, unless it does so by itself."
     timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
     pghalib.wait.until(__salt__["pgha_dynamic.taken_up"], timeout, "Patroni has taken up the dynamic configuration")
 
@@ -98,7 +98,7 @@ def parameters_written(ret):
         __salt__["service.reload"]("patroni")
     pghalib.wait.until(written, timeout, "the server has been given all parameters", 0.2)
     ret.plan({name: {"old": "passed over", "new": "as in the DCS"} for name in missing})
-    return "Patroni had passed parameters over while its server started, and was told to write them."
+    return "Patroni was told to write the parameters that it had passed over while its server started."
 
 
 @pghalib.states.state

@@ -53,7 +53,7 @@ def patroni(ret):
             # A restart of Patroni also stops and starts PostgreSQL.
             _service("patroni")
             ret.changes.update(changes)
-            ret.say("Patroni was restarted, and PostgreSQL with it.")
+            ret.say("Patroni and PostgreSQL were restarted.")
         elif __salt__["pgha_restart.pending"]().get("PostgreSQL"):
             _postgresql_restarted(ret, changes, timeout)
         _streams(ret, timeout)
@@ -103,7 +103,7 @@ def _restarted(ret, services, restart):
     ret.changes.update(changes)
     if left := _pending(services):
         why = "; ".join(sentence for sentences in left.values() for sentence in sentences)
-        raise CommandExecutionError(f"This is still pending: {why}")
+        raise CommandExecutionError(f"A restart is still pending: {why}")
     return None
 
 

@@ -39,7 +39,7 @@ def installed(ret, service):
         raise pghalib.states.Later("The master has made no certificate yet; this would follow.")
     __salt__["pgha_tls.stays"]()
     if not own:
-        raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes it")
+        raise CommandExecutionError("The master serves no certificate to this host: salt-run pgha.secrets makes one")
     settings = __salt__["pgha.settings"]()
     authorities = pghalib.tls.authorities(settings)
     for path, entry in pghalib.tls.files(settings, own, service).items():
@@ -52,7 +52,7 @@ def installed(ret, service):
         if done["changes"]:
             # Never the diff: it would show the key.
             ret.say(ret.add({**done, "changes": {"old": before, "new": _what(content)}}, path))
-    return None if ret.changes else "The certificate and the authorities are as the master has them."
+    return None if ret.changes else "The certificate and the authorities are those of the master."
 
 
 @pghalib.states.state

@@ -89,7 +89,7 @@ def follows_leader(ret, timeout=60):
     except CommandExecutionError:
         if not seen:
             raise
-        _wrong(ret, seen, f"That is so after {timeout} s: see journalctl -u vip-manager")
+        _wrong(ret, seen, f"The wait ended after {timeout} s: see journalctl -u vip-manager")
     if _silent(seen):
         _wrong(ret, seen, _STOPPED)
     return _where(**seen)
@@ -121,7 +121,7 @@ def held_by_leader(ret, timeout=60):
     except CommandExecutionError:
         if not seen:
             raise
-        _wrong(ret, seen, f"That is so after {timeout} s: see systemctl status patroni")
+        _wrong(ret, seen, f"The wait ended after {timeout} s: see systemctl status patroni")
     if _silent(seen):
         _wrong(ret, seen, _STOPPED)
     leads, holds = seen["leads"], seen["holds"]
@@ -146,7 +146,7 @@ def callback_allowed(ret):
     if not faults:
         return "Patroni's user may move the virtual IP."
     if ret.test and not __salt__["file.file_exists"](HELPER):
-        raise pghalib.states.Later("This would be proven when the helper is there.")
+        raise pghalib.states.Later("The right to move the virtual IP would be proven when the helper is there.")
     raise CommandExecutionError(" ".join(faults))
 
 

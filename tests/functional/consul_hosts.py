@@ -11,16 +11,15 @@ import random
 import subprocess
 import time
 import uuid
-from pathlib import Path
 
 import pghalib.consul.client
 import pghalib.services
 import pghalib.services.owed
-import yaml
+import shipped
 from lab import mirror
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())["consul"]
+DEFAULTS = shipped.defaults()["consul"]
 VERSION = "1.8.7"
 MODULES = ("pgha_consul", "pgha_consul_acl", "pgha_consul_registrar")
 ACL_STATES = ("quorum_formed", "acl_bootstrapped", "policies_and_tokens", "tokens_visible", "agent_token_set")

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
+import shipped
 from lab import mirror, postgrespro
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def settings(place, loader, bin_dir, number=1, net="127.77.0", **over):
             }
         },
     }
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
     return loader("_utils/pghalib/inventory.py").settings(pillar, defaults, f"db{number}")
 
 

@@ -55,7 +55,7 @@ def test_rights_of_everybody_are_taken_away_and_a_foreign_token_is_named(cluster
         assert run.code == 0, run.text
         changed = run.changed()
         assert (len(changed), "anonymous token" in str(changed)) == (1, True), changed
-        assert "Anybody had its rights; they were taken away." in comments(run)
+        assert "The anonymous token gave rights to anybody; these rights were taken away." in comments(run)
         for host in cluster.dcs:
             wait_for(lambda host=host: anybody(host) == "403", timeout=60, what="nobody reads them any more")
         assert f"consul acl token delete -id {made['AccessorID']}" in comments(run)

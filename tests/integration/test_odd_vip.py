@@ -81,7 +81,7 @@ def test_the_address_leaves_a_leader_that_is_cut_off_before_its_lease_ends(clust
         wait_for(lambda: cluster.vip not in leader.addresses(), timeout=TTL, what="the address is gone")
         wait_for(another, timeout=TTL + 20, what="another member leads")
     finally:
-        leader.mend()
+        leader.repair()
     # The master gives up the connection of a minion that was silent for half a minute.
     cluster.lab.wait_ready()
     cluster.wait_healthy()

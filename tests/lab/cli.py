@@ -45,7 +45,7 @@ def parser():
         ("--to", {"action": "append", "default": [], "metavar": "OTHER", "help": "what HOST sends to OTHER is lost"}),
         ("--from", {"action": "append", "default": [], "dest": "frm", "metavar": "OTHER", "help": "and the other way"}),
         ("--port", {"type": int, "help": "only packets to this TCP or UDP port"}))  # fmt: skip
-    add("mend", mend, "undo the cuts of HOST, or of all hosts (`all`)", host)
+    add("repair", repair, "undo the cuts of HOST, or of all hosts (`all`)", host)
     add("poweroff", each("poweroff"), "cut the power of hosts; their disks stay", hosts)
     add("poweron", each("poweron"), "boot hosts that are off", hosts)
     add("reset", each("reset"), "replace hosts by new ones of the same name", hosts)
@@ -127,11 +127,11 @@ def cut(lab, arguments):
     lab[arguments.host].cut(arguments.to, arguments.frm, arguments.port)
 
 
-def mend(lab, arguments):
+def repair(lab, arguments):
     if arguments.host == "all":
-        lab.mend()
+        lab.repair()
     else:
-        lab[arguments.host].mend()
+        lab[arguments.host].repair()
 
 
 def each(method):

@@ -197,7 +197,7 @@ class Lab:
         """The address of a host, or of the outside client."""
         return CLIENT if name == CLIENT_NAME else self[name].spec.address
 
-    def mend(self):
+    def repair(self):
         """Undo every cut."""
         for kind in ("cuts", "portcuts", "clientcuts", "fromcuts"):
             self.client(["nft", "flush", "set", "bridge", "lab", kind])

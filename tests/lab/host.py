@@ -183,7 +183,7 @@ class Host:
         """Bring the link up again if the host has one."""
         self.lab.client(["ip", "link", "set", self.spec.link, "up"], check=False)
 
-    def mend(self):
+    def repair(self):
         """Undo every cut that this host is part of."""
         link = self.spec.link
         for kind in ("cuts", "portcuts", "clientcuts", "fromcuts"):

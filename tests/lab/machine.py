@@ -53,7 +53,9 @@ def install_packages():
     for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names]):
         done = subprocess.run(["apt-get", *command], check=False, env=environment, stdout=sys.stderr)
         if done.returncode:
-            raise LabError(f"`apt-get {command[0]}` failed: mend the machine's apt sources, then run `lab deps` again")
+            raise LabError(
+                f"`apt-get {command[0]}` failed: correct the machine's apt sources, then run `lab deps` again"
+            )
 
 
 def require_root():

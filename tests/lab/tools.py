@@ -25,7 +25,7 @@ def die_with_parent():
 
 
 class LabError(Exception):
-    """Something that a person can mend; the message is one line and names the remedy."""
+    """Something that a person can correct; the message is one line and names the remedy."""
 
 
 def say(text):

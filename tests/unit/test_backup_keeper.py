@@ -21,10 +21,10 @@ import pghalib.secrets.store
 import pghalib.services
 import pghalib.tls
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 FAR = {"type": "host", "host": "backup1", "path": "/backup/{cluster}"}
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},

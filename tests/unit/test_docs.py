@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import shipped
 import yaml
 from lab import saltstack
 
@@ -61,7 +62,7 @@ def documented(name):
 
 def known():
     """The keys of defaults.yaml by section; of `distributions` those of all presets, `repo` with its own keys."""
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    defaults = shipped.defaults()
     presets = defaults.pop("distributions").values()
     # Their settings have their own sections.
     defaults.pop("profiles")
@@ -79,7 +80,7 @@ def test_every_setting_is_in_the_reference_and_no_other(section, name):
 
 @pytest.mark.parametrize("name", ["settings.md", "settings.ru.md"])
 def test_a_default_in_the_reference_is_the_default(name):
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    defaults = shipped.defaults()
     compared = 0
     for heading, text in headings((ROOT / "docs" / name).read_text(encoding="utf-8")):
         for key, value in re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", text, flags=re.MULTILINE):
@@ -140,7 +141,7 @@ def test_the_pillar_of_the_readme_works_once_its_hash_is_there(loader_module, na
     blocks = re.findall(r"^ *```yaml\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
     (pillar,) = [block for block in blocks if "pgha:\n" in block]
     faults = loader_module("_utils/pghalib/pillar/validate.py").faults
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+    defaults = shipped.defaults()
     assert faults(yaml.safe_load(pillar.replace("…", "a" * 64))["pgha"], defaults) == []
     assert len(faults(yaml.safe_load(pillar)["pgha"], defaults)) == 1
 
@@ -167,11 +168,39 @@ def test_the_version_of_the_formula_is_the_newest_of_the_changelog():
     assert newest[1] == formula["version"]
 
 
+def test_decisions_stand_in_the_order_of_their_dates():
+    records = [heading for heading, _ in headings((ROOT / "docs/decisions.md").read_text(encoding="utf-8"))[1:]]
+    dates = [re.match(r"\d{4}-\d\d-\d\d ", heading)[0] for heading in records]
+    assert dates == sorted(dates)
+
+
 def test_every_file_that_the_guide_names_is_there():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:_\w+|salt|tests|\.ci)/[\w./-]+)`", text)
     assert len(named) > 20
     assert [one for one in named if not (ROOT / one).exists()] == []
+
+
+def decided():
+    """Yield (file, names in brackets behind it) of the guide's table. A bare name lies beside the file before it."""
+    text = dict(headings((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))["Where is it decided?"]
+    for places in re.findall(r"^\|[^|]+\|([^|]+)\|$", text, flags=re.MULTILINE)[2:]:
+        path = ROOT
+        for name, brackets in re.findall(r"`([\w./-]+\.\w+)`(?: \(([^)]+)\))?", places):
+            path = ROOT / name if "/" in name else path.parent / name
+            yield path, re.findall(r"`([^`]+)`", brackets)
+
+
+def test_whatever_decides_by_the_guide_is_there():
+    places = list(decided())
+    assert len(places) > 50
+    assert [str(path) for path, _ in places if not path.is_file()] == []
+    named = [(path, name) for path, names in places for name in names]
+    assert len(named) > 5
+    for path, name in named:
+        # A function, a constant, or a section of YAML.
+        defined = rf"^(?:def {re.escape(name)}\(|{re.escape(name)}\b.* = |{re.escape(name)}:)"
+        assert re.search(defined, path.read_text(encoding="utf-8"), flags=re.MULTILINE), f"{path.name}: {name}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "salt/_modules").glob("*.py")), ids=lambda path: path.stem)
@@ -182,6 +211,28 @@ def test_every_execution_function_shows_how_it_is_called(path):
             called = rf"salt.* {path.stem}\.{node.name}\b"
             assert example, node.name
             assert re.search(called, example[1]), node.name
+
+
+def raises(function):
+    """Whether a function itself raises an exception; what functions within it do is not looked at."""
+    waiting = list(function.body)
+    for node in waiting:
+        if isinstance(node, ast.Raise):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
+    return False
+
+
+@pytest.mark.parametrize("folder", ["salt/_modules", "salt/_utils/pghalib"])
+def test_a_function_that_raises_says_so(folder):
+    silent = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and raises(node):
+                said = re.search(r"\b[Rr]aises?\b", ast.get_docstring(node) or "")
+                silent |= set() if said else {f"{path.stem}.{node.name}"}
+    assert silent == set()
 
 
 @pytest.mark.parametrize("name", ["security.md", "security.ru.md", "odd.md"])

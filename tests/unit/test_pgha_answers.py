@@ -61,7 +61,7 @@ ANSWERS = {
             "lowered": {"max_connections": {"old": "150", "new": "100"}},
         }
     ],
-    "behind": [["it has other authorities than the master: run the main job"]],
+    "behind": [["the authorities of this host are not those of the master: run the main job"]],
     "jobs": [[{"fun": "state.sls", "jid": "1", "pid": 7, "arg": ["x"]}]],
 }
 PLAN = {

@@ -1,17 +1,15 @@
 """The archive is on from the first run, and nobody else's archive is ended by that."""
 
 import copy
-from pathlib import Path
 
 import pghalib.inventory
 import pghalib.patroni.config
 import pghalib.patroni.dynamic
 import pghalib.postgres.settings
 import pytest
-import yaml
+import shipped
 from test_pgha_dynamic import patched
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = {"archive_mode": "on", "archive_command": "/bin/true"}
 NAMES = ("archive_mode", "archive_command", "archive_library")
 
@@ -19,7 +17,7 @@ NAMES = ("archive_mode", "archive_command", "archive_library")
 @pytest.fixture
 def declared():
     """A function (live, parameters, Patroni's config) -> the dynamic configuration that is declared."""
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
 
     def build(live=None, parameters=None, config=None, repositories=None):
         cluster = {"hosts": {"db1": "198.51.100.21"}, "postgres": {"parameters": parameters or {}}}

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pghalib.backup.config
 import pghalib.backup.places
@@ -14,11 +13,10 @@ import pghalib.secrets.minted
 import pghalib.secrets.served
 import pghalib.secrets.store
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 S3 = {"type": "s3", "endpoint": "s3.example.org:9000", "bucket": "backups"}
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},

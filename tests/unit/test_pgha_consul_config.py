@@ -2,14 +2,13 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
-import yaml
+import shipped
 
 SERVERS = [{"id": f"dcs{number}", "name": f"dcs{number}", "address": f"198.51.100.1{number}"} for number in (1, 2, 3)]
 HOSTS = [{"id": f"db{number}", "name": f"db{number}", "address": f"198.51.100.2{number}"} for number in (1, 2)]
-CONSUL = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())["consul"]
+CONSUL = shipped.defaults()["consul"]
 VIP = {"manager": "vip-manager", "version": "4.0.0", "dcs_type": None}
 SECRETS = {
     "gossip_key": "the-gossip-key",

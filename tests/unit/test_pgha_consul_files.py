@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pghalib.inventory
 import pytest
+import shipped
 import yaml
 from pghalib.consul import files
 
@@ -29,7 +30,7 @@ data_dir = "/opt/consul"
 @pytest.fixture
 def settings():
     """A function (minion id, **settings of Consul) -> the settings of a host."""
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
 
     def make(minion_id="test-dcs1", **consul):
         return pghalib.inventory.settings({**copy.deepcopy(PILLAR), "consul": consul}, defaults, minion_id)

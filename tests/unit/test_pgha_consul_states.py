@@ -2,7 +2,6 @@
 
 import json
 import stat
-from pathlib import Path
 from types import SimpleNamespace
 
 import pghalib.consul.access
@@ -11,10 +10,10 @@ import pghalib.secrets.served
 import pghalib.services
 import pghalib.services.owed
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 MANAGEMENT = "management-secret-of-the-test"
 ALL = [
     "configured",
@@ -409,7 +408,7 @@ def test_rights_of_anybody_are_taken_away_and_it_is_said(host):
     assert "would be taken away" in dry["comment"]
     ret = host.apply("policies_and_tokens")
     assert (ret["result"], ret["changes"]) == (True, difference)
-    assert "Anybody had its rights; they were taken away." in ret["comment"]
+    assert "The anonymous token gave rights to anybody; these rights were taken away." in ret["comment"]
 
 
 @pytest.mark.parametrize("test", [True, False])

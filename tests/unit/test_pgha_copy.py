@@ -1,16 +1,15 @@
 """A copy of another cluster: what its hosts are told, what may not be copied, whose passwords the copy has."""
 
 import re
-from pathlib import Path
 
 import pghalib.backup.config
 import pghalib.inventory
 import pghalib.master.copied
 import pghalib.postgres.scram
 import pytest
-import yaml
+import shipped
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 S3 = {"type": "s3", "endpoint": "s3.example.org", "bucket": "pgha", "key": "id", "key_secret": "hidden"}
 FAR = {"type": "host", "host": "backup1", "path": "/backup"}
 PGHA = {

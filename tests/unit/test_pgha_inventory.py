@@ -4,11 +4,12 @@ import copy
 from pathlib import Path
 
 import pytest
+import shipped
 import yaml
 from salt.exceptions import CommandExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},
     "vip": {"hashes": {"4.0.0": "0" * 64}},

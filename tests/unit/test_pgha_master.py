@@ -1,13 +1,11 @@
 """What an orchestration is told before it begins: its hosts, or why it must not begin."""
 
-from pathlib import Path
-
 import pghalib.master.compiled
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 PGHA = {
     "vip": {"manager": "callback"},
     "datacenters": {"dc": {"servers": {f"dcs{number}": f"192.0.2.{number}" for number in (1, 2, 3)}}},

@@ -1,13 +1,11 @@
 """What may not be passed through names the setting that does it; everything else may be passed through."""
 
 import copy
-from pathlib import Path
 
 import pytest
-import yaml
+import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+DEFAULTS = shipped.defaults()
 PGHA = {
     "vip": {"hashes": {"4.0.0": "0" * 64}},
     "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2", "dcs3": "192.0.2.3"}}},

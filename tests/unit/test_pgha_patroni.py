@@ -3,16 +3,16 @@
 import itertools
 import json
 import socket
-from pathlib import Path
 
 import listeners
 import pghalib.patroni.dynamic
+import pghalib.patroni.member
 import pghalib.postgres.settings
 import pytest
+import shipped
 import yaml
 from salt.exceptions import CommandExecutionError
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
     "superuser": "su:per",
     "replication": "rep'li",
@@ -40,7 +40,7 @@ def utils(loader_module):
 def settings(loader_module):
     """A function (**sections of the cluster) -> the resolved settings of db2."""
     inventory = loader_module("_utils/pghalib/inventory.py")
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
 
     def build(**sections):
         vip = sections.pop("vip", PILLAR["clusters"]["test"]["vip"])
@@ -563,3 +563,20 @@ def test_a_new_replica_comes_from_the_repository_where_it_is_told_so_and_from_th
     assert told["create_replica_methods"] == ["pgbackrest", "basebackup"]
     command = "/usr/bin/python3 -I /usr/local/lib/pgha-backup replica"
     assert told["pgbackrest"] == {"command": command, "keep_data": True}
+
+
+@pytest.mark.parametrize(
+    ("role", "leads", "writes"),
+    [
+        ("primary", True, True),
+        ("master", True, True),
+        # As the list of members has it, and the leader of a cluster that follows another one.
+        ("leader", True, False),
+        ("standby_leader", True, False),
+        ("replica", False, False),
+        (None, False, False),
+    ],
+)
+def test_who_leads_and_who_takes_writes_by_its_own_answer(role, leads, writes):
+    member = {"role": role}
+    assert (pghalib.patroni.member.leads(member), pghalib.patroni.member.writes(member)) == (leads, writes)

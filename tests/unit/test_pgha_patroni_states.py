@@ -207,10 +207,10 @@ def test_a_reload_that_fails_is_a_failure_and_is_made_up_for(configured):
     assert "systemctl reload patroni failed" in ret["comment"]
     # The file was written all the same.
     assert ret["changes"] == {"/etc/patroni/patroni.yml": {"diff": "+ttl"}}
-    assert "Written. Patroni was not told to read it: " in ret["comment"]
+    assert "Written. Patroni was not told to read its configuration: " in ret["comment"]
     dry, _, reloaded = configured(test=True, running=True, written=GOOD_FILE)
     assert (dry["result"], reloaded) == (None, [])
-    assert dry["comment"].endswith("As it should be. Patroni would be told to read it.")
+    assert dry["comment"].endswith("As it should be. Patroni would be told to read its configuration.")
     again, _, reloaded = configured(running=True, written=GOOD_FILE)
     assert (again["result"], again["changes"], reloaded) == (True, dry["changes"], ["patroni"])
     ret, _, reloaded = configured(running=True, written=GOOD_FILE)
@@ -450,7 +450,7 @@ def test_only_a_server_that_cannot_start_has_the_configuration_mended_before_it_
     assert ret["result"] is (None if sends and test else True)
 
 
-def test_before_the_first_configuration_there_is_none_to_mend(configuration):
+def test_before_the_first_configuration_there_is_none_to_repair(configuration):
     member = {"state": "stopped"}
     ret, _ = configuration({}, repair=True, member=lambda: member, dynamic_config=fail("HTTP 502"))
     assert (ret["result"], ret["changes"]) == (True, {})

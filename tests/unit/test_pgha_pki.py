@@ -4,7 +4,6 @@ import datetime
 import json
 import ssl
 import subprocess
-from pathlib import Path
 
 import pghalib.secrets.names
 import pghalib.secrets.pki
@@ -12,13 +11,13 @@ import pghalib.secrets.store
 import pghalib.secrets.trust
 import pghalib.secrets.x509
 import pytest
-import yaml
+import shipped
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 ENCRYPTED = {"dc": True, "plain": False}
 NOW = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
 BEGIN = "-----BEGIN"

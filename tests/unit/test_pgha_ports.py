@@ -1,13 +1,11 @@
 """The ports that the services of a host open, and a pillar that gives two of them the same."""
 
 import copy
-from pathlib import Path
 
 import pytest
-import yaml
+import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 SECRETS = {"gossip_key": "x", "agent": {"secret": "x"}}
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},

@@ -1,6 +1,5 @@
 """What the preflight finds, and what it must not find on a healthy or half-built cluster."""
 
-import copy
 import json
 import os
 import pwd
@@ -15,7 +14,7 @@ import pghalib.preflight.meeting
 import pghalib.preflight.verdicts
 import pghalib.secrets.served
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,14 +31,8 @@ ALL = [*SERVERS, *HOSTS, "other-db1"]
 
 
 @pytest.fixture
-def settings_of(loader_module):
-    inventory = loader_module("_utils/pghalib/inventory.py")
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
-
-    def make(minion_id="test-db1", **sections):
-        return inventory.settings({**copy.deepcopy(PILLAR), **sections}, defaults, minion_id)
-
-    return make
+def settings_of():
+    return shipped.settings_of(PILLAR)
 
 
 @pytest.fixture

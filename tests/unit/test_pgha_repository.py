@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
 SALT = Path(__file__).parents[2] / "salt/pgha"
-DEFAULTS = yaml.safe_load((SALT / "defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 VENDOR = DEFAULTS["distributions"]["postgrespro-1c"]["repo"]
 DEBIAN = {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}
 ASTRA = {"ID": "astra", "VERSION_ID": "1.8_x86-64", "VERSION_CODENAME": "1.8_x86-64"}

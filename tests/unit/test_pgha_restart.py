@@ -369,7 +369,7 @@ class TestStates:
         states.pending, states.streams = {"Patroni": ["a"], "PostgreSQL": ["b"]}, False
         ret = states.apply("patroni")
         assert (ret["result"], set(ret["changes"])) == (False, {"Patroni", "PostgreSQL"})
-        assert ret["comment"] == "Patroni was restarted, and PostgreSQL with it. the log ends with"
+        assert ret["comment"] == "Patroni and PostgreSQL were restarted. the log ends with"
 
     def test_a_former_leader_that_does_not_come_back_is_not_restarted(self, states):
         states.pending, states.streams, states.leads = {"Patroni": ["a"]}, False, True
@@ -415,7 +415,7 @@ class TestStates:
         states.salt["pgha_patroni.command"] = lambda *_args, **_kwargs: "done"
         ret = states.apply("patroni")
         assert (ret["result"], list(ret["changes"])) == (False, ["PostgreSQL"])
-        assert ret["comment"].endswith("restarted. This is still pending: max_connections is 150, to be 100")
+        assert ret["comment"].endswith("restarted. A restart is still pending: max_connections is 150, to be 100")
 
     def test_a_service_that_does_not_restart_is_an_error(self, states):
         states.pending, states.salt["service.restart"] = {"Consul": ["a"]}, lambda _unit: False

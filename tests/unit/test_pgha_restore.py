@@ -1,7 +1,6 @@
 """A restore on a host: what it tells, when its server has recovered, and what an interrupted run goes on with."""
 
 import re
-from pathlib import Path
 
 import pghalib.backup.recovering
 import pghalib.backup.target
@@ -9,10 +8,9 @@ import pghalib.master.restore
 import pghalib.secrets.restores
 import pghalib.secrets.store
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"postgres": {"data_dir": "/pgdata/one", "user": "postgres", "group": "postgres", "bin_dir": "/bin",
                          "port": 5432, "socket_dir": "/run"}}  # fmt: skip
 NOTE = {"id": "20261129-120000", "cluster": "one", "host": "db1", "target": {"type": "default", "text": "newest"}}
@@ -236,7 +234,7 @@ STANDING = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": Fals
 @pytest.fixture
 def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
 
     def build(without=(), noted=None, pgha=PGHA, **given):
         asked = []

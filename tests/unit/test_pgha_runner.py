@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import itertools
-from pathlib import Path
 
 import pghalib.master.compiled
 import pghalib.secrets.minted
@@ -11,10 +10,10 @@ import pghalib.secrets.pki
 import pytest
 import salt.client
 import salt.utils.event
-import yaml
+import shipped
 from salt.exceptions import AuthenticationError, AuthorizationError, CommandExecutionError, SaltClientError
 
-DEFAULTS = yaml.safe_load((Path(__file__).resolve().parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 
 # What `salt-run` takes for its exit code.
 REFUSED = {"data": {"retcode": 1}, "outputter": "txt"}

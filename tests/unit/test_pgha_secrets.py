@@ -2,15 +2,14 @@
 
 import copy
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pghalib.secrets.store
 import pytest
-import yaml
+import shipped
 from salt.exceptions import CommandExecutionError
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 PGHA = {
     "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.1", "dcs2": "192.0.2.2", "dcs3": "192.0.2.3"}}},
     "clusters": {

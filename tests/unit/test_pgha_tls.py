@@ -102,7 +102,9 @@ def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_mo
             "pghalib.tls.unread": lambda service: str(tmp_path / f"{service}.unread"),
         },
     )
-    assert module.behind("PEM") == ["it has other authorities than the master: salt-run state.orchestrate pgha"]
+    assert module.behind("PEM") == [
+        "the authorities of this host are not those of the master: salt-run state.orchestrate pgha"
+    ]
     (tmp_path / "ca.pem").write_text("PEM")
     assert module.behind("PEM") == []
     (tmp_path / "postgres.unread").touch()
@@ -231,7 +233,7 @@ def test_a_port_that_shows_no_certificate_to_be_trusted_is_an_error(services):
     services.start("patroni", "restapi_port")
     services.start("postgres", "port", answer=b"N")
     with pytest.raises(
-        CommandExecutionError, match=r"^PostgreSQL at 127.0.0.1:\d+ cannot be .*: it does not speak TLS$"
+        CommandExecutionError, match=r"^PostgreSQL at 127.0.0.1:\d+ cannot be .*: the service does not speak TLS$"
     ):
         services.module.outdated("postgres")
     for wrong in ({"signer": pghalib.secrets.x509.authority("a stranger", 9)}, {"names": ["192.0.2.11"]}):

@@ -145,7 +145,7 @@ def test_what_is_installed_is_named_without_its_content(state, tmp_path):
     assert ret["comment"] == " ".join(f"{path} was written." for path in expected)
     ret = module.installed("x", "consul")
     assert (ret["result"], ret["changes"]) == (True, {})
-    assert ret["comment"] == "The certificate and the authorities are as the master has them."
+    assert ret["comment"] == "The certificate and the authorities are those of the master."
 
 
 def test_a_file_that_was_installed_before_another_failed_is_told(state, monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ import listeners
 import pghalib.host.arp
 import pghalib.services
 import pytest
+import shipped
 import yaml
 from salt.exceptions import CommandExecutionError
 from salt.utils.jinja import SerializerExtension
@@ -33,14 +34,8 @@ PILLAR = {
 
 
 @pytest.fixture
-def settings_of(loader_module):
-    inventory = loader_module("_utils/pghalib/inventory.py")
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
-
-    def make(minion_id="test-db1", **sections):
-        return inventory.settings({**copy.deepcopy(PILLAR), **sections}, defaults, minion_id)
-
-    return make
+def settings_of():
+    return shipped.settings_of(PILLAR)
 
 
 def listing(**links):

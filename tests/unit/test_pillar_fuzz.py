@@ -3,14 +3,12 @@
 import copy
 import datetime
 import functools
-from pathlib import Path
 
 import pghalib.inventory
 import pytest
-import yaml
+import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text(encoding="utf-8"))
+DEFAULTS = shipped.defaults()
 PRESETS = functools.reduce(lambda all_of, one: {**all_of, **one}, DEFAULTS["distributions"].values(), {})
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},

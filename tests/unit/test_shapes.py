@@ -1,16 +1,13 @@
 """The shapes that the type checker works with are those of the settings."""
 
-from pathlib import Path
-
 import pghalib.inventory
 import pghalib.pillar.types
 import pghalib.sections
 import pghalib.shapes
 import pytest
-import yaml
+import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+DEFAULTS = shipped.defaults()
 SECTIONS = sorted(DEFAULTS.keys() - set(pghalib.inventory.PRESETS))
 
 

@@ -21,6 +21,7 @@ import pghalib.vip
 import pytest
 import salt.client
 import salt.config
+import shipped
 import yaml
 from salt.exceptions import SaltRenderError
 from salt.loader.lazy import LazyLoader
@@ -73,7 +74,7 @@ VARIANTS = {
     },
     "own-names": {"hosts": {"manage": False, "domain": "example.org"}, "consul": {"config_dir": "/srv/consul.d"}},
 }
-NOT_FOR_MINIONS = {"pgha", "pgha.map", "pgha.restart", "pgha.restore"}
+NOT_FOR_MINIONS = {"pgha", "pgha.restart", "pgha.restore"}
 
 
 def sls_names():
@@ -313,7 +314,7 @@ def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_o
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_file_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, loader_module, name, tls):
     inventory = loader_module("_utils/pghalib/inventory.py")
-    defaults = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
+    defaults = shipped.defaults()
     pillar = pillar_of("encrypted" if tls else "plain", "test-db2")["pgha"]
     pgha = inventory.settings(pillar, defaults, "test-db2")
     text = (ROOT / "salt/pgha" / name).read_text()

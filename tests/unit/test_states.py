@@ -1,11 +1,21 @@
 """The shape of every state: what it returns in both modes, and what stays of it when it fails."""
 
+import ast
 import inspect
+import re
+from pathlib import Path
 
 import pghalib.states
 import pytest
 import salt.utils.args
 from salt.exceptions import CommandExecutionError
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Whatever is part of a comment comes from here, or names its subject by the rules of its own module.
+SPEAKING = [
+    *sorted(ROOT.glob("salt/_states/*.py")),
+    *(ROOT / "salt/_utils/pghalib" / name for name in ("states.py", "consul/registration.py")),
+]
 
 MODULE = '''
 import pghalib.secrets.served
@@ -126,3 +136,24 @@ def test_salt_reads_the_arguments_and_fills_in_the_name(module):
     found = salt.utils.args.get_function_argspec(module().started)
     assert (found.args, found.defaults) == (["name", "unit", "broken"], (None,))
     assert inspect.getdoc(module().started) == "A service runs."
+
+
+def sentences(path):
+    """The texts of a module that are no docstrings, an f-string as one text with {} for what is filled in."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    # A docstring is an expression of its own, and a part of an f-string is no text of its own.
+    apart = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            apart |= {id(part) for part in node.values}
+            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", SPEAKING, ids=lambda path: path.stem)
+def test_a_sentence_of_a_comment_is_understood_alone(path):
+    """Beside the comments of other states nobody knows what "it" was."""
+    vague = re.compile(r"(?:^|[.:;!?] )(?:It|They|That|These)\b|\b(?:it|them)(?:\.|$)")
+    assert [one for one in sentences(path) if " " in one and vague.search(one)] == []

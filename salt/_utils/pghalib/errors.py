@@ -25,7 +25,7 @@ REMEDIES = {
     errno.EIO: "the disk is failing; see dmesg",
 }
 # Errors that a person can correct. Any other error is a fault of the formula; its traceback shows where.
-MENDABLE = (SaltException, OSError, UnicodeError)
+REPAIRABLE = (SaltException, OSError, UnicodeError)
 
 
 def sentence(error: Exception, path: str | None = None) -> str:
@@ -33,7 +33,7 @@ def sentence(error: Exception, path: str | None = None) -> str:
     Return the message of an exception as one line: the path, what is wrong with it, and the remedy.
 
     error
-        One of ``MENDABLE``.
+        One of ``REPAIRABLE``.
     path
         The path in question, for an error that does not name one.
     """
@@ -49,7 +49,7 @@ def sentence(error: Exception, path: str | None = None) -> str:
 
 @contextlib.contextmanager
 def at(path: str) -> Iterator[None]:
-    """Context manager: an error in it becomes a CommandExecutionError whose sentence begins with the path."""
+    """Context manager: raises an error in it as CommandExecutionError, whose sentence begins with the path."""
     try:
         yield
     except (OSError, UnicodeError) as error:
@@ -59,8 +59,8 @@ def at(path: str) -> Iterator[None]:
 @contextlib.contextmanager
 def about(path: str) -> Iterator[None]:
     """
-    Context manager: as :py:func:`at`, for work on one file that touches others on the way. The sentence names only the
-    intended path, not the one of the error; a ValueError counts too.
+    Context manager: as :py:func:`at`, for work on one file that touches others on the way. It raises a ValueError as
+    CommandExecutionError, too. The sentence names only the intended path, not the one of the error.
     """
     try:
         yield

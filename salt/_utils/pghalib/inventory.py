@@ -103,7 +103,7 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
     found = place(pgha, minion_id)
     if found is None:
         return None
-    datacenter, without = found["datacenter"], _as_list(pgha.get("without"))
+    datacenter, without = found["datacenter"], pghalib.run.as_list(pgha.get("without"))
     clusters = clusters_of(pgha, defaults, datacenter)
     cluster = next((known for known in clusters if known["name"] == found["cluster"]), None)
     if cluster:
@@ -237,7 +237,7 @@ def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     narrowed
         False ignores both, for work on a whole datacenter.
     """
-    run = {key: _as_list(pgha.get(key)) if narrowed else [] for key in pghalib.run.KEYS}
+    run = {key: pghalib.run.as_list(pgha.get(key)) if narrowed else [] for key in pghalib.run.KEYS}
     only = run["only"] or list(_mapping(pgha.get("clusters")))
     # In a correct pillar every cluster has a datacenter.
     datacenter_by_cluster = {name: datacenter_of(pgha, name) or "" for name in only}
@@ -271,10 +271,6 @@ def hosts_of(plan: Plan, datacenter: str) -> list[str]:
     clusters = [plan["clusters"][name] for name, its in plan["datacenter_of"].items() if its == datacenter]
     groups = [plan["datacenters"].get(datacenter, []), plan["repositories"].get(datacenter, []), *clusters]
     return [host for group in groups for host in group]
-
-
-def _as_list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def on_off(value: Json) -> Json:

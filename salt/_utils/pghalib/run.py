@@ -29,9 +29,14 @@ def of_pillar(pillar: Mapping[str, Json]) -> dict[str, Json]:
     return {**pgha, **{key: run[key] for key in KEYS if key in run}}
 
 
+def as_list(value: Json) -> list[Json]:
+    """Return a value of one of :py:data:`KEYS` as a list: a single one may stand alone, and None is no value."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def listed(pillar: Mapping[str, Json], key: str) -> list[Json]:
     """Return the value of one of :py:data:`KEYS` in a whole pillar, as a list."""
-    return _as_list(of_pillar(pillar).get(key))
+    return as_list(of_pillar(pillar).get(key))
 
 
 def present(entries: Iterable[Host], without: list[Json]) -> list[Host]:
@@ -60,19 +65,19 @@ def faults(
     """
     found = []
     for key in ("only", "from_backup"):
-        for name in _as_list(pgha.get(key)):
+        for name in as_list(pgha.get(key)):
             if name not in clusters:
                 found.append(f"pgha:{key}: there is no cluster {shown(name)}{guess(name, clusters)}")
-    for name in _as_list(pgha.get("new_secrets")):
+    for name in as_list(pgha.get("new_secrets")):
         owner = str(name).split("/")[0]
         if owner not in datacenters and owner not in clusters:
             known = [*datacenters, *clusters]
             found.append(f"pgha:new_secrets: there is no cluster or datacenter {shown(owner)}{guess(owner, known)}")
     members = [host for hosts in clusters.values() for host in hosts]
-    for name in _as_list(pgha.get("new_data")):
+    for name in as_list(pgha.get("new_data")):
         if name not in members:
             found.append(f"pgha:new_data: there is no database host {shown(name)}{guess(name, members)}")
-    return found + _without(_as_list(pgha.get("without")), datacenters, clusters, keepers)
+    return found + _without(as_list(pgha.get("without")), datacenters, clusters, keepers)
 
 
 def _without(
@@ -113,7 +118,3 @@ def strangers(given: Json, stored: Json, path: str = "pgha") -> list[str]:
         rows = [(f"{path}:{key}", key, value) for key, value in given.items() if path != "pgha" or key not in KEYS]
         return [one for where, key, value in rows for one in strangers(value, stored.get(key), where)]
     return [] if given == stored else [path]
-
-
-def _as_list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else [] if value is None else [value]

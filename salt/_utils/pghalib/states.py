@@ -97,7 +97,7 @@ def state(function: Callable[..., str | None]) -> Callable[..., dict[str, Json]]
     """
     Decorator of a state, which gets a :py:class:`Return` in place of ``name``.
 
-    An error that a person can correct (``pghalib.errors.MENDABLE``) becomes the end of the comment, and the result is
+    An error that a person can correct (``pghalib.errors.REPAIRABLE``) becomes the end of the comment, and the result is
     False. It is no failure that there are no secrets in the very first dry run.
     """
 
@@ -107,7 +107,7 @@ def state(function: Callable[..., str | None]) -> Callable[..., dict[str, Json]]
         ret = Return(name, bool(function.__globals__["__opts__"]["test"]))
         try:
             ret.say(function(ret, *args, **kwargs) or "")
-        except pghalib.errors.MENDABLE as error:
+        except pghalib.errors.REPAIRABLE as error:
             if ret.test and isinstance(error, (Later, pghalib.secrets.served.Unserved)):
                 ret.say(str(error) if isinstance(error, Later) else _EARLY)
                 return ret.mapping(later=True)

@@ -69,9 +69,9 @@ def sentences(changes: Collection[str], foreign: Iterable[Foreign], test: bool) 
         Whether this is a dry run.
     """
     written, taken = ("would be written", "would be") if test else ("written", "were")
-    said = [f"{', '.join(changes)} {written}." if changes else "They are as they should be."]
+    said = [f"{', '.join(changes)} {written}." if changes else "The policies and tokens are as they should be."]
     if "anonymous token" in changes:
-        said.append(f"Anybody had its rights; they {taken} taken away.")
+        said.append(f"The anonymous token gave rights to anybody; these rights {taken} taken away.")
     return said + [f"WARNING: {pghalib.consul.drift.token_sentence(token)}." for token in foreign]
 
 

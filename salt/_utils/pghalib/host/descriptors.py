@@ -161,7 +161,7 @@ def directory(path: str, *, user: str, group: str, mode: str, test: bool) -> dic
 
 
 def ids(user: str, group: str) -> list[int]:
-    """Return the numbers of a user and a group by their names; ValueError names the one that does not exist."""
+    """Return the numbers of a user and a group by their names. Raises ValueError that names the one that is missing."""
     found = []
     for lookup, name, what in ((pwd.getpwnam, user, "user"), (grp.getgrnam, group, "group")):
         try:

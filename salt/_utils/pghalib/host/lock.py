@@ -41,6 +41,8 @@ def take(path: str | Path, seconds: float) -> int:
     """
     Take a lock as :py:func:`held` does, and return its descriptor. The lock is held until the descriptor is closed,
     or until this process and all that inherited the descriptor have ended.
+
+    Raises CommandExecutionError when another process has held the lock for so many seconds.
     """
     target = Path(path)
     with pghalib.errors.about(str(path)), pghalib.host.descriptors.trusted(target.parent) as directory:

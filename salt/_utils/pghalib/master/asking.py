@@ -27,11 +27,12 @@ REFRESH = 30
 @contextlib.contextmanager
 def client(opts: Mapping[str, Json]) -> Iterator[salt.client.LocalClient]:
     """
-    Salt's client of this master, for a block. A master that does not take a job, as while it is restarted, becomes a
-    CommandExecutionError with the remedy.
+    Salt's client of this master, for a block.
 
     opts
         The master's options.
+
+    Raises CommandExecutionError with the remedy when the master takes no job, as while it is restarted.
     """
     try:
         with salt.client.get_local_client(mopts=opts) as made:

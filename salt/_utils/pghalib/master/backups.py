@@ -10,6 +10,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.backup.proof
 import pghalib.master.asking
 import pghalib.master.refusal
+import pghalib.patroni.member
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 PATIENCE = 15
 #: Seconds between two looks at a backup.
 PAUSE = 2
-#: How Patroni calls a member that leads.
-LEADERS = ("primary", "master")
 #: The most backups that are shown, and the most lines of a failed one.
 MOST, LINES = 200, 20
 
@@ -77,7 +76,8 @@ def prove(opts: Mapping[str, Json], members: list[str], host: str | None = None)
     else:
         roles = _roles(opts, members)
         running = [one for one, member in roles.items() if member.get("state") in ("running", "streaming")]
-        host = next((one for one in running if roles[one].get("role") not in LEADERS), next(iter(running), None))
+        replicas = [one for one in running if not pghalib.patroni.member.writes(roles[one])]
+        host = next(iter(replicas + running), None)
     if host is None:
         raise CommandExecutionError("No member runs, so nothing can be proven now")
     before = _proof(opts, host)
@@ -135,7 +135,7 @@ HEAD = ("backup", "type", "from", "to", "size", "stored", "repository")
 def _leader(opts: Mapping[str, Json], members: list[str]) -> str:
     why: list[str] = []
     for host, member in _roles(opts, members, why).items():
-        if member.get("role") in LEADERS and member.get("state") == "running":
+        if pghalib.patroni.member.writes(member) and member.get("state") == "running":
             return host
     raise CommandExecutionError("; ".join(["No member leads the cluster, so no backup can be made now", *why]))
 

@@ -31,7 +31,8 @@ CALLBACK = "/usr/local/sbin/pgha-vip-callback"
 
 ROLES: dict[Role, str] = {"superuser": "postgres", "replication": "replicator", "rewind": "rewind"}
 
-_SYNCHRONOUS: dict[str | bool, str | bool] = {"off": False, "on": True, "quorum": "quorum", False: False, True: True}
+#: What Patroni calls otherwise than the settings.
+_SYNCHRONOUS = {"off": False, "on": True}
 
 DYNAMIC = (
     "ttl",

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def leads(member: dict[str, Json]) -> bool:
     """Return whether a member runs as the leader, by its own answer (``GET /patroni``) or by Patroni's list."""
-    return member.get("role") in ("primary", "master", "leader", "standby_leader")
+    return writes(member) or member.get("role") in ("leader", "standby_leader")
+
+
+def writes(member: dict[str, Json]) -> bool:
+    """Return whether a member leads and takes writes, by its own answer (``master``: of a Patroni before 4.0)."""
+    return member.get("role") in ("primary", "master")
 
 
 def serves(member: dict[str, Json]) -> bool:

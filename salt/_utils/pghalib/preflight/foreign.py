@@ -93,9 +93,9 @@ def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]
 
 
 def _contents(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
-    path, wanted = data["path"], str(pghalib.versions.parts(settings["postgres"]["version"])[0])
+    path, wanted = data["path"], pghalib.versions.parts(settings["postgres"]["version"])[0]
     if data["version"]:
-        if data["version"].split(".")[0] != wanted:
+        if pghalib.versions.parts(data["version"])[0] != wanted:
             return [
                 f"{path} holds data of PostgreSQL {data['version']}, the pillar says {wanted}: set postgres:version or"
                 " another postgres:data_dir (this formula upgrades no data)"

@@ -101,6 +101,8 @@ def meet(
 
     Returns a mapping of ``(address, port, "tcp" or "udp")`` to ``{"ok", "error", "id", "offset", "margin"}``: offset is
     the number of seconds that the other clock is ahead, plus or minus the margin; None when unknown.
+
+    Raises the error that has ended the meeting before its time.
     """
     meeting = _Meeting(me, address, listen, expect, udp, http, ca, set(hold), excuse or {}, time.monotonic() + timeout)
     failure: list[Exception] = []

@@ -133,7 +133,8 @@ def misshapen(value: Json, shape: Shape, where: str = "") -> str | None:
     return None
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Return whether a value is a text of printable characters, and not empty."""
     return isinstance(value, str) and bool(value) and value.isprintable()
 
 
@@ -155,23 +156,24 @@ def _is_gossip_key(value: object) -> bool:
         return False
 
 
-def _is_bool(value: object) -> bool:
+def is_bool(value: object) -> bool:
+    """Return whether a value is True or False."""
     return isinstance(value, bool)
 
 
 def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(_is_text(name) for name in value)
+    return isinstance(value, list) and all(is_text(name) for name in value)
 
 
 _TOKEN = ({"accessor": _is_uuid, "secret": _is_uuid}, "accessor", "secret")
 _PAIR = ({"key": _is_pem, "certificate": _is_pem}, "key", "certificate")
-_HOST = {"role": lambda role: role in ("dcs", "db", "repository"), "name": _is_text, "datacenter": _is_text}
+_HOST = {"role": lambda role: role in ("dcs", "db", "repository"), "name": is_text, "datacenter": is_text}
 DATACENTER_SHAPE = {"gossip_key": _is_gossip_key, "management": _TOKEN, "agents": {"*": _TOKEN}}
 CLUSTER_SHAPE = {
     "agents": {"*": _TOKEN},
     **dict.fromkeys(("patroni", "vip"), _TOKEN),
-    **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), _is_text),
-    "backup": {"*": dict.fromkeys(("passphrase", "key", "key_secret"), _is_text)},
+    **dict.fromkeys(("superuser", "replication", "rewind", "restapi"), is_text),
+    "backup": {"*": dict.fromkeys(("passphrase", "key", "key_secret"), is_text)},
 }
 _OWN = {**_PAIR[0], "services": {"*": _PAIR}}
 
@@ -192,8 +194,8 @@ TLS_SHAPE = {
 }
 INDEX_SHAPE = {
     "hosts": {"*": (_HOST, *_HOST)},
-    "clusters": {"*": ({"datacenter": _is_text, "tokens": _is_names}, "datacenter", "tokens")},
-    "tls": {"*": _is_bool},
-    "settled": {"*": _is_bool},
-    "made": {"*": _is_text},
+    "clusters": {"*": ({"datacenter": is_text, "tokens": _is_names}, "datacenter", "tokens")},
+    "tls": {"*": is_bool},
+    "settled": {"*": is_bool},
+    "made": {"*": is_text},
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.secrets.store
+from pghalib.secrets.contents import is_bool, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,16 +37,8 @@ class Note(TypedDict):
     keep: NotRequired[bool]
 
 
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()
-
-
 SHAPE = (
-    {"id": _is_text, "cluster": _is_text, "host": _is_text, "source": _is_text, "keep": _is_bool},
+    {"id": is_text, "cluster": is_text, "host": is_text, "source": is_text, "keep": is_bool},
     "id", "cluster", "host", "target",
 )  # fmt: skip
 
