@@ -10,7 +10,7 @@ import pghalib.pillar.validate
 import pghalib.run
 import pghalib.secrets.served
 import salt.pillar
-import yaml
+import salt.utils.yaml
 from salt.exceptions import CommandExecutionError, SaltClientError
 
 DEFAULTS = "salt://pgha/defaults.yaml"
@@ -72,7 +72,8 @@ def defaults():
         if not path:
             raise CommandExecutionError(f"{DEFAULTS} is not served: the formula's salt/ directory must be a file root")
         with open(path, encoding="utf-8") as stream:
-            __context__["pgha.defaults"] = yaml.safe_load(stream)
+            # Salt's takes the parser in C where there is one, which is ten times as fast.
+            __context__["pgha.defaults"] = salt.utils.yaml.safe_load(stream)
     return copy.deepcopy(__context__["pgha.defaults"])
 
 

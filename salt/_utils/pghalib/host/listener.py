@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import itertools
 import os
 import pwd
 import socket
@@ -84,13 +85,17 @@ def listeners(address: Ip, port: int | None) -> list[Listener]:
     port
         Number of the TCP port.
     """
-    rows = [one for table in TABLES for one in _listening(table) if one["port"] == port]
+    tables: dict[str, list[_Row]] = {}
     # The kernel prefers a socket with exactly this address to a socket for all addresses, and among the latter one of
     # the same family (an IPv6 socket may get IPv4 too). Another user may open one of the others beside ours: it gets
-    # nothing.
+    # nothing. A table is read when it is asked for the first time: that takes milliseconds on a host with much memory.
     anys = ["0.0.0.0", "::"] if address.version == 4 else ["::"]  # noqa: S104
-    for wanted in (address, *map(ipaddress.ip_address, anys)):
-        found: list[Listener] = [{"uid": one["uid"], "inode": one["inode"]} for one in rows if one["address"] == wanted]
+    for wanted, table in itertools.product((address, *map(ipaddress.ip_address, anys)), TABLES):
+        if table not in tables:
+            tables[table] = [one for one in _listening(table) if one["port"] == port]
+        found: list[Listener] = [
+            {"uid": one["uid"], "inode": one["inode"]} for one in tables[table] if one["address"] == wanted
+        ]
         if found:
             return found
     return []
