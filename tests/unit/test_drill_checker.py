@@ -36,6 +36,7 @@ def look(host, at, address=False, acknowledged=False, timeline=1):
         "primary": acknowledged,
         "timeline": timeline,
         "acknowledged": acknowledged,
+        "synchronous": None,
     }
 
 
@@ -157,6 +158,20 @@ def test_rules_about_hosts_are_not_judged_without_what_one_saw():
     assert checker.check(told(twice), unseen=["db3"])[ADDRESSES]["held"] is False
 
 
+def test_for_whom_commits_wait_is_told_by_each_primary():
+    """While two hosts think that they lead, each of them waits for others."""
+
+    def primary(host, at, *names):
+        return {**look(host, at, acknowledged=True), "synchronous": list(names)}
+
+    looks = [primary("db1", at, "db2", "db3") for at in (0, 100)] + [
+        primary("db1", at, "db2") for at in (200, 300, 500)
+    ]
+    looks += [primary("db3", at, "db2") for at in (250, 400)] + [look("db2", 450), primary("db1", 600)]
+    spans = [(one.host, one.start // MS, one.end // MS) for one in checker.awaited(told(looks)["looks"])]
+    assert sorted(spans) == [("db2", 0, 501), ("db2", 250, 401), ("db3", 0, 101)]
+
+
 def test_an_outage_is_told_in_its_phases():
     gap = checker.Span(105 * MS, 5002 * MS, "")
     looks = [
@@ -257,6 +272,12 @@ def test_a_long_history_has_each_word_in_memory_once():
         ),
         ('{"kind": "write", "key": true}', "key, value, start, end, outcome of a write is missing or of another type"),
         (json.dumps({**write(1, 1), "outcome": "maybe"}), "the outcome of a write is one of ok, fail, info"),
+        (
+            json.dumps({**look("a", 1), "synchronous": ["x" * 64]}),
+            "names of members are texts of at most 63 characters",
+        ),
+        (json.dumps({**look("a", 1), "synchronous": [["a"]]}), "names of members are texts of at most 63 characters"),
+        (json.dumps({**look("a", 1), "synchronous": "a"}), "synchronous of a look is missing or of another type"),
         ('{"kind": "visit", "start": 1, "end": 2, "outcome": "info"}', "the outcome of a visit is one of ok, fail"),
         (json.dumps(read([1, "2"], 1)), "values are whole numbers"),
     ],

@@ -237,6 +237,22 @@ def addresses(looks: Iterable[Look]) -> list[Span]:
     return sorted([*found, *since.values()])
 
 
+def awaited(looks: Iterable[Look]) -> list[Span]:
+    """
+    Return the times in which commits waited for members, by what the primaries saw: from the first look with a member
+    to the last. The spans have the names of members in place of hosts.
+    """
+    found, since = [], dict[tuple[str, str], Span]()
+    for look in looks:
+        if look["primary"] is True:
+            names = {(look["host"], name) for name in look.get("synchronous") or ()}
+            found += [since.pop(own) for own in [*since] if own[0] == look["host"] and own not in names]
+            for own in names:
+                start = since[own].start if own in since else look["start"]
+                since[own] = Span(start, look["end"], own[1])
+    return sorted([*found, *since.values()])
+
+
 def _overlaps(spans: Iterable[Span]) -> Iterator[tuple[str, str, int]]:
     """(host, host, nanoseconds) for each two spans of different hosts that overlap. Spans are few: one a change."""
     active: list[Span] = []

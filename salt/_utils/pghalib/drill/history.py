@@ -57,7 +57,8 @@ class Read(TypedDict):
 class Look(TypedDict):
     """
     What an observer saw on its own host: whether the host has the virtual IP, whether its PostgreSQL is a primary (None
-    when there is no answer), the timeline, and whether it acknowledged a write on its own address.
+    when there is no answer), the timeline, whether it acknowledged a write on its own address, and the members for
+    which its commits wait (None when it is no primary).
     """
 
     kind: Literal["look"]
@@ -68,6 +69,7 @@ class Look(TypedDict):
     primary: bool | None
     timeline: int | None
     acknowledged: bool
+    synchronous: list[str] | None
 
 
 class Mark(TypedDict):
@@ -108,8 +110,10 @@ _WHOLE = {
     "final": {"key": int, "values": list},
 }
 # What a look may lack, and may have as null.
-_OPTIONAL = {"look": {"primary": bool, "timeline": int}}
+_OPTIONAL = {"look": {"primary": bool, "timeline": int, "synchronous": list}}
 _OUTCOMES = {"write": ("ok", "fail", "info"), "visit": ("ok", "fail")}
+# PostgreSQL's limit of an application_name.
+_NAME = 63
 # Moments and values are smaller: PostgreSQL's bigint, and nanoseconds until the year 2262.
 _LARGEST = 2**63
 
@@ -177,6 +181,8 @@ def _fault(record: object) -> str | None:
     outcomes = _OUTCOMES.get(record["kind"])
     if outcomes and record["outcome"] not in outcomes:
         return f"the outcome of a {record['kind']} is one of {', '.join(outcomes)}"
+    if any(type(name) is not str or len(name) > _NAME for name in record.get("synchronous") or ()):
+        return f"names of members are texts of at most {_NAME} characters"
     values = record.get("values", ())
     if any(type(value) is not int for value in values):
         return "values are whole numbers"

@@ -172,13 +172,18 @@ def _picture(results: Sequence[Result], history: History) -> str:
     for title, values, unit in (("writes a second", rate, ""), ("longest wait", delay, " ms")):
         parts.append(_curve(title, values, unit, top))
         top += CURVE + 34
-    for title, spans in (
-        ("acknowledges writes", pghalib.drill.checker.leaders(history["looks"])),
-        ("has the virtual IP", pghalib.drill.checker.addresses(history["looks"])),
+    awaited = pghalib.drill.checker.awaited(history["looks"])
+    for title, rows, spans in (
+        ("acknowledges writes", hosts, pghalib.drill.checker.leaders(history["looks"])),
+        ("has the virtual IP", hosts, pghalib.drill.checker.addresses(history["looks"])),
+        ("commits wait for", sorted({span.host for span in awaited}), awaited),
     ):
+        if not rows:
+            # With asynchronous replication commits wait for nobody.
+            continue
         parts.append(f'<text class="soft" x="0" y="{top + 4}">{title}</text>')
-        parts += _bars(hosts, spans, place, top + 12)
-        top += 12 + ROW * len(hosts) + 26
+        parts += _bars(rows, spans, place, top + 12)
+        top += 12 + ROW * len(rows) + 26
     under = [_fault(one, index, place, top, len(results) <= NAMED) for index, one in enumerate(results)]
     axis = "".join(
         f'<text class="soft" x="{place(start + second * 1e9):.0f}" y="{top}" text-anchor="middle">{second} s</text>'

@@ -1,6 +1,7 @@
 """
 The observer of a drill on one member's host: many times a second it notes as a line of JSON whether the host has the
-virtual IP, and whether its PostgreSQL leads and acknowledges a write (see _utils/pghalib/drill/history.py).
+virtual IP, whether its PostgreSQL leads and acknowledges a write, and for whom that write waits (see
+_utils/pghalib/drill/history.py).
 
     observe.py '{"host": NAME, "address": VIRTUAL IP or null, "interval": SECONDS, "connection": {libpq's keywords}}'
 
@@ -20,9 +21,12 @@ import psycopg
 IMPATIENT = {"connect_timeout": 2, "options": "-c statement_timeout=1s"}
 # A message in the WAL: it waits for a synchronous replica like any other write, and leaves nothing in a table.
 WRITE = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgha', 'drill')"
+# The timeline of a primary (NULL of a replica), and the members that its commits wait for.
 STANDING = """
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
-            ELSE ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int END
+            ELSE ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+       ARRAY(SELECT application_name FROM pg_catalog.pg_stat_replication
+             WHERE sync_state IN ('sync', 'quorum') ORDER BY application_name)
 """
 
 
@@ -35,7 +39,7 @@ class Observer:
 
     def note(self, start, **seen):
         """Write one look of the history."""
-        nothing = {"primary": None, "timeline": None, "acknowledged": False}
+        nothing = {"primary": None, "timeline": None, "acknowledged": False, "synchronous": None}
         look = {"kind": "look", "host": self.settings["host"], "start": start, **nothing, **seen}
         look |= {"address": self.has_address(), "end": time.time_ns()}
         with self._output:
@@ -71,14 +75,18 @@ class Observer:
             time.sleep(self.settings["interval"])
 
     def _ask(self, connection, warnings):
-        timeline = connection.execute(STANDING).fetchone()[0]
+        timeline, synchronous = connection.execute(STANDING).fetchone()
         if timeline is None:
             self.note(time.time_ns(), primary=False)
             return
         warnings.clear()
-        start = time.time_ns()
-        connection.execute(WRITE)
-        self.note(start, primary=True, timeline=timeline, acknowledged=not warnings)
+        start, acknowledged = time.time_ns(), False
+        try:
+            connection.execute(WRITE)
+            acknowledged = not warnings
+        finally:
+            # For whom a write has waited in vain, too.
+            self.note(start, primary=True, timeline=timeline, acknowledged=acknowledged, synchronous=synchronous)
 
 
 def main():
