@@ -29,3 +29,13 @@ def clock():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wait, "time", made := Clock())
         yield made
+
+
+@pytest.fixture(autouse=True)
+def places():
+    """Where the product keeps its notes and units: functional tests before this one may have moved them."""
+    services = importlib.import_module("pghalib.services")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "DIRECTORY", "/run/pgha")
+        patch.setattr(services, "UNITS", "/etc/systemd/system")
+        yield
