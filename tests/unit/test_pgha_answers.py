@@ -61,7 +61,7 @@ ANSWERS = {
             "lowered": {"max_connections": {"old": "150", "new": "100"}},
         }
     ],
-    "behind": [["the authorities of this host are not those of the master: run the main job"]],
+    "untrusting": [["the authorities of this host are not those of the master: run the main job"]],
     "jobs": [[{"fun": "state.sls", "jid": "1", "pid": 7, "arg": ["x"]}]],
 }
 PLAN = {
@@ -234,7 +234,7 @@ def test_a_host_is_told_by_which_part_of_its_answer(answers):
         "db7": "did not answer; is the host on, and its salt-minion running?",
     }
     with pytest.raises(CommandExecutionError, match="all of it"):
-        answers.behind({})
+        answers.untrusting({})
 
 
 def test_the_faults_of_one_host_do_not_hide_those_of_the_others(answers):

@@ -102,8 +102,8 @@ def standing(answer: Json) -> Standing:
     return _mapping(shape, answer, "", pending=_pending, leads=_truth, synchronous=_truth, lowered=_lowered)
 
 
-def behind(answer: Json) -> list[str]:
-    """Return the checked sentences of ``pgha_tls.behind``."""
+def untrusting(answer: Json) -> list[str]:
+    """Return the checked sentences of ``pgha_tls.untrusting_services``."""
     return _list(_sentence)(answer, "")
 
 
