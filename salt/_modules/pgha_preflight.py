@@ -73,7 +73,7 @@ def check():
     else:
         told(pghalib.consul.files.verdict(consul_files(), settings))
         told((pghalib.consul.files.home(), []))
-        told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
+        told((pghalib.tls.switch_fault(__salt__["pgha_tls.speaks"](), settings), []))
         told(([], pghalib.preflight.verdicts.trust(settings)))
     told((store_faults(), []))
     if settings["role"] == "db":

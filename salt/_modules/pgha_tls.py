@@ -86,7 +86,7 @@ def stays():
 
         salt 'test-db1' pgha_tls.stays
     """
-    for fault in pghalib.tls.switched(speaks(), _settings()):
+    for fault in pghalib.tls.switch_fault(speaks(), _settings()):
         raise CommandExecutionError(fault)
     return True
 
