@@ -16,7 +16,7 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
-def standing():
+def facts():
     """
     Return this host's data for the order of a rolling restart: ``pending`` (as :py:func:`pending`), ``leads`` (it leads
     Consul's servers, or its database cluster), ``synchronous`` (commits wait for this replica), ``lowered`` (parameters
@@ -28,7 +28,7 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_restart.standing
+        salt 'test-db1' pgha_restart.facts
     """
     settings = _settings()
     if settings["role"] != "db":

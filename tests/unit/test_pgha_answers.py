@@ -53,7 +53,7 @@ DATABASE = {
 }
 ANSWERS = {
     "status": [SERVER, DATABASE],
-    "standing": [
+    "restart_facts": [
         {
             "pending": {"Consul": ["x"], "Patroni": ["y"]},
             "leads": True,
@@ -162,7 +162,7 @@ def test_an_answer_as_it_should_be_is_taken_as_it_is(answers, kind, answer):
         for member, given in zip(taken["members"] or [], answer.get("members") or [], strict=True):
             assert {**member, **given} == member
         assert (taken["consul"] or None) == answer.get("consul")
-    elif kind == "standing":
+    elif kind == "restart_facts":
         assert taken == {**answer, "lowered": ["max_connections"]}
     else:
         assert taken == (["state.sls"] if kind == "jobs" else answer)
@@ -193,7 +193,7 @@ def test_a_checked_answer_has_the_keys_of_its_shape(answers):
         (server["consul"]["foreign_servers"][0], shapes.Server),
         (server["foreign_tokens"][0], shapes.Token),
         (database["members"][0], shapes.Member),
-        (answers.standing(ANSWERS["standing"][0]), shapes.Standing),
+        (answers.restart_facts(ANSWERS["restart_facts"][0]), shapes.RestartFacts),
     ):
         assert answer.keys() == shape.__annotations__.keys(), shape
 

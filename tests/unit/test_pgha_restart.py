@@ -161,18 +161,18 @@ class TestHost:
         config.touch()
         os.utime(config, (0, time.time() - 60))
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):
-            module.standing()
+            module.facts()
         module.salt["pgha_dynamic.taken_up"] = lambda: True
-        assert module.standing() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
+        assert module.facts() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
         os.utime(config)
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):
-            module.standing()
+            module.facts()
         config.unlink()
         with pytest.raises(CommandExecutionError, match=r"patroni\.yml is not there"):
-            module.standing()
+            module.facts()
 
     def test_standing_of_a_server_of_consul(self, host):
-        assert host("dcs").standing() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
+        assert host("dcs").facts() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
 
     def test_servers_of_consul_are_ready_when_all_vote_and_this_one_has_caught_up(self, host):
         module = host("dcs")
