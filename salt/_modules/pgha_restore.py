@@ -20,7 +20,7 @@ UNIT, SOCKET = pghalib.backup.recovering.UNIT, pghalib.backup.recovering.SOCKET
 KEYS = ("leader", "status", "optime/leader", "history", "failsafe", "sync", "failover")
 
 
-def standing():
+def conditions():
     """
     Return what the master wants to know before a restore: ``leads``, ``paused``, ``size`` and ``free`` (bytes),
     ``mount`` (the data directory is the root of a file system), ``tablespaces`` (how many), ``first`` and ``newest``
@@ -31,7 +31,7 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_restore.standing
+        salt 'test-db1' pgha_restore.conditions
     """
     path = _settings()["postgres"]["data_dir"]
     told, fault = {"backups": [], "repositories": []}, None
