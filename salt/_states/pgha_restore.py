@@ -206,7 +206,7 @@ def founded(ret):
     name
         State ID; not used.
     """
-    settings, found = __salt__["pgha.settings"](), __salt__["pgha_founding.standing"]()
+    settings, found = __salt__["pgha.settings"](), __salt__["pgha_founding.founding_state"]()
     cluster, path = settings["cluster"]["name"], settings["postgres"]["data_dir"]
     if found["led"]:
         return f"{cluster} has a leader, so nothing is restored."
