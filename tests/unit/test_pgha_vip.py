@@ -115,8 +115,8 @@ class TestConfiguration:
     def test_api_with_a_certificate_or_ipv6(self, loader_module, settings_of):
         settings = settings_of(patroni={"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009})
         module = loader_module("_utils/pghalib/vip/config.py")
-        assert module.api(settings) == "https://198.51.100.21:8009"
-        assert module.api(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
+        assert module.patroni_url(settings) == "https://198.51.100.21:8009"
+        assert module.patroni_url(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
 
 
 @pytest.fixture
