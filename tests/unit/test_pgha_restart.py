@@ -266,7 +266,7 @@ def states(loader_module):
     host.salt = {
         "pgha.settings": lambda: settings,
         "pgha_restart.pending": lambda: dict(host.pending),
-        "pgha_restart.leads": lambda: host.leads,
+        "pgha_restart.leads_by_consul": lambda: host.leads,
         "pgha_restart.lowered": dict,
         "pgha_restart.consul_ready": lambda: host.done.append("ready") or True,
         "pgha_restart.consul_handed_over": lambda _timeout: host.leads,
