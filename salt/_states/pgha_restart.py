@@ -119,7 +119,7 @@ def _service(unit):
 
 def _postgresql_restarted(ret, changes, timeout):
     try:
-        __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+        __salt__["pgha_patroni.post"]("restart", timeout, restart_pending=True)
     except CommandExecutionError as error:
         words = "; ".join(__salt__["pgha_parameters.last_words"]()) or "nothing that its logs have"
         raise CommandExecutionError(
@@ -137,7 +137,7 @@ def _others_serve(timeout):
 def _switched_over():
     """Ask Patroni for a switchover. Called repeatedly: without a synchronous replica Patroni refuses for a while."""
     if __salt__["pgha_restart.leads_by_consul"]():
-        __salt__["pgha_patroni.command"]("switchover", 60, leader=_settings()["name"])
+        __salt__["pgha_patroni.post"]("switchover", 60, leader=_settings()["name"])
     return not __salt__["pgha_restart.leads_by_consul"]()
 
 

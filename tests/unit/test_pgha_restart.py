@@ -252,7 +252,7 @@ def states(loader_module):
         host.pending.clear()
         return True
 
-    def command(what, _timeout, **details):
+    def post(what, _timeout, **details):
         host.done.append((what, details))
         if what == "switchover":
             host.leads = False
@@ -272,7 +272,7 @@ def states(loader_module):
         "pgha_restart.consul_handed_over": lambda _timeout: host.leads,
         "pgha_restart.others_serve": lambda: host.done.append("others") or True,
         "pgha_parameters.last_words": lambda: ["FATAL: could not access file"],
-        "pgha_patroni.command": command,
+        "pgha_patroni.post": post,
         "service.restart": service,
     }
     host.hosts = hosts
@@ -352,7 +352,7 @@ class TestStates:
             states.done.append(what)
             raise CommandExecutionError("can not find sync_standby")
 
-        states.pending, states.leads, states.salt["pgha_patroni.command"] = {"Patroni": ["b"]}, True, refuse
+        states.pending, states.leads, states.salt["pgha_patroni.post"] = {"Patroni": ["b"]}, True, refuse
         ret = states.apply("patroni")
         assert ret["result"] is False
         assert "can not find sync_standby" in ret["comment"]
@@ -402,7 +402,7 @@ class TestStates:
         def refuse(_what, _timeout, **_details):
             raise CommandExecutionError("Patroni does not restart: 503 restart failed")
 
-        states.pending, states.salt["pgha_patroni.command"] = {"PostgreSQL": ["a"]}, refuse
+        states.pending, states.salt["pgha_patroni.post"] = {"PostgreSQL": ["a"]}, refuse
         if state == "lowered":
             states.leads, states.salt["pgha_restart.lowered"] = True, lambda: {"max_connections": {}}
         ret = states.apply(state)
@@ -412,7 +412,7 @@ class TestStates:
 
     def test_what_a_restart_leaves_pending_is_named(self, states):
         states.pending = {"PostgreSQL": ["max_connections is 150, to be 100"]}
-        states.salt["pgha_patroni.command"] = lambda *_args, **_kwargs: "done"
+        states.salt["pgha_patroni.post"] = lambda *_args, **_kwargs: "done"
         ret = states.apply("patroni")
         assert (ret["result"], list(ret["changes"])) == (False, ["PostgreSQL"])
         assert ret["comment"].endswith("restarted. A restart is still pending: max_connections is 150, to be 100")
