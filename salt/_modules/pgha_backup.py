@@ -234,7 +234,7 @@ def control_version():
     raise CommandExecutionError(f"pg_controldata does not tell: {pghalib.text.line(result['stderr'])}")
 
 
-def standing():
+def early_faults():
     """
     Return the faults of the backups that can be seen before anything is installed: the places of repositories that are
     directories, and somebody else's configuration of pgBackRest.
@@ -243,7 +243,7 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_backup.standing
+        salt 'test-db1' pgha_backup.early_faults
     """
     settings = _settings()
     if not _wanted(settings):

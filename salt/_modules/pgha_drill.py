@@ -161,9 +161,9 @@ def fault(name, seconds=None):
     settings = __salt__["pgha.settings"]()
     timeout = settings["patroni"]["startup_timeout"]
     if one["how"] == "switchover":
-        return __salt__["pgha_patroni.command"]("switchover", timeout, leader=settings["name"])
+        return __salt__["pgha_patroni.post"]("switchover", timeout, leader=settings["name"])
     if one["how"] == "restart":
-        return __salt__["pgha_patroni.command"]("restart", timeout)
+        return __salt__["pgha_patroni.post"]("restart", timeout)
     if one["how"] == "service":
         if not __salt__["service.restart"](one["unit"]):
             raise CommandExecutionError(f"{one['unit']} did not restart: see journalctl -u {one['unit']}")

@@ -9,7 +9,7 @@ import pghalib.run
 from salt.exceptions import CommandExecutionError
 
 
-def standing():
+def founding_state():
     """
     Return how a founding from a backup stands on this host: ``wanted`` (this run does it for the host's cluster),
     ``led`` (a member leads the cluster; False where Consul does not answer), ``begun`` (this host restores for it) and
@@ -19,7 +19,7 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_founding.standing
+        salt 'test-db1' pgha_founding.founding_state
     """
     settings = _settings()
     cluster = settings["cluster"]["name"] if settings["role"] == "db" else None
@@ -46,7 +46,7 @@ def faults():
 
         salt 'test-db1' pgha_founding.faults
     """
-    found = standing()
+    found = founding_state()
     if not found["wanted"] or found["led"] or found["begun"] or found["empty"]:
         return []
     settings = _settings()

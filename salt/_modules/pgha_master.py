@@ -88,9 +88,9 @@ def turns():
 
 def _turns(plan):
     """Ask all hosts of a plan for pending restarts. Raises CommandExecutionError that names every host that fails."""
-    answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.standing", tgt_type="list", timeout=ANSWER)
+    answers = __salt__["saltutil.cmd"](plan["hosts"], "pgha_restart.facts", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
-    told, refused = pghalib.master.answers.sort(plan["hosts"], answers, pghalib.master.answers.standing)
+    told, refused = pghalib.master.answers.sort(plan["hosts"], answers, pghalib.master.answers.restart_facts)
     if refused:
         lines = ["Nothing was restarted; these hosts do not tell what waits on them (does the main job pass?)"]
         raise CommandExecutionError("\n".join([*lines, *(f"  - {host}: {why}" for host, why in refused.items())]))

@@ -65,7 +65,7 @@ def plan():
     if note and note["host"] not in hosts:
         return _refused([f"{note['host']} has the data that are restored: a run without it cannot go on"])
     # Of a copy's source the members that live are enough, or none.
-    seen = _standing(list(pgha["clusters"][source]["hosts"]))[0] if source else None
+    seen = _conditions(list(pgha["clusters"][source]["hosts"]))[0] if source else None
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
         note, faults = _new(cluster, target, hosts, away, given, source, seen)
@@ -92,7 +92,7 @@ def plan():
 def _new(cluster, target, hosts, away, given, source, seen):
     """The note of a new restore, and the reasons why it must not begin."""
     keep = given.get("keep", True)
-    told, refused = _standing(hosts)
+    told, refused = _conditions(hosts)
     faults = [f"{host}: {why}" for host, why in refused.items()]
     faults += [WITHOUT] if refused else []
     if not faults:
@@ -102,8 +102,8 @@ def _new(cluster, target, hosts, away, given, source, seen):
     return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source, keep), [])
 
 
-def _standing(hosts):
-    answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.standing", tgt_type="list", timeout=ANSWER)
+def _conditions(hosts):
+    answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.conditions", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
     return pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
 

@@ -155,7 +155,7 @@ def wake(address=None):
     return _api("PATCH", "/config", address, protected=True, payload={"pgha_wake": None})["status"] == 200
 
 
-def command(what, timeout, **details):
+def post(what, timeout, **details):
     """
     Send Patroni on this host a command and wait for its end: ``restart`` (of PostgreSQL) or ``switchover``.
 
@@ -172,7 +172,7 @@ def command(what, timeout, **details):
 
     .. code-block:: bash
 
-        salt 'test-db2' pgha_patroni.command restart 300 restart_pending=True
+        salt 'test-db2' pgha_patroni.post restart 300 restart_pending=True
     """
     details = {key: value for key, value in details.items() if not key.startswith("__")}
     answer = _api("POST", f"/{what}", protected=True, payload=details, timeout=timeout)

@@ -16,7 +16,7 @@ from salt.exceptions import CommandExecutionError
 _RARELY_RUN = "/(setuptools|wcwidth|click|prettytable|ydiff)/"
 
 
-def state():
+def venv_state():
     """
     Return the state of the virtual environment: ``wanted`` and ``installed`` (``{package: version}``; ``installed``
     lists only wanted packages) and ``complete`` (it was built from these requirements, only root can write to it, and
@@ -26,7 +26,7 @@ def state():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_patroni_env.state
+        salt 'test-db1' pgha_patroni_env.venv_state
     """
     patroni = __salt__["pgha.settings"]()["patroni"]
     venv = patroni["venv"]
@@ -69,7 +69,7 @@ def build():
         raise CommandExecutionError(f"{python} has no wheel of pip with it: install python3-venv")
     _check_places(venv, patroni["python"])
     pghalib.patroni.environment.settle(venv)
-    if state()["complete"]:
+    if venv_state()["complete"]:
         return
     scratch = str(pghalib.patroni.environment.scratch(venv))
     try:

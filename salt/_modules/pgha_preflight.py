@@ -69,18 +69,18 @@ def check():
     told((pghalib.backup.keeper.unencrypted(settings), []))
     told(([], pghalib.preflight.packages.warnings(packages(), pghalib.preflight.packages.programs(settings))))
     if settings["role"] == "repository":
-        told((__salt__["pgha_repository.standing"](), []))
+        told((__salt__["pgha_repository.early_faults"](), []))
     else:
         told(pghalib.consul.files.verdict(consul_files(), settings))
         told((pghalib.consul.files.home(), []))
-        told((pghalib.tls.switched(__salt__["pgha_tls.speaks"](), settings), []))
+        told((pghalib.tls.switch_fault(__salt__["pgha_tls.speaks"](), settings), []))
         told(([], pghalib.preflight.verdicts.trust(settings)))
     told((store_faults(), []))
     if settings["role"] == "db":
-        told((__salt__["pgha_backup.standing"](), []))
+        told((__salt__["pgha_backup.early_faults"](), []))
         told((__salt__["pgha_founding.faults"](), []))
         # A restore that was interrupted has left a part of all that was in the data directory of then.
-        if not __salt__["pgha_founding.standing"]()["begun"]:
+        if not __salt__["pgha_founding.founding_state"]()["begun"]:
             told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
         told((pghalib.preflight.foreign.locales(locales(), settings), []))
         member = __salt__["pgha_member.verdict"]()

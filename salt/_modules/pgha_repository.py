@@ -26,7 +26,7 @@ def directories():
     return list(dict.fromkeys(path for path, _cluster in pghalib.backup.keeper.directories(_settings())))
 
 
-def standing():
+def early_faults():
     """
     Return the faults that can be seen before anything is installed: directories that lie within each other or have
     something else in them, and somebody else's configuration of pgBackRest.
@@ -35,7 +35,7 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-backup1' pgha_repository.standing
+        salt 'test-backup1' pgha_repository.early_faults
     """
     found = pghalib.backup.keeper.overlapping(_settings())
     found += [fault for fault in map(foreign, directories()) if fault]

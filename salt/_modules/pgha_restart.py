@@ -16,7 +16,7 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 
-def standing():
+def facts():
     """
     Return this host's data for the order of a rolling restart: ``pending`` (as :py:func:`pending`), ``leads`` (it leads
     Consul's servers, or its database cluster), ``synchronous`` (commits wait for this replica), ``lowered`` (parameters
@@ -28,18 +28,18 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_restart.standing
+        salt 'test-db1' pgha_restart.facts
     """
     settings = _settings()
     if settings["role"] != "db":
-        leading = settings["role"] == "dcs" and leads()
+        leading = settings["role"] == "dcs" and leads_by_consul()
         return {"pending": pending(), "leads": leading, "synchronous": False, "lowered": {}}
     timeout = 3 * settings["patroni"]["loop_wait"]
     pghalib.wait.until(_configuration_taken_up, timeout, "Patroni has taken up its configuration")
     member = __salt__["pgha_patroni.member"]() or {}
     return {
         "pending": pending(),
-        "leads": leads(),
+        "leads": leads_by_consul(),
         "synchronous": bool(member.get("sync_standby") or member.get("quorum_standby")),
         "lowered": lowered(),
     }
@@ -69,7 +69,7 @@ def pending():
     return {service: sentences for service, sentences in found.items() if sentences}
 
 
-def leads():
+def leads_by_consul():
     """
     Return whether this host is the leader: on a server of Consul of the servers, on a database host of its cluster.
 
@@ -77,7 +77,7 @@ def leads():
 
     .. code-block:: bash
 
-        salt 'test-dcs1' pgha_restart.leads
+        salt 'test-dcs1' pgha_restart.leads_by_consul
     """
     if _settings()["role"] == "db":
         return __salt__["pgha_patroni.dcs"]()["leader"] == _settings()["name"]
@@ -145,12 +145,14 @@ def consul_handed_over(timeout):
 
         salt 'test-dcs1' pgha_restart.consul_handed_over 60
     """
-    if _settings()["role"] != "dcs" or not leads():
+    if _settings()["role"] != "dcs" or not leads_by_consul():
         return False
     # Older versions do not have this path: then the other servers elect a leader when this server has stopped.
     if _consul("POST", "/v1/operator/raft/transfer-leader", allow=(404, 405))["status"] != 200:
         return False
-    pghalib.wait.until(lambda: __salt__["pgha_consul.leader"]() and not leads(), timeout, "another server leads")
+    pghalib.wait.until(
+        lambda: __salt__["pgha_consul.leader"]() and not leads_by_consul(), timeout, "another server leads"
+    )
     return True
 
 

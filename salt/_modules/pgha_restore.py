@@ -20,7 +20,7 @@ UNIT, SOCKET = pghalib.backup.recovering.UNIT, pghalib.backup.recovering.SOCKET
 KEYS = ("leader", "status", "optime/leader", "history", "failsafe", "sync", "failover")
 
 
-def standing():
+def conditions():
     """
     Return what the master wants to know before a restore: ``leads``, ``paused``, ``size`` and ``free`` (bytes),
     ``mount`` (the data directory is the root of a file system), ``tablespaces`` (how many), ``first`` and ``newest``
@@ -31,7 +31,7 @@ def standing():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_restore.standing
+        salt 'test-db1' pgha_restore.conditions
     """
     path = _settings()["postgres"]["data_dir"]
     told, fault = {"backups": [], "repositories": []}, None
@@ -53,7 +53,7 @@ def standing():
     }
 
 
-def switched():
+def wal_switched():
     """
     End the file of WAL that is written now, on the leader, and return its name. A transaction is committed before, so
     that a recovery to any moment up to now finds its end.
@@ -62,7 +62,7 @@ def switched():
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_restore.switched
+        salt 'test-db1' pgha_restore.wal_switched
     """
     postgres, run_all = _settings()["postgres"], __salt__["cmd.run_all"]
     # In transactions of their own: the file ends after the commit.

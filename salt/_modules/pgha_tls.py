@@ -86,7 +86,7 @@ def stays():
 
         salt 'test-db1' pgha_tls.stays
     """
-    for fault in pghalib.tls.switched(speaks(), _settings()):
+    for fault in pghalib.tls.switch_fault(speaks(), _settings()):
         raise CommandExecutionError(fault)
     return True
 
@@ -132,7 +132,7 @@ def certificate(service="consul"):
         raise CommandExecutionError(f"{path} holds no certificate: run the main job, which writes it anew") from None
 
 
-def behind(wanted):
+def untrusting_services(wanted):
     """
     Return a sentence for everything on this host that does not trust exactly these authorities, as a list. Only
     vip-manager needs a restart to read new authorities; the other services read them on a reload, which the main job
@@ -145,7 +145,7 @@ def behind(wanted):
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_tls.behind "$(salt-run pgha.authority test-dcs-cluster form=pem -l quiet)"
+        salt 'test-db1' pgha_tls.untrusting_services "$(salt-run pgha.authority test-dcs-cluster form=pem -l quiet)"
     """
     path = authorities()
     if not path or not os.path.exists(path) or Path(path).read_text(encoding="utf-8", errors="replace") != wanted:

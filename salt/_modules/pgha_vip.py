@@ -79,7 +79,7 @@ def holds():
     return any(row["address"] == wanted for row in addresses())
 
 
-def leads(timeout=2):
+def leads_by_patroni(timeout=2):
     """
     Return whether Patroni on this host holds the leader lock (``GET /leader`` of its REST API): True, False, or None
     when Patroni gives no clear answer.
@@ -91,7 +91,7 @@ def leads(timeout=2):
 
     .. code-block:: bash
 
-        salt 'test-db*' pgha_vip.leads
+        salt 'test-db*' pgha_vip.leads_by_patroni
     """
     try:
         # Only a request that changes something needs a secret.

@@ -29,7 +29,7 @@ def environment(ret):
 
     A new version does not restart a running Patroni: the comment says that a restart is pending.
     """
-    before = __salt__["pgha_patroni_env.state"]()
+    before = __salt__["pgha_patroni_env.venv_state"]()
     differing = pghalib.patroni.environment.differing(before)
     if before["complete"] and not differing:
         return "All packages of Patroni's virtual environment are there."
@@ -39,7 +39,7 @@ def environment(ret):
     if ret.test:
         return "Patroni's virtual environment would be built."
     __salt__["pgha_patroni_env.build"]()
-    after = __salt__["pgha_patroni_env.state"]()
+    after = __salt__["pgha_patroni_env.venv_state"]()
     if lacking := ", ".join(sorted(pghalib.patroni.environment.differing(after))):
         raise CommandExecutionError(f"pip reported success, but these are not there in the version required: {lacking}")
     ret.say("Patroni's virtual environment is built.")

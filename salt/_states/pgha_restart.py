@@ -45,7 +45,7 @@ def patroni(ret):
         settings = _settings()
         timeout = settings["patroni"]["startup_timeout"]
         _others_serve(timeout)
-        if __salt__["pgha_restart.leads"]() and len(settings["cluster"]["hosts"]) > 1:
+        if __salt__["pgha_restart.leads_by_consul"]() and len(settings["cluster"]["hosts"]) > 1:
             pghalib.wait.until(_switched_over, timeout, "another member leads")
             ret.say("This member gave the lead away.")
             _streams(ret, timeout)
@@ -71,7 +71,7 @@ def lowered(ret):
     name
         State ID; not used.
     """
-    if not __salt__["pgha_restart.leads"]():
+    if not __salt__["pgha_restart.leads_by_consul"]():
         return "This member does not lead: replicas take lowered parameters up after the leader."
     changes = __salt__["pgha_restart.lowered"]()
     if not changes:
@@ -119,7 +119,7 @@ def _service(unit):
 
 def _postgresql_restarted(ret, changes, timeout):
     try:
-        __salt__["pgha_patroni.command"]("restart", timeout, restart_pending=True)
+        __salt__["pgha_patroni.post"]("restart", timeout, restart_pending=True)
     except CommandExecutionError as error:
         words = "; ".join(__salt__["pgha_parameters.last_words"]()) or "nothing that its logs have"
         raise CommandExecutionError(
@@ -136,9 +136,9 @@ def _others_serve(timeout):
 
 def _switched_over():
     """Ask Patroni for a switchover. Called repeatedly: without a synchronous replica Patroni refuses for a while."""
-    if __salt__["pgha_restart.leads"]():
-        __salt__["pgha_patroni.command"]("switchover", 60, leader=_settings()["name"])
-    return not __salt__["pgha_restart.leads"]()
+    if __salt__["pgha_restart.leads_by_consul"]():
+        __salt__["pgha_patroni.post"]("switchover", 60, leader=_settings()["name"])
+    return not __salt__["pgha_restart.leads_by_consul"]()
 
 
 def _streams(ret, timeout):

@@ -104,7 +104,7 @@ def flushed(ret):
     if ret.test:
         return "The last WAL would be archived."
     try:
-        wal = __salt__["pgha_restore.switched"]()
+        wal = __salt__["pgha_restore.wal_switched"]()
         pghalib.wait.until(lambda: __salt__["pgha_restore.archived"](wal), ARCHIVED, f"{wal} is in the archive")
     except CommandExecutionError as error:
         return f"The last WAL is not in the archive: {error}"
@@ -206,7 +206,7 @@ def founded(ret):
     name
         State ID; not used.
     """
-    settings, found = __salt__["pgha.settings"](), __salt__["pgha_founding.standing"]()
+    settings, found = __salt__["pgha.settings"](), __salt__["pgha_founding.founding_state"]()
     cluster, path = settings["cluster"]["name"], settings["postgres"]["data_dir"]
     if found["led"]:
         return f"{cluster} has a leader, so nothing is restored."

@@ -81,7 +81,7 @@ def follows_leader(ret, timeout=60):
     seen = {}
 
     def looked():
-        seen.update(leads=__salt__["pgha_vip.leads"](), holds=__salt__["pgha_vip.holds"]())
+        seen.update(leads=__salt__["pgha_vip.leads_by_patroni"](), holds=__salt__["pgha_vip.holds"]())
         return seen["leads"] == seen["holds"] or _silent(seen)
 
     try:
@@ -113,7 +113,7 @@ def held_by_leader(ret, timeout=60):
     seen = {}
 
     def told():
-        seen.update(leads=__salt__["pgha_vip.leads"](), holds=__salt__["pgha_vip.holds"]())
+        seen.update(leads=__salt__["pgha_vip.leads_by_patroni"](), holds=__salt__["pgha_vip.holds"]())
         return seen["leads"] is not None or _silent(seen)
 
     try:

@@ -87,7 +87,7 @@ def test_an_answer_is_no_state_of_the_rolling_restart(cluster, taken, arguments)
         {**HONEST, "leads": {INJECTION: 1}, "lowered": 7},
         ESCAPES + INJECTION,
     ):
-        answers("pgha_restart", "standing", wrong)
+        answers("pgha_restart", "facts", wrong)
         run = formula.run(cluster.lab, *arguments, sls="pgha.restart")
         assert run.code != 0, run.text
         assert f"{host.name}: " in run.text
@@ -96,7 +96,7 @@ def test_an_answer_is_no_state_of_the_rolling_restart(cluster, taken, arguments)
         assert "\x1b[2J" not in run.text
         assert attacked(cluster.lab) == []
     # A sentence may be anything: it is shown and nothing else.
-    answers("pgha_restart", "standing", {**HONEST, "pending": {"Consul": [ESCAPES + INJECTION]}})
+    answers("pgha_restart", "facts", {**HONEST, "pending": {"Consul": [ESCAPES + INJECTION]}})
     run = formula.run(cluster.lab, "test=True", sls="pgha.restart")
     assert f"1 {host.name} runs what is installed and configured (Consul)" in run.states, run.text
     assert attacked(cluster.lab) == []

@@ -36,7 +36,7 @@ def test_a_proxy_in_the_environment_of_the_minion_sees_nothing(cluster):
     other = cluster.replicas()[0]
     with listener(leader, 3128) as heard:
         wait_for(heard, timeout=10, what="the proxy listens")
-        asked = ("pgha_patroni.dcs", "pgha_patroni.wake", "pgha_vip.leads", "pgha_consul.members")
+        asked = ("pgha_patroni.dcs", "pgha_patroni.wake", "pgha_vip.leads_by_patroni", "pgha_consul.members")
         dcs, wake, leads, members = (call(leader, function, env=env) for function in asked)
         wake_other = call(leader, "pgha_patroni.wake", other.address, env=env)
         assert heard() == ["listening on 3128"]

@@ -293,7 +293,7 @@ def test_before_anything_is_installed_all_faults_are_named(module, monkeypatch, 
     monkeypatch.setattr(found.pghalib.tls, "KEEPER", "pgbackrest")
     monkeypatch.setattr(found.pghalib.backup.config, "PATH", str(tmp_path / "conf"))
     (tmp_path / "conf").write_text("[global]\n")
-    faults = found.standing()
+    faults = found.early_faults()
     assert len([one for one in faults if " lies in " in one]) == 4
     assert len([one for one in faults if "has something in it" in one]) == 2
     assert len([one for one in faults if "conf is not the formula's" in one]) == 1

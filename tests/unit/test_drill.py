@@ -218,7 +218,7 @@ def host(loader_module, tmp_path, monkeypatch):
     }
     salt = {
         "pgha.settings": lambda: settings,
-        "pgha_patroni.command": lambda *words, **given: done.append((*words, given)) or "Patroni did it",
+        "pgha_patroni.post": lambda *words, **given: done.append((*words, given)) or "Patroni did it",
         "service.restart": lambda unit: done.append(unit) or unit != "consul",
         "service.show": lambda unit: shown.get(unit, {}),
     }

@@ -53,7 +53,7 @@ DATABASE = {
 }
 ANSWERS = {
     "status": [SERVER, DATABASE],
-    "standing": [
+    "restart_facts": [
         {
             "pending": {"Consul": ["x"], "Patroni": ["y"]},
             "leads": True,
@@ -61,7 +61,7 @@ ANSWERS = {
             "lowered": {"max_connections": {"old": "150", "new": "100"}},
         }
     ],
-    "behind": [["the authorities of this host are not those of the master: run the main job"]],
+    "untrusting": [["the authorities of this host are not those of the master: run the main job"]],
     "jobs": [[{"fun": "state.sls", "jid": "1", "pid": 7, "arg": ["x"]}]],
 }
 PLAN = {
@@ -162,7 +162,7 @@ def test_an_answer_as_it_should_be_is_taken_as_it_is(answers, kind, answer):
         for member, given in zip(taken["members"] or [], answer.get("members") or [], strict=True):
             assert {**member, **given} == member
         assert (taken["consul"] or None) == answer.get("consul")
-    elif kind == "standing":
+    elif kind == "restart_facts":
         assert taken == {**answer, "lowered": ["max_connections"]}
     else:
         assert taken == (["state.sls"] if kind == "jobs" else answer)
@@ -193,7 +193,7 @@ def test_a_checked_answer_has_the_keys_of_its_shape(answers):
         (server["consul"]["foreign_servers"][0], shapes.Server),
         (server["foreign_tokens"][0], shapes.Token),
         (database["members"][0], shapes.Member),
-        (answers.standing(ANSWERS["standing"][0]), shapes.Standing),
+        (answers.restart_facts(ANSWERS["restart_facts"][0]), shapes.RestartFacts),
     ):
         assert answer.keys() == shape.__annotations__.keys(), shape
 
@@ -234,7 +234,7 @@ def test_a_host_is_told_by_which_part_of_its_answer(answers):
         "db7": "did not answer; is the host on, and its salt-minion running?",
     }
     with pytest.raises(CommandExecutionError, match="all of it"):
-        answers.behind({})
+        answers.untrusting({})
 
 
 def test_the_faults_of_one_host_do_not_hide_those_of_the_others(answers):

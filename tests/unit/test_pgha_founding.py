@@ -57,7 +57,7 @@ def module(loader_module):
 @pytest.fixture
 def founded(loader_module, module, monkeypatch):
     def apply(host, test=False):
-        salt = {**host.salt(), "pgha_founding.standing": module(host).standing}
+        salt = {**host.salt(), "pgha_founding.founding_state": module(host).founding_state}
         write = "pghalib.backup.recovering.write"
         monkeypatch.setattr(write, lambda restore, step: host.done.append(f"{restore} {step}"))
         return loader_module("_states/pgha_restore.py", salt=salt, opts={"test": test}).founded("a sentence")

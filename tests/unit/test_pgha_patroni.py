@@ -505,7 +505,7 @@ def test_token_and_password_do_not_go_to_another_user(host):
         for function in (
             loaded.dcs,
             loaded.wake,
-            lambda: loaded.command("restart", 1),
+            lambda: loaded.post("restart", 1),
             lambda: loaded.patch_config({}),
         ):
             with pytest.raises(CommandExecutionError, match=f"nobody.*process {thief.pid}"):

@@ -185,7 +185,7 @@ def test_build_installs_the_tools_first_and_marks_its_end(host, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/home/somebody")
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/somebody")
     module, commands, venv = host()
-    assert module.state()["complete"] is False
+    assert module.venv_state()["complete"] is False
     module.build()
     (_, tools), (command, everything) = commands
     assert tools.split() == ["setuptools==84.2.1", "--hash=sha256:aa"]
@@ -193,7 +193,7 @@ def test_build_installs_the_tools_first_and_marks_its_end(host, monkeypatch):
     assert command[0] == f"{venv.parent}/.venv.build/new/venv/bin/python"
     assert command[3] == "install"
     assert {"--require-hashes", "--no-deps", "--no-build-isolation"} <= set(command)
-    assert module.state()["complete"] is True
+    assert module.venv_state()["complete"] is True
     assert (venv / "pyvenv.cfg").read_text() == str(venv)
     assert [path.name for path in venv.parent.iterdir()] == ["venv"]
 
@@ -204,10 +204,10 @@ def test_finished_build_that_was_interrupted_is_not_repeated(host):
     module.build()
     (venv.parent / ".venv.build/new").mkdir(parents=True)
     venv.rename(venv.parent / ".venv.build/new/venv")
-    assert module.state()["complete"] is False
+    assert module.venv_state()["complete"] is False
     module.build()
     assert len(commands) == 2
-    assert module.state()["complete"] is True
+    assert module.venv_state()["complete"] is True
 
 
 @pytest.mark.root
@@ -216,14 +216,14 @@ def test_environment_that_others_can_write_is_not_complete(host, part):
     module, _, venv = host()
     module.build()
     (venv / "bin/patroni").touch(mode=0o755)
-    assert module.state()["complete"] is True
+    assert module.venv_state()["complete"] is True
     os.chown(venv / part, 65534, 65534)
-    assert module.state()["complete"] is False
+    assert module.venv_state()["complete"] is False
     os.chown(venv / part, 0, 0)
     (venv / part).chmod(0o775)
-    assert module.state()["complete"] is False
+    assert module.venv_state()["complete"] is False
     module.build()
-    assert module.state()["complete"] is True
+    assert module.venv_state()["complete"] is True
 
 
 @pytest.mark.root
@@ -304,7 +304,7 @@ def test_failure_of_pip_leaves_what_is_there(host):
     (venv / "bin").mkdir(parents=True)
     with pytest.raises(CommandExecutionError, match="no such file"):
         module.build()
-    assert module.state()["complete"] is False
+    assert module.venv_state()["complete"] is False
     assert (venv / "bin").exists()
     assert [path.name for path in venv.parent.iterdir()] == ["venv"]
 
@@ -312,4 +312,4 @@ def test_failure_of_pip_leaves_what_is_there(host):
 def test_missing_requirements_name_the_setting(host):
     module, _, _ = host(requirements="/nowhere/requirements.txt")
     with pytest.raises(CommandExecutionError, match="pgha:patroni:requirements"):
-        module.state()
+        module.venv_state()

@@ -88,7 +88,7 @@ GOOD = environment({"patroni": "4.1.5", "click": "8.5.1"})
 
 
 def test_environment_that_is_there_is_left_alone(states):
-    module = states(salt={"pgha_patroni_env.state": lambda: GOOD, "pgha_patroni_env.build": fail("built")})
+    module = states(salt={"pgha_patroni_env.venv_state": lambda: GOOD, "pgha_patroni_env.build": fail("built")})
     ret = module.environment("x")
     assert (ret["result"], ret["changes"]) == (True, {})
 
@@ -103,7 +103,7 @@ def test_environment_that_is_there_is_left_alone(states):
 )
 def test_environment_is_built_when_something_differs(states, test, before, changes):
     built = []
-    salt = {"pgha_patroni_env.state": series(before, GOOD), "pgha_patroni_env.build": lambda: built.append(1)}
+    salt = {"pgha_patroni_env.venv_state": series(before, GOOD), "pgha_patroni_env.build": lambda: built.append(1)}
     ret = states(test, salt=salt).environment("x")
     assert ret["result"] is (None if test else True)
     assert ret["changes"] == changes
@@ -112,7 +112,7 @@ def test_environment_is_built_when_something_differs(states, test, before, chang
 
 def test_new_version_under_a_running_patroni_leaves_the_restart_to_a_person(states):
     salt = {
-        "pgha_patroni_env.state": series(environment({}, complete=False), GOOD),
+        "pgha_patroni_env.venv_state": series(environment({}, complete=False), GOOD),
         "pgha_patroni_env.build": lambda: None,
         "service.status": lambda _name: True,
     }
@@ -121,7 +121,7 @@ def test_new_version_under_a_running_patroni_leaves_the_restart_to_a_person(stat
 
 def test_same_versions_under_a_running_patroni_need_no_restart(states):
     salt = {
-        "pgha_patroni_env.state": series({**GOOD, "complete": False}, GOOD),
+        "pgha_patroni_env.venv_state": series({**GOOD, "complete": False}, GOOD),
         "pgha_patroni_env.build": lambda: None,
         "service.status": lambda _name: True,
     }
@@ -133,7 +133,10 @@ def test_same_versions_under_a_running_patroni_need_no_restart(states):
     [(fail("pip: no matching hash"), GOOD, "no matching hash"), (lambda: None, environment({}), "click, patroni")],
 )
 def test_environment_that_cannot_be_built_fails(states, build, after, said):
-    salt = {"pgha_patroni_env.state": series(environment({}, complete=False), after), "pgha_patroni_env.build": build}
+    salt = {
+        "pgha_patroni_env.venv_state": series(environment({}, complete=False), after),
+        "pgha_patroni_env.build": build,
+    }
     ret = states(salt=salt).environment("x")
     assert (ret["result"], ret["changes"]) == (False, {})
     assert said in ret["comment"]

@@ -228,7 +228,7 @@ def test_a_step_is_taken_back_and_nobody_meets_a_stranger(store):
 
 def test_where_a_change_stands_is_told_by_who_signs_who_will_and_who_did(store):
     def told():
-        found = pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc")
+        found = pghalib.secrets.pki.authority_change(store, inventory(), DEFAULTS, "dc")
         return found["steps"], *(len(found[use]) for use in ("signs", "next", "former"))
 
     pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
@@ -239,7 +239,7 @@ def test_where_a_change_stands_is_told_by_who_signs_who_will_and_who_did(store):
     assert told() == (["drop", "back"], 1, 0, 1)
     before = stored(store)
     with pytest.raises(CommandExecutionError, match="is drop, not add; back takes the last one back"):
-        pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc", "add")
+        pghalib.secrets.pki.authority_change(store, inventory(), DEFAULTS, "dc", "add")
     assert stored(store) == before
 
 
@@ -251,14 +251,14 @@ def test_an_authority_does_not_change_while_another_process_has_the_lock_of_the_
         with pytest.raises(CommandExecutionError, match="Another process has had the lock"):
             pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
         # To see where it stands takes no lock.
-        assert pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
+        assert pghalib.secrets.pki.authority_change(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
     assert stored(store) == before
 
 
 def test_without_a_stored_authority_no_step_is_taken(store):
     for step in (None, "add"):
         with pytest.raises(CommandExecutionError, match="No authority is stored for dc: run salt-run state.orch"):
-            pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc", step)
+            pghalib.secrets.pki.authority_change(store, inventory(), DEFAULTS, "dc", step)
     with pytest.raises(CommandExecutionError, match="No authority is stored for dc"):
         pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", "add")
     assert not (store / "tls-dc.json").exists()
@@ -407,7 +407,7 @@ class TestBrought:
             assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
         assert signer["certificate"] not in pghalib.secrets.pki.of_host(store, "dc", "db1", "db")["ca"]
         assert_neighbours_trust_each_other(seen)
-        assert pghalib.secrets.pki.standing(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
+        assert pghalib.secrets.pki.authority_change(store, inventory(), DEFAULTS, "dc")["steps"] == ["add"]
 
     def test_a_change_of_mind_is_the_pillar_as_it_was(self, store, files, signer):
         pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
@@ -496,7 +496,7 @@ class TestBrought:
         pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)
         before = stored(store)
         (tmp_path / "brought" / lost).unlink()
-        for function, step in ((pghalib.secrets.pki.standing, None), (pghalib.secrets.pki.rotate, "use")):
+        for function, step in ((pghalib.secrets.pki.authority_change, None), (pghalib.secrets.pki.rotate, "use")):
             with pytest.raises(CommandExecutionError, match=rf"^The certificates cannot be used:\n  - .*{lost}"):
                 function(store, pgha, DEFAULTS, "dc", step)
         assert stored(store) == before
@@ -522,10 +522,10 @@ class TestBrought:
         pgha = files()
         # Until the main job has run, the hosts trust it still.
         for trusted in (["CN=pgha next year"], []):
-            standing = pghalib.secrets.pki.standing(store, pgha, DEFAULTS, "dc")
-            assert standing["steps"] == []
-            assert len(standing["former"]) == len(trusted)
-            said = pghalib.secrets.trust.text("dc", standing, [])
+            change = pghalib.secrets.pki.authority_change(store, pgha, DEFAULTS, "dc")
+            assert change["steps"] == []
+            assert len(change["former"]) == len(trusted)
+            said = pghalib.secrets.trust.text("dc", change, [])
             assert "No change is under way." in said
             assert "To change it, set tls:ca" in said
             pghalib.secrets.pki.fill(store, pgha, DEFAULTS, ENCRYPTED)

@@ -161,18 +161,18 @@ class TestHost:
         config.touch()
         os.utime(config, (0, time.time() - 60))
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):
-            module.standing()
+            module.facts()
         module.salt["pgha_dynamic.taken_up"] = lambda: True
-        assert module.standing() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
+        assert module.facts() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
         os.utime(config)
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):
-            module.standing()
+            module.facts()
         config.unlink()
         with pytest.raises(CommandExecutionError, match=r"patroni\.yml is not there"):
-            module.standing()
+            module.facts()
 
     def test_standing_of_a_server_of_consul(self, host):
-        assert host("dcs").standing() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
+        assert host("dcs").facts() == {"pending": {}, "leads": True, "synchronous": False, "lowered": {}}
 
     def test_servers_of_consul_are_ready_when_all_vote_and_this_one_has_caught_up(self, host):
         module = host("dcs")
@@ -252,7 +252,7 @@ def states(loader_module):
         host.pending.clear()
         return True
 
-    def command(what, _timeout, **details):
+    def post(what, _timeout, **details):
         host.done.append((what, details))
         if what == "switchover":
             host.leads = False
@@ -266,13 +266,13 @@ def states(loader_module):
     host.salt = {
         "pgha.settings": lambda: settings,
         "pgha_restart.pending": lambda: dict(host.pending),
-        "pgha_restart.leads": lambda: host.leads,
+        "pgha_restart.leads_by_consul": lambda: host.leads,
         "pgha_restart.lowered": dict,
         "pgha_restart.consul_ready": lambda: host.done.append("ready") or True,
         "pgha_restart.consul_handed_over": lambda _timeout: host.leads,
         "pgha_restart.others_serve": lambda: host.done.append("others") or True,
         "pgha_parameters.last_words": lambda: ["FATAL: could not access file"],
-        "pgha_patroni.command": command,
+        "pgha_patroni.post": post,
         "service.restart": service,
     }
     host.hosts = hosts
@@ -352,7 +352,7 @@ class TestStates:
             states.done.append(what)
             raise CommandExecutionError("can not find sync_standby")
 
-        states.pending, states.leads, states.salt["pgha_patroni.command"] = {"Patroni": ["b"]}, True, refuse
+        states.pending, states.leads, states.salt["pgha_patroni.post"] = {"Patroni": ["b"]}, True, refuse
         ret = states.apply("patroni")
         assert ret["result"] is False
         assert "can not find sync_standby" in ret["comment"]
@@ -402,7 +402,7 @@ class TestStates:
         def refuse(_what, _timeout, **_details):
             raise CommandExecutionError("Patroni does not restart: 503 restart failed")
 
-        states.pending, states.salt["pgha_patroni.command"] = {"PostgreSQL": ["a"]}, refuse
+        states.pending, states.salt["pgha_patroni.post"] = {"PostgreSQL": ["a"]}, refuse
         if state == "lowered":
             states.leads, states.salt["pgha_restart.lowered"] = True, lambda: {"max_connections": {}}
         ret = states.apply(state)
@@ -412,7 +412,7 @@ class TestStates:
 
     def test_what_a_restart_leaves_pending_is_named(self, states):
         states.pending = {"PostgreSQL": ["max_connections is 150, to be 100"]}
-        states.salt["pgha_patroni.command"] = lambda *_args, **_kwargs: "done"
+        states.salt["pgha_patroni.post"] = lambda *_args, **_kwargs: "done"
         ret = states.apply("patroni")
         assert (ret["result"], list(ret["changes"])) == (False, ["PostgreSQL"])
         assert ret["comment"].endswith("restarted. A restart is still pending: max_connections is 150, to be 100")

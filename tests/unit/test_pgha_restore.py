@@ -33,7 +33,7 @@ def refuse(*_arguments):
 
 
 def test_a_repository_that_does_not_answer_is_told_and_not_raised(module):
-    told = module(pgha_backup__told=refuse, pgha_patroni__member=lambda: None).standing()
+    told = module(pgha_backup__told=refuse, pgha_patroni__member=lambda: None).conditions()
     assert (told["fault"], told["leads"], told["first"]) == ("it does not start", False, None)
 
 
@@ -43,7 +43,7 @@ def test_one_repository_that_answers_is_enough(module):
         "repositories": [{"fault": "refused"}, {"fault": None}],
     }
     member = {"role": "primary", "pause": True}
-    told = module(pgha_backup__told=lambda: answer, pgha_patroni__member=lambda: member).standing()
+    told = module(pgha_backup__told=lambda: answer, pgha_patroni__member=lambda: member).conditions()
     assert (told["first"], told["newest"], told["fault"]) == (10, 20, None)
     assert (told["leads"], told["paused"]) == (True, True)
 
@@ -227,7 +227,7 @@ PGHA = {
         "trial": {"hosts": {"db7": "192.0.2.27"}},
     },
 }
-STANDING = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": False, "tablespaces": 0, "first": 1.0,
+CONDITIONS = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": False, "tablespaces": 0, "first": 1.0,
             "newest": 2.0, "fault": None, "kept": {"20261129-120000": [1, 5]}}  # fmt: skip
 
 
@@ -241,7 +241,7 @@ def plan(loader_module, tmp_path):
 
         def cmd(hosts, _function, **_how):
             asked.append(list(hosts))
-            return {host: {"ret": dict(STANDING, leads=host == "db2")} for host in hosts if host != "db3"}
+            return {host: {"ret": dict(CONDITIONS, leads=host == "db2")} for host in hosts if host != "db3"}
 
         salt = {
             "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},

@@ -176,7 +176,7 @@ class Deployed:
     def cmd(self, tgt, fun, arguments=None, **_how):
         if fun == "pgha.status":
             return {}
-        assert tgt == [] or (fun, arguments) == ("pgha_tls.behind", [self.pem()])
+        assert tgt == [] or (fun, arguments) == ("pgha_tls.untrusting_services", [self.pem()])
         self.asked.append(list(tgt))
         return {host: self.answers.get(host, []) for host in tgt}
 

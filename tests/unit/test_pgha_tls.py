@@ -102,14 +102,14 @@ def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_mo
             "pghalib.tls.unread": lambda service: str(tmp_path / f"{service}.unread"),
         },
     )
-    assert module.behind("PEM") == [
+    assert module.untrusting_services("PEM") == [
         "the authorities of this host are not those of the master: salt-run state.orchestrate pgha"
     ]
     (tmp_path / "ca.pem").write_text("PEM")
-    assert module.behind("PEM") == []
+    assert module.untrusting_services("PEM") == []
     (tmp_path / "postgres.unread").touch()
     pending.append(str(tmp_path / "ca.pem"))
-    assert module.behind("PEM") == [
+    assert module.untrusting_services("PEM") == [
         "Patroni has not read the authorities yet: salt-run state.orchestrate pgha",
         "vip-manager was started with others: salt-run state.orchestrate pgha.restart",
     ]

@@ -115,8 +115,8 @@ class TestConfiguration:
     def test_api_with_a_certificate_or_ipv6(self, loader_module, settings_of):
         settings = settings_of(patroni={"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009})
         module = loader_module("_utils/pghalib/vip/config.py")
-        assert module.api(settings) == "https://198.51.100.21:8009"
-        assert module.api(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
+        assert module.patroni_url(settings) == "https://198.51.100.21:8009"
+        assert module.patroni_url(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
 
 
 @pytest.fixture
@@ -182,24 +182,24 @@ class TestExecution:
     @pytest.mark.parametrize(("status", "leads"), [(200, True), (503, False), (502, None), (404, None), (302, None)])
     def test_who_leads_is_what_patroni_says_and_nothing_else(self, asking, http_service, status, leads):
         http_service.answers = [(status, "{}")]
-        assert asking(http_service.port).leads() is leads
+        assert asking(http_service.port).leads_by_patroni() is leads
         assert http_service.asked[0][:2] == ("GET", "/leader")
 
     def test_nobody_knows_who_leads_while_patroni_is_down_or_silent(self, asking, free_port):
-        assert asking(free_port).leads(timeout=0.5) is None
+        assert asking(free_port).leads_by_patroni(timeout=0.5) is None
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            assert asking(silent.getsockname()[1]).leads(timeout=0.2) is None
+            assert asking(silent.getsockname()[1]).leads_by_patroni(timeout=0.2) is None
 
     def test_a_proxy_is_not_asked_who_leads(self, asking, free_port, http_service, monkeypatch):
         monkeypatch.setenv("http_proxy", http_service.address)
-        assert asking(free_port).leads() is None
+        assert asking(free_port).leads_by_patroni() is None
         assert http_service.asked == []
 
     @pytest.mark.root
     @pytest.mark.parametrize("status", [200, 503])
     def test_another_user_does_not_tell_who_leads(self, asking, status):
         with listeners.listening(status=status) as other:
-            assert asking(other.port).leads() is None
+            assert asking(other.port).leads_by_patroni() is None
             assert other.heard() == []
 
     def test_restart_is_pending_after_any_change(self, execution, tmp_path, monkeypatch):
@@ -367,7 +367,7 @@ def state(loader_module, settings_of):
             "pgha.settings": lambda: settings_of(**sections),
             "pgha_tls.stays": lambda: True,
             "pgha_vip.interface": lambda: "eth0",
-            "pgha_vip.leads": lambda: host.leads,
+            "pgha_vip.leads_by_patroni": lambda: host.leads,
             "pgha_vip.holds": lambda: host.holds,
             "pgha_vip.restart_pending": lambda: host.pending,
             "pgha_vip.move": move,
@@ -494,7 +494,7 @@ class TestFollowsLeader:
         assert result["result"] is False
         assert "Patroni here does not tell whether it is the leader" in result["comment"]
         looks = iter([None, None, holds])
-        module.__salt__["pgha_vip.leads"] = lambda: next(looks)
+        module.__salt__["pgha_vip.leads_by_patroni"] = lambda: next(looks)
         assert module.follows_leader("x", timeout=5)["result"] is True
 
 
@@ -542,7 +542,7 @@ class TestHeldByLeader:
     def test_an_answer_is_waited_for(self, state):
         module = state(holds=False)
         looks = iter([None, None, True])
-        module.__salt__["pgha_vip.leads"] = lambda: next(looks)
+        module.__salt__["pgha_vip.leads_by_patroni"] = lambda: next(looks)
         assert module.held_by_leader("x", timeout=5)["result"] is True
         assert module.host.done == ["add"]
 

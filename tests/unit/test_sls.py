@@ -550,7 +550,7 @@ def orchestration(request, caller_of, tmp_path_factory):
 IDS = [f"test-{role}{n}" for role in ("dcs", "db") for n in (1, 2, 3)]
 
 
-def standing(**over):
+def restart_facts(**over):
     answer = {"pending": {"Consul": ["a sentence"]}, "leads": False, "synchronous": False, "lowered": {}}
     return {"ret": {**answer, **over}, "retcode": 0}
 
@@ -686,14 +686,14 @@ def test_a_master_whose_salt_is_too_old_is_told_before_anything_begins(orchestra
 
 def test_the_rolling_restart_renders(orchestration):
     pending = {"Consul": ["a: 'b'\n{{ 1 }}"], "vip-manager": ["c"]}
-    low = orchestration("pgha.restart", {host: standing(pending=pending) for host in IDS})
+    low = orchestration("pgha.restart", {host: restart_facts(pending=pending) for host in IDS})
     assert functions(low) == [*BEGUN, *[("salt", "state")] * 6, *TOLD]
     turns = stages(low)
     assert [chunk["tgt"] for chunk in turns] == [[host] for host in IDS]
     assert turns[3]["__id__"] == "4 test-db1 runs what is installed and configured (Consul, vip-manager)"
     # What has gone wrong on one host does not happen on the next one.
     assert [chunk["require"] for chunk in turns[1:]] == [[{"salt": chunk["__id__"]}] for chunk in turns[:-1]]
-    nothing = orchestration("pgha.restart", {host: standing(pending={}) for host in IDS})
+    nothing = orchestration("pgha.restart", {host: restart_facts(pending={}) for host in IDS})
     assert functions(nothing) == [*BEGUN, ("test", "nop")]
 
 
@@ -705,16 +705,16 @@ INJECTED = [f"Consul):\n  cmd.run:\n    - name: touch /x\n{mark}" for mark in ("
 def test_no_answer_of_a_host_adds_to_the_rolling_restart(orchestration, place):
     for evil in INJECTED:
         spoiled = {
-            "key": standing(**{evil: evil}),
-            "sentence": standing(pending={"Consul": [evil]}),
-            "service": standing(pending={evil: [evil]}),
-            "leads": standing(leads=evil),
-            "synchronous": standing(synchronous=[evil]),
-            "lowered": standing(lowered={evil: {"old": evil, "new": evil}}),
+            "key": restart_facts(**{evil: evil}),
+            "sentence": restart_facts(pending={"Consul": [evil]}),
+            "service": restart_facts(pending={evil: [evil]}),
+            "leads": restart_facts(leads=evil),
+            "synchronous": restart_facts(synchronous=[evil]),
+            "lowered": restart_facts(lowered={evil: {"old": evil, "new": evil}}),
             "whole": {"ret": [evil, {evil: evil}], "retcode": 0},
             "text": {"ret": evil, "retcode": 0},
         }[place]
-        answers = {**{host: standing() for host in IDS}, "test-db3": spoiled, evil: standing()}
+        answers = {**{host: restart_facts() for host in IDS}, "test-db3": spoiled, evil: restart_facts()}
         low = orchestration("pgha.restart", answers)
         if place in ("key", "sentence"):
             assert functions(low) == [*BEGUN, *[("salt", "state")] * 6, *TOLD]

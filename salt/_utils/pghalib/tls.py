@@ -138,7 +138,7 @@ def patroni(settings: Settings, roles: Iterable[str]) -> dict[str, Json]:
     }
 
 
-def switched(speaks: bool | None, settings: Settings) -> list[str]:
+def switch_fault(speaks: bool | None, settings: Settings) -> list[str]:
     """
     Return the fault when TLS is to be switched on or off in a living cluster: a list of one line, or [].
 

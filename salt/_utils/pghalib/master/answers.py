@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import NoReturn, TypeVar
 
-    from pghalib.master.told import Authority, Consul, Job, Member, Node, Server, Standing, Status, Tls, Token
+    from pghalib.master.told import Authority, Consul, Job, Member, Node, RestartFacts, Server, Status, Tls, Token
     from pghalib.shapes import Json
 
     Value = TypeVar("Value")
@@ -96,14 +96,14 @@ def status(answer: Json) -> Status:
     )
 
 
-def standing(answer: Json) -> Standing:
-    """Return the checked answer of ``pgha_restart.standing``."""
-    shape = pghalib.master.told.Standing
+def restart_facts(answer: Json) -> RestartFacts:
+    """Return the checked answer of ``pgha_restart.facts``."""
+    shape = pghalib.master.told.RestartFacts
     return _mapping(shape, answer, "", pending=_pending, leads=_truth, synchronous=_truth, lowered=_lowered)
 
 
-def behind(answer: Json) -> list[str]:
-    """Return the checked sentences of ``pgha_tls.behind``."""
+def untrusting(answer: Json) -> list[str]:
+    """Return the checked sentences of ``pgha_tls.untrusting_services``."""
     return _list(_sentence)(answer, "")
 
 

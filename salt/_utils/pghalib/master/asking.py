@@ -113,8 +113,8 @@ def late(opts: Mapping[str, Json], hosts: list[str], authorities: str | None) ->
         The master's own, as PEM.
     """
     with client(opts) as asked:
-        answers = asked.cmd(hosts, "pgha_tls.behind", [authorities], tgt_type="list", timeout=30)
-    told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.behind)
+        answers = asked.cmd(hosts, "pgha_tls.untrusting_services", [authorities], tgt_type="list", timeout=30)
+    told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.untrusting)
     found: dict[str, list[str]] = {}
     for host in hosts:
         for why in [refused[host]] if host in refused else told[host]:

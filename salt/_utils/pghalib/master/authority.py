@@ -54,7 +54,7 @@ def take(
             f"pgha:only keeps the main job from {', '.join(left)}: take it out of the pillar first, as the authority of"
             f" {datacenter} changes for all of its hosts"
         )
-    pghalib.secrets.pki.standing(store, pgha, defaults, datacenter, step)
+    pghalib.secrets.pki.authority_change(store, pgha, defaults, datacenter, step)
     late = _late(opts, store, pgha, datacenter)
     if late:
         raise CommandExecutionError(
@@ -67,8 +67,8 @@ def text(
     opts: Mapping[str, Json], store: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str
 ) -> str:
     """Return how far the change is, and what comes next, as text; the arguments are those of :py:func:`take`."""
-    standing = pghalib.secrets.pki.standing(store, pgha, defaults, datacenter)
-    return pghalib.secrets.trust.text(datacenter, standing, _late(opts, store, pgha, datacenter))
+    change = pghalib.secrets.pki.authority_change(store, pgha, defaults, datacenter)
+    return pghalib.secrets.trust.text(datacenter, change, _late(opts, store, pgha, datacenter))
 
 
 def _late(opts: Mapping[str, Json], store: Path, pgha: dict[str, Json], datacenter: str) -> list[str]:

@@ -27,7 +27,7 @@ MOST = 100
 _LOSE = 'or add "keep": false to pgha_restore, and lose them'
 
 
-class Standing(TypedDict):
+class Conditions(TypedDict):
     """
     What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
     ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
@@ -46,8 +46,8 @@ class Standing(TypedDict):
     kept: dict[str, list[int]]
 
 
-def checked(answer: Json) -> Standing:
-    """Return a checked answer of ``pgha_restore.standing``. Raises CommandExecutionError that names the wrong part."""
+def checked(answer: Json) -> Conditions:
+    """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
     kinds = {"leads": bool, "paused": bool, "mount": bool, "size": int, "free": int, "tablespaces": int}
     own = answer if isinstance(answer, dict) else {}
     wrong = [key for key, kind in kinds.items() if type(own.get(key)) is not kind]
@@ -87,7 +87,7 @@ def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
 
 
 def new(
-    cluster: str, target: Target, told: Mapping[str, Standing], source: str | None = None, keep: bool = True
+    cluster: str, target: Target, told: Mapping[str, Conditions], source: str | None = None, keep: bool = True
 ) -> Note:
     """
     Return the note of a restore that begins now: on the leader's host, else on the first that tells; to data that were
@@ -112,9 +112,9 @@ def new(
 def faults(
     cluster: str,
     target: Target,
-    told: Mapping[str, Standing],
+    told: Mapping[str, Conditions],
     now: float,
-    seen: Mapping[str, Standing] | None = None,
+    seen: Mapping[str, Conditions] | None = None,
     keep: bool = True,
 ) -> list[str]:
     """
@@ -153,7 +153,7 @@ def faults(
     return found
 
 
-def _unkept(one: Standing) -> Iterator[str]:
+def _unkept(one: Conditions) -> Iterator[str]:
     """The reasons why the data of a member cannot be kept."""
     if one["mount"]:
         yield "the data directory is the root of a file system, so what is there cannot be kept aside"
@@ -167,11 +167,11 @@ def _unkept(one: Standing) -> Iterator[str]:
 def asked(
     cluster: str,
     target: Target,
-    told: Mapping[str, Standing],
+    told: Mapping[str, Conditions],
     now: float,
     without: Iterable[str] = (),
     source: str | None = None,
-    seen: Mapping[str, Standing] | None = None,
+    seen: Mapping[str, Conditions] | None = None,
     keep: bool = True,
 ) -> list[str]:
     """

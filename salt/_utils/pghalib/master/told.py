@@ -99,8 +99,8 @@ class Status(TypedDict):
     faults: list[str] | None
 
 
-class Standing(TypedDict):
-    """The answer of ``pgha_restart.standing``."""
+class RestartFacts(TypedDict):
+    """The answer of ``pgha_restart.facts``."""
 
     pending: dict[str, list[str]]
     leads: bool

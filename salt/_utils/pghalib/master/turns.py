@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pghalib.host.diff import Change
     from pghalib.inventory import Plan
-    from pghalib.master.told import Standing
+    from pghalib.master.told import RestartFacts
     from pghalib.shapes import Json
 
 SERVER = ["pgha.consul.restart"]
@@ -39,7 +39,7 @@ class Turn(TypedDict):
     what: str
 
 
-def order(plan: Plan, told: Mapping[str, Standing]) -> list[Turn]:
+def order(plan: Plan, told: Mapping[str, RestartFacts]) -> list[Turn]:
     """
     Return the turns of a rolling restart, one host after another: a list of ``{"host", "sls", "what"}``, [] when
     nothing is pending.
@@ -47,7 +47,7 @@ def order(plan: Plan, told: Mapping[str, Standing]) -> list[Turn]:
     plan
         The result of ``pgha.plan``.
     told
-        For each of its hosts the result of ``pgha_restart.standing``, as ``pghalib.master.answers`` returns it.
+        For each of its hosts the result of ``pgha_restart.facts``, as ``pghalib.master.answers`` returns it.
 
     Consul's servers come first, their leader last; then the database hosts of each cluster: replicas, the synchronous
     ones after the others, and the leader last. Exception: parameters that a standby needs as high as its primary
@@ -78,6 +78,6 @@ def lowered(reasons: Mapping[str, dict[str, Json]]) -> dict[str, Change]:
     }
 
 
-def _turn(host: str, sls: list[str], told: Mapping[str, Standing]) -> Turn:
+def _turn(host: str, sls: list[str], told: Mapping[str, RestartFacts]) -> Turn:
     # No text of the host's own: the orchestration is made from this.
     return {"host": host, "sls": sls, "what": ", ".join(name for name in SERVICES if told[host]["pending"].get(name))}

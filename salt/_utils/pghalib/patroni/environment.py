@@ -77,7 +77,7 @@ def differing(found: State) -> dict[str, Change]:
     Return the packages that are not there in the version required, as ``{name: {"old": version or None, "new":…}}``.
 
     found
-        The result of ``pgha_patroni_env.state``.
+        The result of ``pgha_patroni_env.venv_state``.
     """
     old, new = found["installed"], found["wanted"]
     return {key: {"old": old.get(key), "new": new[key]} for key in new if old.get(key) != new[key]}

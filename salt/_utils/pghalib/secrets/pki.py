@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pghalib.secrets.brought import Brought
     from pghalib.secrets.contents import Tls
     from pghalib.secrets.names import Wanted
-    from pghalib.secrets.trust import Standing
+    from pghalib.secrets.trust import AuthorityChange
     from pghalib.shapes import Certificates, Json
 
 # The services that have a certificate of their own, by the role of a host.
@@ -127,9 +127,9 @@ def rotate(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacen
         pghalib.secrets.store.write(_file(path, datacenter), stored)
 
 
-def standing(
+def authority_change(
     path: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str, step: str | None = None
-) -> Standing:
+) -> AuthorityChange:
     """
     Return how far a datacenter is in the change of its authority: ``steps`` (the steps that may be taken now, the one
     forward first), ``signs``, ``next`` and ``former`` (authorities as :py:func:`pghalib.secrets.x509.describe` returns
@@ -177,7 +177,7 @@ def unfinished(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> 
     for datacenter in pgha.get("datacenters") or {}:
         # An error here: there is no authority, or the certificates have a fault, which is a fault of the store.
         with contextlib.suppress(CommandExecutionError):
-            steps = standing(path, pgha, defaults, datacenter)["steps"]
+            steps = authority_change(path, pgha, defaults, datacenter)["steps"]
             found.append(pghalib.secrets.trust.unfinished(datacenter, steps))
     return [sentence for sentence in found if sentence]
 

@@ -35,8 +35,8 @@ EXPLAINED = {
 }
 
 
-class Standing(TypedDict):
-    """How far a datacenter is in the change of its authority (``pghalib.secrets.pki.standing``)."""
+class AuthorityChange(TypedDict):
+    """How far a datacenter is in the change of its authority (``pghalib.secrets.pki.authority_change``)."""
 
     signs: list[Described]
     next: list[Described]
@@ -161,12 +161,12 @@ def unfinished(datacenter: str, steps: list[str]) -> str | None:
     )
 
 
-def text(datacenter: str, standing: Standing, late: Sequence[str]) -> str:
+def text(datacenter: str, change: AuthorityChange, late: Sequence[str]) -> str:
     """
     Return a text for a person: how far the change of a datacenter's authority is, and the commands of the next steps.
 
-    standing
-        The result of :py:func:`pghalib.secrets.pki.standing`.
+    change
+        The result of :py:func:`pghalib.secrets.pki.authority_change`.
     late
         Sentences that name what is not ready for the next step.
     """
@@ -177,9 +177,9 @@ def text(datacenter: str, standing: Standing, late: Sequence[str]) -> str:
         "former": "trusted, former",
     }
     for use, title in titles.items():
-        lines += [f"  {title + ':':21} {one['subject']}, until {one['until'][:10]}" for one in standing[use]]
-    steps = standing["steps"]
-    changing = bool(standing["next"] or standing["former"])
+        lines += [f"  {title + ':':21} {one['subject']}, until {one['until'][:10]}" for one in change[use]]
+    steps = change["steps"]
+    changing = bool(change["next"] or change["former"])
     lines += ["", f"Next step: {steps[0]}." if changing and steps else "No change is under way."]
     if late:
         lines += ["Not ready for a step:", *(f"  - {one}" for one in late)]

@@ -68,11 +68,11 @@ def config(settings: Settings, interface: str, token: str | None = None) -> dict
         }
     else:
         # A string, not a number: vip-manager compares it with text.
-        result |= {"dcs-endpoints": [api(settings)], "trigger-key": "/leader", "trigger-value": "200"}
+        result |= {"dcs-endpoints": [patroni_url(settings)], "trigger-key": "/leader", "trigger-value": "200"}
     return {key: value for key, value in (result | (wanted["config"] or {})).items() if value is not None}
 
 
-def api(settings: Settings) -> str:
+def patroni_url(settings: Settings) -> str:
     """Return the URL of Patroni's REST API on this host: it listens on the host's own address."""
     return pghalib.patroni.config.api(settings)["url"]
 
