@@ -4,10 +4,12 @@ TLS on this host: its certificates, and the certificates that its services show.
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import ssl
 import struct
+import time
 import urllib.parse
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pghalib.services.started
 import pghalib.tls
 from salt.exceptions import CommandExecutionError
 
+log = logging.getLogger(__name__)
 #: Seconds to wait for a service of this host.
 _TIMEOUT = 5
 #: The first message of a client to PostgreSQL that asks for TLS.
@@ -246,13 +249,18 @@ def _ports(service):
 def _shown(host, port, starttls):
     """Return the serial number (hexadecimal) of the certificate that a port of this host shows, verified."""
     context = ssl.create_default_context(cafile=authorities())
-    with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as raw:
-        if starttls:
-            raw.sendall(_SSL_REQUEST)
-            if raw.recv(1) != b"S":
-                raise OSError("the service does not speak TLS")
-        with context.wrap_socket(raw, server_hostname=host) as wrapped:
-            return f"{int(wrapped.getpeercert()['serialNumber'], 16):x}"
+    began, came = time.monotonic(), "no certificate"
+    try:
+        with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as raw:
+            if starttls:
+                raw.sendall(_SSL_REQUEST)
+                if raw.recv(1) != b"S":
+                    raise OSError("the service does not speak TLS")
+            with context.wrap_socket(raw, server_hostname=host) as wrapped:
+                came = "a certificate"
+                return f"{int(wrapped.getpeercert()['serialNumber'], 16):x}"
+    finally:
+        log.debug("%s:%s: %s, %d ms", host, port, came, (time.monotonic() - began) * 1000)
 
 
 def _settings():

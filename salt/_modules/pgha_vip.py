@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pghalib.host.arp
+import pghalib.host.diff
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.patroni.client
@@ -103,7 +104,7 @@ def leads_by_patroni(timeout=2):
 
 def config():
     """
-    Return vip-manager's configuration on this host, as a mapping with the token masked; None without a configuration.
+    Return vip-manager's configuration on this host, as a mapping with each secret masked; None without a configuration.
 
     Raises CommandExecutionError when the file is no YAML, or no mapping.
 
@@ -121,7 +122,7 @@ def config():
         raise CommandExecutionError(f"{CONFIG} is no YAML ({str(error).splitlines()[0]}): the main job writes it anew")
     if not isinstance(found, dict):
         raise CommandExecutionError(f"{CONFIG} is no mapping: the main job writes it anew")
-    return {key: "**********" if "token" in key or "password" in key else value for key, value in found.items()}
+    return pghalib.host.diff.masked(found)
 
 
 def restart_pending():

@@ -96,9 +96,9 @@ def _ask(hosts):
     {minion id: its jobs} of the hosts that answer. `saltutil.cmd` would ask for half a minute about a silent host, and
     LocalClient.get_returns waits for an event that the master no longer sends under that name (Salt 3008.3).
     """
-    found = {}
-    with pghalib.master.asking.client(__opts__) as client:
-        job = client.run_job(hosts, "saltutil.is_running", ["state.*"], tgt_type="list", listen=True)
+    function = "saltutil.is_running"
+    with pghalib.master.asking.client(__opts__) as client, pghalib.master.asking.logged(function, hosts) as found:
+        job = client.run_job(hosts, function, ["state.*"], tgt_type="list", listen=True)
         if job:
             for answer in client.get_event_iter_returns(job["jid"], job["minions"], timeout=ANSWER):
                 found.update({host: said.get("ret") for host, said in answer.items()})

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal as signals
 import subprocess
 from pathlib import Path
 
@@ -50,7 +51,15 @@ EXPECTED = {
         f"systemctl kill --signal=CONT --kill-whom=all {SERVICES}",
         [f"systemctl kill --signal=STOP --kill-whom=all {SERVICES}"],
     ),
-    "full-disk": (30, "rm -f {parent}/pgha-drill-undo.full", ["fallocate -l 4096 {parent}/pgha-drill-undo.full"]),
+    "full-disk": (
+        30,
+        "systemctl stop pgha-drill-full.service",
+        [
+            "systemd-run --quiet --collect --unit=pgha-drill-full --service-type=forking /bin/sh -c"
+            " exec 9> {parent}/pgha-drill-full && rm {parent}/pgha-drill-full"
+            " && fallocate -l 4096 /proc/self/fd/9 && (sleep 35 &)"
+        ],
+    ),
     "cut-replication": (30, *CUT),
     "cut-consul": (45, *CUT),
     "isolate": (60, *CUT),
@@ -209,6 +218,44 @@ def test_patroni_is_left_dead_and_started_again_whatever_fails(host, monkeypatch
     subprocess.run(timer[timer.index("/bin/sh") :], check=False)
     assert calls.read_text().splitlines() == ["daemon-reload", "start patroni.service"]
     assert os.listdir(drop_ins) == ["limits.conf"] * others
+
+
+def group(leader):
+    """The processes of a group."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(ProcessLookupError):
+            found += [pid] * (os.getpgid(int(pid)) == leader)
+    return found
+
+
+@pytest.mark.parametrize(("size", "room"), [(2**20, True), (2**62, False)])
+def test_what_fills_a_disk_has_no_name_and_goes_with_its_process(host, monkeypatch, size, room):
+    """The service's command is run here as systemd would run it."""
+    monkeypatch.setattr(host, "_free", lambda _settings: size)
+    (host.place / "data").mkdir()
+    host.__salt__["pgha.settings"]()["postgres"]["data_dir"] = str(host.place / "data")
+    host.fault("full-disk")
+    (_, _), (words, _) = host.ran
+    with subprocess.Popen(words[words.index("/bin/sh") :], start_new_session=True) as shell:
+        assert (shell.wait() == 0) is room
+    holders = group(shell.pid)
+    try:
+        # Where it could not be filled, nobody has the file open.
+        assert len(holders) == room
+        assert os.listdir(host.place) == ["data"]
+        for pid in holders:
+            held = f"/proc/{pid}/fd/9"
+            assert os.readlink(held) == f"{host.place}/pgha-drill-full (deleted)"
+            assert os.stat(held).st_blocks * 512 >= size
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signals.SIGTERM)
+
+
+def test_a_shorter_fault_fills_a_disk_for_a_shorter_time(host):
+    host.fault("full-disk", seconds=7)
+    assert host.ran[-1][0][-1].endswith("(sleep 12 &)")
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -1,5 +1,9 @@
 """The gate before the first job: hosts that an interrupted run left at work are waited for."""
 
+import contextlib
+import importlib
+import logging
+
 import pytest
 
 
@@ -108,3 +112,54 @@ def test_a_host_that_answers_nonsense_holds_nobody_up(jobs, answer):
     module, asked = jobs({"db1": answer, "db2": []})
     assert module.finished("x", ["db1", "db2"])["result"] is True
     assert len(asked) == 1
+
+
+@pytest.fixture
+def questions(monkeypatch):
+    """The questions of the master, where a client gives these answers."""
+    asking = importlib.import_module("pghalib.master.asking")
+    answers = {}
+    client = type("Client", (), {"cmd": lambda _self, *_given, **_how: answers})
+    monkeypatch.setattr(asking.salt.client, "get_local_client", lambda **_kwargs: contextlib.nullcontext(client()))
+    return asking, answers
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == "pghalib.master.asking"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "line"),
+    [
+        (lambda asking: asking.status({}, ["db1", "db2"], 5), "pgha.status on db1, db2: 1 of 2 answered"),
+        (lambda asking: asking.refresh({}, ["db1"]), "saltutil.refresh_pillar on db1: 1 of 1 answered"),
+        (lambda asking: asking.call({}, 5, "db1", "x.y", "hunter2"), "x.y on db1: 1 of 1 answered"),
+        (
+            lambda asking: asking.late({}, ["db1", "db2", "db3", "db4", "db5"], "hunter2"),
+            "pgha_tls.untrusting_services on db1, db2, db3 and 2 more: 1 of 5 answered",
+        ),
+    ],
+)
+def test_each_question_is_one_line_of_the_log_without_its_content(questions, caplog, ask, line):
+    asking, answers = questions
+    answers["db1"] = {"ret": "hunter3"}
+    with caplog.at_level(logging.DEBUG):
+        ask(asking)
+    assert [one.rpartition(",")[0] for one in lines(caplog)] == [line]
+    assert lines(caplog)[0].endswith(" ms")
+    assert "hunter" not in caplog.text
+
+
+def test_a_question_that_fails_is_logged_as_well(questions, monkeypatch, caplog):
+    asking, _ = questions
+    with caplog.at_level(logging.DEBUG), pytest.raises(OSError, match="gone"), asking.logged("x.y", ["a\nb"]):
+        raise OSError("gone")
+    assert [one.rpartition(",")[0] for one in lines(caplog)] == ["x.y on a b: 0 of 1 answered"]
+
+
+def test_a_question_about_jobs_is_one_line_of_the_log(jobs, caplog):
+    module, _ = jobs({"db1": [{"fun": "hunter2"}]}, {"db1": []})
+    with caplog.at_level(logging.DEBUG):
+        module.finished("x", ["db1"])
+    assert [one.rpartition(",")[0] for one in lines(caplog)] == ["saltutil.is_running on db1: 1 of 1 answered"] * 2
+    assert "hunter" not in "".join(lines(caplog))

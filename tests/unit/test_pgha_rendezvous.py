@@ -3,6 +3,8 @@
 import contextlib
 import http.server
 import json
+import logging
+import re
 import socket
 import threading
 import time
@@ -97,6 +99,18 @@ def test_missing_host_is_refused_and_the_rest_is_found(meet, ports):
     assert found[(B, ports[0], "tcp")]["ok"]
     assert (found[(C, ports[0], "tcp")]["ok"], found[(C, ports[0], "tcp")]["error"]) == (False, "refused")
     assert 0.9 < took < 2
+
+
+def test_each_port_of_a_peer_is_one_line_of_the_log(meet, ports, caplog):
+    calls = {address: {**everyone(address, (A, B), ports[:1]), "udp": ports[0]} for address in (A, B)}
+    calls[A]["links"].append((C, ports[1]))
+    with caplog.at_level(logging.DEBUG):
+        meet(calls, timeout=1)
+    lines = [line for line in caplog.messages if line.startswith("127.0.0.1")]
+    assert all(re.fullmatch(r".*, \d+ ms", line) for line in lines)
+    assert sorted(line.rpartition(",")[0] for line in lines) == sorted(
+        [f"{peer}:{ports[0]}{by}: reached" for peer in (A, B) for by in ("", " by UDP")] + [f"{C}:{ports[1]}: refused"]
+    )
 
 
 def test_silence_is_a_time_out(meet, ports):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import socket
 import ssl
 import struct
@@ -241,6 +242,20 @@ def test_a_port_that_shows_no_certificate_to_be_trusted_is_an_error(services):
         services.start("consul", "port")
         with pytest.raises(CommandExecutionError, match="^Consul's API at .* with TLS: .*certificate verify failed"):
             services.module.outdated("consul")
+
+
+def test_each_port_that_is_asked_for_its_certificate_is_one_line_of_the_log(services, caplog):
+    services.start_all()
+    services.start("postgres", "port", answer=b"N")
+    with caplog.at_level(logging.DEBUG), pytest.raises(CommandExecutionError, match="does not speak TLS"):
+        services.module.outdated("postgres")
+    ports = services.settings["patroni"]["restapi_port"], services.settings["postgres"]["port"]
+    lines = [line.rpartition(",") for line in caplog.messages if line.startswith("127.0.0.1:")]
+    assert [line[0] for line in lines] == [
+        f"127.0.0.1:{ports[0]}: a certificate",
+        f"127.0.0.1:{ports[1]}: no certificate",
+    ]
+    assert all(line[2].endswith(" ms") for line in lines)
 
 
 def test_the_status_tells_the_certificate_that_ends_first_and_the_ports_that_are_late(services):

@@ -161,9 +161,12 @@ class TestExecution:
     def test_configuration_is_shown_without_the_token(self, execution):
         module = execution()
         assert module.config() is None
-        Path(module.CONFIG).write_text(f"ip: 198.51.100.40\nconsul-token: {TOKEN}\netcd-password: x\n")
+        Path(module.CONFIG).write_text(
+            f"ip: 198.51.100.40\nconsul-token: {TOKEN}\netcd-password: x\npassphrase: y\n7: z\n"
+        )
         assert module.config() == {
             "ip": "198.51.100.40", "consul-token": "**********", "etcd-password": "**********",
+            "passphrase": "**********", 7: "z",
         }  # fmt: skip
 
     @pytest.fixture

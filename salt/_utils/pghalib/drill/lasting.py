@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 #: Name of the timer that undoes a fault, and of the service that it starts.
 UNDO = "pgha-drill-undo"
+#: Name of the service, and of the file that it opens, that fill a file system.
+FULL = "pgha-drill-full"
 #: The packages of programs that a small system may lack.
-PACKAGES = {"nft": "nftables", "kill": "procps", "fallocate": "util-linux", "rm": "coreutils"}
+PACKAGES = {"nft": "nftables", "kill": "procps"}
 #: Directory of units and their drop-ins until the next boot.
 UNITS = "/run/systemd/system"
 
@@ -67,14 +69,13 @@ def plan(one: Fault, settings: MemberSettings, pid: int | None, free: int = 0) -
     if how == "freeze":
         return Plan(_signals("CONT", settings), [Command(_signals("STOP", settings))])
     if how == "full":
-        path = f"{beside(settings)}/{UNDO}.full"
-        return Plan(["rm", "-f", path], [Command(["fallocate", "-l", str(free), path])])
+        return _full(f"{beside(settings)}/{FULL}", free, one["lasting"])
     delete = ["nft", "delete", "table", "inet", pghalib.drill.NAME]
     return Plan(delete, [Command(["nft", "-f", "-"], cut(how, settings))])
 
 
 def beside(settings: MemberSettings) -> str:
-    """Return the directory above a member's data directory. A full file system is filled by a file in there."""
+    """Return the directory above a member's data directory. What fills a file system is a file in there."""
     return os.path.dirname(settings["postgres"]["data_dir"])
 
 
@@ -112,6 +113,17 @@ def _dead(unit: str) -> Plan:
     # Whatever fails of it, the service is started in the end. Not with ";": at the daemon-reload systemd reads its own
     # note of the command anew, and takes a quoted ";" for an escaped one (seen with 252).
     return Plan(["sh", "-c", " || true && ".join(undo)], make)
+
+
+def _full(path: str, free: int, seconds: int) -> Plan:
+    """
+    The file that takes all room has no name: it goes with the last process that has it open, and with a reboot. That
+    process is a sleep, which ends a little later also when nobody stops its service. A service that forks has started
+    when its first process has ended well; so where there is no room, systemd-run fails.
+    """
+    fill = f"exec 9> {path} && rm {path} && fallocate -l {free} /proc/self/fd/9 && (sleep {seconds + 5} &)"
+    words = ["systemd-run", "--quiet", "--collect", f"--unit={FULL}", "--service-type=forking", "/bin/sh", "-c", fill]
+    return Plan(["systemctl", "stop", f"{FULL}.service"], [Command(words)])
 
 
 def cut(how: str, settings: MemberSettings) -> str:

@@ -5,6 +5,8 @@ Questions to hosts from the master. What a host answers is data: an error of a h
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from typing import TYPE_CHECKING
 
 import salt.client
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
 
     from pghalib.shapes import Json
 
+log = logging.getLogger(__name__)
 #: Seconds in which a present host must say that it still works on its answer.
 PRESENT = 3
 #: Seconds for a host to fetch its pillar.
 REFRESH = 30
+#: The most hosts that a line of the log names.
+NAMED = 3
 
 
 @contextlib.contextmanager
@@ -44,6 +49,28 @@ def client(opts: Mapping[str, Json]) -> Iterator[salt.client.LocalClient]:
         raise CommandExecutionError(f"the master takes no job ({why}): see systemctl status salt-master") from error
 
 
+@contextlib.contextmanager
+def logged(function: str, hosts: list[str]) -> Iterator[dict[str, Json]]:
+    """
+    Log in one line, with neither arguments nor answers, which function which hosts were asked for, how many answered,
+    and how long it took. To be put around one question, which fills in the answers.
+
+    function
+        Name of the function.
+    hosts
+        Minion ids.
+    """
+    answers: dict[str, Json] = {}
+    began = time.monotonic()
+    try:
+        yield answers
+    finally:
+        more = f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else ""
+        who = pghalib.text.line(", ".join(hosts[:NAMED]) + more)
+        passed = (time.monotonic() - began) * 1000
+        log.debug("%s on %s: %d of %d answered, %d ms", function, who, len(answers), len(hosts), passed)
+
+
 def status(opts: Mapping[str, Json], hosts: list[str], timeout: int) -> dict[str, Json]:
     """
     Return ``{minion id: answer of pgha.status}`` of the hosts that answer, not yet checked.
@@ -57,8 +84,8 @@ def status(opts: Mapping[str, Json], hosts: list[str], timeout: int) -> dict[str
         One that does not say so within ``PRESENT`` seconds is absent.
     """
     how = {"tgt_type": "list", "timeout": timeout, "gather_job_timeout": PRESENT}
-    with client(opts) as asked:
-        answers: dict[str, Json] = asked.cmd(hosts, "pgha.status", **how)
+    with client(opts) as asked, logged("pgha.status", hosts) as answers:
+        answers.update(asked.cmd(hosts, "pgha.status", **how))
     return answers
 
 
@@ -73,8 +100,8 @@ def refresh(opts: Mapping[str, Json], hosts: list[str]) -> list[str]:
     """
     # The minion's request says whether the master must compile its cached pillar anew; by default it does.
     how = {"tgt_type": "list", "timeout": REFRESH, "kwarg": {"wait": True, "timeout": REFRESH}}
-    with client(opts) as asked:
-        answers = asked.cmd(hosts, "saltutil.refresh_pillar", **how)
+    with client(opts) as asked, logged("saltutil.refresh_pillar", hosts) as answers:
+        answers.update(asked.cmd(hosts, "saltutil.refresh_pillar", **how))
     return [host for host in hosts if answers.get(host) is not True]
 
 
@@ -91,8 +118,9 @@ def call(opts: Mapping[str, Json], timeout: int, host: str, function: str, *argu
 
     Raises CommandExecutionError when the host does not answer, and with the host's own words when the function fails.
     """
-    with client(opts) as asked:
-        answers = asked.cmd([host], function, list(arguments), tgt_type="list", timeout=timeout, full_return=True)
+    how = {"tgt_type": "list", "timeout": timeout, "full_return": True}
+    with client(opts) as asked, logged(function, [host]) as answers:
+        answers.update(asked.cmd([host], function, list(arguments), **how))
     answer = answers.get(host)
     if not isinstance(answer, dict) or "ret" not in answer:
         raise CommandExecutionError(f"{host} did not answer to {function}")
@@ -112,8 +140,8 @@ def late(opts: Mapping[str, Json], hosts: list[str], authorities: str | None) ->
     authorities
         The master's own, as PEM.
     """
-    with client(opts) as asked:
-        answers = asked.cmd(hosts, "pgha_tls.untrusting_services", [authorities], tgt_type="list", timeout=30)
+    with client(opts) as asked, logged("pgha_tls.untrusting_services", hosts) as answers:
+        answers.update(asked.cmd(hosts, "pgha_tls.untrusting_services", [authorities], tgt_type="list", timeout=30))
     told, refused = pghalib.master.answers.sort(hosts, answers, pghalib.master.answers.untrusting)
     found: dict[str, list[str]] = {}
     for host in hosts:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio  # Its TimeoutError is the built-in one only from Python 3.11 on; older Pythons run this too.
 import contextlib
 import errno
+import logging
 import socket
 import ssl
 import threading
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     # By address, port, and "tcp" or "udp".
     Links = dict[tuple[str, int, str], "Link"]
 
+log = logging.getLogger(__name__)
 NONSENSE = "answered nonsense"
 # Seconds: for one attempt to connect; between two attempts; for the line of a temporary listener.
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
@@ -194,6 +196,7 @@ class _Meeting:
 
     async def reach(self, peer: str, port: int) -> None:
         found = self.found.setdefault((peer, port, "tcp"), _unknown())
+        began = time.monotonic()
         while True:
             left = self.deadline - time.monotonic()
             begin = time.time()
@@ -210,6 +213,7 @@ class _Meeting:
             if self.excused(peer, port) or time.monotonic() >= self.deadline:
                 break
             await asyncio.sleep(PAUSE)
+        _log(peer, port, found, began)
         if found.get("udp") and port == self.udp:
             await self.echoed(peer, port)
 
@@ -265,12 +269,18 @@ class _Meeting:
 
     async def echoed(self, peer: str, port: int) -> None:
         found = self.found.setdefault((peer, port, "udp"), _unknown())
+        began = time.monotonic()
         try:
             found["ok"] = await pghalib.preflight.echo.answered(self.address, peer, port, self.deadline)
         except OSError as error:
             found["error"] = _reason(error)
         else:
             found["error"] = None if found["ok"] else "timed out"
+        _log(peer, f"{port} by UDP", found, began)
+
+
+def _log(peer: str, port: int | str, found: Link, began: float) -> None:
+    log.debug("%s:%s: %s, %d ms", peer, port, found["error"] or "reached", (time.monotonic() - began) * 1000)
 
 
 def _unknown() -> Link:
