@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import pghalib.drill
@@ -121,7 +122,8 @@ def _full(path: str, free: int, seconds: int) -> Plan:
     process is a sleep, which ends a little later also when nobody stops its service. A service that forks has started
     when its first process has ended well; so where there is no room, systemd-run fails.
     """
-    fill = f"exec 9> {path} && rm {path} && fallocate -l {free} /proc/self/fd/9 && (sleep {seconds + 5} &)"
+    name = shlex.quote(path)
+    fill = f"exec 9> {name} && rm {name} && fallocate -l {free} /proc/self/fd/9 && (sleep {seconds + 5} &)"
     words = ["systemd-run", "--quiet", "--collect", f"--unit={FULL}", "--service-type=forking", "/bin/sh", "-c", fill]
     return Plan(["systemctl", "stop", f"{FULL}.service"], [Command(words)])
 
