@@ -19,7 +19,7 @@ import pghalib.secrets.trust
 from salt.exceptions import CommandExecutionError
 
 # Seconds that most hosts need to tell their status; Salt asks the others then whether they still work on it.
-STATUS = 3
+STATUS = 5
 
 
 @pghalib.master.refusal.told
