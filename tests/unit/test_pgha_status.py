@@ -12,7 +12,12 @@ HEALTH = {"leader": "dcs1", "members": [], "voters": [], "foreign_servers": []}
 
 MODULES = Path(__file__).resolve().parents[2] / "salt/_modules"
 # What speaks against a run, before it begins.
-OF_THE_PREFLIGHT = {"pgha_founding.faults", "pgha_preflight.store_faults"}
+OF_THE_PREFLIGHT = {
+    "pgha_founding.faults",
+    "pgha_preflight.store_faults",
+    "pgha_backup.early_faults",
+    "pgha_repository.early_faults",
+}
 
 
 def refused(text, kind=CommandExecutionError):
