@@ -9,8 +9,10 @@ import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.postgres.member_note
+import pghalib.preflight.identity
 import pghalib.run
 import pghalib.text
+import pghalib.wait
 import pghalib.words
 import psutil
 from salt.exceptions import CommandExecutionError
@@ -66,6 +68,23 @@ def verdict():
     found = pghalib.postgres.member_note.verdict(text, settings, data())
     allowed = found["lost"] and settings["id"] in pghalib.run.listed(__pillar__, "new_data")
     return {**found, "faults": [] if allowed else found["faults"], "allowed": allowed}
+
+
+def strangers():
+    """
+    Return a sentence for each member that this host's Patroni knows and the pillar does not; none on a host where
+    Patroni does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_member.strangers
+    """
+    cluster = __salt__["pgha.settings"]()["cluster"]
+    members = pghalib.wait.now(__salt__["pgha_patroni.cluster"]) or []
+    names = [str(one["name"]) for one in members]
+    return pghalib.preflight.identity.strangers(names, cluster["name"], {one["name"] for one in cluster["hosts"]})
 
 
 def lost():

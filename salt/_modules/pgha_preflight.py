@@ -84,7 +84,7 @@ def check():
             told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
         told((pghalib.preflight.foreign.locales(locales(), settings), []))
         member = __salt__["pgha_member.verdict"]()
-        told((member["faults"], member["warnings"]))
+        told((member["faults"] + __salt__["pgha_member.strangers"](), member["warnings"]))
         fault = __salt__["pgha_postgres.tls_fault"]()
         told(([fault] if fault else [], []))
     wrong_network, odd_network = pghalib.preflight.verdicts.network(facts, settings)
@@ -133,7 +133,7 @@ def locks():
 def listeners():
     """
     Return the processes that listen on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user",
-    "cmdline", "cwd", "scope"}``. ``scope`` is Patroni's scope, on a database host; None when it is not known.
+    "cmdline", "cwd", "runs_as"}``: on a database host what Patroni's configuration says of it, else None.
 
     CLI Example:
 

@@ -235,7 +235,7 @@ def test_members_and_their_repository_host_meet_and_nobody_else_does():
     ],
 )
 def test_somebody_else_at_its_port_is_a_fault(process, said):
-    one = {"address": "0.0.0.0", "port": 8432, "protocol": "tcp", "pid": 7, "cmdline": [], "cwd": None, "scope": None}
+    one = {"address": "0.0.0.0", "port": 8432, "protocol": "tcp", "pid": 7, "cmdline": [], "cwd": None, "runs_as": None}
     host = settings("backup1")
     ports = pghalib.preflight.verdicts.ports(host)
     faults, warnings = pghalib.preflight.foreign.listeners([{**one, **process}], host, ports)

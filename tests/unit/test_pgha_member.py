@@ -29,6 +29,32 @@ def test_the_nearest_mount_point_counts(path, mount):
     assert pghalib.postgres.member_note.mount_of(path, ["/", "/srv", "/srv/a", "/pgdata"]) == mount
 
 
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        (["db1", "db2"], []),
+        (["db1"], []),
+        (
+            ["db1", "db2", "pg\x1b9"],
+            ["pg?9 is a member of test that runs, and clusters:test:hosts lacks it: put it back"],
+        ),
+        (None, []),
+    ],
+)
+def test_a_member_that_runs_and_is_not_in_the_pillar_is_named(loader_module, members, named):
+    """A run would take its rights in Consul away."""
+
+    def cluster():
+        if members is None:
+            raise CommandExecutionError("Nobody listens")
+        return [{"name": name} for name in members]
+
+    known = {"name": "test", "hosts": [{"name": "db1"}, {"name": "db2"}]}
+    salt = {"pgha.settings": lambda: {**SETTINGS, "cluster": known}, "pgha_patroni.cluster": cluster}
+    found = loader_module("_modules/pgha_member.py", salt=salt).strangers()
+    assert [one.partition("; to take")[0] for one in found] == named
+
+
 BY_HAND = {"ActiveState": "active", "What": "/dev/vdb", "FragmentPath": ""}
 
 

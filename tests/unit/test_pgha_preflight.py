@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pghalib.preflight.identity
 import pghalib.preflight.listening
 import pghalib.preflight.meeting
 import pghalib.preflight.verdicts
@@ -451,9 +452,11 @@ class TestLocales:
         assert bool(faults) is not known
 
 
-def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None, protocol="tcp"):
+def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None, **more):
+    protocol, namespace = more.get("protocol", "tcp"), more.get("namespace", "/db/")
     user = user or {8301: "consul", 8500: "consul", 8300: "consul"}.get(port, "postgres")
-    process = {"pid": pid, "name": name, "user": user, "cmdline": list(cmdline), "cwd": cwd, "scope": scope}
+    runs_as = {"scope": scope, "namespace": namespace, "name": more.get("member", "test-db1")} if scope else None
+    process = {"pid": pid, "name": name, "user": user, "cmdline": list(cmdline), "cwd": cwd, "runs_as": runs_as}
     return {"address": address, "port": port, "protocol": protocol, **process}
 
 
@@ -471,6 +474,8 @@ class TestListeners:
             listener(8500, "consul", *CONSUL, address="127.0.0.1"),
             listener(5432, "postgres", cwd="/pgdata/test", address="0.0.0.0"),
             listener(8008, "patroni", *PATRONI, scope="test"),
+            listener(8008, "patroni", *PATRONI, scope="test", namespace="db", member=None),
+            listener(8008, "patroni", *PATRONI, scope="test", namespace=None),
             listener(22, "sshd", address="0.0.0.0"),
             listener(5432, "postgres", cwd="/var/lib/pgpro/1c-18/data", address="127.0.0.1"),
         ]
@@ -490,6 +495,14 @@ class TestListeners:
             (listener(5432, "pgbouncer", address="127.0.0.1"), "has the port of PostgreSQL"),
             (listener(8008, "python3", "python3", "-m", "http.server"), "has the port of Patroni"),
             (listener(8008, "patroni", *PATRONI, scope="prod"), "a Patroni of the cluster prod runs"),
+            (
+                listener(8008, "patroni", *PATRONI, scope="test", namespace="/prod/"),
+                "has its cluster in the DCS below /prod/, the pillar says /db/: put patroni:namespace back",
+            ),
+            (
+                listener(8008, "patroni", *PATRONI, scope="test", member="pg1"),
+                "runs as the member pg1, the pillar says test-db1: put the name back",
+            ),
             (listener(8600, "dnsmasq", address="0.0.0.0"), "has the port of Consul: stop it, or set another port (con"),
             (listener(8600, "dnsmasq", address="127.0.0.1", protocol="udp"), "7 of postgres, has the port of Consul"),
             (listener(8301, "nginx", protocol="udp"), "nginx, process 7 of consul, has the port of Consul"),
@@ -594,6 +607,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha_founding.faults": list,
             "pgha_founding.founding_state": lambda: {"begun": begun},
             "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
+            "pgha_member.strangers": list,
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.neighbours": neighbours,
@@ -717,8 +731,11 @@ class TestExecution:
     def test_scope_of_a_running_patroni(self, tmp_path):
         file = tmp_path / "patroni.yml"
         file.write_text("scope: test\n")
-        scope = pghalib.preflight.listening._scope
-        assert scope(["python3", "/opt/patroni/bin/patroni", str(file)]) == "test"
+        scope = pghalib.preflight.identity.of
+        words = ["python3", "/opt/patroni/bin/patroni", str(file)]
+        assert scope(words) == {"scope": "test", "namespace": "service", "name": None}
+        file.write_text("scope: test\nnamespace: /db/\nname: pg1\n")
+        assert scope(words) == {"scope": "test", "namespace": "/db/", "name": "pg1"}
         assert scope(["vi", str(file)]) is None
         assert scope(["patroni", str(tmp_path / "none.yml")]) is None
         assert scope(["patroni", "patroni.yml"]) is None
@@ -726,7 +743,7 @@ class TestExecution:
             file.write_text(wrong)
             assert scope(["patroni", str(file)]) is None
         file.write_text('scope: "a\\n\\e[2J"')
-        assert scope(["patroni", str(file)]) == "a??[2J"
+        assert scope(["patroni", str(file)])["scope"] == "a??[2J"
         link, pipe = tmp_path / "link.yml", tmp_path / "pipe.yml"
         link.symlink_to(file)
         os.mkfifo(pipe)
@@ -736,7 +753,7 @@ class TestExecution:
         self, execution, monkeypatch
     ):
         module, asked = execution(), []
-        monkeypatch.setattr("pghalib.preflight.listening._scope", lambda cmdline: asked.append(cmdline[0]))
+        monkeypatch.setattr("pghalib.preflight.identity.of", lambda cmdline: asked.append(cmdline[0]))
         users = {1: "nobody", 2: "postgres", 3: "root", 4: "root"}
         ports = {1: 8008, 2: 8008, 3: 8008, 4: 22}
         address = SimpleNamespace
@@ -754,7 +771,7 @@ class TestExecution:
         )
         module.listeners()
         assert asked == ["2", "3"]
-        assert all(row["scope"] is None for row in module.listeners())
+        assert all(row["runs_as"] is None for row in module.listeners())
 
     def test_a_process_may_call_itself_anything(self, execution):
         """Its command line is shown on the master's terminal, and goes there in a job's result."""

@@ -238,7 +238,8 @@ def test_a_member_and_a_name_that_the_inventory_does_not_know(report):
     state = report.summary(PLAN, told(db1=answer, db2=database("db7")))
     assert state["faults"] == [
         "db2: calls itself db7, the pillar db2",
-        "one: db9 is a member by what db1 says, and is not in the inventory",
+        "one: db9 is a member by what db1 says, and is not in the inventory: put it back, or follow"
+        ' "Remove a host" in docs/runbooks.md',
     ]
     assert [member["name"] for member in state["clusters"]["one"]["members"]] == ["db1", "db2"]
 

@@ -160,7 +160,10 @@ def _cluster(name: str, names: dict[str, str], told: Mapping[str, Status], fault
             else:
                 strangers.setdefault(member["name"], host)
     for stranger, host in strangers.items():
-        faults.append(f"{name}: {stranger} is a member by what {host} says, and is not in the inventory")
+        faults.append(
+            f"{name}: {stranger} is a member by what {host} says, and is not in the inventory: put it back, or follow"
+            ' "Remove a host" in docs/runbooks.md'
+        )
     holders = sorted(answer["name"] for answer in answers.values() if answer["holds_vip"])
     leaders = sorted(member["name"] for member in members.values() if member["role"] in LEADERS)
     if not leaders:

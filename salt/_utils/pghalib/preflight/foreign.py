@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.pillar.ports
 import pghalib.postgres.settings
+import pghalib.preflight.identity
 import pghalib.text
 import pghalib.tls
 import pghalib.versions
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pghalib.preflight.facts import Data
+    from pghalib.preflight.identity import RunsAs
     from pghalib.shapes import Settings
 
     # Where a path leads.
@@ -64,7 +66,7 @@ class Process(Known):
     port: int
     protocol: str
     pid: int | None
-    scope: str | None
+    runs_as: RunsAs | None
 
 
 class Locales(TypedDict):
@@ -158,8 +160,8 @@ def listeners(
     Return (faults, warnings) on processes that listen on the ports of our services.
 
     found
-        List of ``{"address", "port", "protocol", "pid", "name", "user", "cmdline", "cwd", "scope"}``; scope is
-        Patroni's. The name of a process is believed only when root or the service's own user runs it.
+        The result of ``pghalib.preflight.listening.processes``. The name of a process is believed only when root or the
+        service's own user runs it.
     ports
         The result of ``pghalib.preflight.verdicts.ports``.
     places
@@ -228,12 +230,9 @@ def _patroni(one: Process, settings: Settings, place: Place) -> Verdict:
     named = any(word.rpartition("/")[2] == "patroni" for word in one["cmdline"])
     if not named or one["user"] not in ("root", settings["postgres"]["user"]):
         return _other(one, "Patroni"), None
-    cluster = settings["cluster"]
-    if cluster and one["scope"] and one["scope"] != cluster["name"]:
-        return (
-            f"a Patroni of the cluster {one['scope']} runs, process {one['pid']}, the pillar says"
-            f" {cluster['name']}: stop it, or correct the pillar"
-        ), None
+    fault = pghalib.preflight.identity.fault(one["runs_as"], one["pid"], settings)
+    if fault:
+        return fault, None
     home = place(settings["patroni"]["config_dir"])
     files = [word for word in one["cmdline"] if word.endswith((".yml", ".yaml"))]
     strange = [word for word in files if not _within(place(word), home)]

@@ -5,16 +5,14 @@ name, its command line and its directory.
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING
 
 import psutil
-import yaml
 
 import pghalib.host.descriptors
-import pghalib.host.files
 import pghalib.preflight.foreign
+import pghalib.preflight.identity
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -27,10 +25,11 @@ if TYPE_CHECKING:
 def processes(rest: int | None, trusted: Collection[str]) -> list[Process]:
     """
     Return the processes that listen on TCP and UDP: a list of ``{"address", "port", "protocol", "pid", "name", "user",
-    "cmdline", "cwd", "scope"}``. ``scope`` is Patroni's scope; None when it is not known.
+    "cmdline", "cwd", "runs_as"}``. ``runs_as`` is what Patroni's configuration says of it: ``scope``, ``namespace`` and
+    ``name``; None when it is not known.
 
     rest
-        Port of Patroni's REST API, None where no Patroni belongs. Only a listener at this port is asked for its scope.
+        Port of Patroni's REST API, None where no Patroni belongs. Only a listener at this port is asked for that.
     trusted
         Names of the users whose processes are asked: another user could put any file in its command line.
     """
@@ -48,7 +47,7 @@ def processes(rest: int | None, trusted: Collection[str]) -> list[Process]:
                     "protocol": protocol,
                     "pid": one.pid,
                     **known,
-                    "scope": _scope(known["cmdline"]) if asked else None,
+                    "runs_as": pghalib.preflight.identity.of(known["cmdline"]) if asked else None,
                 }
             )
     return found
@@ -84,17 +83,3 @@ def _process(pid: int | None) -> Known:
     except psutil.Error:
         pass
     return {"name": "", "user": None, "cmdline": [], "cwd": None}
-
-
-def _scope(cmdline: list[str]) -> str | None:
-    """Return the scope in the configuration of a running Patroni, None where it cannot be read."""
-    if not any(os.path.basename(word) == "patroni" for word in cmdline):
-        return None
-    path = next((word for word in cmdline if word.startswith("/") and word.endswith((".yml", ".yaml"))), None)
-    try:
-        # The parser in C: the other parser needs many seconds for a large file.
-        content = yaml.load(pghalib.host.files.peek(path) or "", Loader=yaml.CSafeLoader) if path else None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    scope = content.get("scope") if isinstance(content, dict) else None
-    return pghalib.text.printable(scope) if isinstance(scope, str) else None
