@@ -103,3 +103,29 @@ def test_data_that_are_lost_need_a_word_by_name(cluster, host, pillar):
     assert run.code == 0, run.text
     cluster.wait_healthy()
     assert formula.run(cluster.lab).changed() == []
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            {"hosts": {"test-db1": {"address": "198.51.100.21", "name": "pg1"}}},
+            ["runs as the member test-db1, the pillar says pg1", "test-db1 is a member of test that runs"],
+        ),
+        ({"patroni": {"namespace": "/prod/"}}, ["has its cluster in the DCS below /db/, the pillar says /prod/"]),
+    ],
+)
+def test_a_living_member_keeps_its_name_and_its_rights(cluster, pillar, test, said):
+    def rights():
+        return cluster.consul("acl", "policy", "read", "-name=patroni-test")
+
+    before = cluster.services(), rights()
+    pillar.put({"clusters": {"test": test}})
+    try:
+        run = formula.run(cluster.lab)
+    finally:
+        pillar.put({})
+    assert run.code == 1
+    assert [sentence for sentence in said if sentence not in run.text] == []
+    assert (cluster.services(), rights()) == before
+    cluster.wait_healthy()
