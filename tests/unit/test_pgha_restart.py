@@ -67,6 +67,16 @@ class TestOrder:
         found = util.lowered({name: {"old_value": old, "new_value": new}})
         assert found == ({name: {"old": old, "new": new}} if counts else {})
 
+    @pytest.mark.parametrize("odd", ["?", None, "", "abc", True, "99.5", 99.5, [], {}])
+    def test_what_is_no_whole_number_is_not_lowered(self, util, odd):
+        for old, new in (("100", odd), (odd, "1"), (odd, odd)):
+            assert util.lowered({"max_connections": {"old_value": old, "new_value": new}}) == {}
+
+    def test_a_value_that_is_not_known_hides_no_other(self, util):
+        unknown, known = {"old_value": "100", "new_value": "?"}, {"old_value": "20", "new_value": "9"}
+        found = util.lowered({"max_connections": unknown, "max_wal_senders": known})
+        assert found == {"max_wal_senders": {"old": "20", "new": "9"}}
+
 
 @pytest.fixture
 def host(loader_module, tmp_path, monkeypatch):
@@ -144,6 +154,14 @@ class TestHost:
             "PostgreSQL": ["max_connections is 100, to be 150"],
             "vip-manager": ["/etc/vip-manager/vip-manager.yml has changed"],
         }
+        assert module.lowered() == {}
+
+    def test_a_value_that_patroni_could_not_ask_for_is_pending_and_not_lowered(self, host):
+        module = host()
+        self.started(module)
+        reason = {"max_connections": {"old_value": "100", "new_value": "?"}}
+        module.members["198.51.100.21"]["pending_restart_reason"] = reason
+        assert module.pending() == {"PostgreSQL": ["max_connections is 100, to be ?"]}
         assert module.lowered() == {}
 
     def test_a_process_whose_start_noted_nothing_is_older_than_its_unit(self, host):

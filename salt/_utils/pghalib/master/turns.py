@@ -69,13 +69,29 @@ def lowered(reasons: Mapping[str, dict[str, Json]]) -> dict[str, Change]:
     ``{name: {"old", "new"}}``.
 
     reasons
-        Patroni's ``pending_restart_reason``: ``{name: {"old_value", "new_value"}}``.
+        Patroni's ``pending_restart_reason``: ``{name: {"old_value", "new_value"}}``. Patroni writes ``?`` for a value
+        that the server program does not tell it. What is no whole number does not count as lowered.
     """
     return {
         name: {"old": values["old_value"], "new": values["new_value"]}
         for name, values in reasons.items()
-        if name in AT_LEAST_THE_PRIMARYS and int(values["new_value"]) < int(values["old_value"])
+        if name in AT_LEAST_THE_PRIMARYS and _is_lower(values["new_value"], values["old_value"])
     }
+
+
+def _is_lower(new: Json, old: Json) -> bool:
+    numbers = _whole(new), _whole(old)
+    return numbers[0] is not None and numbers[1] is not None and numbers[0] < numbers[1]
+
+
+def _whole(value: Json) -> int | None:
+    """A whole number, also as a text; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None
 
 
 def _turn(host: str, sls: list[str], told: Mapping[str, RestartFacts]) -> Turn:
