@@ -429,6 +429,15 @@ def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id
     assert noted - removed == set()
 
 
+@pytest.mark.parametrize("name", ["pgha.clean", "pgha.patroni.clean"])
+def test_nothing_is_cleaned_before_it_is_known_that_postgresql_stops_with_patroni(caller_of, name):
+    low = caller_of("test-db2").cmd("state.show_low_sls", name, pillar=pillar_of("defaults", "test-db2"))
+    first = low[0]
+    assert (first["state"], first["fun"], first["failhard"]) == ("pgha_clean", "possible", True)
+    assert not {"require", "watch", "onchanges", "onfail"} & set(first)
+    assert [chunk for chunk in low[1:] if chunk["order"] <= first["order"]] == []
+
+
 def test_the_programs_are_where_the_library_looks_for_them(caller_of):
     low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.db", pillar=pillar_of("backup", "test-db2"))
     used = {
