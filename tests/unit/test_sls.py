@@ -463,6 +463,20 @@ def test_an_orchestration_says_to_whom_it_belongs(caller_of):
         assert f"run salt-run state.orchestrate {name} on the master" in low[0]["__id__"]
 
 
+@pytest.mark.parametrize("name", ["pgha.clean", "pgha.db", "pgha.dcs", "pgha.repository"])
+def test_what_is_applied_to_a_host_outside_of_the_pillar_is_one_sentence(caller_of, name):
+    caller = caller_of("test-db9")
+    said = "correct the inventory"
+    if name == "pgha.clean":
+        said = "put the host back into the pillar for pgha.clean, then remove it"
+    for pillar, sentence in ((pillar_of("defaults", "test-db2"), said), ({"pgha": {}}, "given no inventory")):
+        (chunk,) = caller.cmd("state.show_low_sls", name, pillar=pillar)
+        assert (chunk["state"], chunk["fun"]) == ("test", "fail_without_changes")
+        assert "test-db9 is " in chunk["name"]
+        assert sentence in chunk["name"]
+        assert chunk["comment"] == chunk["name"]
+
+
 HOSTILE = "/x y'\"{{ 7 * 7 }}{% raw %}: #\n  cmd.run:\n    - name: id\n\t%h$(id)`id`\\;&|*!"
 
 
