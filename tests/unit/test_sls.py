@@ -390,6 +390,14 @@ def test_the_rights_of_sudo_take_their_place_only_when_sudo_understands_them(cal
     assert rights["check_cmd"] == "/usr/sbin/visudo -cqf"
 
 
+@pytest.mark.parametrize(("variant", "what"), [("callback", "managed"), ("defaults", "absent")])
+def test_a_former_address_of_the_callback_goes_before_its_helper(caller_of, variant, what):
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.vip", pillar=pillar_of(variant, "test-db2"))
+    (helper,) = [chunk for chunk in low if chunk["fun"] == what and chunk["name"] == pghalib.vip.HELPER]
+    (former,) = [chunk for chunk in low if chunk["fun"] == "former_released"]
+    assert {former["state"]: former["__id__"]} in helper["require"]
+
+
 @pytest.mark.parametrize("before", [None, "another", "the same"])
 def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     caller = caller_of("test-dcs1")
