@@ -46,14 +46,33 @@ def settings():
         salt 'test-db1' pgha.settings
     """
     if "pgha.settings" not in __context__:
+        if fault := unknown():
+            raise CommandExecutionError(fault)
         found = pghalib.inventory.settings(_pillar(), defaults(), __opts__["id"])
-        if found is None:
-            raise CommandExecutionError(pghalib.pillar.given.unknown(__pillar__, __opts__))
         if found["tls"]["enabled"] is None:
             found["tls"]["enabled"] = pghalib.secrets.served.encrypted(__pillar__)
         __context__["pgha.settings"] = found
     # A copy takes half a millisecond; a change by one caller does not reach the next caller.
     return copy.deepcopy(__context__["pgha.settings"])
+
+
+def unknown(cleaning=False):
+    """
+    Return why this host has no settings: a sentence, or None when the pillar names this minion id. For an SLS that
+    applies to a whole host, as an error in a template ends in a traceback.
+
+    cleaning
+        True where the formula is to be taken away from the host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha.unknown
+    """
+    if pghalib.inventory.place(_pillar(), __opts__["id"]):
+        return None
+    return pghalib.pillar.given.unknown(__pillar__, __opts__, cleaning)
 
 
 def defaults():

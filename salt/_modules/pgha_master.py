@@ -9,6 +9,7 @@ import pghalib.master.answers
 import pghalib.master.compiled
 import pghalib.master.restore
 import pghalib.master.turns
+import pghalib.secrets.anew
 import pghalib.secrets.credentials
 import pghalib.secrets.encryption
 import pghalib.secrets.store
@@ -57,11 +58,16 @@ def plan(restoring=False):
 
 
 def _unstored(pgha):
-    """Faults that the store tells: secrets that only a person can bring, names that no certificate can have."""
+    """
+    Faults that the store tells: secrets that only a person can bring, names that no certificate can have, and secrets
+    to be made anew that there never were.
+    """
     store, defaults = pghalib.secrets.store.directory(__opts__), __salt__["pgha.defaults"]()
     try:
-        names = pghalib.secrets.encryption.faults(store, pgha, defaults, pghalib.secrets.store.index(store))
-        return names + pghalib.secrets.credentials.lacking(store, pgha, defaults)
+        index = pghalib.secrets.store.index(store)
+        found = pghalib.secrets.encryption.faults(store, pgha, defaults, index)
+        found += pghalib.secrets.anew.unknown(pgha, defaults, index["made"])
+        return found + pghalib.secrets.credentials.lacking(store, pgha, defaults)
     except CommandExecutionError as error:
         return [str(error)]
 

@@ -4,8 +4,10 @@ The virtual IP: which host has it, which host should have it, and whether anothe
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
+import pghalib.errors
 import pghalib.host.arp
 import pghalib.host.diff
 import pghalib.host.files
@@ -22,6 +24,8 @@ from salt.exceptions import CommandExecutionError
 CONFIG, HELPER = pghalib.vip.CONFIG, pghalib.vip.HELPER
 # Seconds that sudo may take.
 SUDO = 15
+# The most bytes of the helper that are read.
+LONGEST = 65536
 
 
 def addresses():
@@ -146,6 +150,52 @@ def restart_pending():
         if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(pghalib.vip.PROGRAM):
             pending.append(pghalib.vip.PROGRAM)
     return pending
+
+
+def outdated():
+    """
+    Return a sentence when vip-manager works with another configuration, or unit, than the one on the disk, else None.
+    If that has another virtual IP, no host can have it yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.outdated
+    """
+    if not {CONFIG, pghalib.services.started.unit("vip-manager")} & set(restart_pending() or []):
+        return None
+    return (
+        "vip-manager works with its former configuration: salt-run state.orchestrate pgha.restart, then the main job."
+    )
+
+
+def helper_address():
+    """
+    Return the virtual IP that the installed helper of the callback moves; None without a helper, or when it names none.
+
+    Raises CommandExecutionError when others than root can change the helper: root would run what is in it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db*' pgha_vip.helper_address
+    """
+    try:
+        with open(os.open(HELPER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            info, text = os.fstat(stream.fileno()), stream.read(LONGEST).decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandExecutionError(pghalib.errors.sentence(error, HELPER))
+    if info.st_uid or info.st_mode & 0o022:
+        raise CommandExecutionError(
+            f"{HELPER} can be changed by others than root, so it is not run: take its virtual IP away from this host,"
+            " remove the file, and run the main job"
+        )
+    found = re.search(r'^ADDRESS = "([0-9A-Fa-f.:]+)"$', text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def move(verb):

@@ -1,5 +1,6 @@
 """
-Remove what the formula put on a host, and nothing else: files of others in the same place stay.
+Remove what the formula put on a host, and nothing else: files of others in the same place stay. A host whose PostgreSQL
+would go on without Patroni is left as it is.
 """
 
 import contextlib
@@ -11,6 +12,24 @@ import pghalib.errors
 import pghalib.host.descriptors
 import pghalib.states
 from salt.exceptions import CommandExecutionError
+
+
+@pghalib.states.state
+def possible(ret):
+    """
+    Patroni on this host is not paused, so PostgreSQL stops with it. Changes nothing. A paused Patroni leaves its server
+    running, and after clean nobody would manage that server, which may be the writable one.
+
+    name
+        State ID; not used.
+    """
+    cluster = __salt__["pgha.settings"]()["cluster"]["name"]
+    if (__salt__["pgha_patroni.member"]() or {}).get("pause"):
+        raise CommandExecutionError(
+            f"Patroni of {cluster} is paused, and PostgreSQL would go on without it: patronictl resume --wait, then"
+            " this again"
+        )
+    return f"Patroni of {cluster} is not paused."
 
 
 @pghalib.states.state

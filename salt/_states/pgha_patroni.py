@@ -251,7 +251,13 @@ def serves_writes(ret, timeout):
             raise CommandExecutionError(error)
         return True
 
-    pghalib.wait.until(writes, timeout, "a write through the address of the cluster")
+    try:
+        pghalib.wait.until(writes, timeout, "a write through the address of the cluster")
+    except CommandExecutionError as error:
+        # On a replica nothing else tells why nobody has the address.
+        if outdated := __salt__["pgha_vip.outdated"]():
+            raise CommandExecutionError(f"{outdated} {error}")
+        raise
     return "A write succeeded."
 
 

@@ -7,6 +7,7 @@ import os
 import pghalib.host.files
 import pghalib.host.passage
 import pghalib.master.compiled
+import pghalib.secrets.anew
 import pghalib.secrets.minted
 import pghalib.secrets.served
 import pghalib.secrets.store
@@ -32,6 +33,7 @@ def stored(ret):
     pgha, _faults = pghalib.master.compiled.inventory(__opts__, __pillar__, defaults)
     entries = pghalib.secrets.minted.missing if ret.test else pghalib.secrets.minted.mint
     made = entries(store, pgha, defaults)
+    ret.say(*pghalib.secrets.anew.idle(pgha, made))
     if not made:
         return "All secrets are there."
     ret.changes = {one: {"old": None, "new": "to be written" if ret.test else "written"} for one in made}

@@ -2,6 +2,8 @@
 States of the virtual IP: vip-manager's configuration, and the address on the leader.
 """
 
+import contextlib
+
 import pghalib.host.files
 import pghalib.secrets.served
 import pghalib.states
@@ -12,6 +14,8 @@ import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
 HELPER = pghalib.vip.HELPER
+# Seconds in which a vip-manager that knows the address brings it to a new leader.
+MOMENT = 5
 _STOPPED = "Patroni does not run: journalctl -u patroni, or the result of its states in this run, says why."
 
 
@@ -76,16 +80,22 @@ def follows_leader(ret, timeout=60):
     name
         State ID; not used.
     timeout
-        Seconds to wait for this, and for Patroni's answer about the leader lock.
+        Seconds to wait for this, and for Patroni's answer about the leader lock. A leader whose vip-manager works with
+        its former configuration is given a moment only: that may have another address.
     """
-    seen = {}
+    seen, patience = {}, 0 if ret.test else timeout
 
     def looked():
         seen.update(leads=__salt__["pgha_vip.leads_by_patroni"](), holds=__salt__["pgha_vip.holds"]())
         return seen["leads"] == seen["holds"] or _silent(seen)
 
+    if outdated := __salt__["pgha_vip.outdated"]():
+        with contextlib.suppress(CommandExecutionError):
+            pghalib.wait.until(looked, min(patience, MOMENT), "the virtual IP is on the leader")
+        if seen.get("leads") and not seen["holds"]:
+            _wrong(ret, seen, outdated)
     try:
-        pghalib.wait.until(looked, 0 if ret.test else timeout, "the virtual IP is where the leader is")
+        pghalib.wait.until(looked, patience, "the virtual IP is where the leader is")
     except CommandExecutionError:
         if not seen:
             raise
@@ -148,6 +158,27 @@ def callback_allowed(ret):
     if ret.test and not __salt__["file.file_exists"](HELPER):
         raise pghalib.states.Later("The right to move the virtual IP would be proven when the helper is there.")
     raise CommandExecutionError(" ".join(faults))
+
+
+@pghalib.states.state
+def former_released(ret):
+    """
+    The callback's helper, if it is there, moves the virtual IP of the pillar; or the former one that it moves is not on
+    this host any more. For the moment before the helper is replaced or removed: nothing else takes that address away,
+    and after the next failover its clients would read from a replica.
+
+    name
+        State ID; not used.
+    """
+    vip = __salt__["pgha.settings"]()["cluster"]["vip"]
+    former = __salt__["pgha_vip.helper_address"]()
+    if not former or (vip and former == vip["address"]):
+        return "The callback has put no other address here."
+    if any(row["address"] == former for row in __salt__["pgha_vip.addresses"]()):
+        ret.plan({"former virtual IP": {"old": former, "new": "not here"}})
+    if ret.test:
+        return f"{former} would be taken away if it is here."
+    return __salt__["pgha_vip.move"]("del")
 
 
 @pghalib.states.state

@@ -1,6 +1,11 @@
-{% set pgha = salt["pgha.settings"]() %}
+{% from "pgha/macros.jinja" import not_in_the_pillar %}
+{% set unknown = salt["pgha.unknown"](cleaning=True) %}
 # A whole host: salt HOST state.apply pgha.clean, while the host is still in the pillar. What the formula put there is
 # removed, component after component. Data, logs, packages and users stay (docs/runbooks.md).
+{% if unknown %}
+{{ not_in_the_pillar(unknown) }}
+{% else %}
+{% set pgha = salt["pgha.settings"]() %}
 include:
 {% if pgha.role == "db" %}
   - pgha.guard.clean
@@ -16,3 +21,4 @@ include:
 {% endif %}
   - pgha.hosts.clean
   - pgha.notes.clean
+{% endif %}

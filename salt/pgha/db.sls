@@ -1,4 +1,9 @@
+{% from "pgha/macros.jinja" import not_in_the_pillar %}
+{% set unknown = salt["pgha.unknown"]() %}
 # A database host, complete.
+{% if unknown %}
+{{ not_in_the_pillar(unknown) }}
+{% else %}
 include:
   - pgha.notes.role
   - pgha.stages.packages
@@ -10,3 +15,4 @@ include:
   - pgha.patroni.writes
   - pgha.backup
   - pgha.notes.secrets
+{% endif %}

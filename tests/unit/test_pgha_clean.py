@@ -100,3 +100,14 @@ def test_what_went_before_a_failure_is_told(clean, tmp_path, monkeypatch):
     (left,) = os.listdir(home)
     assert (ret["result"], ret["changes"]) == (False, removed(home, *({"a.yml", "b.yml"} - {left})))
     assert ret["comment"].startswith(f"{home}: Input/output error")
+
+
+@pytest.mark.parametrize("test", [True, False])
+@pytest.mark.parametrize("member", [{"pause": True}, {"state": "running"}, None])
+def test_a_host_whose_server_would_go_on_without_patroni_is_not_cleaned(loader_module, member, test):
+    salt = {"pgha.settings": lambda: {"cluster": {"name": "test"}}, "pgha_patroni.member": lambda: member}
+    ret = loader_module("_states/pgha_clean.py", salt=salt, opts={"test": test}).possible("x")
+    paused = bool(member and member.get("pause"))
+    assert (ret["result"], ret["changes"]) == (not paused, {})
+    said = "Patroni of test is paused, and PostgreSQL would go on without it: patronictl resume --wait, then this again"
+    assert ret["comment"] == (said if paused else "Patroni of test is not paused.")

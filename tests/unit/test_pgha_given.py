@@ -51,6 +51,13 @@ def test_a_host_without_an_inventory_says_why(module, pillar, opts, said):
     assert said in str(caught.value)
 
 
+def test_a_host_is_asked_for_its_place_without_an_error(module):
+    assert module({"pgha": PGHA}).unknown() is None
+    asked = module({"pgha": PGHA}, id="db9").unknown
+    assert asked().endswith("correct the inventory, or the minion id")
+    assert asked(cleaning=True).endswith("put the host back into the pillar for pgha.clean, then remove it")
+
+
 def test_a_host_that_lacks_a_cluster_of_the_run_says_that_its_own_pillar_does(module):
     for only in (["one", "two"], "two"):
         with pytest.raises(CommandExecutionError) as caught:

@@ -1,6 +1,7 @@
 """What an orchestration is told before it begins: its hosts, or why it must not begin."""
 
 import pghalib.master.compiled
+import pghalib.secrets.store
 import pytest
 import shipped
 from salt.exceptions import CommandExecutionError
@@ -66,6 +67,33 @@ def test_a_new_datacenter_whose_name_no_certificate_can_have_is_refused(master, 
         (fault,) = found
         assert fault.startswith("pgha:datacenters:my_dc: a new datacenter is encrypted, and ")
         assert fault.endswith("give another, or set tls: false for it")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("one", None),
+        ("one/superuser", None),
+        ("one/agents", None),
+        ("two/agents/db3", None),
+        ("dc/tls", None),
+        # Of a host that is not in the pillar any more.
+        ("one/agents/db9", None),
+        ("one/superusr", "there is no secret 'one/superusr'; did you mean one/superuser?"),
+        ("dc/superuser", "there is no secret 'dc/superuser'"),
+        ("one/qqq", "there is no secret 'one/qqq'; known are one/agents/db1, one/agents/db2, one/agents/db9, "),
+        ("one/", "there is no secret 'one/'"),
+    ],
+)
+def test_a_secret_that_there_never_was_is_not_to_be_made_anew(master, tmp_path, entry, said):
+    module = master(given={**PGHA, "new_secrets": [entry]})
+    module.__opts__["pgha_store"] = str(tmp_path)
+    pghalib.secrets.store.write_index(
+        tmp_path, {**pghalib.secrets.store.index(tmp_path), "made": {"one/agents/db9": "2026-11-29"}}
+    )
+    found = module.plan()["refused"]
+    assert len(found) == bool(said)
+    assert all(one.startswith(f"pgha:new_secrets: {said}") for one in found)
 
 
 def test_all_that_is_wrong_is_told_at_once_each_in_one_line(master, monkeypatch):

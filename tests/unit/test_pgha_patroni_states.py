@@ -64,6 +64,7 @@ def states(loader_module, monkeypatch, tmp_path):
             "pgha_parameters.last_words": lambda: ["FATAL: no slot"],
             "pgha_patroni.log_tail": lambda _lines: ["waiting for leader\x1b[2J", "to bootstrap"],
             "pgha_patroni.version": lambda: "4.1.5",
+            "pgha_vip.outdated": lambda: None,
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
         }
@@ -493,6 +494,14 @@ def test_write_that_never_works_says_why(states):
     ret = states(write_error=lambda: "in recovery").serves_writes("x", 0)
     assert ret["result"] is False
     assert "in recovery" in ret["comment"]
+
+
+def test_write_to_an_address_that_vip_manager_does_not_know_yet_says_what_to_do(states):
+    salt = {"pgha_vip.outdated": lambda: "a sentence."}
+    assert states(write_error=lambda: None, salt=salt).serves_writes("x", 0)["result"] is True
+    ret = states(write_error=lambda: "no route", salt=salt).serves_writes("x", 0)
+    assert ret["result"] is False
+    assert ret["comment"].startswith("a sentence. Not within 0 s: a write through the address")
 
 
 def test_dry_run_writes_nothing(states):

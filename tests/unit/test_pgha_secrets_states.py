@@ -46,6 +46,18 @@ def test_what_is_missing_is_counted_by_a_dry_run_and_made_by_a_run(states, test,
 
 
 @MODES
+def test_a_secret_that_the_store_has_is_not_made_anew_and_that_is_said(states, test, result):
+    """No refusal: after an interrupted run the hosts need the entry still to take what was made."""
+    function = "missing" if test else "mint"
+    pillar = {"pghalib.master.compiled.inventory": lambda *_: ({"new_secrets": ["one/superuser", "two"]}, [])}
+    ret = states(test, {**only(function, ["two/superuser"]), **pillar}).stored("n")
+    assert ret["result"] is result
+    said = "pgha:new_secrets: the store has one/superuser, so nothing of it is made anew: this formula does not rotate"
+    assert ret["comment"].startswith(said)
+    assert "the store has two" not in ret["comment"]
+
+
+@MODES
 def test_a_choice_of_tls_that_no_host_refused_is_noted_once(states, test, result):
     ret = states(test, only("settle", ["dc1", "dc2"])).settled("n", ["dc1", "dc2", "dc3"])
     word = "to be noted" if test else "noted"

@@ -248,6 +248,44 @@ class TestExecution:
         module = execution(vip={"manager": manager})
         assert (module.callback_faults(), module.host.ran) == ([], [])
 
+    def test_a_vip_manager_that_knows_another_address_is_named_with_the_remedy(self, execution):
+        module = execution()
+        for pending, named in (
+            (None, False),
+            ([], False),
+            (["/usr/bin/vip-manager"], False),
+            ([module.CONFIG], True),
+            # All that is known without the note of its start, or with that of an older unit.
+            ([f"{pghalib.services.UNITS}/vip-manager.service"], True),
+        ):
+            module.restart_pending = lambda pending=pending: pending
+            assert bool(module.outdated()) is named
+        assert "salt-run state.orchestrate pgha.restart, then the main job" in module.outdated()
+
+    @pytest.mark.root
+    def test_the_helper_tells_its_address_when_it_is_roots(self, execution):
+        module = execution()
+        helper = Path(module.HELPER)
+        assert module.helper_address() is None
+        template = (ROOT / "salt/pgha/vip/files/pgha-vip.j2").read_text()
+        for address in ("198.51.100.41", "2001:db8::41"):
+            helper.write_text(template.replace("{{ vip.address | json }}", json.dumps(address)))
+            helper.chmod(0o755)
+            assert module.helper_address() == address
+        for mode, owner in ((0o757, 0), (0o755, 65534)):
+            helper.chmod(mode)
+            os.chown(helper, owner, 0)
+            with pytest.raises(CommandExecutionError, match=r"can be changed by others than root.*and run the main"):
+                module.helper_address()
+        helper.write_bytes(b"\xff")
+        os.chown(helper, 0, 0)
+        assert module.helper_address() is None
+        helper.unlink()
+        helper.symlink_to("/dev/null")
+        with pytest.raises(CommandExecutionError, match=f"{helper}: "):
+            module.helper_address()
+        assert module.host.ran == []
+
     def test_moving_needs_the_helper(self, execution):
         module = execution()
         with pytest.raises(CommandExecutionError, match="vip:manager set to callback"):
@@ -356,6 +394,7 @@ def state(loader_module, settings_of):
 
     def make(test=False, leads=False, holds=False, pending=None, secrets=None, **sections):
         host = SimpleNamespace(leads=leads, holds=holds, pending=pending, done=[], patroni="active")
+        host.outdated, host.helper, host.addresses = None, None, ["198.51.100.21"]
 
         def move(verb):
             host.done.append(verb)
@@ -373,6 +412,9 @@ def state(loader_module, settings_of):
             "pgha_vip.leads_by_patroni": lambda: host.leads,
             "pgha_vip.holds": lambda: host.holds,
             "pgha_vip.restart_pending": lambda: host.pending,
+            "pgha_vip.outdated": lambda: host.outdated,
+            "pgha_vip.addresses": lambda: [{"address": one} for one in host.addresses],
+            "pgha_vip.helper_address": lambda: host.helper,
             "pgha_vip.move": move,
             "service.restart": restart,
             "service.show": lambda _unit: {"ActiveState": host.patroni},
@@ -490,6 +532,25 @@ class TestFollowsLeader:
     def test_dry_run_does_not_wait(self, state):
         assert state(test=True, leads=True).follows_leader("x", timeout=60)["result"] is None
 
+    def test_a_vip_manager_with_another_address_is_given_a_moment_and_no_more(self, state, clock):
+        module = state(leads=True)
+        module.host.outdated = "a sentence."
+        began = clock.monotonic()
+        result = module.follows_leader("x", timeout=60)
+        assert (result["result"], result["changes"]) == (False, {})
+        assert result["comment"] == "Patroni here is the leader, the virtual IP is not here. a sentence."
+        assert clock.monotonic() - began < 10
+        module.__opts__["test"] = True
+        assert module.follows_leader("x", timeout=60)["result"] is None
+
+    @pytest.mark.parametrize(("leads", "holds"), [(True, True), (False, False)])
+    def test_a_restart_of_vip_manager_that_is_pending_for_another_reason_is_no_fault(self, state, leads, holds):
+        module = state(leads=leads, holds=not holds)
+        module.host.outdated = "a sentence."
+        looks = iter([not holds, holds, holds])
+        module.__salt__["pgha_vip.holds"] = lambda: next(looks)
+        assert module.follows_leader("x", timeout=60)["result"] is True
+
     @pytest.mark.parametrize("holds", [True, False])
     def test_a_patroni_that_does_not_tell_is_waited_for(self, state, holds):
         module = state(leads=None, holds=holds)
@@ -558,6 +619,35 @@ class TestHeldByLeader:
         module.__salt__["pgha_vip.move"] = move
         result = module.held_by_leader("x")
         assert (result["result"], result["changes"], result["comment"]) == (False, {}, "no helper")
+
+
+class TestFormerReleased:
+    @pytest.mark.parametrize("helper", [None, "198.51.100.40"])
+    def test_nothing_goes_without_a_helper_or_with_one_of_this_address(self, state, helper):
+        module = state(holds=True)
+        module.host.helper, module.host.addresses = helper, ["198.51.100.40"]
+        result = module.former_released("x")
+        assert (result["result"], result["changes"], module.host.done) == (True, {}, [])
+
+    @pytest.mark.parametrize("here", [True, False])
+    def test_the_former_address_goes_by_the_former_helper(self, state, here):
+        addresses = ["198.51.100.21", *(["198.51.100.41"] if here else [])]
+        changes = {"former virtual IP": {"old": "198.51.100.41", "new": "not here"}} if here else {}
+        for test in (True, False):
+            module = state(test=test)
+            module.host.helper, module.host.addresses = "198.51.100.41", addresses
+            result = module.former_released("x")
+            assert (result["result"], result["changes"]) == (None if test and here else True, changes)
+            assert module.host.done == ([] if test else ["del"])
+
+    def test_it_goes_when_the_cluster_has_no_virtual_ip_any_more(self, state, settings_of):
+        module = state()
+        settings = settings_of()
+        settings["cluster"]["vip"] = None
+        module.__salt__["pgha.settings"] = lambda: settings
+        module.host.helper = "198.51.100.40"
+        module.former_released("x")
+        assert module.host.done == ["del"]
 
 
 class TestCallbackReleased:

@@ -390,6 +390,14 @@ def test_the_rights_of_sudo_take_their_place_only_when_sudo_understands_them(cal
     assert rights["check_cmd"] == "/usr/sbin/visudo -cqf"
 
 
+@pytest.mark.parametrize(("variant", "what"), [("callback", "managed"), ("defaults", "absent")])
+def test_a_former_address_of_the_callback_goes_before_its_helper(caller_of, variant, what):
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.vip", pillar=pillar_of(variant, "test-db2"))
+    (helper,) = [chunk for chunk in low if chunk["fun"] == what and chunk["name"] == pghalib.vip.HELPER]
+    (former,) = [chunk for chunk in low if chunk["fun"] == "former_released"]
+    assert {former["state"]: former["__id__"]} in helper["require"]
+
+
 @pytest.mark.parametrize("before", [None, "another", "the same"])
 def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     caller = caller_of("test-dcs1")
@@ -429,6 +437,15 @@ def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id
     assert noted - removed == set()
 
 
+@pytest.mark.parametrize("name", ["pgha.clean", "pgha.patroni.clean"])
+def test_nothing_is_cleaned_before_it_is_known_that_postgresql_stops_with_patroni(caller_of, name):
+    low = caller_of("test-db2").cmd("state.show_low_sls", name, pillar=pillar_of("defaults", "test-db2"))
+    first = low[0]
+    assert (first["state"], first["fun"], first["failhard"]) == ("pgha_clean", "possible", True)
+    assert not {"require", "watch", "onchanges", "onfail"} & set(first)
+    assert [chunk for chunk in low[1:] if chunk["order"] <= first["order"]] == []
+
+
 def test_the_programs_are_where_the_library_looks_for_them(caller_of):
     low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.db", pillar=pillar_of("backup", "test-db2"))
     used = {
@@ -452,6 +469,20 @@ def test_an_orchestration_says_to_whom_it_belongs(caller_of):
         low = caller_of("test-db2").cmd("state.show_low_sls", name, pillar=pillar_of("defaults", "test-db2"))
         assert [(chunk["state"], chunk["fun"]) for chunk in low] == [("test", "fail_without_changes")]
         assert f"run salt-run state.orchestrate {name} on the master" in low[0]["__id__"]
+
+
+@pytest.mark.parametrize("name", ["pgha.clean", "pgha.db", "pgha.dcs", "pgha.repository"])
+def test_what_is_applied_to_a_host_outside_of_the_pillar_is_one_sentence(caller_of, name):
+    caller = caller_of("test-db9")
+    said = "correct the inventory"
+    if name == "pgha.clean":
+        said = "put the host back into the pillar for pgha.clean, then remove it"
+    for pillar, sentence in ((pillar_of("defaults", "test-db2"), said), ({"pgha": {}}, "given no inventory")):
+        (chunk,) = caller.cmd("state.show_low_sls", name, pillar=pillar)
+        assert (chunk["state"], chunk["fun"]) == ("test", "fail_without_changes")
+        assert "test-db9 is " in chunk["name"]
+        assert sentence in chunk["name"]
+        assert chunk["comment"] == chunk["name"]
 
 
 HOSTILE = "/x y'\"{{ 7 * 7 }}{% raw %}: #\n  cmd.run:\n    - name: id\n\t%h$(id)`id`\\;&|*!"

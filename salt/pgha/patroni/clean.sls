@@ -3,9 +3,17 @@
 {% set pgha = salt["pgha.settings"]() %}
 {% set patroni = pgha.patroni %}
 
+{# Before anything of the host is stopped, also the guard: what is included before this SLS comes after this state. #}
+PostgreSQL stops with Patroni:
+  pgha_clean.possible:
+    - order: first
+    - failhard: True
+
 Patroni is stopped and does not start again:
   pgha_unit.stopped:
     - unit: patroni.service
+    - require:
+      - pgha_clean: PostgreSQL stops with Patroni
 
 {% set aside = patroni.venv.rpartition("/")[0] ~ "/." ~ patroni.venv.rpartition("/")[2] ~ ".build" %}
 

@@ -11,6 +11,10 @@ sudo lets Patroni's user move an address:
   pkg.installed:
     - pkgs: [iproute2, sudo]
 
+{# By the former helper: the new one knows nothing of that address. #}
+No former virtual IP of the callback is here:
+  pgha_vip.former_released: []
+
 The helper that moves the virtual IP is there:
   file.managed:
     - name: {{ helper | yaml_dquote }}
@@ -23,6 +27,8 @@ The helper that moves the virtual IP is there:
         vip: {{ pgha.cluster.vip | json }}
         interface: {{ pgha.vip.interface | json }}
         address: {{ pgha.address | json }}
+    - require:
+      - pgha_vip: No former virtual IP of the callback is here
 
 Patroni's user may run the helper's commands and no others:
   file.managed:

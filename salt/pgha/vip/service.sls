@@ -39,7 +39,13 @@ The virtual IP is where the leader is:
     - require:
       - service: vip-manager runs, and does after a boot
 
-{{ callback_absent([{"pgha_vip": "The virtual IP is where the leader is"}]) }}
+{# The helper of a callback that is replaced by vip-manager, with another address at the same time. #}
+No former virtual IP of the callback is here:
+  pgha_vip.former_released:
+    - require:
+      - pgha_vip: The virtual IP is where the leader is
+
+{{ callback_absent([{"pgha_vip": "No former virtual IP of the callback is here"}]) }}
 
 {% elif pgha.vip.manager == "callback" %}
 include:

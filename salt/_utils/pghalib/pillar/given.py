@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
 
-def unknown(pillar: Mapping[str, Json], options: Mapping[str, Json]) -> str:
+def unknown(pillar: Mapping[str, Json], options: Mapping[str, Json], cleaning: bool = False) -> str:
     """
     Return the sentence for a host that the inventory in its pillar does not name: the reason and the remedy.
 
     pillar, options
         ``__pillar__`` and ``__opts__`` of the loader.
+    cleaning
+        True where the formula is to be taken away from the host, which was removed from the pillar too early.
     """
     minion_id, errors = options["id"], pillar.get("_errors")
     pgha = pillar.get("pgha")
     known = isinstance(pgha, dict) and (pgha.get("datacenters") or pgha.get("clusters"))
     fresh = f"; then salt '{minion_id}' saltutil.refresh_pillar"
+    if known and cleaning:
+        return (
+            f"{minion_id} is not in the pillar pgha, which says what the formula put there: put the host back into the"
+            " pillar for pgha.clean, then remove it"
+        )
     if known:
         return (
             f"{minion_id} is neither among the servers of a datacenter nor among the hosts of a cluster in the pillar"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from salt.exceptions import CommandExecutionError
 
 import pghalib.inventory
+import pghalib.run
+import pghalib.secrets.anew
 import pghalib.secrets.contents
 import pghalib.secrets.credentials
 import pghalib.secrets.encryption
@@ -256,12 +258,11 @@ def _present(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> se
 
 def _never_again(path: Path, names: Iterable[str], index: Index, pgha: dict[str, Json]) -> None:
     """Fail when a secret would be made that the store had once, unless the pillar asks for it by name."""
-    allowed = pgha.get("new_secrets") or []
-    allowed = [str(one) for one in (allowed if isinstance(allowed, list) else [allowed])]
+    allowed = [str(one) for one in pghalib.run.as_list(pgha.get("new_secrets"))]
     lost = [
         name
         for name in sorted(names)
-        if name in index["made"] and not any(name == one or name.startswith(f"{one}/") for one in allowed)
+        if name in index["made"] and not any(pghalib.secrets.anew.covers(one, [name]) for one in allowed)
     ]
     if lost:
         lines = [f"  - {name}, made {index['made'][name]}" for name in lost]
