@@ -97,8 +97,11 @@ def _new(cluster, target, hosts, away, given, source, seen):
     faults += [WITHOUT] if refused else []
     if not faults:
         faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
-    if not faults and given.get("confirm") != pghalib.backup.target.confirmation(cluster, target, source, keep):
-        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen, keep)
+    confirm = given.get("confirm")
+    if not faults and confirm != pghalib.backup.target.confirmation(
+        cluster, target, source, keep, pghalib.master.restore.timeline(told)
+    ):
+        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen, keep, confirm)
     return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source, keep), [])
 
 

@@ -74,13 +74,16 @@ def test_what_can_be_asked_has_no_fault():
     assert pghalib.backup.target.faults(copy, ["one"], ["one", "trial"]) == []
     parsed = pghalib.backup.target.parsed(copy)
     assert pghalib.backup.target.confirmation("trial", parsed, "one") == "trial from one to newest"
-    given = {"cluster": "one", "target": "newest", "confirm": "one to newest"}
+    given = {"cluster": "one", "target": "newest", "confirm": "one to newest from timeline 3"}
     assert pghalib.backup.target.faults(given, ["one"]) == []
-    assert pghalib.backup.target.confirmation("one", pghalib.backup.target.parsed(given)) == given["confirm"]
+    target = pghalib.backup.target.parsed(given)
+    assert pghalib.backup.target.confirmation("one", target, timeline="3") == given["confirm"]
 
 
 MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
-          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}}  # fmt: skip
+          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000]}  # fmt: skip
+
+ON = "3 of 2026-11-28 21:06:40 UTC"
 
 
 def told(**other):
@@ -133,7 +136,7 @@ def test_what_is_lost_is_said_before(seconds, lost):
     lines = pghalib.master.restore.asked("one", target(seconds), told(), NOW)
     assert lost in lines[0]
     assert "db1 5 GB, db2 5 GB" in lines[2]
-    assert lines[3].endswith('"confirm": "one to then"')
+    assert lines[3].endswith(f'"confirm": "one to then from timeline {ON}"')
 
 
 def test_a_copy_says_what_comes_and_asks_for_its_own_words():
@@ -147,7 +150,7 @@ def test_a_copy_says_what_comes_and_asks_for_its_own_words():
     assert lines[0].startswith("this would give trial the data of one as they were at 2026-")
     assert "all that is in trial now is replaced" in lines[0]
     assert "subscriptions are those of one, and begin to work where trial is" in lines[1]
-    assert lines[-1].endswith('"confirm": "trial from one to then"')
+    assert lines[-1].endswith(f'"confirm": "trial from one to then from timeline {ON}"')
     newest = pghalib.master.restore.asked("trial", target(), members, NOW, (), "one", seen)
     assert "the data of one as they are in its repository" in newest[0]
 
@@ -173,8 +176,43 @@ def test_who_keeps_nothing_says_so_twice():
     assert fault == "pgha_restore:keep: 'no' should be true or false"
     lines = pghalib.master.restore.asked("one", target(60), told(), NOW, keep=False)
     assert lines[2] == "the data of now are removed on every host (db1 5 GB, db2 5 GB): nothing brings them back"
-    assert lines[-1].endswith('"confirm": "one to then, and lose the data of now"')
+    assert lines[-1].endswith(f'"confirm": "one to then from timeline {ON}, and lose the data of now"')
     assert pghalib.master.restore.new("one", target(), told(), keep=False)["keep"] is False
+
+
+@pytest.mark.parametrize(
+    ("members", "on"),
+    [
+        ([(False, [4, 0]), (True, [3, 1795900000])], "3 of 2026-11-28 21:06:40 UTC"),
+        # Nobody leads: the last timeline of any.
+        ([(False, [3, 1795900000]), (False, [4, 0]), (False, None)], "4"),
+        ([(True, None), (False, None)], "unknown"),
+    ],
+)
+def test_the_timeline_that_a_restore_leaves_is_the_leaders_else_the_last_one(members, on):
+    answers = {f"db{number}": {**MEMBER, "leads": leads, "timeline": one}
+               for number, (leads, one) in enumerate(members)}  # fmt: skip
+    assert pghalib.master.restore.timeline(answers) == on
+
+
+@pytest.mark.parametrize("source", [None, "two"])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("timeline", ["2 of 2026-11-27 01:46:40 UTC", "unknown", None])
+def test_the_words_of_a_restore_that_has_ended_begin_no_other(source, keep, timeline):
+    words = pghalib.backup.target.confirmation("one", target(60), source, keep, timeline)
+    seen = told() if source else None
+    lines = pghalib.master.restore.asked("one", target(60), told(), NOW, (), source, seen, keep, words)
+    assert lines[0] == f"this confirm is of another time: one has gone on since, and is on timeline {ON} now"
+    assert "perhaps the restore has ended already" in lines[1]
+    assert "would lose all that clients have written after it. salt-run pgha.status tells how one is" in lines[1]
+    assert ("salt-run pgha.backup one" in lines[1]) is (source is None)
+    assert f"from timeline {ON}" in lines[-1]
+
+
+@pytest.mark.parametrize("confirm", [None, "yes", 3, ["one to then"], "two to then from timeline 2"])
+def test_other_words_are_not_taken_for_those_of_a_restore_that_has_ended(confirm):
+    lines = pghalib.master.restore.asked("one", target(60), told(), NOW, confirm=confirm)
+    assert lines[0].startswith("this would bring one back")
 
 
 KEPT = {"type": "kept", "value": "20261129-120000", "text": "kept:20261129-120000", "moment": None}
@@ -214,6 +252,7 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
     "wrong",
     [
         *(None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}),
+        *({**MEMBER, "timeline": one} for one in (3, [3], [True, 5], [3, -1], [3, 2**33], [3, 1e300], ["3", 0], {})),
         *({**MEMBER, "kept": one} for one in ([], {"x": 1}, {"x": [1]}, {"x": [1, "2"]}, {"x": [1, True]})),
     ],
 )

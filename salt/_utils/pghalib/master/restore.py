@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: The most data of before that a host may name.
 MOST = 100
+# The first second that no answer may have.
+_END = 2**33
 _LOSE = 'or add "keep": false to pgha_restore, and lose them'
 
 
@@ -31,7 +33,8 @@ class Conditions(TypedDict):
     """
     What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
     ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
-    kept there: timeline and LSN by the id of the restore.
+    kept there: timeline and LSN by the id of the restore; ``timeline`` that of the data of now, and when it began
+    (0: not known), None where no data tell one.
     """
 
     leads: bool
@@ -44,6 +47,7 @@ class Conditions(TypedDict):
     newest: float | None
     fault: str | None
     kept: dict[str, list[int]]
+    timeline: list[int] | None
 
 
 def checked(answer: Json) -> Conditions:
@@ -55,6 +59,8 @@ def checked(answer: Json) -> Conditions:
     kept = own.get("kept", {})
     sound = isinstance(kept, dict) and len(kept) <= MOST and all(map(_is_position, kept.values()))
     wrong += [] if sound else ["kept"]
+    timeline = own.get("timeline")
+    wrong += [] if timeline is None or (_is_position(timeline) and all(map(_is_moment, timeline))) else ["timeline"]
     if wrong:
         raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
     fault = own.get("fault")
@@ -69,11 +75,32 @@ def checked(answer: Json) -> Conditions:
         "newest": own.get("newest"),
         "fault": None if fault is None else pghalib.text.line(fault),
         "kept": {pghalib.text.line(name, 40): list(one) for name, one in kept.items()},
+        "timeline": timeline,
     }
 
 
 def _is_position(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
+
+
+def _is_moment(value: object) -> bool:
+    """Whether a number is one of seconds that can be shown as a day."""
+    return type(value) in (int, float) and 0 <= value < _END  # type: ignore[operator]
+
+
+def timeline(told: Mapping[str, Conditions]) -> str:
+    """
+    Return the timeline on which a cluster is now, and when that began, as ``confirm`` has it: that of the leader, else
+    the last one of any member; ``unknown`` where no member has data.
+
+    told
+        What the members tell, by minion id.
+    """
+    known = [(one["leads"], *one["timeline"]) for one in told.values() if one["timeline"]]
+    if not known:
+        return "unknown"
+    _leads, number, began = max(known)
+    return f"{number} of {_day(began)}" if began else str(number)
 
 
 def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
@@ -173,6 +200,7 @@ def asked(
     source: str | None = None,
     seen: Mapping[str, Conditions] | None = None,
     keep: bool = True,
+    confirm: Json = None,
 ) -> list[str]:
     """
     Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it.
@@ -185,6 +213,8 @@ def asked(
         The cluster whose backups are copied, and what its members tell; None for its own.
     keep
         False: the data of now are not kept.
+    confirm
+        What was given to confirm it, and is not what it should be.
     """
     if source:
         back = f"the data of {source} as they {_then(target)}: all that is in {cluster} now is replaced"
@@ -207,7 +237,10 @@ def asked(
         f"{cluster} keeps its own passwords of the formula's logins; all other logins, jobs and subscriptions are those"
         f" of {source}, and begin to work where {cluster} is"
     ]
+    now_on, confirmed = timeline(told), pghalib.backup.target.without_timeline(confirm)
+    again = confirmed == pghalib.backup.target.confirmation(cluster, target, source, keep)
     return [
+        *(_gone_on(cluster, now_on, backed=not source) if again else []),
         f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}"
         + (f". The newest backup is of {_day(newest)}" if newest else ""),
         *(copied if source else []),
@@ -217,7 +250,17 @@ def asked(
         if keep
         else f"the data of now are removed on every host ({sizes}): nothing brings them back",
         *absent,
-        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source, keep)}"',
+        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source, keep, now_on)}"',
+    ]
+
+
+def _gone_on(cluster: str, timeline: str, backed: bool) -> list[str]:
+    """What is said to the words of a restore that has ended, or of a time before a failover."""
+    backup = f", and a first backup that failed is made by salt-run pgha.backup {cluster}" if backed else ""
+    return [
+        f"this confirm is of another time: {cluster} has gone on since, and is on timeline {timeline} now",
+        "perhaps the restore has ended already: to begin it again would lose all that clients have written after it."
+        f" salt-run pgha.status tells how {cluster} is{backup}",
     ]
 
 
