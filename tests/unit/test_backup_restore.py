@@ -46,10 +46,16 @@ def test_a_target_as_pgbackrest_takes_it(text, options):
         ({"cluster": "on", "target": "newest"}, "there is no cluster 'on' with backups; did you mean one?"),
         ({"cluster": "one", "target": "newest", "timelin": 1}, "pgha_restore:timelin: unknown; did you mean timeline?"),
         ({"cluster": "one", "target": "newest", "timeline": "1"}, "should be a whole number from 1"),
+        ({"cluster": "one", "target": "newest", "timeline": 2**32}, "should be a whole number from 1"),
+        ({"cluster": "one", "target": "0001-01-01 00:00:00+03"}, "'0001-01-01 00:00:00+03' is no time (date value"),
+        ({"cluster": "one", "target": "9999-12-31 23:59:59-03"}, "is no time (date value out of range)"),
+        ({"cluster": ["one"], "target": "newest"}, "pgha_restore:cluster: ['one'] should be the name of one cluster"),
+        ({"cluster": {}, "target": "kept:20261129-120000"}, "pgha_restore:cluster: {} should be the name of one"),
+        ({"cluster": 7, "target": "newest"}, "pgha_restore:cluster: 7 should be the name of one cluster"),
     ],
 )
 def test_what_cannot_be_asked_is_named_with_the_remedy(given, said):
-    (found,) = pghalib.backup.target.faults(given, ["one"])
+    (found,) = pghalib.backup.target.faults(given, {"one": {}}, {"one": {}})
     assert said in found
 
 
@@ -60,12 +66,12 @@ def test_what_cannot_be_asked_is_named_with_the_remedy(given, said):
         ("trail", "one", "pgha_restore:cluster: there is no cluster 'trail'; did you mean trial?"),
         ("one", "one", "pgha_restore:from: one is the cluster itself: leave from out"),
         ("two", "one", "pgha_restore:cluster: two has repositories of its own"),
-        ("trial", ["one"], "pgha_restore:from: there is no cluster ['one'] with backups"),
+        ("trial", ["one"], "pgha_restore:from: ['one'] should be the name of one cluster, as a text"),
     ],
 )
 def test_a_copy_takes_two_clusters_that_fit(cluster, source, said):
     given = {"cluster": cluster, "from": source, "target": "newest"}
-    (found,) = pghalib.backup.target.faults(given, ["one", "two"], ["one", "two", "trial"])
+    (found,) = pghalib.backup.target.faults(given, ["one", "two"], dict.fromkeys(["one", "two", "trial"]))
     assert found.startswith(said)
 
 
@@ -251,6 +257,11 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
 @pytest.mark.parametrize(
     "wrong",
     [
+        *(
+            {**MEMBER, key: one}
+            for key in ("first", "newest", "size", "free", "tablespaces")
+            for one in (1e300, float("inf"), float("nan"), -1, True, 10**400, [])
+        ),
         *(None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}),
         *({**MEMBER, "timeline": one} for one in (3, [3], [True, 5], [3, -1], [3, 2**33], [3, 1e300], ["3", 0], {})),
         *({**MEMBER, "kept": one} for one in ([], {"x": 1}, {"x": [1]}, {"x": [1, "2"]}, {"x": [1, True]})),

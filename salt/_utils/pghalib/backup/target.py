@@ -70,6 +70,10 @@ def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str]
         return [f"pgha_restore: say what is to be restored: {how}"]
     found = [f"pgha_restore:{key}: unknown{guess(key, _KEYS)}" for key in given if key not in _KEYS]
     cluster, source = given.get("cluster"), given.get("from")
+    nameless = {key: given[key] for key in ("cluster", "from") if not isinstance(given.get(key), (str, type(None)))}
+    if nameless:
+        return [*found, *(f"pgha_restore:{key}: {shown(one)} should be the name of one cluster, as a text"
+                          for key, one in nameless.items())]  # fmt: skip
     kept = str(given.get("target")).strip().startswith(f"{KEPT}:")
     if kept:
         # No backup is needed for that.
@@ -87,7 +91,7 @@ def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str]
     if not isinstance(given.get("keep", True), bool):
         found.append(f"pgha_restore:keep: {shown(given['keep'])} should be true or false")
     timeline = given.get("timeline")
-    if timeline is not None and (not isinstance(timeline, int) or isinstance(timeline, bool) or timeline < 1):
+    if timeline is not None and (type(timeline) is not int or not 0 < timeline < 2**32):
         found.append(f"pgha_restore:timeline: {shown(timeline)} should be a whole number from 1")
     try:
         parsed(given)
@@ -145,9 +149,10 @@ def _target(text: str) -> Target:
     whole, _, fraction = (seconds or ":00").partition(".")
     try:
         moment = datetime.datetime.fromisoformat(f"{day} {minutes}{whole}{zone}")
-    except ValueError as error:
+        # At the edges of the calendar another zone has no such day.
+        utc = moment.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError) as error:
         raise CommandExecutionError(f"{shown(text)} is no time ({error})") from None
-    utc = moment.astimezone(datetime.timezone.utc)
     value = utc.strftime("%Y-%m-%d %H:%M:%S") + (f".{fraction}" if fraction else "") + "+00"
     return {"type": "time", "value": value, "text": text, "moment": utc.timestamp() + float(f"0.{fraction or 0}")}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from salt.exceptions import CommandExecutionError
 
 import pghalib.backup.target
+import pghalib.master.answers
 import pghalib.secrets.restores
 import pghalib.text
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 #: The most data of before that a host may name.
 MOST = 100
-# The first second that no answer may have.
-_END = 2**33
+# More bytes has no disk.
+_BYTES = 2**63
 _LOSE = 'or add "keep": false to pgha_restore, and lose them'
 
 
@@ -52,15 +53,16 @@ class Conditions(TypedDict):
 
 def checked(answer: Json) -> Conditions:
     """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
-    kinds = {"leads": bool, "paused": bool, "mount": bool, "size": int, "free": int, "tablespaces": int}
-    own = answer if isinstance(answer, dict) else {}
-    wrong = [key for key, kind in kinds.items() if type(own.get(key)) is not kind]
-    wrong += [key for key in ("first", "newest") if not isinstance(own.get(key), (int, float, type(None)))]
+    own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.master.answers.is_amount
+    wrong = [key for key in ("leads", "paused", "mount") if not isinstance(own.get(key), bool)]
+    wrong += [key for key in ("size", "free", "tablespaces")
+              if not (isinstance(own.get(key), int) and is_amount(own[key], _BYTES))]  # fmt: skip
+    wrong += [key for key in ("first", "newest") if own.get(key) is not None and not is_amount(own[key])]
     kept = own.get("kept", {})
     sound = isinstance(kept, dict) and len(kept) <= MOST and all(map(_is_position, kept.values()))
     wrong += [] if sound else ["kept"]
     timeline = own.get("timeline")
-    wrong += [] if timeline is None or (_is_position(timeline) and all(map(_is_moment, timeline))) else ["timeline"]
+    wrong += [] if timeline is None or (_is_position(timeline) and all(map(is_amount, timeline))) else ["timeline"]
     if wrong:
         raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
     fault = own.get("fault")
@@ -81,11 +83,6 @@ def checked(answer: Json) -> Conditions:
 
 def _is_position(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
-
-
-def _is_moment(value: object) -> bool:
-    """Whether a number is one of seconds that can be shown as a day."""
-    return type(value) in (int, float) and 0 <= value < _END  # type: ignore[operator]
 
 
 def timeline(told: Mapping[str, Conditions]) -> str:
