@@ -1,7 +1,10 @@
 """What a person asks of a restore, what speaks against it, what it costs, and the note of it."""
 
+import types
+
 import pghalib.backup.recovering
 import pghalib.backup.target
+import pghalib.master.conditions
 import pghalib.master.restore
 import pghalib.secrets.restores
 import pghalib.secrets.store
@@ -87,7 +90,8 @@ def test_what_can_be_asked_has_no_fault():
 
 
 MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
-          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000]}  # fmt: skip
+          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000],
+          "backups": []}  # fmt: skip
 
 ON = "3 of 2026-11-28 21:06:40 UTC"
 
@@ -112,7 +116,7 @@ def target(seconds=None):
         ({"mount": True, "free": 0}, 60, "db2: the data directory is the root"),
         ({"paused": True}, 60, "Patroni is paused"),
         ({"mount": True}, 60, "db2: the data directory is the root of a file system"),
-        ({"free": 2**30}, 60, "db2: the data take 5 GB and 1 GB are free"),
+        ({"free": 2**30}, 60, "db2: the data of then need 5.5 GB, and 1.0 GB are free beside"),
         ({"fault": "refused"}, 60, "db2: the repository does not answer as it should: refused"),
         ({}, 2 * DAY, "the oldest backup ends at 2026-11-28"),
         ({}, -60, "then is in the future"),
@@ -125,6 +129,71 @@ def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
     unkept = {"tablespaces", "mount", "free"} & set(other)
     assert not unkept or 'add "keep": false to pgha_restore, and lose them' in found[-1]
     assert not unkept or not pghalib.master.restore.faults("one", target(seconds), told(**other), NOW, keep=False)
+
+
+GB = 2**30
+#: The second one was made when there were more data.
+SIZES = [[NOW - 3 * DAY, 2 * GB], [NOW - 2 * DAY, 20 * GB], [NOW - DAY, 4 * GB]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "free", "keep", "said"),
+    [
+        # Of the newest backup before the moment.
+        (2 * DAY + 60, 2.2 * GB, True, None),
+        (
+            2 * DAY + 60,
+            2.1 * GB,
+            True,
+            "need 2.2 GB, and 2.1 GB are free beside the data of now, which are kept: make room",
+        ),
+        (2 * DAY - 60, 21 * GB, True, "need 22.0 GB, and 21.0 GB are free beside the data of now, which are kept"),
+        (2 * DAY, 22 * GB, True, None),
+        # The newest one.
+        (None, 4.4 * GB, True, None),
+        (None, 4.3 * GB, True, "need 4.4 GB"),
+        # The data of now, 5 GB, make room.
+        (2 * DAY - 60, 17 * GB, False, None),
+        (
+            2 * DAY - 60,
+            16 * GB,
+            False,
+            "need 22.0 GB, and 21.0 GB are free when the data of now are removed: make room on",
+        ),
+        (None, 0, False, None),
+    ],
+)
+def test_the_data_of_then_have_room_on_every_host(seconds, free, keep, said):
+    moment = target(seconds)
+    own = {
+        host: {**one, "first": NOW - 3 * DAY, "backups": SIZES, "free": int(free) + 1} for host, one in told().items()
+    }
+    found = pghalib.master.restore.faults("one", moment, own, NOW, keep=keep)
+    assert len(found) == (2 if said else 0)
+    assert said is None or (found[0].startswith("db1: the data of then ") and said in found[0])
+    # Of a copy those of the other cluster.
+    trial = {host: {**one, "free": int(free) + 1} for host, one in told().items()}
+    assert pghalib.master.restore.faults("trial", moment, trial, NOW, {"a1": own["db1"]}, keep) == found
+
+
+def test_without_a_moment_the_greatest_backup_needs_room():
+    lsn = {"type": "lsn", "value": "0/3", "text": "0/3", "moment": None}
+    (found,) = pghalib.master.restore.faults("one", lsn, told(backups=SIZES, free=21 * GB), NOW, keep=True)[1:]
+    assert found.startswith("db2: the data of then need 22.0 GB, and 21.0 GB are free")
+    assert found.endswith('make room on that disk, or add "keep": false to pgha_restore, and lose them')
+    found = pghalib.master.restore.faults("one", lsn, told(backups=SIZES, free=GB), NOW, keep=True)[-1]
+    assert found.endswith("make room on that disk")
+
+
+def test_where_no_room_is_told_or_needed_nothing_is_said_of_it():
+    spaces = {host: {**one, "tablespaces": 1, "backups": SIZES, "free": 0} for host, one in told().items()}
+    assert pghalib.master.restore.faults("one", target(), spaces, NOW, keep=False) == []
+    assert pghalib.master.restore.faults("one", target(60), told(free=0), NOW, keep=False) == []
+    # What a host has kept comes back by a rename; the others get a copy.
+    kept = {"kept": {KEPT["value"]: [1, 5]}, "backups": SIZES, "free": 0}
+    assert pghalib.master.restore.faults("one", KEPT, told(**kept), NOW) == []
+    (found,) = pghalib.master.restore.faults("one", KEPT, {**told(**kept), "db3": {**MEMBER, "free": 0}}, NOW)
+    assert found.startswith("db3: the data of then need 5.5 GB, and 0.0 GB are free")
 
 
 def test_without_a_backup_there_is_nothing_to_restore():
@@ -198,7 +267,7 @@ def test_who_keeps_nothing_says_so_twice():
 def test_the_timeline_that_a_restore_leaves_is_the_leaders_else_the_last_one(members, on):
     answers = {f"db{number}": {**MEMBER, "leads": leads, "timeline": one}
                for number, (leads, one) in enumerate(members)}  # fmt: skip
-    assert pghalib.master.restore.timeline(answers) == on
+    assert pghalib.master.conditions.timeline(answers) == on
 
 
 @pytest.mark.parametrize("source", [None, "two"])
@@ -263,14 +332,15 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
             for one in (1e300, float("inf"), float("nan"), -1, True, 10**400, [])
         ),
         *(None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}),
+        *({**MEMBER, "backups": one} for one in ({}, [1], [[1]], [[1, 2, 3]], [[1, -1]], [[True, 1]], [[1e300, 1]])),
         *({**MEMBER, "timeline": one} for one in (3, [3], [True, 5], [3, -1], [3, 2**33], [3, 1e300], ["3", 0], {})),
         *({**MEMBER, "kept": one} for one in ([], {"x": 1}, {"x": [1]}, {"x": [1, "2"]}, {"x": [1, True]})),
     ],
 )
 def test_an_answer_of_another_shape_is_refused(wrong):
     with pytest.raises(CommandExecutionError, match="answered nonsense"):
-        pghalib.master.restore.checked(wrong)
-    assert pghalib.master.restore.checked({**MEMBER, "fault": "two\nlines", "more": 1}) == {
+        pghalib.master.conditions.checked(wrong)
+    assert pghalib.master.conditions.checked({**MEMBER, "fault": "two\nlines", "more": 1}) == {
         **MEMBER,
         "fault": "two lines",
     }
@@ -322,3 +392,12 @@ def test_what_a_directory_takes_is_told_also_when_there_is_none(tmp_path):
     found = pghalib.backup.recovering.space(str(tmp_path / "none/deep/one"))
     assert (found["size"], found["mount"], found["tablespaces"]) == (0, False, 0)
     assert found["free"] > 0
+
+
+def test_where_the_data_directory_is_a_file_system_its_own_room_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.path.ismount", lambda _path: True)
+    free = {str(tmp_path): 7, str(tmp_path.parent): 5}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=free[path]))
+    assert pghalib.backup.recovering.space(str(tmp_path))["free"] == 7
+    monkeypatch.setattr("os.path.ismount", lambda _path: False)
+    assert pghalib.backup.recovering.space(str(tmp_path))["free"] == 5

@@ -44,13 +44,14 @@ def test_a_repository_that_does_not_answer_is_told_and_not_raised(module):
 
 def test_one_repository_that_answers_is_enough(module):
     answer = {
-        "backups": [{"stop": 20}, {"stop": 10}],
+        "backups": [{"stop": 20, "size": 6}, {"stop": 10, "size": 5}],
         "repositories": [{"fault": "refused"}, {"fault": None}],
     }
     member = {"role": "primary", "pause": True}
     told = module(pgha_backup__told=lambda: answer, pgha_patroni__member=lambda: member).conditions()
     assert (told["first"], told["newest"], told["fault"]) == (10, 20, None)
     assert (told["leads"], told["paused"], told["timeline"]) == (True, True, [3, 0])
+    assert told["backups"] == [[20, 6], [10, 5]]
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def confirmation(
     keep
         False: the data of now are not kept.
     timeline
-        That of the cluster now (``pghalib.master.restore.timeline``).
+        That of the cluster now (``pghalib.master.conditions.timeline``).
     """
     lost = "" if keep else ", and lose the data of now"
     left = f" from timeline {timeline}" if timeline else ""

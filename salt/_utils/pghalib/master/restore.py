@@ -5,99 +5,23 @@ A restore: whether it can be made, and what it costs. Pure functions, but for a 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypedDict
-
-from salt.exceptions import CommandExecutionError
+from typing import TYPE_CHECKING
 
 import pghalib.backup.target
-import pghalib.master.answers
+import pghalib.master.conditions
+import pghalib.master.room
 import pghalib.secrets.restores
 import pghalib.text
+from pghalib.master.conditions import day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pghalib.backup.target import Target
+    from pghalib.master.conditions import Conditions
     from pghalib.secrets.restores import Note
     from pghalib.shapes import Json
-
-
-#: The most data of before that a host may name.
-MOST = 100
-# More bytes has no disk.
-_BYTES = 2**63
-_LOSE = 'or add "keep": false to pgha_restore, and lose them'
-
-
-class Conditions(TypedDict):
-    """
-    What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
-    ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
-    kept there: timeline and LSN by the id of the restore; ``timeline`` that of the data of now, and when it began
-    (0: not known), None where no data tell one.
-    """
-
-    leads: bool
-    paused: bool
-    size: int
-    free: int
-    mount: bool
-    tablespaces: int
-    first: float | None
-    newest: float | None
-    fault: str | None
-    kept: dict[str, list[int]]
-    timeline: list[int] | None
-
-
-def checked(answer: Json) -> Conditions:
-    """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
-    own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.master.answers.is_amount
-    wrong = [key for key in ("leads", "paused", "mount") if not isinstance(own.get(key), bool)]
-    wrong += [key for key in ("size", "free", "tablespaces")
-              if not (isinstance(own.get(key), int) and is_amount(own[key], _BYTES))]  # fmt: skip
-    wrong += [key for key in ("first", "newest") if own.get(key) is not None and not is_amount(own[key])]
-    kept = own.get("kept", {})
-    sound = isinstance(kept, dict) and len(kept) <= MOST and all(map(_is_position, kept.values()))
-    wrong += [] if sound else ["kept"]
-    timeline = own.get("timeline")
-    wrong += [] if timeline is None or (_is_position(timeline) and all(map(is_amount, timeline))) else ["timeline"]
-    if wrong:
-        raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
-    fault = own.get("fault")
-    return {
-        "leads": own["leads"],
-        "paused": own["paused"],
-        "size": own["size"],
-        "free": own["free"],
-        "mount": own["mount"],
-        "tablespaces": own["tablespaces"],
-        "first": own.get("first"),
-        "newest": own.get("newest"),
-        "fault": None if fault is None else pghalib.text.line(fault),
-        "kept": {pghalib.text.line(name, 40): list(one) for name, one in kept.items()},
-        "timeline": timeline,
-    }
-
-
-def _is_position(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
-
-
-def timeline(told: Mapping[str, Conditions]) -> str:
-    """
-    Return the timeline on which a cluster is now, and when that began, as ``confirm`` has it: that of the leader, else
-    the last one of any member; ``unknown`` where no member has data.
-
-    told
-        What the members tell, by minion id.
-    """
-    known = [(one["leads"], *one["timeline"]) for one in told.values() if one["timeline"]]
-    if not known:
-        return "unknown"
-    _leads, number, began = max(known)
-    return f"{number} of {_day(began)}" if began else str(number)
 
 
 def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
@@ -126,11 +50,16 @@ def new(
     """
     host = next((host for host, one in told.items() if one["leads"]), next(iter(told)))
     if target["type"] == pghalib.backup.target.KEPT:
-        kept = {host: one["kept"][str(target["value"])] for host, one in told.items() if target["value"] in one["kept"]}
-        host = max(kept, key=lambda one: kept[one])
+        host = _furthest(target, told)
     begun = time.strftime("%Y%m%d-%H%M%S")
     note: Note = {"id": begun, "cluster": cluster, "host": host, "target": target, "keep": keep}
     return {**note, "source": source} if source else note
+
+
+def _furthest(target: Target, told: Mapping[str, Conditions]) -> str:
+    """The host whose data that were kept are the furthest: it gets them back."""
+    kept = {host: one["kept"][str(target["value"])] for host, one in told.items() if target["value"] in one["kept"]}
+    return max(kept, key=lambda one: kept[one], default="")
 
 
 def faults(
@@ -161,7 +90,10 @@ def faults(
     if any(one["paused"] for one in told.values()):
         found.append("Patroni is paused, and would not stop PostgreSQL: patronictl resume ends that")
     if keep:
-        found += [f"{host}: {why}; {_LOSE}" for host, one in told.items() for why in _unkept(one)]
+        found += [f"{host}: {why}; {pghalib.master.room.LOSE}" for host, one in told.items() for why in _unkept(one)]
+    # Nothing is copied to the host that gets back what it has kept.
+    renamed = _furthest(target, told) if target["type"] == pghalib.backup.target.KEPT else ""
+    found += pghalib.master.room.faults(target, {host: told[host] for host in told if host != renamed}, seen, keep)
     if target["type"] == pghalib.backup.target.KEPT:
         known = sorted({name for one in told.values() for name in one["kept"]})
         if target["value"] not in known:
@@ -171,7 +103,7 @@ def faults(
     if first is None:
         found += [] if found else [f"{cluster} has no backup to restore from"]
     elif target["moment"] is not None and target["moment"] < first:
-        found.append(f"the oldest backup ends at {_day(first)}, and nothing before that can be restored")
+        found.append(f"the oldest backup ends at {day(first)}, and nothing before that can be restored")
     if target["moment"] is not None and target["moment"] > now:
         found.append(f"{target['text']} is in the future")
     return found
@@ -183,9 +115,6 @@ def _unkept(one: Conditions) -> Iterator[str]:
         yield "the data directory is the root of a file system, so what is there cannot be kept aside"
     if one["tablespaces"]:
         yield f"there are {one['tablespaces']} tablespaces, which are restored where they are and cannot be kept aside"
-    elif one["free"] < one["size"] and not one["mount"]:
-        size, free = pghalib.text.size(one["size"]), pghalib.text.size(one["free"])
-        yield f"the data take {size} and {free} are free: the old data are kept aside, so make room for as much again"
 
 
 def asked(
@@ -217,7 +146,7 @@ def asked(
         back = f"the data of {source} as they {_then(target)}: all that is in {cluster} now is replaced"
     elif target["moment"] is not None:
         lost = _span(now - target["moment"])
-        back = f"as it was at {_day(target['moment'])}: what was written in the last {lost} is lost"
+        back = f"as it was at {day(target['moment'])}: what was written in the last {lost} is lost"
     elif target["type"] == pghalib.backup.target.KEPT:
         back = f"as it was when the restore {target['value']} began: what was written since is lost"
     elif target["type"] == "default":
@@ -234,12 +163,12 @@ def asked(
         f"{cluster} keeps its own passwords of the formula's logins; all other logins, jobs and subscriptions are those"
         f" of {source}, and begin to work where {cluster} is"
     ]
-    now_on, confirmed = timeline(told), pghalib.backup.target.without_timeline(confirm)
+    now_on, confirmed = pghalib.master.conditions.timeline(told), pghalib.backup.target.without_timeline(confirm)
     again = confirmed == pghalib.backup.target.confirmation(cluster, target, source, keep)
     return [
         *(_gone_on(cluster, now_on, backed=not source) if again else []),
         f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}"
-        + (f". The newest backup is of {_day(newest)}" if newest else ""),
+        + (f". The newest backup is of {day(newest)}" if newest else ""),
         *(copied if source else []),
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
@@ -263,12 +192,8 @@ def _gone_on(cluster: str, timeline: str, backed: bool) -> list[str]:
 
 def _then(target: Target) -> str:
     if target["moment"] is not None:
-        return f"were at {_day(target['moment'])}"
+        return f"were at {day(target['moment'])}"
     return "are in its repository" if target["type"] == "default" else f"were at {target['text']}"
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def _span(seconds: float) -> str:
