@@ -8,6 +8,7 @@ import pghalib.backup.target
 import pghalib.inventory
 import pghalib.master.answers
 import pghalib.master.compiled
+import pghalib.master.conditions
 import pghalib.master.copied
 import pghalib.master.restore
 import pghalib.secrets.needed
@@ -97,15 +98,18 @@ def _new(cluster, target, hosts, away, given, source, seen):
     faults += [WITHOUT] if refused else []
     if not faults:
         faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
-    if not faults and given.get("confirm") != pghalib.backup.target.confirmation(cluster, target, source, keep):
-        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen, keep)
+    confirm = given.get("confirm")
+    if not faults and confirm != pghalib.backup.target.confirmation(
+        cluster, target, source, keep, pghalib.master.conditions.timeline(told)
+    ):
+        faults = pghalib.master.restore.asked(cluster, target, told, time.time(), away, source, seen, keep, confirm)
     return (None, faults) if faults else (pghalib.master.restore.new(cluster, target, told, source, keep), [])
 
 
 def _conditions(hosts):
     answers = __salt__["saltutil.cmd"](hosts, "pgha_restore.conditions", tgt_type="list", timeout=ANSWER)
     answers = {host: answer.get("ret") for host, answer in answers.items()}
-    return pghalib.master.answers.sort(hosts, answers, pghalib.master.restore.checked)
+    return pghalib.master.answers.sort(hosts, answers, pghalib.master.conditions.checked)
 
 
 def _refused(faults):

@@ -25,7 +25,7 @@ def conditions():
     Return what the master wants to know before a restore: ``leads``, ``paused``, ``size`` and ``free`` (bytes),
     ``mount`` (the data directory is the root of a file system), ``tablespaces`` (how many), ``first`` and ``newest``
     (ends of the oldest and the newest backup, seconds since 1970), ``fault`` (of the repositories, or None), ``kept``
-    (see ``pgha_kept.positions``).
+    (see ``pgha_kept.positions``), ``timeline`` (see ``pgha_timeline.now``), ``backups`` (of each its end and size).
 
     CLI Example:
 
@@ -33,23 +33,23 @@ def conditions():
 
         salt 'test-db1' pgha_restore.conditions
     """
-    path = _settings()["postgres"]["data_dir"]
     told, fault = {"backups": [], "repositories": []}, None
     try:
         told = __salt__["pgha_backup.told"]()
     except CommandExecutionError as error:
         fault = str(error)
     ends = [one["stop"] for one in told["backups"]]
-    faults = [one["fault"] for one in told["repositories"] if one["fault"]]
     member = __salt__["pgha_patroni.member"]() or {}
     return {
         "leads": pghalib.patroni.member.writes(member),
         "paused": bool(member.get("pause")),
-        **pghalib.backup.recovering.space(path),
+        **pghalib.backup.recovering.space(_settings()["postgres"]["data_dir"]),
         "kept": __salt__["pgha_kept.positions"](),
+        "timeline": __salt__["pgha_timeline.now"](),
+        "backups": [[one["stop"], one["size"]] for one in told["backups"]],
         "first": min(ends, default=None),
         "newest": max(ends, default=None),
-        "fault": fault or (faults[0] if faults and not ends else None),
+        "fault": fault or next((one["fault"] for one in told["repositories"] if one["fault"] and not ends), None),
     }
 
 

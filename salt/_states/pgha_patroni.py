@@ -20,6 +20,11 @@ import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
+# Seconds for one copy of the leader's data: as long as it goes on.
+COPIED = 7 * 86400
+# How many of them are waited for: Patroni begins anew for ever, also where none can succeed.
+COPIES, COPYING = 3, "copying"
+
 
 @pghalib.states.state
 def environment(ret):
@@ -150,11 +155,11 @@ def streaming(ret, timeout):
     This member runs as the leader, or as a replica that streams on the leader's timeline.
 
     timeout
-        Seconds to wait for it.
+        Seconds to wait for it, not counting those in which it copies the leader's data.
     """
     if ret.test and __salt__["pgha_patroni.member"]() is None:
         raise pghalib.states.Later("The run would wait for this member.")
-    seen = {"woken": False, "member": None}
+    seen = {"woken": False, "member": None, "copies": 0}
 
     def healthy():
         seen["member"] = __salt__["pgha_patroni.member"]()
@@ -163,10 +168,21 @@ def streaming(ret, timeout):
         # A replica streams through a slot. The leader makes the slot in its next loop after this member is listed.
         if not seen["woken"] and not ret.test:
             seen["woken"] = _leader_woken()
-        return False
+        if ret.test or seen["copies"] == COPIES or not copies():
+            return False
+        seen["copies"] += 1
+        return COPYING
+
+    def copies():
+        return pghalib.patroni.member.copies(seen["member"] or {})
+
+    def copied():
+        seen["member"] = __salt__["pgha_patroni.member"]()
+        return not copies()
 
     try:
-        pghalib.wait.until(healthy, 0 if ret.test else timeout, "this member leads or streams")
+        while pghalib.wait.until(healthy, 0 if ret.test else timeout, "this member leads or streams") is COPYING:
+            pghalib.wait.until(copied, COPIED, "the copy of the leader's data has ended", 1)
     except CommandExecutionError:
         logged = [*__salt__["pgha_patroni.log_tail"](8), *__salt__["pgha_parameters.last_words"]()]
         settings = __salt__["pgha.settings"]()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -34,6 +35,23 @@ class Pillar:
         self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": over}))
         self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
         return before != pgha
+
+
+def confirmed(lab, asked, **pillar):
+    """
+    Ask for a restore without a confirmation, and return the words for it with the one that is shown.
+
+    asked
+        The value of pgha_restore.
+    pillar
+        What stands beside that in the pillar of the run.
+    """
+    refused = run(lab, f"pillar={json.dumps({**pillar, 'pgha_restore': asked})}", sls="pgha.restore")
+    assert refused.code == 1
+    # Shown by Salt with or without quotes of its own.
+    shown = re.findall(r'"confirm": "([^"]*)"', refused.text.replace("\\", ""))
+    assert shown, refused.text
+    return f"pillar={json.dumps({**pillar, 'pgha_restore': {**asked, 'confirm': shown[-1]}})}"
 
 
 @dataclass

@@ -3,8 +3,6 @@ Backups on a repository host, from bare hosts on: made by the leader, encrypted 
 The host keeps what it cannot read, and lets nobody write elsewhere.
 """
 
-import json
-
 import pytest
 from integration import formula, ground
 from integration.cluster import Cluster, main_pid
@@ -175,8 +173,7 @@ def test_another_cluster_gets_a_copy_and_is_let_in_for_no_longer(cluster, pillar
     cluster.psql(cluster.leader(), "CREATE TABLE written AS SELECT 'before' AS what")
     moment = cluster.psql(cluster.leader(), "SELECT clock_timestamp() AT TIME ZONE 'UTC' FROM pg_sleep(0.01)") + "+00"
     cluster.psql(cluster.leader(), "INSERT INTO written VALUES ('after')")
-    words = {"cluster": "test2", "from": "test", "target": moment, "confirm": f"test2 from test to {moment}"}
-    copied = (f"pillar={json.dumps({'pgha_restore': words})}",)
+    copied = (formula.confirmed(lab, {"cluster": "test2", "from": "test", "target": moment}),)
     # Killed when the copy is let in, and run again.
     formula.run_until(lab, lambda: keeper.read(CONFIG) != known, *copied, what="it is let in", sls="pgha.restore")
     wait_for(lambda: formula.idle(list(lab.hosts.values())), timeout=120, what="the minions have ended", interval=0.5)

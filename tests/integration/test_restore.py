@@ -80,9 +80,10 @@ def asked(target, without=(), **more):
     return f"pillar={json.dumps({**pgha, 'pgha_restore': {'cluster': 'test', 'target': target, **more}})}"
 
 
-def restore(cluster, target, **more):
-    """Restore to a target, confirmed."""
-    return formula.run(cluster.lab, asked(target, confirm=f"test to {target}", **more), sls="pgha.restore")
+def confirmed(cluster, target, without=(), **more):
+    """The words for a restore, with the confirmation that is asked for."""
+    pgha = {"pgha": {"without": without}} if without else {}
+    return formula.confirmed(cluster.lab, {"cluster": "test", "target": target, **more}, **pgha)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,7 @@ def test_what_will_be_lost_is_shown_and_nothing_is_touched_without_a_yes(backed_
     for words, said in [
         ([asked(moments["one"])], '"confirm": "test to'),
         ([asked(moments["one"], confirm="yes")], "what was written in the last 0 min is lost"),
+        ([asked(moments["one"], confirm=f"test to {moments['one']} from timeline 1")], "test has gone on since"),
         ([asked("2026-11-29 12:00:00")], "has no zone"),
         ([asked("2020-01-01 00:00:00+00")], "nothing before that can be restored"),
         ([asked("2099-01-01 00:00:00+00")], "is in the future"),
@@ -130,7 +132,7 @@ def test_what_will_be_lost_is_shown_and_nothing_is_touched_without_a_yes(backed_
 
 def test_it_goes_back_wherever_it_was_interrupted(backed_up, moments):
     lab, leader = backed_up.lab, backed_up.leader()
-    words = asked(moments["one"], confirm=f"test to {moments['one']}")
+    words = confirmed(backed_up, moments["one"])
     others = [host for host in backed_up.db if host is not leader]
 
     def is_there(host, path):
@@ -157,6 +159,12 @@ def test_it_goes_back_wherever_it_was_interrupted(backed_up, moments):
     assert of_that_moment(backed_up, moments["ledger"], moments["one"])
     assert all(is_there(host, "/pgdata/test.before-*") for host in backed_up.db)
     assert [one["type"] for one in backups(backed_up.leader())] == ["full", "full"]
+    # By mistake once more: what clients write after it stays.
+    services = backed_up.services()
+    run = formula.run(lab, words, sls="pgha.restore")
+    assert run.code == 1
+    assert "perhaps the restore has ended already" in run.text
+    assert backed_up.services() == services
     run = formula.run(lab)
     assert (run.code, run.changed()) == (0, []), run.text
     assert "Everything is as it should be." in status(backed_up)
@@ -170,7 +178,7 @@ def test_the_way_back_to_the_data_of_before_leads_from_the_middle_of_a_restore(b
     """The restored member has begun a timeline already, whose number the archive knows."""
     lab, leader = backed_up.lab, backed_up.leader()
     write(backed_up, "before")
-    words = asked(moments["one"], confirm=f"test to {moments['one']}")
+    words = confirmed(backed_up, moments["one"])
     there = {one.rpartition("before-")[2] for one in leader.run(["sh", "-c", "ls -d /pgdata/test.*"]).stdout.split()}
     formula.run_until(
         lab,
@@ -182,7 +190,7 @@ def test_the_way_back_to_the_data_of_before_leads_from_the_middle_of_a_restore(b
     wait_for(lambda: formula.idle(backed_up.db), timeout=120, what="the minions have ended their jobs", interval=0.5)
     now = {one.rpartition("before-")[2] for one in leader.run(["sh", "-c", "ls -d /pgdata/test.*"]).stdout.split()}
     (kept,) = now - there
-    run = restore(backed_up, f"kept:{kept}")
+    run = formula.run(lab, confirmed(backed_up, f"kept:{kept}"), sls="pgha.restore")
     assert run.code == 0, run.text
     backed_up.wait_healthy()
     assert rows(backed_up)[-1] == "before"
@@ -210,11 +218,12 @@ def test_further_forward_on_the_timeline_of_before(backed_up, moments):
     away = backed_up.replicas()[0]
     away.poweroff()
     how = {"without": [away.name], "timeline": moments["timeline"]}
-    run = restore(backed_up, moments["two"], **how)
+    run = formula.run(backed_up.lab, asked(moments["two"], **how), sls="pgha.restore")
     assert run.code == 1
     assert run.text.count("there are 1 tablespaces") >= 2
-    words = f"test to {moments['two']}, and lose the data of now"
-    run = formula.run(backed_up.lab, asked(moments["two"], keep=False, confirm=words, **how), sls="pgha.restore")
+    words = confirmed(backed_up, moments["two"], keep=False, **how)
+    assert ", and lose the data of now" in words
+    run = formula.run(backed_up.lab, words, sls="pgha.restore")
     assert run.code == 0, run.text
     assert rows(backed_up) == ["one", "two"]
     assert backed_up.leader().run(["ls", "-A", "/srv/dropped"]).stdout == ""
@@ -255,9 +264,9 @@ def test_another_cluster_gets_a_copy_and_the_first_one_does_not_notice(backed_up
     run = formula.run(lab, f"pillar={json.dumps({'pgha_restore': words})}", sls="pgha.restore")
     assert run.code == 1
     assert "all that is in test2 now is replaced" in run.text
-    assert f'"confirm": "test2 from test to {moment}"' in run.text
-    words["confirm"] = f"test2 from test to {moment}"
-    run = formula.run(lab, f"pillar={json.dumps({'pgha_restore': words})}", sls="pgha.restore")
+    copied = formula.confirmed(lab, words)
+    assert f"test2 from test to {moment} from timeline " in copied
+    run = formula.run(lab, copied, sls="pgha.restore")
     assert run.code == 0, run.text
     second.wait_healthy()
     assert rows(second) == ["one", "two", "copied"]

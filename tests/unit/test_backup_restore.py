@@ -1,7 +1,10 @@
 """What a person asks of a restore, what speaks against it, what it costs, and the note of it."""
 
+import types
+
 import pghalib.backup.recovering
 import pghalib.backup.target
+import pghalib.master.conditions
 import pghalib.master.restore
 import pghalib.secrets.restores
 import pghalib.secrets.store
@@ -46,10 +49,16 @@ def test_a_target_as_pgbackrest_takes_it(text, options):
         ({"cluster": "on", "target": "newest"}, "there is no cluster 'on' with backups; did you mean one?"),
         ({"cluster": "one", "target": "newest", "timelin": 1}, "pgha_restore:timelin: unknown; did you mean timeline?"),
         ({"cluster": "one", "target": "newest", "timeline": "1"}, "should be a whole number from 1"),
+        ({"cluster": "one", "target": "newest", "timeline": 2**32}, "should be a whole number from 1"),
+        ({"cluster": "one", "target": "0001-01-01 00:00:00+03"}, "'0001-01-01 00:00:00+03' is no time (date value"),
+        ({"cluster": "one", "target": "9999-12-31 23:59:59-03"}, "is no time (date value out of range)"),
+        ({"cluster": ["one"], "target": "newest"}, "pgha_restore:cluster: ['one'] should be the name of one cluster"),
+        ({"cluster": {}, "target": "kept:20261129-120000"}, "pgha_restore:cluster: {} should be the name of one"),
+        ({"cluster": 7, "target": "newest"}, "pgha_restore:cluster: 7 should be the name of one cluster"),
     ],
 )
 def test_what_cannot_be_asked_is_named_with_the_remedy(given, said):
-    (found,) = pghalib.backup.target.faults(given, ["one"])
+    (found,) = pghalib.backup.target.faults(given, {"one": {}}, {"one": {}})
     assert said in found
 
 
@@ -60,12 +69,12 @@ def test_what_cannot_be_asked_is_named_with_the_remedy(given, said):
         ("trail", "one", "pgha_restore:cluster: there is no cluster 'trail'; did you mean trial?"),
         ("one", "one", "pgha_restore:from: one is the cluster itself: leave from out"),
         ("two", "one", "pgha_restore:cluster: two has repositories of its own"),
-        ("trial", ["one"], "pgha_restore:from: there is no cluster ['one'] with backups"),
+        ("trial", ["one"], "pgha_restore:from: ['one'] should be the name of one cluster, as a text"),
     ],
 )
 def test_a_copy_takes_two_clusters_that_fit(cluster, source, said):
     given = {"cluster": cluster, "from": source, "target": "newest"}
-    (found,) = pghalib.backup.target.faults(given, ["one", "two"], ["one", "two", "trial"])
+    (found,) = pghalib.backup.target.faults(given, ["one", "two"], dict.fromkeys(["one", "two", "trial"]))
     assert found.startswith(said)
 
 
@@ -74,13 +83,17 @@ def test_what_can_be_asked_has_no_fault():
     assert pghalib.backup.target.faults(copy, ["one"], ["one", "trial"]) == []
     parsed = pghalib.backup.target.parsed(copy)
     assert pghalib.backup.target.confirmation("trial", parsed, "one") == "trial from one to newest"
-    given = {"cluster": "one", "target": "newest", "confirm": "one to newest"}
+    given = {"cluster": "one", "target": "newest", "confirm": "one to newest from timeline 3"}
     assert pghalib.backup.target.faults(given, ["one"]) == []
-    assert pghalib.backup.target.confirmation("one", pghalib.backup.target.parsed(given)) == given["confirm"]
+    target = pghalib.backup.target.parsed(given)
+    assert pghalib.backup.target.confirmation("one", target, timeline="3") == given["confirm"]
 
 
 MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
-          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}}  # fmt: skip
+          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000],
+          "backups": []}  # fmt: skip
+
+ON = "3 of 2026-11-28 21:06:40 UTC"
 
 
 def told(**other):
@@ -103,7 +116,7 @@ def target(seconds=None):
         ({"mount": True, "free": 0}, 60, "db2: the data directory is the root"),
         ({"paused": True}, 60, "Patroni is paused"),
         ({"mount": True}, 60, "db2: the data directory is the root of a file system"),
-        ({"free": 2**30}, 60, "db2: the data take 5 GB and 1 GB are free"),
+        ({"free": 2**30}, 60, "db2: the data of then need 5.5 GB, and 1.0 GB are free beside"),
         ({"fault": "refused"}, 60, "db2: the repository does not answer as it should: refused"),
         ({}, 2 * DAY, "the oldest backup ends at 2026-11-28"),
         ({}, -60, "then is in the future"),
@@ -116,6 +129,71 @@ def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
     unkept = {"tablespaces", "mount", "free"} & set(other)
     assert not unkept or 'add "keep": false to pgha_restore, and lose them' in found[-1]
     assert not unkept or not pghalib.master.restore.faults("one", target(seconds), told(**other), NOW, keep=False)
+
+
+GB = 2**30
+#: The second one was made when there were more data.
+SIZES = [[NOW - 3 * DAY, 2 * GB], [NOW - 2 * DAY, 20 * GB], [NOW - DAY, 4 * GB]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "free", "keep", "said"),
+    [
+        # Of the newest backup before the moment.
+        (2 * DAY + 60, 2.2 * GB, True, None),
+        (
+            2 * DAY + 60,
+            2.1 * GB,
+            True,
+            "need 2.2 GB, and 2.1 GB are free beside the data of now, which are kept: make room",
+        ),
+        (2 * DAY - 60, 21 * GB, True, "need 22.0 GB, and 21.0 GB are free beside the data of now, which are kept"),
+        (2 * DAY, 22 * GB, True, None),
+        # The newest one.
+        (None, 4.4 * GB, True, None),
+        (None, 4.3 * GB, True, "need 4.4 GB"),
+        # The data of now, 5 GB, make room.
+        (2 * DAY - 60, 17 * GB, False, None),
+        (
+            2 * DAY - 60,
+            16 * GB,
+            False,
+            "need 22.0 GB, and 21.0 GB are free when the data of now are removed: make room on",
+        ),
+        (None, 0, False, None),
+    ],
+)
+def test_the_data_of_then_have_room_on_every_host(seconds, free, keep, said):
+    moment = target(seconds)
+    own = {
+        host: {**one, "first": NOW - 3 * DAY, "backups": SIZES, "free": int(free) + 1} for host, one in told().items()
+    }
+    found = pghalib.master.restore.faults("one", moment, own, NOW, keep=keep)
+    assert len(found) == (2 if said else 0)
+    assert said is None or (found[0].startswith("db1: the data of then ") and said in found[0])
+    # Of a copy those of the other cluster.
+    trial = {host: {**one, "free": int(free) + 1} for host, one in told().items()}
+    assert pghalib.master.restore.faults("trial", moment, trial, NOW, {"a1": own["db1"]}, keep) == found
+
+
+def test_without_a_moment_the_greatest_backup_needs_room():
+    lsn = {"type": "lsn", "value": "0/3", "text": "0/3", "moment": None}
+    (found,) = pghalib.master.restore.faults("one", lsn, told(backups=SIZES, free=21 * GB), NOW, keep=True)[1:]
+    assert found.startswith("db2: the data of then need 22.0 GB, and 21.0 GB are free")
+    assert found.endswith('make room on that disk, or add "keep": false to pgha_restore, and lose them')
+    found = pghalib.master.restore.faults("one", lsn, told(backups=SIZES, free=GB), NOW, keep=True)[-1]
+    assert found.endswith("make room on that disk")
+
+
+def test_where_no_room_is_told_or_needed_nothing_is_said_of_it():
+    spaces = {host: {**one, "tablespaces": 1, "backups": SIZES, "free": 0} for host, one in told().items()}
+    assert pghalib.master.restore.faults("one", target(), spaces, NOW, keep=False) == []
+    assert pghalib.master.restore.faults("one", target(60), told(free=0), NOW, keep=False) == []
+    # What a host has kept comes back by a rename; the others get a copy.
+    kept = {"kept": {KEPT["value"]: [1, 5]}, "backups": SIZES, "free": 0}
+    assert pghalib.master.restore.faults("one", KEPT, told(**kept), NOW) == []
+    (found,) = pghalib.master.restore.faults("one", KEPT, {**told(**kept), "db3": {**MEMBER, "free": 0}}, NOW)
+    assert found.startswith("db3: the data of then need 5.5 GB, and 0.0 GB are free")
 
 
 def test_without_a_backup_there_is_nothing_to_restore():
@@ -133,7 +211,7 @@ def test_what_is_lost_is_said_before(seconds, lost):
     lines = pghalib.master.restore.asked("one", target(seconds), told(), NOW)
     assert lost in lines[0]
     assert "db1 5 GB, db2 5 GB" in lines[2]
-    assert lines[3].endswith('"confirm": "one to then"')
+    assert lines[3].endswith(f'"confirm": "one to then from timeline {ON}"')
 
 
 def test_a_copy_says_what_comes_and_asks_for_its_own_words():
@@ -147,7 +225,7 @@ def test_a_copy_says_what_comes_and_asks_for_its_own_words():
     assert lines[0].startswith("this would give trial the data of one as they were at 2026-")
     assert "all that is in trial now is replaced" in lines[0]
     assert "subscriptions are those of one, and begin to work where trial is" in lines[1]
-    assert lines[-1].endswith('"confirm": "trial from one to then"')
+    assert lines[-1].endswith(f'"confirm": "trial from one to then from timeline {ON}"')
     newest = pghalib.master.restore.asked("trial", target(), members, NOW, (), "one", seen)
     assert "the data of one as they are in its repository" in newest[0]
 
@@ -173,8 +251,43 @@ def test_who_keeps_nothing_says_so_twice():
     assert fault == "pgha_restore:keep: 'no' should be true or false"
     lines = pghalib.master.restore.asked("one", target(60), told(), NOW, keep=False)
     assert lines[2] == "the data of now are removed on every host (db1 5 GB, db2 5 GB): nothing brings them back"
-    assert lines[-1].endswith('"confirm": "one to then, and lose the data of now"')
+    assert lines[-1].endswith(f'"confirm": "one to then from timeline {ON}, and lose the data of now"')
     assert pghalib.master.restore.new("one", target(), told(), keep=False)["keep"] is False
+
+
+@pytest.mark.parametrize(
+    ("members", "on"),
+    [
+        ([(False, [4, 0]), (True, [3, 1795900000])], "3 of 2026-11-28 21:06:40 UTC"),
+        # Nobody leads: the last timeline of any.
+        ([(False, [3, 1795900000]), (False, [4, 0]), (False, None)], "4"),
+        ([(True, None), (False, None)], "unknown"),
+    ],
+)
+def test_the_timeline_that_a_restore_leaves_is_the_leaders_else_the_last_one(members, on):
+    answers = {f"db{number}": {**MEMBER, "leads": leads, "timeline": one}
+               for number, (leads, one) in enumerate(members)}  # fmt: skip
+    assert pghalib.master.conditions.timeline(answers) == on
+
+
+@pytest.mark.parametrize("source", [None, "two"])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("timeline", ["2 of 2026-11-27 01:46:40 UTC", "unknown", None])
+def test_the_words_of_a_restore_that_has_ended_begin_no_other(source, keep, timeline):
+    words = pghalib.backup.target.confirmation("one", target(60), source, keep, timeline)
+    seen = told() if source else None
+    lines = pghalib.master.restore.asked("one", target(60), told(), NOW, (), source, seen, keep, words)
+    assert lines[0] == f"this confirm is of another time: one has gone on since, and is on timeline {ON} now"
+    assert "perhaps the restore has ended already" in lines[1]
+    assert "would lose all that clients have written after it. salt-run pgha.status tells how one is" in lines[1]
+    assert ("salt-run pgha.backup one" in lines[1]) is (source is None)
+    assert f"from timeline {ON}" in lines[-1]
+
+
+@pytest.mark.parametrize("confirm", [None, "yes", 3, ["one to then"], "two to then from timeline 2"])
+def test_other_words_are_not_taken_for_those_of_a_restore_that_has_ended(confirm):
+    lines = pghalib.master.restore.asked("one", target(60), told(), NOW, confirm=confirm)
+    assert lines[0].startswith("this would bring one back")
 
 
 KEPT = {"type": "kept", "value": "20261129-120000", "text": "kept:20261129-120000", "moment": None}
@@ -213,14 +326,21 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
 @pytest.mark.parametrize(
     "wrong",
     [
+        *(
+            {**MEMBER, key: one}
+            for key in ("first", "newest", "size", "free", "tablespaces")
+            for one in (1e300, float("inf"), float("nan"), -1, True, 10**400, [])
+        ),
         *(None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}),
+        *({**MEMBER, "backups": one} for one in ({}, [1], [[1]], [[1, 2, 3]], [[1, -1]], [[True, 1]], [[1e300, 1]])),
+        *({**MEMBER, "timeline": one} for one in (3, [3], [True, 5], [3, -1], [3, 2**33], [3, 1e300], ["3", 0], {})),
         *({**MEMBER, "kept": one} for one in ([], {"x": 1}, {"x": [1]}, {"x": [1, "2"]}, {"x": [1, True]})),
     ],
 )
 def test_an_answer_of_another_shape_is_refused(wrong):
     with pytest.raises(CommandExecutionError, match="answered nonsense"):
-        pghalib.master.restore.checked(wrong)
-    assert pghalib.master.restore.checked({**MEMBER, "fault": "two\nlines", "more": 1}) == {
+        pghalib.master.conditions.checked(wrong)
+    assert pghalib.master.conditions.checked({**MEMBER, "fault": "two\nlines", "more": 1}) == {
         **MEMBER,
         "fault": "two lines",
     }
@@ -272,3 +392,12 @@ def test_what_a_directory_takes_is_told_also_when_there_is_none(tmp_path):
     found = pghalib.backup.recovering.space(str(tmp_path / "none/deep/one"))
     assert (found["size"], found["mount"], found["tablespaces"]) == (0, False, 0)
     assert found["free"] > 0
+
+
+def test_where_the_data_directory_is_a_file_system_its_own_room_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.path.ismount", lambda _path: True)
+    free = {str(tmp_path): 7, str(tmp_path.parent): 5}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=free[path]))
+    assert pghalib.backup.recovering.space(str(tmp_path))["free"] == 7
+    monkeypatch.setattr("os.path.ismount", lambda _path: False)
+    assert pghalib.backup.recovering.space(str(tmp_path))["free"] == 5

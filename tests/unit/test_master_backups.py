@@ -116,6 +116,18 @@ def test_a_replica_proves_it(hosts):
     assert ("db2", "pgha_proof.begin") in asked
 
 
+@pytest.mark.parametrize("number", [1e300, float("inf"), float("nan"), -1, True, 10**400])
+def test_numbers_that_no_clock_tells_are_left_out_of_a_proof(hosts, number):
+    hosts(proving({**PROOF, "newest": number, "back": number, "noted": number, "recovered": number, "size": number},
+                  db1=("primary", "running")))  # fmt: skip
+    text, good = pghalib.master.backups.prove({}, MEMBERS)
+    assert good
+    assert "a was restored in some time; " in text
+    hosts(proving({**PROOF, "at": number}, db1=("primary", "running")))
+    with pytest.raises(CommandExecutionError, match="db1 does not tell what came of it"):
+        pghalib.master.backups.prove({}, MEMBERS)
+
+
 def test_without_a_replica_the_leader_proves_it_and_what_fails_is_told(hosts):
     asked = hosts(proving({**PROOF, "fault": "no room"}, db1=("primary", "running"), db2=("replica", "starting")))
     text, good = pghalib.master.backups.prove({}, MEMBERS)

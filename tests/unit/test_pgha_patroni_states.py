@@ -399,6 +399,46 @@ def test_member_that_does_not_stream_fails_with_logs_and_remedy(states, member, 
         assert part in ret["comment"]
 
 
+COPYING = {"state": "creating replica", "role": "replica"}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on only while somebody sleeps."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def test_a_copy_that_takes_longer_than_the_timeout_is_waited_for(states, clock):
+    # Asked each second: 400 seconds.
+    answers = series(None, *[COPYING] * 400, {"state": "stopped"}, CATCHING, REPLICA)
+    module = states(member=answers, cluster=fail("silent"))
+    ret = module.streaming("x", 300)
+    assert (ret["result"], ret["comment"]) == (True, "This member streams from the leader.")
+    assert 390 < clock[0] < 410
+
+
+def test_copies_that_fail_again_and_again_are_not_waited_for_without_end(states, clock):
+    answers = series(*[*[COPYING] * 100, {"state": "stopped"}] * 3, COPYING)
+    ret = states(member=answers, cluster=fail("silent")).streaming("x", 300)
+    assert ret["result"] is False
+    assert "This member says role: replica, state: creating replica" in ret["comment"]
+    assert 590 < clock[0] < 610
+
+
+def test_a_copy_whose_member_falls_silent_fails_after_the_timeout(states, clock):
+    ret = states(member=series(*[COPYING] * 50, None), cluster=fail("silent")).streaming("x", 300)
+    assert (ret["result"], "Patroni does not answer" in ret["comment"]) == (False, True)
+    assert 340 < clock[0] < 360
+
+
+def test_a_dry_run_waits_for_no_copy(states, clock):
+    ret = states(True, member=lambda: COPYING, cluster=fail("silent")).streaming("x", 300)
+    assert (ret["result"], clock[0]) == (False, 0)
+
+
 def test_dry_run_waits_for_nobody(states):
     assert states(True, member=lambda: None).streaming("x", 500)["result"] is None
 

@@ -22,7 +22,12 @@ def module(loader_module):
 
     def build(**answers):
         salt = {name.replace("__", "."): value for name, value in answers.items()}
-        salt = {"pgha.settings": lambda: SETTINGS, "pgha_kept.positions": dict, **salt}
+        salt = {
+            "pgha.settings": lambda: SETTINGS,
+            "pgha_kept.positions": dict,
+            "pgha_timeline.now": lambda: [3, 0],
+            **salt,
+        }
         return loader_module("_modules/pgha_restore.py", salt=salt)
 
     return build
@@ -39,13 +44,14 @@ def test_a_repository_that_does_not_answer_is_told_and_not_raised(module):
 
 def test_one_repository_that_answers_is_enough(module):
     answer = {
-        "backups": [{"stop": 20}, {"stop": 10}],
+        "backups": [{"stop": 20, "size": 6}, {"stop": 10, "size": 5}],
         "repositories": [{"fault": "refused"}, {"fault": None}],
     }
     member = {"role": "primary", "pause": True}
     told = module(pgha_backup__told=lambda: answer, pgha_patroni__member=lambda: member).conditions()
     assert (told["first"], told["newest"], told["fault"]) == (10, 20, None)
-    assert (told["leads"], told["paused"]) == (True, True)
+    assert (told["leads"], told["paused"], told["timeline"]) == (True, True, [3, 0])
+    assert told["backups"] == [[20, 6], [10, 5]]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +234,7 @@ PGHA = {
     },
 }
 CONDITIONS = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": False, "tablespaces": 0, "first": 1.0,
-            "newest": 2.0, "fault": None, "kept": {"20261129-120000": [1, 5]}}  # fmt: skip
+            "newest": 2.0, "fault": None, "kept": {"20261129-120000": [1, 5]}, "timeline": [3, 0]}  # fmt: skip
 
 
 @pytest.fixture
@@ -236,12 +242,13 @@ def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
     defaults = shipped.defaults()
 
-    def build(without=(), noted=None, pgha=PGHA, **given):
+    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), **given):
         asked = []
 
         def cmd(hosts, _function, **_how):
             asked.append(list(hosts))
-            return {host: {"ret": dict(CONDITIONS, leads=host == "db2")} for host in hosts if host != "db3"}
+            told = {**CONDITIONS, "timeline": list(timeline)}
+            return {host: {"ret": dict(told, leads=host == "db2")} for host in hosts if host != "db3"}
 
         salt = {
             "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},
@@ -269,7 +276,7 @@ def test_a_host_that_is_off_stops_a_restore_until_it_is_left_out(plan):
     found, asked = plan(without=["db3"])
     assert asked == [["db1", "db2"]]
     assert "db3 is left out: leave it off until the end" in found["refused"][3]
-    found, _ = plan(without=["db3"], confirm="one to newest")
+    found, _ = plan(without=["db3"], confirm="one to newest from timeline 3")
     assert (found["refused"], found["hosts"], found["others"]) == ([], ["db1", "db2"], ["db1"])
     assert found["run"] == {"restore": found["note"], "without": ["db3"]}
 
@@ -288,6 +295,10 @@ def test_the_words_that_are_shown_are_those_that_are_taken(plan, given, said, ba
     refused = plan(without=["db3"], **given)[0]["refused"]
     assert [line for line in refused if said in line], refused
     (words,) = re.findall('add "confirm": "(.*)"', refused[-1])
+    # When the restore has ended, or after a failover, the same words begin no other.
+    for after in ([4, 0], [3, 5]):
+        refused = plan(without=["db3"], confirm=words, timeline=after, **given)[0]["refused"]
+        assert refused[0].startswith("this confirm is of another time")
     found, _ = plan(without=["db3"], confirm=words, **given)
     assert found["refused"] == []
     assert found["backed"] is backed
@@ -295,7 +306,9 @@ def test_the_words_that_are_shown_are_those_that_are_taken(plan, given, said, ba
     assert found["note"]["keep"] is given.get("keep", True)
     assert ("copied" in found["run"]) is ("from" in given)
     # What the cluster that is copied wrote a moment ago is archived before, also when an interrupted run goes on.
-    again, _ = plan(noted=found["note"], without=["db3"], confirm=words, **given)
+    # Its words count while it is noted, on whatever timeline.
+    again, _ = plan(noted=found["note"], without=["db3"], confirm=words, timeline=[4, 0], **given)
+    assert again["refused"] == []
     assert found["flushing"] == again["flushing"] == (["db2"] if "from" in given else [])
     assert found["keepers"] == []
 
@@ -306,10 +319,11 @@ def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan
         "datacenters": {"dc": {**PGHA["datacenters"]["dc"], "repository_hosts": {"backup1": "192.0.2.51"}}},
         "clusters": {**PGHA["clusters"], "one": {**PGHA["clusters"]["one"], "backup": {"repositories": {"far": far}}}},
     }
-    copied = {"cluster": "trial", "from": "one", "confirm": "trial from one to newest"}
+    copied = {"cluster": "trial", "from": "one", "confirm": "trial from one to newest from timeline 3"}
     found, _ = plan(pgha=pgha, **copied)
     assert (found["refused"], found["keepers"]) == ([], ["backup1"])
-    back = {"cluster": "trial", "target": "kept:20261129-120000", "confirm": "trial to kept:20261129-120000"}
+    words = "trial to kept:20261129-120000 from timeline 3"
+    back = {"cluster": "trial", "target": "kept:20261129-120000", "confirm": words}
     begun = {**found["note"], "id": "20261129-120000"}
     found, _ = plan(pgha=pgha, noted=begun, **back)
     assert (found["refused"], found["keepers"], "source" in found["note"]) == ([], ["backup1"], False)
@@ -319,7 +333,7 @@ def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan
 
 def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):
     note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
-    back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000"}
+    back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
     found, _ = plan(noted=note, without=["db3"], **back)
     assert (found["refused"], found["note"]["target"]["type"]) == ([], "kept")
     found, _ = plan(noted={**note, "id": "20261128-120000"}, without=["db3"], **back)

@@ -655,7 +655,12 @@ def test_a_copy_is_let_in_before_anything_is_stopped_and_no_longer_when_it_has_e
     backup = {"repositories": {"far": {"type": "host", "host": "test-backup1", "path": "/backup"}}}
     clusters = {"test": {"backup": backup}, "trial": {"vip": "192.0.2.90/24", "hosts": {"trial-db1": "192.0.2.91"}}}
     datacenters = merged(copy.deepcopy(PILLAR["datacenters"]), copy.deepcopy(KEEPER))
-    asked = {"cluster": "trial", "from": "test", "target": "newest", "confirm": "trial from test to newest"}
+    asked = {
+        "cluster": "trial",
+        "from": "test",
+        "target": "newest",
+        "confirm": "trial from test to newest from timeline unknown",
+    }
     told = {"leads": False, "paused": False, "mount": False, "size": 1, "free": 2, "tablespaces": 0, "first": 1.0}
     answers = {host: {"ret": {**told, "newest": 2.0}, "retcode": 0} for host in ("trial-db1", *IDS[3:])}
     low = orchestration(

@@ -57,8 +57,11 @@ class Space(TypedDict):
 
 
 def space(path: str) -> Space:
-    """Return what a data directory takes, and what is free beside it; ``path`` need not exist."""
-    parent = os.path.dirname(path)
+    """
+    Return what a data directory takes, and what is free beside it, or in it where it is the root of a file system;
+    ``path`` need not exist.
+    """
+    parent = path if os.path.ismount(path) else os.path.dirname(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     tablespaces = 0

@@ -2,8 +2,8 @@
 What a person asks of a restore (the pillar ``pgha_restore`` of one run): the cluster, the moment to go back to, and,
 for a copy, from whose backups. Pure functions.
 
-    pgha_restore: {cluster: one, target: "2026-11-29 12:00:00+03", confirm: "one to 2026-11-29 12:00:00+03"}
-    pgha_restore: {cluster: trial, from: one, target: newest, confirm: "trial from one to newest"}
+    pgha_restore: {cluster: one, target: "2026-11-29 12:00:00+03", confirm: "one to … from timeline …"}
+    pgha_restore: {cluster: trial, from: one, target: newest, confirm: "trial from one to newest from timeline …"}
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _MOMENT = re.compile(
 _LSN = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 _ID = re.compile(r"\d{8}-\d{6}", re.ASCII)
+_TIMELINE = re.compile(r" from timeline [^,]*")
 #: The type of a target that is no backup: the data that an earlier restore has kept aside.
 KEPT = "kept"
 
@@ -69,6 +70,10 @@ def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str]
         return [f"pgha_restore: say what is to be restored: {how}"]
     found = [f"pgha_restore:{key}: unknown{guess(key, _KEYS)}" for key in given if key not in _KEYS]
     cluster, source = given.get("cluster"), given.get("from")
+    nameless = {key: given[key] for key in ("cluster", "from") if not isinstance(given.get(key), (str, type(None)))}
+    if nameless:
+        return [*found, *(f"pgha_restore:{key}: {shown(one)} should be the name of one cluster, as a text"
+                          for key, one in nameless.items())]  # fmt: skip
     kept = str(given.get("target")).strip().startswith(f"{KEPT}:")
     if kept:
         # No backup is needed for that.
@@ -86,7 +91,7 @@ def faults(given: Json, clusters: Collection[str], all_clusters: Collection[str]
     if not isinstance(given.get("keep", True), bool):
         found.append(f"pgha_restore:keep: {shown(given['keep'])} should be true or false")
     timeline = given.get("timeline")
-    if timeline is not None and (not isinstance(timeline, int) or isinstance(timeline, bool) or timeline < 1):
+    if timeline is not None and (type(timeline) is not int or not 0 < timeline < 2**32):
         found.append(f"pgha_restore:timeline: {shown(timeline)} should be a whole number from 1")
     try:
         parsed(given)
@@ -144,24 +149,36 @@ def _target(text: str) -> Target:
     whole, _, fraction = (seconds or ":00").partition(".")
     try:
         moment = datetime.datetime.fromisoformat(f"{day} {minutes}{whole}{zone}")
-    except ValueError as error:
+        # At the edges of the calendar another zone has no such day.
+        utc = moment.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError) as error:
         raise CommandExecutionError(f"{shown(text)} is no time ({error})") from None
-    utc = moment.astimezone(datetime.timezone.utc)
     value = utc.strftime("%Y-%m-%d %H:%M:%S") + (f".{fraction}" if fraction else "") + "+00"
     return {"type": "time", "value": value, "text": text, "moment": utc.timestamp() + float(f"0.{fraction or 0}")}
 
 
-def confirmation(cluster: str, target: Target, source: str | None = None, keep: bool = True) -> str:
+def confirmation(
+    cluster: str, target: Target, source: str | None = None, keep: bool = True, timeline: str | None = None
+) -> str:
     """
-    Return what a person has to give as ``confirm``.
+    Return what a person has to give as ``confirm``: with the timeline that the restore leaves, so that the same words
+    do not begin a second restore when the first one has ended. Without it, the words for a message.
 
     source
         The cluster whose backups are copied, None for the cluster's own.
     keep
         False: the data of now are not kept.
+    timeline
+        That of the cluster now (``pghalib.master.conditions.timeline``).
     """
     lost = "" if keep else ", and lose the data of now"
-    return f"{cluster}{f' from {source}' if source else ''} to {target['text']}{lost}"
+    left = f" from timeline {timeline}" if timeline else ""
+    return f"{cluster}{f' from {source}' if source else ''} to {target['text']}{left}{lost}"
+
+
+def without_timeline(confirm: Json) -> str:
+    """Return a ``confirm`` that a person gave, without the timeline in it; "" for what is no text."""
+    return _TIMELINE.sub("", confirm, count=1) if isinstance(confirm, str) else ""
 
 
 def options(target: Target) -> list[str]:

@@ -5,75 +5,23 @@ A restore: whether it can be made, and what it costs. Pure functions, but for a 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypedDict
-
-from salt.exceptions import CommandExecutionError
+from typing import TYPE_CHECKING
 
 import pghalib.backup.target
+import pghalib.master.conditions
+import pghalib.master.room
 import pghalib.secrets.restores
 import pghalib.text
+from pghalib.master.conditions import day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pghalib.backup.target import Target
+    from pghalib.master.conditions import Conditions
     from pghalib.secrets.restores import Note
     from pghalib.shapes import Json
-
-
-#: The most data of before that a host may name.
-MOST = 100
-_LOSE = 'or add "keep": false to pgha_restore, and lose them'
-
-
-class Conditions(TypedDict):
-    """
-    What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
-    ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
-    kept there: timeline and LSN by the id of the restore.
-    """
-
-    leads: bool
-    paused: bool
-    size: int
-    free: int
-    mount: bool
-    tablespaces: int
-    first: float | None
-    newest: float | None
-    fault: str | None
-    kept: dict[str, list[int]]
-
-
-def checked(answer: Json) -> Conditions:
-    """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
-    kinds = {"leads": bool, "paused": bool, "mount": bool, "size": int, "free": int, "tablespaces": int}
-    own = answer if isinstance(answer, dict) else {}
-    wrong = [key for key, kind in kinds.items() if type(own.get(key)) is not kind]
-    wrong += [key for key in ("first", "newest") if not isinstance(own.get(key), (int, float, type(None)))]
-    kept = own.get("kept", {})
-    sound = isinstance(kept, dict) and len(kept) <= MOST and all(map(_is_position, kept.values()))
-    wrong += [] if sound else ["kept"]
-    if wrong:
-        raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
-    fault = own.get("fault")
-    return {
-        "leads": own["leads"],
-        "paused": own["paused"],
-        "size": own["size"],
-        "free": own["free"],
-        "mount": own["mount"],
-        "tablespaces": own["tablespaces"],
-        "first": own.get("first"),
-        "newest": own.get("newest"),
-        "fault": None if fault is None else pghalib.text.line(fault),
-        "kept": {pghalib.text.line(name, 40): list(one) for name, one in kept.items()},
-    }
-
-
-def _is_position(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
 
 
 def unfinished(store: Path, clusters: Iterable[str]) -> list[str]:
@@ -102,11 +50,16 @@ def new(
     """
     host = next((host for host, one in told.items() if one["leads"]), next(iter(told)))
     if target["type"] == pghalib.backup.target.KEPT:
-        kept = {host: one["kept"][str(target["value"])] for host, one in told.items() if target["value"] in one["kept"]}
-        host = max(kept, key=lambda one: kept[one])
+        host = _furthest(target, told)
     begun = time.strftime("%Y%m%d-%H%M%S")
     note: Note = {"id": begun, "cluster": cluster, "host": host, "target": target, "keep": keep}
     return {**note, "source": source} if source else note
+
+
+def _furthest(target: Target, told: Mapping[str, Conditions]) -> str:
+    """The host whose data that were kept are the furthest: it gets them back."""
+    kept = {host: one["kept"][str(target["value"])] for host, one in told.items() if target["value"] in one["kept"]}
+    return max(kept, key=lambda one: kept[one], default="")
 
 
 def faults(
@@ -137,7 +90,10 @@ def faults(
     if any(one["paused"] for one in told.values()):
         found.append("Patroni is paused, and would not stop PostgreSQL: patronictl resume ends that")
     if keep:
-        found += [f"{host}: {why}; {_LOSE}" for host, one in told.items() for why in _unkept(one)]
+        found += [f"{host}: {why}; {pghalib.master.room.LOSE}" for host, one in told.items() for why in _unkept(one)]
+    # Nothing is copied to the host that gets back what it has kept.
+    renamed = _furthest(target, told) if target["type"] == pghalib.backup.target.KEPT else ""
+    found += pghalib.master.room.faults(target, {host: told[host] for host in told if host != renamed}, seen, keep)
     if target["type"] == pghalib.backup.target.KEPT:
         known = sorted({name for one in told.values() for name in one["kept"]})
         if target["value"] not in known:
@@ -147,7 +103,7 @@ def faults(
     if first is None:
         found += [] if found else [f"{cluster} has no backup to restore from"]
     elif target["moment"] is not None and target["moment"] < first:
-        found.append(f"the oldest backup ends at {_day(first)}, and nothing before that can be restored")
+        found.append(f"the oldest backup ends at {day(first)}, and nothing before that can be restored")
     if target["moment"] is not None and target["moment"] > now:
         found.append(f"{target['text']} is in the future")
     return found
@@ -159,9 +115,6 @@ def _unkept(one: Conditions) -> Iterator[str]:
         yield "the data directory is the root of a file system, so what is there cannot be kept aside"
     if one["tablespaces"]:
         yield f"there are {one['tablespaces']} tablespaces, which are restored where they are and cannot be kept aside"
-    elif one["free"] < one["size"] and not one["mount"]:
-        size, free = pghalib.text.size(one["size"]), pghalib.text.size(one["free"])
-        yield f"the data take {size} and {free} are free: the old data are kept aside, so make room for as much again"
 
 
 def asked(
@@ -173,6 +126,7 @@ def asked(
     source: str | None = None,
     seen: Mapping[str, Conditions] | None = None,
     keep: bool = True,
+    confirm: Json = None,
 ) -> list[str]:
     """
     Return what a person reads before a restore, as lines: what is lost, what is kept, and how to confirm it.
@@ -185,12 +139,14 @@ def asked(
         The cluster whose backups are copied, and what its members tell; None for its own.
     keep
         False: the data of now are not kept.
+    confirm
+        What was given to confirm it, and is not what it should be.
     """
     if source:
         back = f"the data of {source} as they {_then(target)}: all that is in {cluster} now is replaced"
     elif target["moment"] is not None:
         lost = _span(now - target["moment"])
-        back = f"as it was at {_day(target['moment'])}: what was written in the last {lost} is lost"
+        back = f"as it was at {day(target['moment'])}: what was written in the last {lost} is lost"
     elif target["type"] == pghalib.backup.target.KEPT:
         back = f"as it was when the restore {target['value']} began: what was written since is lost"
     elif target["type"] == "default":
@@ -207,9 +163,12 @@ def asked(
         f"{cluster} keeps its own passwords of the formula's logins; all other logins, jobs and subscriptions are those"
         f" of {source}, and begin to work where {cluster} is"
     ]
+    now_on, confirmed = pghalib.master.conditions.timeline(told), pghalib.backup.target.without_timeline(confirm)
+    again = confirmed == pghalib.backup.target.confirmation(cluster, target, source, keep)
     return [
+        *(_gone_on(cluster, now_on, backed=not source) if again else []),
         f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}"
-        + (f". The newest backup is of {_day(newest)}" if newest else ""),
+        + (f". The newest backup is of {day(newest)}" if newest else ""),
         *(copied if source else []),
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
@@ -217,18 +176,24 @@ def asked(
         if keep
         else f"the data of now are removed on every host ({sizes}): nothing brings them back",
         *absent,
-        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source, keep)}"',
+        f'to do it, add "confirm": "{pghalib.backup.target.confirmation(cluster, target, source, keep, now_on)}"',
+    ]
+
+
+def _gone_on(cluster: str, timeline: str, backed: bool) -> list[str]:
+    """What is said to the words of a restore that has ended, or of a time before a failover."""
+    backup = f", and a first backup that failed is made by salt-run pgha.backup {cluster}" if backed else ""
+    return [
+        f"this confirm is of another time: {cluster} has gone on since, and is on timeline {timeline} now",
+        "perhaps the restore has ended already: to begin it again would lose all that clients have written after it."
+        f" salt-run pgha.status tells how {cluster} is{backup}",
     ]
 
 
 def _then(target: Target) -> str:
     if target["moment"] is not None:
-        return f"were at {_day(target['moment'])}"
+        return f"were at {day(target['moment'])}"
     return "are in its repository" if target["type"] == "default" else f"were at {target['text']}"
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def _span(seconds: float) -> str:

@@ -33,6 +33,11 @@ def down(member: dict[str, Json]) -> bool:
     return any(word in str(member.get("state")) for word in ("failed", "crashed", "stopped"))
 
 
+def copies(member: dict[str, Json]) -> bool:
+    """Return whether a member copies the data of the leader, by its own answer."""
+    return member.get("state") == "creating replica"
+
+
 def leader_of(members: list[dict[str, Json]], name: str) -> dict[str, Json] | None:
     """
     Return the leader that has this member in its cluster, as an entry of Patroni's list. None while the member is not

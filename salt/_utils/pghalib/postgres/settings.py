@@ -241,6 +241,15 @@ def control_data(text: str) -> dict[str, str]:
     return {label.strip(): value.strip() for label, value in pairs}
 
 
+def timeline(control: dict[str, str]) -> int | None:
+    """
+    Return the timeline of data by what pg_controldata says of them (:py:func:`control_data`), None when it says none.
+    After a promotion the new number is with the end of recovery until the first checkpoint.
+    """
+    labels = ("Latest checkpoint's TimeLineID", "Min recovery ending loc's timeline")
+    return max((int(control[one]) for one in labels if control.get(one, "").isdecimal()), default=0) or None
+
+
 def locale_key(name: str) -> str:
     """Return a locale's name as ``locale -a`` writes it, for comparing: ``ru_RU.UTF-8`` becomes ``ru_RU.utf8``."""
     base, _, codeset = name.partition(".")

@@ -1,0 +1,105 @@
+"""What members tell before a restore (``pgha_restore.conditions``): data, which is checked. Pure functions."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypedDict
+
+from salt.exceptions import CommandExecutionError
+
+import pghalib.master.answers
+import pghalib.text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json
+
+#: The most data of before that a host may name.
+MOST = 100
+# More bytes has no disk.
+_BYTES = 2**63
+
+
+class Conditions(TypedDict):
+    """
+    What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
+    ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
+    kept there: timeline and LSN by the id of the restore; ``timeline`` that of the data of now, and when it began
+    (0: not known), None where no data tell one; ``backups`` the end and the size of each backup that it sees.
+    """
+
+    leads: bool
+    paused: bool
+    size: int
+    free: int
+    mount: bool
+    tablespaces: int
+    first: float | None
+    newest: float | None
+    fault: str | None
+    kept: dict[str, list[int]]
+    timeline: list[int] | None
+    backups: list[list[float]]
+
+
+def checked(answer: Json) -> Conditions:
+    """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
+    own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.master.answers.is_amount
+    wrong = [key for key in ("leads", "paused", "mount") if not isinstance(own.get(key), bool)]
+    wrong += [key for key in ("size", "free", "tablespaces")
+              if not (isinstance(own.get(key), int) and is_amount(own[key], _BYTES))]  # fmt: skip
+    wrong += [key for key in ("first", "newest") if own.get(key) is not None and not is_amount(own[key])]
+    kept = own.get("kept", {})
+    sound = isinstance(kept, dict) and len(kept) <= MOST and all(map(_is_position, kept.values()))
+    wrong += [] if sound else ["kept"]
+    timeline = own.get("timeline")
+    wrong += [] if timeline is None or (_is_position(timeline) and all(map(is_amount, timeline))) else ["timeline"]
+    backups = own.get("backups", [])
+    wrong += [] if isinstance(backups, list) and all(map(_is_backup, backups)) else ["backups"]
+    if wrong:
+        raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
+    fault = own.get("fault")
+    return {
+        "leads": own["leads"],
+        "paused": own["paused"],
+        "size": own["size"],
+        "free": own["free"],
+        "mount": own["mount"],
+        "tablespaces": own["tablespaces"],
+        "first": own.get("first"),
+        "newest": own.get("newest"),
+        "fault": None if fault is None else pghalib.text.line(fault),
+        "kept": {pghalib.text.line(name, 40): list(one) for name, one in kept.items()},
+        "timeline": timeline,
+        "backups": backups,
+    }
+
+
+def _is_position(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(one) is int for one in value)
+
+
+def _is_backup(value: Json) -> bool:
+    is_amount = pghalib.master.answers.is_amount
+    return isinstance(value, list) and len(value) == 2 and is_amount(value[0]) and is_amount(value[1], _BYTES)
+
+
+def timeline(told: Mapping[str, Conditions]) -> str:
+    """
+    Return the timeline on which a cluster is now, and when that began, as ``confirm`` has it: that of the leader, else
+    the last one of any member; ``unknown`` where no member has data.
+
+    told
+        What the members tell, by minion id.
+    """
+    known = [(one["leads"], *one["timeline"]) for one in told.values() if one["timeline"]]
+    if not known:
+        return "unknown"
+    _leads, number, began = max(known)
+    return f"{number} of {day(began)}" if began else str(number)
+
+
+def day(seconds: float) -> str:
+    """Return a moment as the messages of a restore have it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
