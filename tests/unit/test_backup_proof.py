@@ -125,6 +125,21 @@ def test_a_proof_does_not_go_back_where_no_backup_is_as_old_or_nobody_wants_it(p
     assert (shown["fault"], "back" in shown, len(copy.fetched)) == (None, False, 1)
 
 
+def test_nothing_in_the_copy_works_by_itself(program, monkeypatch):
+    started = []
+    monkeypatch.setattr(program.subprocess, "Popen", lambda words, **_how: started.append(words))
+    copy = program.Copy({**CONFIG, "proof": "/none"})
+    copy.start()
+    program.shutil.rmtree(copy.socket)
+    words = started[0]
+    options = {words[place + 1] for place, word in enumerate(words) if word == "-c"}
+    assert {
+        "max_logical_replication_workers=0",
+        "cron.launch_active_jobs=off",
+        "timescaledb.max_background_workers=0",
+    } <= options
+
+
 @pytest.mark.parametrize(
     ("notes", "fault"),
     [

@@ -116,7 +116,11 @@ class Copy:
         config = self.config
         over = {"listen_addresses": "", "unix_socket_directories": self.socket, "port": "5432", "archive_mode": "off",
                 "shared_buffers": "64MB", "huge_pages": "off", "synchronous_standby_names": "",
-                "logging_collector": "off", "external_pid_file": ""}  # fmt: skip
+                "logging_collector": "off", "external_pid_file": "",
+                # What works by itself and reaches others: subscriptions take the slots of the true ones at their
+                # publishers, and jobs run a second time. PostgreSQL takes the names of extensions that are not there.
+                "max_logical_replication_workers": "0", "cron.launch_active_jobs": "off",
+                "timescaledb.max_background_workers": "0"}  # fmt: skip
         words = [f"{config['bin_dir']}/postgres", "-D", config["proof"]]
         words += [word for key, value in over.items() for word in ("-c", f"{key}={value}")]
         with open(os.path.join(self.socket, "log"), "w", encoding="utf-8") as log:
