@@ -21,7 +21,7 @@ MANUAL, TIMED = "pgha-proof-now", "pgha-proof.service"
 
 def limits():
     """
-    Return what a proof may take of this host, as properties of a unit of systemd.
+    Return what a proof may take of this host, and where it may write, as properties of a unit of systemd.
 
     CLI Example:
 
@@ -29,7 +29,7 @@ def limits():
 
         salt 'test-db2' pgha_proof.limits
     """
-    return dict(pghalib.backup.proof.LIMITS)
+    return pghalib.backup.proof.limits(__salt__["pgha.settings"]()["postgres"])
 
 
 def begin():
@@ -48,7 +48,7 @@ def begin():
     if busy:
         raise CommandExecutionError(f"A proof runs already on {__opts__['id']}: journalctl -fu {busy}")
     postgres = __salt__["pgha.settings"]()["postgres"]
-    properties = {"User": postgres["user"], "Group": postgres["group"], **pghalib.backup.proof.LIMITS}
+    properties = {"User": postgres["user"], "Group": postgres["group"], **limits()}
     words = ["/usr/bin/python3", "-I", PROGRAM, "run", "now"]
     pghalib.services.transient.begin(__salt__["cmd.run_all"], MANUAL, words, properties)
 

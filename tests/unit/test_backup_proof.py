@@ -101,11 +101,12 @@ def proof_of(program, monkeypatch, tmp_path):
 
     def build(notes, newest=60, oldest=4000, **over):
         now = time.time()
+        (tmp_path / "one.proof").mkdir()
         copy = Copy([note if note is None else now - note for note in notes], now - newest)
         monkeypatch.setattr(program, "Copy", lambda _config: copy)
         monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5, now - oldest))
         monkeypatch.setattr(program, "checked", lambda *_: ["pg_dumpall"])
-        return program.proved({**CONFIG, "proof": str(tmp_path), **over}), copy, now
+        return program.proved({**CONFIG, "proof": f"{tmp_path}/one.proof", **over}), copy, now
 
     return build
 
@@ -123,6 +124,36 @@ def test_a_proof_goes_back_from_the_end_of_the_archive(proof_of):
 def test_a_proof_does_not_go_back_where_no_backup_is_as_old_or_nobody_wants_it(proof_of, over):
     shown, copy, _ = proof_of([100], **over)
     assert (shown["fault"], "back" in shown, len(copy.fetched)) == (None, False, 1)
+
+
+def test_tablespaces_are_restored_beside_the_copy_and_never_to_their_own_places(program, monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(program, "run", lambda words, *_: ran.append(words))
+    copy = program.Copy({**CONFIG, "proof": str(tmp_path)})
+    program.shutil.rmtree(copy.socket)
+    copy.fetch("--type=time")
+    (words,) = ran
+    assert {f"--pg1-path={tmp_path}/data", f"--tablespace-map-all={tmp_path}/tablespaces", "--type=time"} < set(words)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_proof_that_could_write_to_the_data_beside_it_does_nothing(program, tmp_path):
+    for name in ("one", "one.proof"):
+        (tmp_path / name).mkdir()
+    shown = program.proved({**CONFIG, "proof": str(tmp_path / "one.proof")})
+    assert shown["fault"].startswith(f"a proof must not be able to write to {tmp_path}/one: begin it by salt-run")
+    assert "backup" not in shown
+
+
+def test_a_tablespace_that_came_after_the_backup_is_named_with_the_remedy(program, tmp_path):
+    copy = program.Copy({**CONFIG, "proof": str(tmp_path)})
+    said = 'FATAL:  could not set permissions on directory "/ts": Read-only file system'
+    Path(copy.socket, "log").write_text(said)
+    copy.process = types.SimpleNamespace(poll=lambda: 1)
+    copy.ask = lambda _sql: None
+    with pytest.raises(program.Failed, match="A tablespace was made after the backup, .* make a new backup"):
+        copy.recovered()
+    program.shutil.rmtree(copy.socket)
 
 
 def test_nothing_in_the_copy_works_by_itself(program, monkeypatch):
@@ -201,7 +232,7 @@ def module(loader_module, monkeypatch, tmp_path):
     def build(states=None, day="sat"):
         settings = {
             "role": "db",
-            "postgres": {"user": "postgres", "group": "postgres"},
+            "postgres": {"user": "postgres", "group": "postgres", "data_dir": "/pgdata/one"},
             "backup": {"repositories": {"main": {}}, "proof_day": day},
         }
         ran = []
@@ -227,6 +258,10 @@ def test_a_proof_is_begun_with_limits_and_never_twice(module):
     one.module.begin()
     (started,) = [words for words in one.ran if words[0] == "systemd-run"]
     assert "--property=CPUWeight=20" in started
+    assert {
+        "--property=ProtectSystem=strict",
+        "--property=ReadWritePaths=-/pgdata/one.proof /var/spool/pgbackrest -/var/log/pgbackrest",
+    } <= set(started)
     assert started[-3:] == ["/usr/local/lib/pgha-proof", "run", "now"]
     with pytest.raises(CommandExecutionError, match="A proof runs already"):
         module({"pgha-proof.service": "activating"}).module.begin()
