@@ -1,5 +1,6 @@
 """A proof that a backup can be restored: whose turn it is, what is kept of what it shows, and how it is told."""
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -29,6 +30,7 @@ def program(monkeypatch, tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "RESULT", str(tmp_path / "proof.json"))
+    monkeypatch.setattr(module, "LOCK", str(tmp_path))
     return module
 
 
@@ -190,18 +192,40 @@ def test_what_a_program_says_last_is_the_reason(program):
 
 
 def test_the_result_is_kept_and_shown(program, monkeypatch, tmp_path, capsys):
-    (tmp_path / "config").write_text("{}")
+    (tmp_path / "copy/data").mkdir(parents=True)
+    (tmp_path / "config").write_text(json.dumps({"proof": str(tmp_path / "copy")}))
     monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(program, "turn", lambda _config: False)
+    # As at the end of each process.
+    monkeypatch.setattr(program.fcntl, "flock", lambda *_: None)
     monkeypatch.setattr(program, "proved", lambda _config: dict(PROOF))
     monkeypatch.chdir(tmp_path)
     assert program.main(["run", "auto"]) == 0
     assert "another member" in capsys.readouterr().out
+    # What a proof that was killed has left is gone.
+    assert os.listdir(tmp_path / "copy") == []
     assert program.main(["result"]) == 0
     assert program.main(["run", "now"]) == 0
     capsys.readouterr()
     program.main(["result"])
     assert json.loads(capsys.readouterr().out) == PROOF
+
+
+def test_two_proofs_do_not_run_at_once(program, monkeypatch, tmp_path, capsys):
+    (tmp_path / "copy/data").mkdir(parents=True)
+    (tmp_path / "config").write_text(json.dumps({"proof": str(tmp_path / "copy")}))
+    monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
+    monkeypatch.setattr(program, "turn", lambda _config: False)
+    monkeypatch.chdir(tmp_path)
+    lock = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert [program.main(["run", how]) for how in ("auto", "now")] == [0, 1]
+    os.close(lock)
+    assert capsys.readouterr().out == "another proof runs here\n" * 2
+    assert os.listdir(tmp_path / "copy") == ["data"]
+    (tmp_path / "copy").rename(tmp_path / "gone")
+    with pytest.raises(SystemExit, match="what an earlier proof has left is not removed: "):
+        program.main(["run", "auto"])
 
 
 def test_a_sentence_says_how_long_it_took_and_what_was_lost():

@@ -14,6 +14,7 @@ Standard library alone: the host's Python runs it as the user of PostgreSQL.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ import urllib.request
 CONFIG = "/etc/pgha/backup.json"
 BINARY = "/usr/bin/pgbackrest"
 RESULT = "/var/spool/pgbackrest/proof.json"
+# This directory is locked while a proof runs here: the next one would remove its files.
+LOCK = "/var/spool/pgbackrest"
 # Seconds for Patroni's answer; for the copy to recover; for one check of it; by which the newest note may be old.
 TIMEOUT, RECOVERY, CHECK, OLD = 5, 2 * 86400, 86400, 3600
 
@@ -261,8 +264,21 @@ def main(words):
         return 0
     if words not in (["run"], ["run", "auto"], ["run", "now"]):
         sys.exit(__doc__)
-    if words[1:] != ["now"] and not turn(config):
+    by_hand = words[1:] == ["now"]
+    # Until this process ends.
+    lock = os.open(LOCK, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another proof runs here")
+        return 1 if by_hand else 0
+    if not by_hand and not turn(config):
         print("another member makes the proof")
+        # What one that was killed has left: this host's turn may never come again.
+        try:
+            emptied(config["proof"])
+        except OSError as error:
+            sys.exit(f"what an earlier proof has left is not removed: {error}")
         return 0
     # Ended by systemd, it cleans up, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
