@@ -17,6 +17,8 @@ TIMER = "pgha-proof.timer"
 UNIT = f"/etc/systemd/system/{TIMER}"
 # The unit of a proof that a person asks for, and that of the timer.
 MANUAL, TIMED = "pgha-proof-now", "pgha-proof.service"
+# Seconds: a proof of a later time than that was made when the clock was ahead, and how old it is nobody knows.
+AHEAD = 3600
 
 
 def limits():
@@ -104,7 +106,8 @@ def due():
         return None
     last, now = result(), time.time()
     since = os.stat(UNIT).st_mtime if os.path.exists(UNIT) else now
-    proven = now - last["at"] if last and not last["fault"] else None
+    good = last and not last["fault"] and last["at"] <= now + AHEAD
+    proven = now - last["at"] if good else None
     return {"proven": proven, "since": now - since}
 
 

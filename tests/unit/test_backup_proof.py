@@ -315,6 +315,9 @@ def test_how_old_the_last_good_proof_is(module, tmp_path):
     assert (round(told["proven"], -1), round(told["since"], -1)) == (50, 100)
     (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "fault": "no room"}))
     assert one.due()["proven"] is None
+    # The clock was ahead.
+    (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "at": time.time() + 86400}))
+    assert one.due()["proven"] is None
     assert module(day=None).module.due() is None
 
 

@@ -272,6 +272,7 @@ def told(backups=(BACKUP,), running=None, **repository):
         ({"backups": ()}, "the repository main has no backup yet"),
         ({"backups": (), "running": {"held": True}}, None),
         ({"fault": "[HostConnectError]\nrefused"}, "main does not answer as it should: [HostConnectError] refused"),
+        ({"ahead": "20270101-010000F", "late": 86400}, "main has a backup of a time to come (20270101-010000F), by a"),
         ({"late": 86400}, "the newest backup in the repository main is of 1970-01-01"),
     ],
 )

@@ -94,6 +94,11 @@ def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
         elif not [backup for backup in told["backups"] if backup["repository"] == one["number"]]:
             if not told["running"].get("held"):
                 found.append(f"the repository {name} has no backup yet: {_WHY}")
+        elif one.get("ahead"):
+            found.append(
+                f"the repository {name} has a backup of a time to come ({pghalib.text.line(one['ahead'])}), by a clock"
+                " that was ahead; pgBackRest makes no other there before then: docs/backup.md says what to do"
+            )
         elif one["late"]:
             newest = max(backup["stop"] for backup in told["backups"] if backup["repository"] == one["number"])
             found.append(
