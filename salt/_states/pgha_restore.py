@@ -121,7 +121,7 @@ def aside(ret, restore, keep=True):
     restore
         The id of the restore.
     keep
-        False: the data are removed, and those of the tablespaces as well.
+        False: the data are removed, and those of the tablespaces as well. WAL that is in no archive gets there before.
     """
     path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
     if __salt__["pgha_restore.note"]().get("id") == restore:
@@ -133,6 +133,9 @@ def aside(ret, restore, keep=True):
     __salt__["pgha_restore.halt"]()
     if __salt__["pgha_postgres.data_directory"](path)["running"]:
         raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
+    if not keep:
+        # A server whose archive failed has kept it: it is part of what the backups bring back.
+        __salt__["pgha_archive.push"]()
     control = __salt__["pgha_backup.control_version"]()
     kept = pghalib.backup.recovering.aside(path, restore) if keep else __salt__["pgha_member.emptied"]()
     # Without data on purpose: the note that they were there would take that for a lost disk.

@@ -292,4 +292,6 @@ def test_a_person_sees_sizes_and_from_when_on_a_restore_is_possible():
 def test_what_pgbackrest_says_of_an_error_is_one_line():
     said = "2026 P00  INFO: x\n2026 P00  ERROR: [055]: unable to load info\n  HINT: y\n2026 P00   INFO: end"
     assert pghalib.backup.told.error(said) == "[055]: unable to load info"
+    said = "2026 P00  ERROR: [103]: no repository:\n      repo1: [HostConnectError] refused\n      HINT: z"
+    assert pghalib.backup.told.error(said) == "[103]: no repository: repo1: [HostConnectError] refused"
     assert pghalib.backup.told.error("sh: pgbackrest: not found") == "sh: pgbackrest: not found"

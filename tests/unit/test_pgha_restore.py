@@ -133,6 +133,33 @@ def test_what_is_restored_is_not_restored_again_and_a_dry_run_does_nothing(resto
     assert (restored(host, test=True)["result"], host.done) == (None, [])
 
 
+def test_data_are_not_removed_while_wal_of_them_is_in_no_archive(loader_module, monkeypatch, tmp_path):
+    done = []
+
+    def push():
+        done.append("push")
+        if done == ["push"]:
+            raise CommandExecutionError("1 files of WAL on this host are in no archive")
+
+    salt = {
+        "pgha.settings": lambda: SETTINGS,
+        "pgha_restore.note": dict,
+        "pgha_restore.halt": lambda: None,
+        "pgha_postgres.data_directory": lambda _path: {"running": False},
+        "pgha_archive.push": push,
+        "pgha_backup.control_version": lambda: 1800,
+        "pgha_member.emptied": lambda: done.append("emptied"),
+    }
+    loaded = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False})
+    monkeypatch.setattr("pghalib.backup.recovering.write", lambda *words: done.append(words[1]))
+    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "none"))
+    refused = loaded.aside("a sentence", NOTE["id"], keep=False)
+    assert (refused["result"], done) == (False, ["push"])
+    assert "are in no archive" in refused["comment"]
+    assert loaded.aside("a sentence", NOTE["id"], keep=False)["result"] is True
+    assert done == ["push", "push", "emptied", "aside"]
+
+
 def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):
     host = Host(ends=True)
     done = restored(host)

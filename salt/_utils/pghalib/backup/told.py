@@ -5,6 +5,7 @@ that. Pure functions.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, TypedDict
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json, MemberSettings
 
 
+# An error, and what it is of each repository.
+_ERROR = re.compile(r"(?:.*?ERROR: | +(?=repo\d+: ))(.*)")
 _WHY = "journalctl -u pgha-backup on the leader says why"
 
 
@@ -71,8 +74,9 @@ def config(settings: MemberSettings) -> Told:
 
 def error(said: str) -> str:
     """Return what pgBackRest says of a failure, without times and processes, as one line."""
-    lines = [one.partition("ERROR: ")[2] for one in said.splitlines() if "ERROR: " in one]
-    # What follows an error in lines of their own: hints.
+    found = [_ERROR.match(one) for one in said.splitlines()]
+    lines = [one[1] for one in found if one]
+    # What else follows an error in lines of their own: hints.
     return pghalib.text.line(" ".join(lines) or said.strip() or "pgBackRest says nothing")
 
 
