@@ -17,7 +17,7 @@ import pghalib.host.files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: {"id": ID of the restore, "step": "aside" or "restored", "control": see :py:func:`write`}
+#: {"id": ID of the restore, "step": "aside", "recovered" or "restored", "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
 #: The id in the note of a host that restores because its cluster is founded with a backup.
 FOUNDING = "founding"
