@@ -28,6 +28,15 @@ UNIT = "pgha-restore"
 SOCKET = f"/run/{UNIT}"
 
 
+# Once it has recovered, a server begins by itself what reaches others: subscriptions, and jobs of extensions.
+# PostgreSQL takes the names of extensions that are not there.
+_QUIET = {
+    "max_logical_replication_workers": "0",
+    "cron.launch_active_jobs": "off",
+    "timescaledb.max_background_workers": "0",
+}
+
+
 class Ended(SaltException):
     """The server that recovers has ended. Not a CommandExecutionError, which would be waited out."""
 
@@ -89,7 +98,7 @@ def parameters(path: str, copy: bool) -> dict[str, str]:
     copy
         True: the data are another cluster's, whose hosts have them in another place, and may have more memory.
     """
-    found = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": ""}
+    found = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": "", **_QUIET}
     if copy:
         found |= {f"{one}_file": f"{path}/pg_{one}.conf" for one in ("hba", "ident")}
         found |= {"shared_buffers": "128MB", "huge_pages": "off", "ssl": "off"}
