@@ -89,9 +89,10 @@ def version():
 def told():
     """
     Return what the repositories have: ``repositories`` (each with ``number``, ``fault``, ``late``: the time whose
-    backup is missing, and ``unknown``: the cluster has no place there), ``backups`` (each with ``label``, ``type``,
-    ``start``, ``stop``, ``size``, ``stored``, ``repository``), ``archive``, ``running`` (a backup on this host) and
-    ``systems`` (of each repository the system identifier of the data there). Times are seconds since 1970.
+    backup is missing, ``ahead``: the label of one of a time to come, and ``unknown``: the cluster has no place there),
+    ``backups`` (each with ``label``, ``type``, ``start``, ``stop``, ``size``, ``stored``, ``repository``), ``archive``,
+    ``running`` (a backup on this host) and ``systems`` (of each repository the system identifier of the data there).
+    Times are seconds since 1970.
 
     Raises CommandExecutionError when pgBackRest cannot tell.
 

@@ -17,11 +17,13 @@ TIMER = "pgha-proof.timer"
 UNIT = f"/etc/systemd/system/{TIMER}"
 # The unit of a proof that a person asks for, and that of the timer.
 MANUAL, TIMED = "pgha-proof-now", "pgha-proof.service"
+# Seconds: a proof of a later time than that was made when the clock was ahead, and how old it is nobody knows.
+AHEAD = 3600
 
 
 def limits():
     """
-    Return what a proof may take of this host, as properties of a unit of systemd.
+    Return what a proof may take of this host, and where it may write, as properties of a unit of systemd.
 
     CLI Example:
 
@@ -29,7 +31,7 @@ def limits():
 
         salt 'test-db2' pgha_proof.limits
     """
-    return dict(pghalib.backup.proof.LIMITS)
+    return pghalib.backup.proof.limits(__salt__["pgha.settings"]()["postgres"])
 
 
 def begin():
@@ -48,7 +50,7 @@ def begin():
     if busy:
         raise CommandExecutionError(f"A proof runs already on {__opts__['id']}: journalctl -fu {busy}")
     postgres = __salt__["pgha.settings"]()["postgres"]
-    properties = {"User": postgres["user"], "Group": postgres["group"], **pghalib.backup.proof.LIMITS}
+    properties = {"User": postgres["user"], "Group": postgres["group"], **limits()}
     words = ["/usr/bin/python3", "-I", PROGRAM, "run", "now"]
     pghalib.services.transient.begin(__salt__["cmd.run_all"], MANUAL, words, properties)
 
@@ -104,7 +106,8 @@ def due():
         return None
     last, now = result(), time.time()
     since = os.stat(UNIT).st_mtime if os.path.exists(UNIT) else now
-    proven = now - last["at"] if last and not last["fault"] else None
+    good = last and not last["fault"] and last["at"] <= now + AHEAD
+    proven = now - last["at"] if good else None
     return {"proven": proven, "since": now - since}
 
 

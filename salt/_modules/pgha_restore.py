@@ -163,7 +163,7 @@ def recovering():
 
 def running():
     """
-    Return whether the server that recovers runs.
+    Return whether the server that recovers runs; one that is being stopped does not.
 
     CLI Example:
 
@@ -171,7 +171,7 @@ def running():
 
         salt 'test-db1' pgha_restore.running
     """
-    return __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating", "deactivating")
+    return __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating")
 
 
 def halt():
@@ -187,7 +187,7 @@ def halt():
         salt 'test-db1' pgha_restore.halt
     """
     __salt__["cmd.run_all"](["systemctl", "stop", f"{UNIT}.service"], python_shell=False, ignore_retcode=True)
-    if running():
+    if __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating", "deactivating"):
         raise CommandExecutionError(f"the server that recovers does not stop: systemctl status {UNIT}")
 
 

@@ -121,7 +121,7 @@ def aside(ret, restore, keep=True):
     restore
         The id of the restore.
     keep
-        False: the data are removed, and those of the tablespaces as well.
+        False: the data are removed, and those of the tablespaces as well. WAL that is in no archive gets there before.
     """
     path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
     if __salt__["pgha_restore.note"]().get("id") == restore:
@@ -133,6 +133,9 @@ def aside(ret, restore, keep=True):
     __salt__["pgha_restore.halt"]()
     if __salt__["pgha_postgres.data_directory"](path)["running"]:
         raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
+    if not keep:
+        # A server whose archive failed has kept it: it is part of what the backups bring back.
+        __salt__["pgha_archive.push"]()
     control = __salt__["pgha_backup.control_version"]()
     kept = pghalib.backup.recovering.aside(path, restore) if keep else __salt__["pgha_member.emptied"]()
     # Without data on purpose: the note that they were there would take that for a lost disk.
@@ -182,15 +185,21 @@ def restored(ret, note):
 
 def _recover(note):
     """Fetch the data of a note's target, and recover them; both go on where an interrupted run has ended."""
-    copy = "source" in note
-    if not __salt__["pgha_restore.running"]():
-        if note["target"]["type"] == pghalib.backup.target.KEPT:
-            __salt__["pgha_kept.put_back"](note["target"]["value"])
-        else:
-            __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
-        __salt__["pgha_restore.start"](copy)
-    recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
-    pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)
+    copy, seen = "source" in note, __salt__["pgha_restore.note"]()
+    # Recovered once more, the data would follow the timeline that the first recovery has begun, and miss the target.
+    done = (seen.get("id"), seen.get("step")) == (note["id"], "recovered")
+    if copy or not done:
+        if not __salt__["pgha_restore.running"]():
+            # It may still be about to end.
+            __salt__["pgha_restore.halt"]()
+            if not done and note["target"]["type"] == pghalib.backup.target.KEPT:
+                __salt__["pgha_kept.put_back"](note["target"]["value"])
+            elif not done:
+                __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
+            __salt__["pgha_restore.start"](copy)
+        recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
+        pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)
+        pghalib.backup.recovering.write(note["id"], "recovered")
     if copy:
         __salt__["pgha_copy.own_passwords"]()
     __salt__["pgha_restore.stop"](copy)
@@ -219,7 +228,8 @@ def founded(ret):
     if ret.test:
         return "The data would be restored."
     note = {"id": pghalib.backup.recovering.FOUNDING, "target": pghalib.backup.target.parsed({"target": "newest"})}
-    if not (found["begun"] and __salt__["pgha_restore.note"]().get("step") == "restored"):
+    step = __salt__["pgha_restore.note"]().get("step") if found["begun"] else None
+    if step not in ("recovered", "restored"):
         told = __salt__["pgha_backup.told"]()
         faults = [one["fault"] for one in told["repositories"] if one["fault"]]
         if not told["backups"]:
@@ -228,6 +238,7 @@ def founded(ret):
                 f"no repository has a backup of {cluster}{why}. To found it empty, leave pgha:from_backup out"
             )
         pghalib.backup.recovering.write(note["id"], "begun")
+    if step != "restored":
         _recover(note)
     __salt__["pgha_restore.forget_dcs"]()
     return f"{path} has the newest data of the repositories."

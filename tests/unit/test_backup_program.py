@@ -83,6 +83,21 @@ def test_a_backup_is_late_when_the_next_one_is_due_as_well(program):
     assert program.late(CONFIG, [newest], at("thu", "01:00")) == at("wed", "01:00").timestamp()
 
 
+def test_a_backup_of_a_time_to_come_silences_nothing(program, tool):
+    ahead = backup("incr", at("sun", "12:00"))
+    assert program.due(CONFIG, [ahead], at("tue", "01:00")) == "full"
+    assert program.due(CONFIG, [SUNDAY, ahead], at("tue", "01:00")) == "incr"
+    newest = backup("incr", at("tue", "01:00"))
+    assert program.late(CONFIG, [newest, ahead], at("thu", "01:00")) == at("wed", "01:00").timestamp()
+    # Clocks of hosts differ a little.
+    assert program.due(CONFIG, [SUNDAY, backup("incr", at("mon", "01:30"))], at("mon", "01:00")) is None
+    found = info(1)
+    tool(found)
+    assert program.told(CONFIG)["repositories"][0]["ahead"] is None
+    found["backup"][0]["timestamp"]["start"] += 7200
+    assert program.told(CONFIG)["repositories"][0]["ahead"] == "20261101-010000F"
+
+
 class Pgbackrest:
     """In place of subprocess.run: answers ``info``, and notes every other command."""
 

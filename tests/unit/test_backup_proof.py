@@ -1,5 +1,6 @@
 """A proof that a backup can be restored: whose turn it is, what is kept of what it shows, and how it is told."""
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -29,6 +30,7 @@ def program(monkeypatch, tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "RESULT", str(tmp_path / "proof.json"))
+    monkeypatch.setattr(module, "LOCK", str(tmp_path))
     return module
 
 
@@ -101,11 +103,12 @@ def proof_of(program, monkeypatch, tmp_path):
 
     def build(notes, newest=60, oldest=4000, **over):
         now = time.time()
+        (tmp_path / "one.proof").mkdir()
         copy = Copy([note if note is None else now - note for note in notes], now - newest)
         monkeypatch.setattr(program, "Copy", lambda _config: copy)
         monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5, now - oldest))
         monkeypatch.setattr(program, "checked", lambda *_: ["pg_dumpall"])
-        return program.proved({**CONFIG, "proof": str(tmp_path), **over}), copy, now
+        return program.proved({**CONFIG, "proof": f"{tmp_path}/one.proof", **over}), copy, now
 
     return build
 
@@ -123,6 +126,51 @@ def test_a_proof_goes_back_from_the_end_of_the_archive(proof_of):
 def test_a_proof_does_not_go_back_where_no_backup_is_as_old_or_nobody_wants_it(proof_of, over):
     shown, copy, _ = proof_of([100], **over)
     assert (shown["fault"], "back" in shown, len(copy.fetched)) == (None, False, 1)
+
+
+def test_tablespaces_are_restored_beside_the_copy_and_never_to_their_own_places(program, monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(program, "run", lambda words, *_: ran.append(words))
+    copy = program.Copy({**CONFIG, "proof": str(tmp_path)})
+    program.shutil.rmtree(copy.socket)
+    copy.fetch("--type=time")
+    (words,) = ran
+    assert {f"--pg1-path={tmp_path}/data", f"--tablespace-map-all={tmp_path}/tablespaces", "--type=time"} < set(words)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_proof_that_could_write_to_the_data_beside_it_does_nothing(program, tmp_path):
+    for name in ("one", "one.proof"):
+        (tmp_path / name).mkdir()
+    shown = program.proved({**CONFIG, "proof": str(tmp_path / "one.proof")})
+    assert shown["fault"].startswith(f"a proof must not be able to write to {tmp_path}/one: begin it by salt-run")
+    assert "backup" not in shown
+
+
+def test_a_tablespace_that_came_after_the_backup_is_named_with_the_remedy(program, tmp_path):
+    copy = program.Copy({**CONFIG, "proof": str(tmp_path)})
+    said = 'FATAL:  could not set permissions on directory "/ts": Read-only file system'
+    Path(copy.socket, "log").write_text(said)
+    copy.process = types.SimpleNamespace(poll=lambda: 1)
+    copy.ask = lambda _sql: None
+    with pytest.raises(program.Failed, match="A tablespace was made after the backup, .* make a new backup"):
+        copy.recovered()
+    program.shutil.rmtree(copy.socket)
+
+
+def test_nothing_in_the_copy_works_by_itself(program, monkeypatch):
+    started = []
+    monkeypatch.setattr(program.subprocess, "Popen", lambda words, **_how: started.append(words))
+    copy = program.Copy({**CONFIG, "proof": "/none"})
+    copy.start()
+    program.shutil.rmtree(copy.socket)
+    words = started[0]
+    options = {words[place + 1] for place, word in enumerate(words) if word == "-c"}
+    assert {
+        "max_logical_replication_workers=0",
+        "cron.launch_active_jobs=off",
+        "timescaledb.max_background_workers=0",
+    } <= options
 
 
 @pytest.mark.parametrize(
@@ -144,18 +192,40 @@ def test_what_a_program_says_last_is_the_reason(program):
 
 
 def test_the_result_is_kept_and_shown(program, monkeypatch, tmp_path, capsys):
-    (tmp_path / "config").write_text("{}")
+    (tmp_path / "copy/data").mkdir(parents=True)
+    (tmp_path / "config").write_text(json.dumps({"proof": str(tmp_path / "copy")}))
     monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(program, "turn", lambda _config: False)
+    # As at the end of each process.
+    monkeypatch.setattr(program.fcntl, "flock", lambda *_: None)
     monkeypatch.setattr(program, "proved", lambda _config: dict(PROOF))
     monkeypatch.chdir(tmp_path)
     assert program.main(["run", "auto"]) == 0
     assert "another member" in capsys.readouterr().out
+    # What a proof that was killed has left is gone.
+    assert os.listdir(tmp_path / "copy") == []
     assert program.main(["result"]) == 0
     assert program.main(["run", "now"]) == 0
     capsys.readouterr()
     program.main(["result"])
     assert json.loads(capsys.readouterr().out) == PROOF
+
+
+def test_two_proofs_do_not_run_at_once(program, monkeypatch, tmp_path, capsys):
+    (tmp_path / "copy/data").mkdir(parents=True)
+    (tmp_path / "config").write_text(json.dumps({"proof": str(tmp_path / "copy")}))
+    monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
+    monkeypatch.setattr(program, "turn", lambda _config: False)
+    monkeypatch.chdir(tmp_path)
+    lock = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert [program.main(["run", how]) for how in ("auto", "now")] == [0, 1]
+    os.close(lock)
+    assert capsys.readouterr().out == "another proof runs here\n" * 2
+    assert os.listdir(tmp_path / "copy") == ["data"]
+    (tmp_path / "copy").rename(tmp_path / "gone")
+    with pytest.raises(SystemExit, match="what an earlier proof has left is not removed: "):
+        program.main(["run", "auto"])
 
 
 def test_a_sentence_says_how_long_it_took_and_what_was_lost():
@@ -186,7 +256,7 @@ def module(loader_module, monkeypatch, tmp_path):
     def build(states=None, day="sat"):
         settings = {
             "role": "db",
-            "postgres": {"user": "postgres", "group": "postgres"},
+            "postgres": {"user": "postgres", "group": "postgres", "data_dir": "/pgdata/one"},
             "backup": {"repositories": {"main": {}}, "proof_day": day},
         }
         ran = []
@@ -212,6 +282,10 @@ def test_a_proof_is_begun_with_limits_and_never_twice(module):
     one.module.begin()
     (started,) = [words for words in one.ran if words[0] == "systemd-run"]
     assert "--property=CPUWeight=20" in started
+    assert {
+        "--property=ProtectSystem=strict",
+        "--property=ReadWritePaths=-/pgdata/one.proof /var/spool/pgbackrest -/var/log/pgbackrest",
+    } <= set(started)
     assert started[-3:] == ["/usr/local/lib/pgha-proof", "run", "now"]
     with pytest.raises(CommandExecutionError, match="A proof runs already"):
         module({"pgha-proof.service": "activating"}).module.begin()
@@ -240,6 +314,9 @@ def test_how_old_the_last_good_proof_is(module, tmp_path):
     told = one.due()
     assert (round(told["proven"], -1), round(told["since"], -1)) == (50, 100)
     (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "fault": "no room"}))
+    assert one.due()["proven"] is None
+    # The clock was ahead.
+    (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "at": time.time() + 86400}))
     assert one.due()["proven"] is None
     assert module(day=None).module.due() is None
 

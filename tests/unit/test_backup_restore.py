@@ -365,6 +365,10 @@ def test_data_of_other_hosts_are_recovered_by_files_and_memory_of_this_one():
         "listen_addresses": "",
         "unix_socket_directories": "/run/pgha-restore",
         "synchronous_standby_names": "",
+        # Nothing works by itself before Patroni starts the server.
+        "max_logical_replication_workers": "0",
+        "cron.launch_active_jobs": "off",
+        "timescaledb.max_background_workers": "0",
     }
     copy = pghalib.backup.recovering.parameters("/pgdata/two", copy=True)
     assert (copy["hba_file"], copy["ident_file"]) == ("/pgdata/two/pg_hba.conf", "/pgdata/two/pg_ident.conf")

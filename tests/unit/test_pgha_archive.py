@@ -1,6 +1,7 @@
 """The archive is on from the first run, and nobody else's archive is ended by that."""
 
 import copy
+import subprocess
 
 import pghalib.inventory
 import pghalib.patroni.config
@@ -8,6 +9,7 @@ import pghalib.patroni.dynamic
 import pghalib.postgres.settings
 import pytest
 import shipped
+from salt.exceptions import CommandExecutionError
 from test_pgha_dynamic import patched
 
 OURS = {"archive_mode": "on", "archive_command": "/bin/true"}
@@ -127,3 +129,101 @@ def test_a_backup_lacks_no_more_than_five_minutes_unless_a_person_says_so(declar
 def test_without_a_repository_the_command_of_the_backups_is_taken_out(declared, after):
     living = {"postgresql": {"parameters": OURS | {"archive_command": PGBACKREST}}, "pgha": declared()["pgha"]}
     assert after({}, living) == OURS
+
+
+@pytest.fixture
+def stopped(loader_module, monkeypatch, tmp_path):
+    """A function (faults of pgBackRest by file, …) -> the execution module of a stopped host, and the files sent."""
+    status = tmp_path / "data/pg_wal/archive_status"
+    status.mkdir(parents=True)
+    first, second = "000000010000000000000007", "000000010000000000000008"
+    for name in (first, second, f"{second}.partial", "00000002.history", "000000010000000000000009"):
+        (status.parent / name).touch()
+        (status / f"{name}.ready").touch()
+    (status / "000000010000000000000009.ready").rename(status / "000000010000000000000009.done")
+    # Neither WAL, nor in the directory, nor there.
+    (status.parent / "x; y").touch()
+    (status / "x; y.ready").touch()
+    (tmp_path / "elsewhere").touch()
+    (status.parent / "00000001000000000000000A").symlink_to(tmp_path / "elsewhere")
+    for name in ("00000001000000000000000A", "00000001000000000000000B"):
+        (status / f"{name}.ready").touch()
+
+    def run(_run_all, user, words, **_how):
+        assert user == "postgres"
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return {"retcode": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+    def build(faults=None, repositories=("main",)):
+        pushed = []
+
+        def push(*words):
+            assert words[:2] == ("--no-archive-async", "archive-push")
+            name = words[2].removeprefix(f"{tmp_path}/data/pg_wal/")
+            if name in (faults or {}):
+                raise CommandExecutionError(faults[name])
+            pushed.append(name)
+
+        settings = {
+            "postgres": {"user": "postgres", "data_dir": str(tmp_path / "data")},
+            "backup": {"repositories": dict.fromkeys(repositories, {})},
+        }
+        salt = {"pgha.settings": lambda: settings, "pgha_backup.run": push, "cmd.run_all": None}
+        module = loader_module("_modules/pgha_archive.py", salt=salt)
+        monkeypatch.setattr(module.pghalib.host.users, "run", run)
+        return module, pushed
+
+    return build
+
+
+WAITING = [
+    "000000010000000000000007",
+    "000000010000000000000008",
+    "000000010000000000000008.partial",
+    "00000002.history",
+]
+
+
+def test_wal_that_waits_gets_into_the_archive(stopped):
+    module, pushed = stopped()
+    module.push()
+    assert pushed == WAITING
+    module, pushed = stopped(repositories=())
+    module.push()
+    assert pushed == []
+
+
+def test_wal_that_gets_into_no_archive_is_named_before_it_is_lost(stopped):
+    module, pushed = stopped({WAITING[1]: "[103]: repo1: no route"})
+    with pytest.raises(CommandExecutionError) as error:
+        module.push()
+    assert str(error.value) == (
+        f"3 files of WAL on this host are in no archive (first {WAITING[1]}) and would be lost with the data: [103]:"
+        " repo1: no route; repair the repository and run the same command again"
+    )
+    assert pushed == WAITING[:1]
+
+
+@pytest.mark.parametrize(
+    ("said", "dropped"),
+    [
+        ("[045]: WAL file 'x' already exists in the repo1 archive with a different checksum", True),
+        ("[103]: unable to find a valid repository: repo1: [ArchiveMismatchError] PostgreSQL version 15", True),
+        ("[103]: unable: repo1: [ArchiveMismatchError] version repo2: [HostConnectError] no route", False),
+        ("[103]: unable to find a valid repository:", False),
+    ],
+)
+def test_wal_that_no_backup_could_use_holds_nothing_up(stopped, said, dropped):
+    module, pushed = stopped({WAITING[1]: said})
+    if dropped:
+        module.push()
+        assert pushed == [WAITING[0], *WAITING[2:]]
+    else:
+        with pytest.raises(CommandExecutionError, match="are in no archive"):
+            module.push()
+
+
+def test_without_data_no_wal_waits(stopped, tmp_path):
+    module, _ = stopped()
+    (tmp_path / "data").rename(tmp_path / "gone")
+    assert module.waiting() == []

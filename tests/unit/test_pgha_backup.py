@@ -272,6 +272,7 @@ def told(backups=(BACKUP,), running=None, **repository):
         ({"backups": ()}, "the repository main has no backup yet"),
         ({"backups": (), "running": {"held": True}}, None),
         ({"fault": "[HostConnectError]\nrefused"}, "main does not answer as it should: [HostConnectError] refused"),
+        ({"ahead": "20270101-010000F", "late": 86400}, "main has a backup of a time to come (20270101-010000F), by a"),
         ({"late": 86400}, "the newest backup in the repository main is of 1970-01-01"),
     ],
 )
@@ -291,4 +292,6 @@ def test_a_person_sees_sizes_and_from_when_on_a_restore_is_possible():
 def test_what_pgbackrest_says_of_an_error_is_one_line():
     said = "2026 P00  INFO: x\n2026 P00  ERROR: [055]: unable to load info\n  HINT: y\n2026 P00   INFO: end"
     assert pghalib.backup.told.error(said) == "[055]: unable to load info"
+    said = "2026 P00  ERROR: [103]: no repository:\n      repo1: [HostConnectError] refused\n      HINT: z"
+    assert pghalib.backup.told.error(said) == "[103]: no repository: repo1: [HostConnectError] refused"
     assert pghalib.backup.told.error("sh: pgbackrest: not found") == "sh: pgbackrest: not found"

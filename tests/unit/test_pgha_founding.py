@@ -6,6 +6,7 @@ from salt.exceptions import CommandExecutionError
 
 SETTINGS = {"role": "db", "cluster": {"name": "one"}, "postgres": {"data_dir": "/pgdata/one"}}
 BEGUN = {"id": "founding", "step": "begun"}
+END = ["founding recovered", "stop", "founding restored", "forget_dcs"]
 
 
 class Host:
@@ -30,6 +31,7 @@ class Host:
             "pgha_backup.told": lambda: self.told,
             "pgha_restore.note": lambda: self.note,
             "pgha_restore.running": lambda: False,
+            "pgha_restore.halt": lambda: None,
             "pgha_restore.recovering": lambda: False,
             **{f"pgha_restore.{name}": function for name, function in did.items()},
         }
@@ -100,13 +102,16 @@ def test_a_run_that_does_not_ask_for_it_looks_at_nothing(module):
 def test_the_newest_data_are_fetched_recovered_and_told_to_patroni(founded):
     host = Host()
     assert founded(host)["result"] is True
-    assert host.done == ["founding begun", "fetched", "start", "stop", "founding restored", "forget_dcs"]
+    assert host.done == ["founding begun", "fetched", "start", *END]
 
 
 def test_an_interrupted_one_goes_on(founded):
     host = Host(empty=False, note=BEGUN)
     assert founded(host)["result"] is True
-    assert host.done == ["founding begun", "fetched", "start", "stop", "founding restored", "forget_dcs"]
+    assert host.done == ["founding begun", "fetched", "start", *END]
+    host = Host(empty=False, note={**BEGUN, "step": "recovered"})
+    assert founded(host)["result"] is True
+    assert host.done == END[1:]
     host = Host(empty=False, note={**BEGUN, "step": "restored"})
     assert founded(host)["result"] is True
     assert host.done == ["forget_dcs"]

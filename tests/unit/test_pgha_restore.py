@@ -104,6 +104,8 @@ class Host:
             "pgha.settings": lambda: SETTINGS,
             "pgha_restore.note": lambda: self.noted,
             "pgha_restore.running": lambda: self.runs,
+            "pgha_restore.halt": lambda: None,
+            "pgha_copy.own_passwords": lambda: self.done.append("passwords"),
             "pgha_restore.recovering": recovering,
             **{f"pgha_restore.{name}": function for name, function in notes.items()},
         }
@@ -111,11 +113,11 @@ class Host:
 
 @pytest.fixture
 def restored(loader_module, monkeypatch):
-    def apply(host, test=False):
+    def apply(host, test=False, **more):
         loaded = loader_module("_states/pgha_restore.py", salt=host.salt(), opts={"test": test})
         write = "pghalib.backup.recovering.write"
         monkeypatch.setattr(write, lambda restore, step: host.done.append(f"{restore} {step}"))
-        return loaded.restored("a sentence", NOTE)
+        return loaded.restored("a sentence", {**NOTE, **more})
 
     return apply
 
@@ -123,13 +125,35 @@ def restored(loader_module, monkeypatch):
 def test_the_data_are_fetched_recovered_and_noted_in_this_order(restored):
     host = Host(note={"id": NOTE["id"], "step": "aside"})
     assert restored(host)["result"] is True
-    assert host.done == ["fetched", "start", "stop", "20261129-120000 restored"]
+    assert host.done == ["fetched", "start", f"{NOTE['id']} recovered", "stop", f"{NOTE['id']} restored"]
 
 
 def test_a_recovery_that_an_interrupted_run_began_goes_on(restored):
     host = Host(runs=True)
     assert restored(host)["result"] is True
-    assert host.done == ["stop", "20261129-120000 restored"]
+    assert host.done == [f"{NOTE['id']} recovered", "stop", f"{NOTE['id']} restored"]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_what_has_recovered_is_not_recovered_again_after_a_power_cut(restored, runs):
+    host = Host(runs=runs, note={"id": NOTE["id"], "step": "recovered"})
+    assert restored(host)["result"] is True
+    assert host.done == ["stop", f"{NOTE['id']} restored"]
+
+
+def test_the_server_of_a_copy_that_has_recovered_runs_again_for_its_passwords(restored):
+    host = Host(note={"id": NOTE["id"], "step": "recovered"})
+    assert restored(host, source="two")["result"] is True
+    assert host.done == ["start", f"{NOTE['id']} recovered", "passwords", "stop", f"{NOTE['id']} restored"]
+
+
+@pytest.mark.parametrize(("state", "runs"), [("active", True), ("deactivating", False), ("inactive", False)])
+def test_a_server_that_is_being_stopped_does_not_run(module, state, runs):
+    loaded = module(service__show=lambda _unit: {"ActiveState": state}, cmd__run_all=lambda *_, **_how: None)
+    assert loaded.running() is runs
+    if state == "deactivating":
+        with pytest.raises(CommandExecutionError, match="does not stop"):
+            loaded.halt()
 
 
 def test_what_is_restored_is_not_restored_again_and_a_dry_run_does_nothing(restored):
@@ -137,6 +161,33 @@ def test_what_is_restored_is_not_restored_again_and_a_dry_run_does_nothing(resto
     assert (restored(host)["changes"], host.done) == ({}, [])
     host = Host(note={"id": "of another restore", "step": "restored"})
     assert (restored(host, test=True)["result"], host.done) == (None, [])
+
+
+def test_data_are_not_removed_while_wal_of_them_is_in_no_archive(loader_module, monkeypatch, tmp_path):
+    done = []
+
+    def push():
+        done.append("push")
+        if done == ["push"]:
+            raise CommandExecutionError("1 files of WAL on this host are in no archive")
+
+    salt = {
+        "pgha.settings": lambda: SETTINGS,
+        "pgha_restore.note": dict,
+        "pgha_restore.halt": lambda: None,
+        "pgha_postgres.data_directory": lambda _path: {"running": False},
+        "pgha_archive.push": push,
+        "pgha_backup.control_version": lambda: 1800,
+        "pgha_member.emptied": lambda: done.append("emptied"),
+    }
+    loaded = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False})
+    monkeypatch.setattr("pghalib.backup.recovering.write", lambda *words: done.append(words[1]))
+    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "none"))
+    refused = loaded.aside("a sentence", NOTE["id"], keep=False)
+    assert (refused["result"], done) == (False, ["push"])
+    assert "are in no archive" in refused["comment"]
+    assert loaded.aside("a sentence", NOTE["id"], keep=False)["result"] is True
+    assert done == ["push", "push", "emptied", "aside"]
 
 
 def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):

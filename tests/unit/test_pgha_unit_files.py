@@ -240,7 +240,7 @@ def test_systemd_takes_the_units_of_the_formula(unit, path, tmp_path):
         "cluster": "test",
         "config": "/etc/x.yml",
         "unit": "/etc/systemd/system/x.service",
-        "limits": pghalib.backup.proof.LIMITS,
+        "limits": pghalib.backup.proof.limits({"data_dir": "/pgdata/one"}),
         "day": "Sat",
     }
     for authorities in (None, "/etc/pgha/ca.pem"):

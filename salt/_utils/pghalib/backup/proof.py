@@ -8,14 +8,30 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.backup.config
 import pghalib.text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pghalib.shapes import Json
 
-#: What a proof may take of a host whose databases come first.
-LIMITS = {"Nice": "15", "CPUWeight": "20", "IOWeight": "20", "NoNewPrivileges": "yes", "PrivateTmp": "yes"}
+_LIMITS = {"Nice": "15", "CPUWeight": "20", "IOWeight": "20", "NoNewPrivileges": "yes", "PrivateTmp": "yes",
+           "ProtectSystem": "strict"}  # fmt: skip
 _NUMBERS = ("at", "size", "fetched", "recovered", "checked", "newest", "canary", "back", "noted")
+
+
+def limits(postgres: Mapping[str, Json]) -> dict[str, str]:
+    """
+    Return what a proof may take of a host whose databases come first, as properties of its unit. The copy writes to its
+    own directory alone: its WAL names the places of tablespaces, where the files of the server beside it are.
+
+    postgres
+        The section of the settings.
+    """
+    # Sockets and locks are in the unit's own /tmp. pgBackRest logs to files only where backup:config says so.
+    paths = (f"-{postgres['data_dir']}.proof", pghalib.backup.config.SPOOL, "-/var/log/pgbackrest")
+    return {**_LIMITS, "ReadWritePaths": " ".join(paths)}
 
 
 class Proof(TypedDict):

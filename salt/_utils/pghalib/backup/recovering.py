@@ -17,7 +17,7 @@ import pghalib.host.files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: {"id": ID of the restore, "step": "aside" or "restored", "control": see :py:func:`write`}
+#: {"id": ID of the restore, "step": "aside", "recovered" or "restored", "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
 #: The id in the note of a host that restores because its cluster is founded with a backup.
 FOUNDING = "founding"
@@ -26,6 +26,15 @@ FETCHED = 7 * 86400
 #: The unit of the server that recovers, and its socket, which only its user reaches.
 UNIT = "pgha-restore"
 SOCKET = f"/run/{UNIT}"
+
+
+# Once it has recovered, a server begins by itself what reaches others: subscriptions, and jobs of extensions.
+# PostgreSQL takes the names of extensions that are not there.
+_QUIET = {
+    "max_logical_replication_workers": "0",
+    "cron.launch_active_jobs": "off",
+    "timescaledb.max_background_workers": "0",
+}
 
 
 class Ended(SaltException):
@@ -92,7 +101,7 @@ def parameters(path: str, copy: bool) -> dict[str, str]:
     copy
         True: the data are another cluster's, whose hosts have them in another place, and may have more memory.
     """
-    found = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": ""}
+    found = {"listen_addresses": "", "unix_socket_directories": SOCKET, "synchronous_standby_names": "", **_QUIET}
     if copy:
         found |= {f"{one}_file": f"{path}/pg_{one}.conf" for one in ("hba", "ident")}
         found |= {"shared_buffers": "128MB", "huge_pages": "off", "ssl": "off"}

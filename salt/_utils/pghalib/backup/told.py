@@ -5,6 +5,7 @@ that. Pure functions.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, TypedDict
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json, MemberSettings
 
 
+# An error, and what it is of each repository.
+_ERROR = re.compile(r"(?:.*?ERROR: | +(?=repo\d+: ))(.*)")
 _WHY = "journalctl -u pgha-backup on the leader says why"
 
 
@@ -71,8 +74,9 @@ def config(settings: MemberSettings) -> Told:
 
 def error(said: str) -> str:
     """Return what pgBackRest says of a failure, without times and processes, as one line."""
-    lines = [one.partition("ERROR: ")[2] for one in said.splitlines() if "ERROR: " in one]
-    # What follows an error in lines of their own: hints.
+    found = [_ERROR.match(one) for one in said.splitlines()]
+    lines = [one[1] for one in found if one]
+    # What else follows an error in lines of their own: hints.
     return pghalib.text.line(" ".join(lines) or said.strip() or "pgBackRest says nothing")
 
 
@@ -94,6 +98,11 @@ def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
         elif not [backup for backup in told["backups"] if backup["repository"] == one["number"]]:
             if not told["running"].get("held"):
                 found.append(f"the repository {name} has no backup yet: {_WHY}")
+        elif one.get("ahead"):
+            found.append(
+                f"the repository {name} has a backup of a time to come ({pghalib.text.line(one['ahead'])}), by a clock"
+                " that was ahead; pgBackRest makes no other there before then: docs/backup.md says what to do"
+            )
         elif one["late"]:
             newest = max(backup["stop"] for backup in told["backups"] if backup["repository"] == one["number"])
             found.append(

@@ -31,6 +31,8 @@ TIMEOUT = 5
 WRITE = 30
 # A repository that answers nothing fails after so many seconds, where a person or the status waits.
 PATIENCE = 4
+# Seconds by which the clocks of hosts may differ: a backup that began later than that is of a clock that was ahead.
+AHEAD = 3600
 
 
 def heard(words, **how):
@@ -105,6 +107,12 @@ def kind(config, moment):
     return "full" if first and DAYS[moment.weekday()] in config["full"] else config["between"]
 
 
+def split(backups, now):
+    """The backups that began before now, and those of a time to come, which tell nothing of what was made until now."""
+    latest = now.timestamp() + AHEAD
+    return [one for one in backups if one["start"] <= latest], [one for one in backups if one["start"] > latest]
+
+
 def due(config, backups, now):
     """
     The type of the backup that is missing, or None. ``backups`` are those of the repository that has the fewest.
@@ -114,6 +122,7 @@ def due(config, backups, now):
     """
     if not config["times"]:
         return None
+    backups, _ = split(backups, now)
     if not backups:
         return "full"
     starts = {"any": max(one["start"] for one in backups)}
@@ -133,7 +142,7 @@ def late(config, backups, now):
     the next one has come as well: until then a backup may run, or be tried again.
     """
     moments = planned(config, now, 2)
-    newest = max((one["stop"] for one in backups), default=0)
+    newest = max((one["stop"] for one in split(backups, now)[0]), default=0)
     if len(moments) == 2 and newest < moments[1].timestamp():
         return moments[1].timestamp()
     return None
@@ -167,7 +176,10 @@ def told(config):
         own = [backup for backup in backups if backup["repository"] == one["key"]]
         fault = message if code not in (0, 2) else None
         missed = None if fault else late(config, own, now)
-        repositories.append({"number": one["key"], "fault": fault, "unknown": code in (1, 3), "late": missed})
+        ahead = max((backup["label"] for backup in split(own, now)[1]), default=None)
+        repositories.append(
+            {"number": one["key"], "fault": fault, "unknown": code in (1, 3), "late": missed, "ahead": ahead}
+        )
     # The last one is that of now: a stanza may have been upgraded.
     systems = {one["repo-key"]: str(one["system-id"]) for one in found.get("db", [])}
     archive = [{"min": one.get("min"), "max": one.get("max")} for one in found.get("archive", [])]

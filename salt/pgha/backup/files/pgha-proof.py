@@ -6,13 +6,15 @@ member; one replica does it.
     pgha-proof run [auto|now]    auto: only on the replica whose turn it is
     pgha-proof result            what the last proof on this host has shown, as JSON
 
-The copy listens on no network, archives nothing, and is stopped and removed in the end, whatever happens. What it shows
-is kept in RESULT: it is data of PostgreSQL's user, and read as such.
+The copy listens on no network, archives nothing, and is stopped and removed in the end, whatever happens. Its WAL names
+the places of tablespaces, where the files of the server beside it are: the unit lets it write nowhere but in the
+directory of the proof. What it shows is kept in RESULT: it is data of PostgreSQL's user, and read as such.
 
 Standard library alone: the host's Python runs it as the user of PostgreSQL.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -27,6 +29,8 @@ import urllib.request
 CONFIG = "/etc/pgha/backup.json"
 BINARY = "/usr/bin/pgbackrest"
 RESULT = "/var/spool/pgbackrest/proof.json"
+# This directory is locked while a proof runs here: the next one would remove its files.
+LOCK = "/var/spool/pgbackrest"
 # Seconds for Patroni's answer; for the copy to recover; for one check of it; by which the newest note may be old.
 TIMEOUT, RECOVERY, CHECK, OLD = 5, 2 * 86400, 86400, 3600
 
@@ -78,6 +82,14 @@ def emptied(place):
             os.unlink(path)
 
 
+def alone(config):
+    """Fail when this program could write to the data of the server beside the copy: then it is not run by its unit."""
+    live = config["proof"].removesuffix(".proof")
+    if os.access(live, os.W_OK):
+        raise Failed(f"a proof must not be able to write to {live}: begin it by salt-run pgha.proof, or systemctl start"
+                     " pgha-proof; where it was, systemd has no mount namespaces on this host")  # fmt: skip
+
+
 def room(config):
     """Fail when the newest backup does not fit; return its label and size, and when the oldest one was whole."""
     said = run([BINARY, f"--stanza={config['stanza']}", "--output=json", "--log-level-console=off", "info"], "info")
@@ -97,14 +109,19 @@ class Copy:
 
     def __init__(self, config):
         self.config, self.process, self.socket = config, None, tempfile.mkdtemp(prefix="pgha-proof-")
+        # pgBackRest puts no tablespace below the data.
+        self.data = f"{config['proof']}/data"
         # Locks and files on their way are its own: those of the server beside it go on. Recovery gets the same options.
-        self.words = [BINARY, f"--stanza={config['stanza']}", f"--pg1-path={config['proof']}", "--archive-mode=off",
+        self.words = [BINARY, f"--stanza={config['stanza']}", f"--pg1-path={self.data}", "--archive-mode=off",
                       f"--lock-path={self.socket}/lock", f"--spool-path={self.socket}/spool",
                       "--log-level-console=warn"]  # fmt: skip
 
     def fetch(self, *options):
         """Restore a backup into the directory of the copy, over what is there."""
-        run([*self.words, *options, "restore"], "the backup is not fetched", RECOVERY)
+        os.makedirs(self.data, 0o700, exist_ok=True)
+        # Else those would be restored to their own places, over the files of the server beside the copy.
+        beside = f"--tablespace-map-all={self.config['proof']}/tablespaces"
+        run([*self.words, *options, beside, "restore"], "the backup is not fetched", RECOVERY)
 
     def note(self):
         """The newest note of the time in it, in seconds since 1970, or None."""
@@ -116,8 +133,14 @@ class Copy:
         config = self.config
         over = {"listen_addresses": "", "unix_socket_directories": self.socket, "port": "5432", "archive_mode": "off",
                 "shared_buffers": "64MB", "huge_pages": "off", "synchronous_standby_names": "",
-                "logging_collector": "off", "external_pid_file": ""}  # fmt: skip
-        words = [f"{config['bin_dir']}/postgres", "-D", config["proof"]]
+                "logging_collector": "off", "external_pid_file": "",
+                # Its last words are read.
+                "lc_messages": "C",
+                # What works by itself and reaches others: subscriptions take the slots of the true ones at their
+                # publishers, and jobs run a second time. PostgreSQL takes the names of extensions that are not there.
+                "max_logical_replication_workers": "0", "cron.launch_active_jobs": "off",
+                "timescaledb.max_background_workers": "0"}  # fmt: skip
+        words = [f"{config['bin_dir']}/postgres", "-D", self.data]
         words += [word for key, value in over.items() for word in ("-c", f"{key}={value}")]
         with open(os.path.join(self.socket, "log"), "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -135,7 +158,10 @@ class Copy:
             if self.process.poll() is not None:
                 with open(os.path.join(self.socket, "log"), encoding="utf-8", errors="replace") as log:
                     fatal = [line.strip() for line in log if "FATAL" in line or "PANIC" in line]
-                raise Failed(f"the copy does not recover: {' '.join(fatal[-3:])[-500:] or 'it has ended'}")
+                why = " ".join(fatal[-3:])[-500:] or "it has ended"
+                if "Read-only file system" in why:
+                    why += ". A tablespace was made after the backup, and a proof cannot make it: make a new backup"
+                raise Failed(f"the copy does not recover: {why}")
             if time.monotonic() > end:
                 raise Failed(f"the copy does not recover within {RECOVERY} s")
             time.sleep(0.5)
@@ -200,6 +226,7 @@ def proved(config):
     began, copy = time.time(), Copy(config)
     shown = {"at": began, "host": config["name"], "fault": None}
     try:
+        alone(config)
         emptied(config["proof"])
         shown["backup"], shown["size"], oldest = room(config)
         copy.fetch()
@@ -237,8 +264,21 @@ def main(words):
         return 0
     if words not in (["run"], ["run", "auto"], ["run", "now"]):
         sys.exit(__doc__)
-    if words[1:] != ["now"] and not turn(config):
+    by_hand = words[1:] == ["now"]
+    # Until this process ends.
+    lock = os.open(LOCK, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another proof runs here")
+        return 1 if by_hand else 0
+    if not by_hand and not turn(config):
         print("another member makes the proof")
+        # What one that was killed has left: this host's turn may never come again.
+        try:
+            emptied(config["proof"])
+        except OSError as error:
+            sys.exit(f"what an earlier proof has left is not removed: {error}")
         return 0
     # Ended by systemd, it cleans up, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
