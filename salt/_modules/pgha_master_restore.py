@@ -24,10 +24,11 @@ WITHOUT = 'a member whose host is off can be left out: add "pgha": {"without": [
 def plan():
     """
     Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
-    not leave out), ``others`` (those that are copied), ``run`` (what the hosts are told), ``backed`` (whether a backup
-    is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list), ``keepers`` (the
-    repository hosts that let the copy read for as long as it takes), and ``refused``: the reasons why it must not
-    begin, as lines. With any reason, ``refused`` is the only key.
+    not leave out), ``leader`` (which leads afterwards), ``others`` (those that are copied), ``served`` (the cluster
+    works with the restored data already, so nothing is stopped again), ``run`` (what the hosts are told), ``backed``
+    (whether a backup is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list),
+    ``keepers`` (the repository hosts that let the copy read for as long as it takes), and ``refused``: the reasons why
+    it must not begin, as lines. With any reason, ``refused`` is the only key.
 
     CLI Example:
 
@@ -63,8 +64,6 @@ def plan():
                 " go back to the data of before (docs/backup.md)"
             ]
         )
-    if note and note["host"] not in hosts:
-        return _refused([f"{note['host']} has the data that are restored: a run without it cannot go on"])
     # Of a copy's source the members that live are enough, or none.
     seen = _conditions(list(pgha["clusters"][source]["hosts"]))[0] if source else None
     if not note:
@@ -72,7 +71,16 @@ def plan():
         note, faults = _new(cluster, target, hosts, away, given, source, seen)
         if faults:
             return _refused(faults)
-    others = [host for host in hosts if host != note["host"]]
+        leader = None
+    else:
+        told, refused = _conditions(hosts)
+        faults = [f"{host}: {why}" for host, why in refused.items()]
+        leader = pghalib.master.conditions.served(told, note["id"])
+        if note["host"] not in hosts and not leader:
+            faults.append(f"{note['host']} has the data that are restored: a run without it cannot go on")
+        if faults:
+            return _refused(faults)
+    others = [host for host in hosts if host != (leader or note["host"])]
     run = {"restore": note, "without": without}
     if source:
         run["copied"] = pghalib.master.copied.settings(pgha, defaults, source, cluster)
@@ -82,7 +90,9 @@ def plan():
         "refused": [],
         "note": note,
         "hosts": hosts,
+        "leader": leader or note["host"],
         "others": others,
+        "served": leader is not None,
         "run": run,
         "backed": cluster in clusters and not source,
         "flushing": [host for host, one in (seen or {}).items() if one["leads"]],

@@ -22,10 +22,7 @@ KEYS = ("leader", "status", "optime/leader", "history", "failsafe", "sync", "fai
 
 def conditions():
     """
-    Return what the master wants to know before a restore: ``leads``, ``paused``, ``size`` and ``free`` (bytes),
-    ``mount`` (the data directory is the root of a file system), ``tablespaces`` (how many), ``first`` and ``newest``
-    (ends of the oldest and the newest backup, seconds since 1970), ``fault`` (of the repositories, or None), ``kept``
-    (see ``pgha_kept.positions``), ``timeline`` (see ``pgha_timeline.now``), ``backups`` (of each its end and size).
+    Return what the master wants to know before a restore, see ``pghalib.master.conditions.Conditions``.
 
     CLI Example:
 
@@ -42,6 +39,7 @@ def conditions():
     member = __salt__["pgha_patroni.member"]() or {}
     return {
         "leads": pghalib.patroni.member.writes(member),
+        "restores": note().get("id"),
         "paused": bool(member.get("pause")),
         **pghalib.backup.recovering.space(_settings()["postgres"]["data_dir"]),
         "kept": __salt__["pgha_kept.positions"](),

@@ -20,10 +20,8 @@ import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-# Seconds for one copy of the leader's data: as long as it goes on.
-COPIED = 7 * 86400
-# How many of them are waited for: Patroni begins anew for ever, also where none can succeed.
-COPIES, COPYING = 3, "copying"
+# Seconds for a copy of the leader's data, and how many are waited for: Patroni begins anew for ever.
+COPIED, COPIES, COPYING = 7 * 86400, 3, "copying"
 
 
 @pghalib.states.state
@@ -173,8 +171,7 @@ def streaming(ret, timeout):
         seen["copies"] += 1
         return COPYING
 
-    def copies():
-        return pghalib.patroni.member.copies(seen["member"] or {})
+    copies = lambda: pghalib.patroni.member.copies(seen["member"] or {})  # noqa: E731
 
     def copied():
         seen["member"] = __salt__["pgha_patroni.member"]()

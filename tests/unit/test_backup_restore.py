@@ -91,7 +91,7 @@ def test_what_can_be_asked_has_no_fault():
 
 MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
           "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000],
-          "backups": []}  # fmt: skip
+          "backups": [], "restores": None}  # fmt: skip
 
 ON = "3 of 2026-11-28 21:06:40 UTC"
 
@@ -331,7 +331,15 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
             for key in ("first", "newest", "size", "free", "tablespaces")
             for one in (1e300, float("inf"), float("nan"), -1, True, 10**400, [])
         ),
-        *(None, [], {}, {**MEMBER, "size": "5"}, {**MEMBER, "leads": 1}, {**MEMBER, "first": "x"}),
+        *(
+            None,
+            [],
+            {},
+            {**MEMBER, "restores": 7},
+            {**MEMBER, "size": "5"},
+            {**MEMBER, "leads": 1},
+            {**MEMBER, "first": "x"},
+        ),
         *({**MEMBER, "backups": one} for one in ({}, [1], [[1]], [[1, 2, 3]], [[1, -1]], [[True, 1]], [[1e300, 1]])),
         *({**MEMBER, "timeline": one} for one in (3, [3], [True, 5], [3, -1], [3, 2**33], [3, 1e300], ["3", 0], {})),
         *({**MEMBER, "kept": one} for one in ([], {"x": 1}, {"x": [1]}, {"x": [1, "2"]}, {"x": [1, True]})),

@@ -285,7 +285,8 @@ PGHA = {
     },
 }
 CONDITIONS = {"leads": False, "paused": False, "size": 5, "free": 9, "mount": False, "tablespaces": 0, "first": 1.0,
-            "newest": 2.0, "fault": None, "kept": {"20261129-120000": [1, 5]}, "timeline": [3, 0]}  # fmt: skip
+            "newest": 2.0, "fault": None, "kept": {"20261129-120000": [1, 5]}, "timeline": [3, 0],
+              "restores": None}  # fmt: skip
 
 
 @pytest.fixture
@@ -293,12 +294,12 @@ def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
     defaults = shipped.defaults()
 
-    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), **given):
+    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, **given):
         asked = []
 
         def cmd(hosts, _function, **_how):
             asked.append(list(hosts))
-            told = {**CONDITIONS, "timeline": list(timeline)}
+            told = {**CONDITIONS, "timeline": list(timeline), "restores": restores}
             return {host: {"ret": dict(told, leads=host == "db2")} for host in hosts if host != "db3"}
 
         salt = {
@@ -393,9 +394,23 @@ def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):
 
 def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
     note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
-    assert plan(noted=note, without=["db3"])[0]["others"] == ["db2"]
-    found, _ = plan(noted=note, without=["db1"])
+    found, _ = plan(noted=note, without=["db3"])
+    assert (found["leader"], found["others"], found["served"]) == ("db1", ["db2"], False)
+    found, _ = plan(noted=note, without=["db1", "db3"])
     assert found == {"refused": ["db1 has the data that are restored: a run without it cannot go on"]}
+    found, _ = plan(noted=note)
+    assert found == {"refused": ["db3: did not answer; is the host on, and its salt-minion running?"]}
+
+
+def test_nobody_is_stopped_again_where_clients_write_to_the_restored_data(plan):
+    """Here the restored host has failed meanwhile, and another one leads with its data."""
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    for without, others in ((["db3"], ["db1"]), (["db1", "db3"], [])):
+        found, _ = plan(noted=note, without=without, restores=note["id"])
+        assert (found["refused"], found["leader"], found["others"], found["served"]) == ([], "db2", others, True)
+    # The leader of before, in a restore that has only begun.
+    found, _ = plan(noted=note, without=["db3"], restores="20200101-000000")
+    assert (found["leader"], found["served"]) == ("db1", False)
 
 
 @pytest.mark.parametrize(

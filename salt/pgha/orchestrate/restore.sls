@@ -52,14 +52,15 @@ The hosts are served the pillar of now:
 {% do stages.append({"salt": open}) %}
 {% endif %}
 
-{# The leader last: nobody can take over from it then. #}
-{% for hosts in (plan.others, [note.host]) if hosts %}
+{# The leader last: nobody can take over from it then. Nothing of this where clients work with the restored data. #}
+{% for hosts in (plan.others, [note.host]) if hosts and not plan.served %}
 {% set stopped = "Nothing of " ~ note.cluster ~ " runs on " ~ hosts | join(", ") %}
 {{ stopped | yaml_dquote }}:
 {{ stage(hosts, ["pgha.backup.restore.stopped"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": stopped}) %}
 
 {% endfor %}
+{% if not plan.served %}
 {% set kept = "kept aside" if note.get("keep", True) else "removed" %}
 {% set aside = "The data of now are " ~ kept ~ " on every host of " ~ note.cluster %}
 {{ aside | yaml_dquote }}:
@@ -70,8 +71,9 @@ The hosts are served the pillar of now:
 {{ restored | yaml_dquote }}:
 {{ stage([note.host], ["pgha.backup.restore.data"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": restored}) %}
+{% endif %}
 
-{% for host in [note.host] + plan.others %}
+{% for host in [plan.leader] + plan.others %}
 {% set runs = host ~ " runs with the data as they were" %}
 {{ runs | yaml_dquote }}:
 {{ stage([host], ["pgha.patroni.service"], plan.run, stages[-1:]) }}
@@ -111,7 +113,7 @@ The repository hosts are served the pillar of afterwards:
 {% if plan.backed %}
 {% set backed = note.cluster ~ " has its first backup after the restore" %}
 {{ backed | yaml_dquote }}:
-{{ stage([note.host], ["pgha.backup.restore.backup"], plan.run, stages[-1:]) }}
+{{ stage([plan.leader], ["pgha.backup.restore.backup"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": backed}) %}
 {% endif %}
 

@@ -26,7 +26,9 @@ class Conditions(TypedDict):
     What a member tells before a restore; sizes in bytes, times in seconds since 1970. ``first`` and ``newest`` are the
     ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
     kept there: timeline and LSN by the id of the restore; ``timeline`` that of the data of now, and when it began
-    (0: not known), None where no data tell one; ``backups`` the end and the size of each backup that it sees.
+    (0: not known), None where no data tell one; ``backups`` the end and the size of each backup that it sees;
+    ``restores`` the id of the restore for which its data were put aside, None without one. ``mount``: the data
+    directory is the root of a file system; ``fault`` is of the repositories.
     """
 
     leads: bool
@@ -41,6 +43,7 @@ class Conditions(TypedDict):
     kept: dict[str, list[int]]
     timeline: list[int] | None
     backups: list[list[float]]
+    restores: str | None
 
 
 def checked(answer: Json) -> Conditions:
@@ -57,6 +60,8 @@ def checked(answer: Json) -> Conditions:
     wrong += [] if timeline is None or (_is_position(timeline) and all(map(is_amount, timeline))) else ["timeline"]
     backups = own.get("backups", [])
     wrong += [] if isinstance(backups, list) and all(map(_is_backup, backups)) else ["backups"]
+    restores = own.get("restores")
+    wrong += [] if restores is None or isinstance(restores, str) else ["restores"]
     if wrong:
         raise CommandExecutionError(f"answered nonsense ({', '.join(wrong)})")
     fault = own.get("fault")
@@ -73,7 +78,21 @@ def checked(answer: Json) -> Conditions:
         "kept": {pghalib.text.line(name, 40): list(one) for name, one in kept.items()},
         "timeline": timeline,
         "backups": backups,
+        "restores": restores,
     }
+
+
+def served(told: Mapping[str, Conditions], restore: str) -> str | None:
+    """
+    Return the host that leads a cluster with the data of a restore, None when none does. What clients have written
+    there would be lost if the members were stopped and restored once more.
+
+    told
+        What the members tell, by minion id.
+    restore
+        The id of the restore.
+    """
+    return next((host for host, one in told.items() if one["leads"] and one["restores"] == restore), None)
 
 
 def _is_position(value: object) -> bool:
