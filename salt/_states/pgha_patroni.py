@@ -295,8 +295,4 @@ def _running():
 
 
 def _consul_answers():
-    try:
-        __salt__["pgha_patroni.dcs"]()
-    except CommandExecutionError:
-        return False
-    return True
+    return pghalib.wait.now(lambda: [__salt__["pgha_patroni.dcs"]()]) is not None
