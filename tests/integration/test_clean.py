@@ -53,6 +53,18 @@ def before(cluster, host):
     return cluster.services(), data(cluster, host)
 
 
+def test_a_paused_cluster_is_not_cleaned(cluster, host, before):
+    """Patroni would leave PostgreSQL running, and nobody would manage it."""
+    host.run(["su", "-", "postgres", "-c", "patronictl pause --wait"])
+    try:
+        done = host.lab.salt("salt", host.name, "state.apply", "pgha.clean", check=False)
+        assert "Patroni of test is paused" in done.stdout, done.stdout
+        assert "Traceback" not in done.stdout
+    finally:
+        host.run(["su", "-", "postgres", "-c", "patronictl resume --wait"])
+    assert (cluster.services(), data(cluster, host)) == before
+
+
 def test_clean_takes_away_what_the_formula_brought_and_no_data(cluster, ledger, host, before):
     for component, unit, brought, stays in COMPONENTS:
         gone = [*brought, *([f"/etc/systemd/system/{unit}.service"] if unit else [])]
