@@ -69,6 +69,7 @@ def test_where_the_pillar_is_silent_a_host_does_what_the_master_serves(loader_mo
         opts={"id": "db1"},
         context={"pgha.defaults": {}},
     )
+    module.unknown = lambda: None
     assert module.settings()["tls"]["enabled"] is encrypted
 
 
