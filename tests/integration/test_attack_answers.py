@@ -48,9 +48,9 @@ def test_nobody_s_pipe_holds_no_preflight_up(cluster, pipe):
     faults = {name: answer["faults"] for name, answer in json.loads(said.stdout).items()}
     assert faults == {host.name: [] for host in cluster.hosts}, said.stdout
     said = cluster.lab.salt("salt", pipe.name, "pgha_preflight.listeners", "--out=json", "--static").stdout
-    row = next(row for row in json.loads(said)[pipe.name] if row["port"] == 9999)
-    assert (row["user"], row["scope"]) == ("nobody", None)
-    assert row["cmdline"][-1] == "?[2J?x"
+    rows = [row for row in json.loads(said)[pipe.name] if row["address"] == "127.0.0.1" and row["port"] in (9999, 8008)]
+    assert [(row["user"], row["runs_as"]) for row in rows] == [("nobody", None)] * 2
+    assert {row["cmdline"][-1] for row in rows} == {"?[2J?x"}
     assert formula.run(cluster.lab, "test=True").code == 0
 
 
