@@ -11,6 +11,9 @@ import pghalib.postgres.settings
 import yaml
 from salt.exceptions import CommandExecutionError
 
+# Seconds of a loop for which somebody waits, whatever a file says.
+LONGEST = 60
+
 
 def declared():
     """
@@ -55,15 +58,28 @@ def taken_up():
 
         salt 'test-db1' pgha_dynamic.taken_up
     """
-    path = f"{__salt__['pgha.settings']()['postgres']['data_dir']}/patroni.dynamic.json"
-    noted = pghalib.host.files.read_foreign(path)
-    if noted is None:
-        raise CommandExecutionError(f"{path} is not there")
+    return _copy() == __salt__["pgha_patroni.dynamic_config"]()
+
+
+def loop():
+    """
+    Return the seconds between two loops of Patroni on this host: the declared ``loop_wait``, or the one of Patroni's
+    own copy of the dynamic configuration when that is longer: Patroni works by that until it has heard of the other.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_dynamic.loop
+    """
+    declared = __salt__["pgha.settings"]()["patroni"]["loop_wait"]
     try:
-        noted = json.loads(noted)
-    except ValueError:
-        raise CommandExecutionError(f"{path} is not JSON")
-    return noted == __salt__["pgha_patroni.dynamic_config"]()
+        copy = _copy()
+    except CommandExecutionError:
+        return declared
+    noted = copy.get("loop_wait") if isinstance(copy, dict) else None
+    # The user of PostgreSQL can write this file.
+    return max(declared, noted) if type(noted) is int and noted <= LONGEST else declared
 
 
 def unwritten(formulas=False):
@@ -113,6 +129,18 @@ def faults():
     if not names:
         return []
     return [f"PostgreSQL here has not been given {', '.join(names)} as the DCS has it: systemctl reload patroni"]
+
+
+def _copy():
+    """Patroni's own copy of the dynamic configuration."""
+    path = f"{__salt__['pgha.settings']()['postgres']['data_dir']}/patroni.dynamic.json"
+    noted = pghalib.host.files.read_foreign(path)
+    if noted is None:
+        raise CommandExecutionError(f"{path} is not there")
+    try:
+        return json.loads(noted)
+    except ValueError:
+        raise CommandExecutionError(f"{path} is not JSON")
 
 
 def _declared(live):

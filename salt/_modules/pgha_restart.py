@@ -22,7 +22,7 @@ def facts():
     Consul's servers, or its database cluster), ``synchronous`` (commits wait for this replica), ``lowered`` (parameters
     that the leader must apply first).
 
-    Waits up to 3 times ``loop_wait``, because Patroni reports a pending restart only after its next loop.
+    Waits up to 3 loops of Patroni, because Patroni reports a pending restart only after its next loop.
 
     CLI Example:
 
@@ -34,7 +34,7 @@ def facts():
     if settings["role"] != "db":
         leading = settings["role"] == "dcs" and leads_by_consul()
         return {"pending": pending(), "leads": leading, "synchronous": False, "lowered": {}}
-    timeout = 3 * settings["patroni"]["loop_wait"]
+    timeout = 3 * __salt__["pgha_dynamic.loop"]()
     pghalib.wait.until(_configuration_taken_up, timeout, "Patroni has taken up its configuration")
     member = __salt__["pgha_patroni.member"]() or {}
     return {
@@ -195,7 +195,7 @@ def _configuration_taken_up():
         age = time.time() - Path(settings["patroni"]["config_dir"], "patroni.yml").stat().st_mtime
     except FileNotFoundError as error:
         raise CommandExecutionError(f"{error.filename} is not there")
-    if 0 <= age <= settings["patroni"]["loop_wait"] + 2:
+    if 0 <= age <= __salt__["pgha_dynamic.loop"]() + 2:
         return False
     return __salt__["pgha_dynamic.taken_up"]()
 

@@ -1,5 +1,6 @@
 """
-States of a member's data: checked before anything is made, and noted when the member serves.
+States of a member: its data are checked before anything is made, and noted when the member serves; its Patroni works by
+the timing of now before the guard does.
 """
 
 import os
@@ -63,3 +64,31 @@ def noted(ret, timeout):
         pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=ret.test
     )
     return ret.add(done)
+
+
+@pghalib.states.state
+def in_step(ret):
+    """
+    Patroni on this host has no longer loop than the declared one. The guard counts on that: until Patroni has heard of
+    a shorter loop, a leader says less often that it leads than the guard would wait for. Changes no file.
+
+    name
+        State ID; not used.
+
+    .. code-block:: yaml
+
+        Patroni of this host works by the timing that its guard is told:
+          pgha_member.in_step: []
+    """
+
+    def heard():
+        return __salt__["pgha_dynamic.loop"]() <= __salt__["pgha.settings"]()["patroni"]["loop_wait"]
+
+    if heard():
+        return "Patroni works by the declared timing."
+    if ret.test:
+        return "Patroni would be asked to take the timing up."
+    timeout = 3 * __salt__["pgha_dynamic.loop"]()
+    __salt__["pgha_patroni.wake"]()
+    pghalib.wait.until(heard, timeout, "Patroni has taken up the declared timing")
+    return "Patroni has taken the declared timing up."

@@ -238,7 +238,7 @@ def _dynamic_config(test):
     """The live configuration. A member that has just become the leader sees it only after its next loop."""
     if test:
         return __salt__["pgha_patroni.dynamic_config"]()
-    timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
+    timeout = 3 * __salt__["pgha_dynamic.loop"]()
     return pghalib.wait.until(
         __salt__["pgha_patroni.dynamic_config"], timeout, "Patroni shows its dynamic configuration"
     )

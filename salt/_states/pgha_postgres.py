@@ -81,7 +81,7 @@ def parameters_written(ret):
     if ret.test:
         ret.plan({name: {"old": "another value", "new": "as in the DCS"} for name in missing})
         return "Patroni would be told to write the parameters, unless it does so by itself."
-    timeout = 3 * __salt__["pgha.settings"]()["patroni"]["loop_wait"]
+    timeout = 3 * __salt__["pgha_dynamic.loop"]()
     pghalib.wait.until(__salt__["pgha_dynamic.taken_up"], timeout, "Patroni has taken up the dynamic configuration")
 
     def written():

@@ -242,6 +242,53 @@ def test_a_copy_that_is_not_there_or_no_json_is_an_error(member, tmp_path):
         module.taken_up()
 
 
+@pytest.mark.parametrize(
+    ("copy", "seconds"),
+    [
+        ({"loop_wait": 10}, 10),
+        *((odd, 1) for odd in ({"loop_wait": 0}, {}, [], {"loop_wait": "9"}, {"loop_wait": 10**9})),
+    ],
+)
+def test_a_loop_is_as_long_as_the_one_that_patroni_has_heard_of(member, tmp_path, copy, seconds):
+    module = member()
+    (tmp_path / "patroni.dynamic.json").write_text(json.dumps(copy))
+    assert module.loop() == seconds
+    (tmp_path / "patroni.dynamic.json").unlink()
+    assert module.loop() == 1
+
+
+@pytest.mark.parametrize(
+    ("loops", "test", "result", "woken", "said"),
+    [
+        ([1], False, True, 0, "works by the declared timing"),
+        ([10, 10, 10, 1], False, True, 1, "has taken the declared timing up"),
+        ([10], True, True, 0, "would be asked"),
+        ([0.01, 0.01, 0.01], False, True, 0, "works by the declared timing"),
+    ],
+)
+def test_the_guard_waits_for_a_patroni_that_has_a_longer_loop(loader_module, loops, test, result, woken, said):
+    calls = []
+    salt = {
+        "pgha.settings": lambda: {"patroni": {"loop_wait": 1}},
+        "pgha_dynamic.loop": lambda: loops.pop(0) if len(loops) > 1 else loops[0],
+        "pgha_patroni.wake": lambda: calls.append(1),
+    }
+    ret = loader_module("_states/pgha_member.py", salt=salt, opts={"test": test}).in_step("x")
+    assert (ret["result"], ret["changes"], len(calls)) == (result, {}, woken)
+    assert said in ret["comment"]
+
+
+def test_a_patroni_that_does_not_hear_keeps_the_guard_as_it_is(loader_module):
+    salt = {
+        "pgha.settings": lambda: {"patroni": {"loop_wait": 0.01}},
+        "pgha_dynamic.loop": lambda: 0.1,
+        "pgha_patroni.wake": lambda: True,
+    }
+    ret = loader_module("_states/pgha_member.py", salt=salt, opts={"test": False}).in_step("x")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "Patroni has taken up the declared timing" in ret["comment"]
+
+
 @pytest.fixture
 def state(loader_module):
     """A function: the state on a member that writes at the n-th question, or after a reload."""
@@ -259,8 +306,8 @@ def state(loader_module):
             done["reloads"] += 1
 
         salt = {
-            "pgha.settings": lambda: {"patroni": {"loop_wait": 1}},
             "pgha_patroni.member": lambda: {"state": "running"},
+            "pgha_dynamic.loop": lambda: 1,
             "pgha_dynamic.unwritten": unwritten,
             "pgha_dynamic.taken_up": lambda: True,
             "service.reload": reload,

@@ -65,6 +65,7 @@ def states(loader_module, monkeypatch, tmp_path):
             "pgha_patroni.log_tail": lambda _lines: ["waiting for leader\x1b[2J", "to bootstrap"],
             "pgha_patroni.version": lambda: "4.1.5",
             "pgha_vip.outdated": lambda: None,
+            "pgha_dynamic.loop": lambda: 0,
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
         }

@@ -176,6 +176,7 @@ class TestHost:
         self.started(module)
         config = module.place / "patroni.yml"
         module.salt["pgha_dynamic.taken_up"] = lambda: False
+        module.salt["pgha_dynamic.loop"] = lambda: 0.1
         config.touch()
         os.utime(config, (0, time.time() - 60))
         with pytest.raises(CommandExecutionError, match="Patroni has taken up its configuration"):

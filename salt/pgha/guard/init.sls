@@ -59,6 +59,11 @@ The guard runs, and does after a boot:
       - pgha_patroni: {{ founded | yaml_dquote }}
 {% endif %}
 
+Patroni of this host works by the timing that its guard is told:
+  pgha_member.in_step:
+    - require:
+      - pgha_patroni: {{ ("The dynamic configuration of " ~ pgha.cluster.name ~ " is as declared") | yaml_dquote }}
+
 {# A restart does no harm: the guard asks Patroni at once. #}
 The guard works with its program and what it knows of now:
   pgha_unit.current:
@@ -68,6 +73,7 @@ The guard works with its program and what it knows of now:
       - file: The guard is there
       - file: The guard knows this member
       - service: The guard runs, and does after a boot
+      - pgha_member: Patroni of this host works by the timing that its guard is told
 {% else %}
 {{ guard_absent() }}
 {% endif %}
