@@ -104,7 +104,7 @@ class Lab:
                 return
             machine.require_watches(len(topology(clusters)))
             tree, files = base.base(), mirror.files()
-            keeper.clean(self.state)
+            self._clean()
             self.state.mkdir(parents=True, mode=0o700)
             self._need_room()
             mirror.link(files, self.state / "mirror")
@@ -182,9 +182,14 @@ class Lab:
             else:
                 os.kill(self.about["keeper"], 9)
         if self.state.exists():
-            keeper.clean(self.state)
+            self._clean()
         self._read()
         return was
+
+    def _clean(self):
+        """Remove what a lab has left. Its guard does the same, and would take the next lab's directory with it."""
+        with keeper.watched(self.state):
+            keeper.clean(self.state)
 
     def _is_guard(self, pid):
         try:

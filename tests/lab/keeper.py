@@ -24,7 +24,7 @@ import threading
 from pathlib import Path
 
 from . import cgroups
-from .tools import PACKAGE_PARENT, die_with_parent, run, wait_for
+from .tools import PACKAGE_PARENT, die_with_parent, lock, run, wait_for
 from .topology import CLIENT, PREFIX
 
 DETACH = b"d"
@@ -78,8 +78,18 @@ def namespaces(pid):
         return None
 
 
+def watched(state):
+    """The lock that a lab's guard holds until all of its lab is removed: another lab of this name waits for it."""
+    return lock(state.with_name(f"{state.name}.guard"), waiting="the former lab is still being removed; waiting")
+
+
 def guard(state):
     """Start the lab's namespaces, tell where they are in ``lab.json``, and clean up when they or the caller end."""
+    with watched(state):
+        _guarded(state)
+
+
+def _guarded(state):
     unshare = subprocess.Popen(
         ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", *command("init", state)],
         stdin=subprocess.DEVNULL,
@@ -105,12 +115,12 @@ def guard(state):
 
 def _until_over(unshare):
     """Return when the namespaces are gone (end of file from init) or the caller closed the lifeline undetached."""
-    watched = [unshare.stdout, sys.stdin.buffer.raw]
+    sources = [unshare.stdout, sys.stdin.buffer.raw]
     while True:
-        for ready in select.select(watched, [], [])[0]:
+        for ready in select.select(sources, [], [])[0]:
             said = ready.read(1) if ready is not unshare.stdout else os.read(ready.fileno(), 1)
             if said == DETACH and ready is not unshare.stdout:
-                watched.remove(ready)
+                sources.remove(ready)
             elif not said:
                 return
 

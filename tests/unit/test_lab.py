@@ -1,9 +1,11 @@
 """The parts of the test lab that need no machine: who is where, reading apt's sources, what names a cache entry."""
 
+import concurrent.futures
 import hashlib
+import threading
 
 import pytest
-from lab import LabError, cache, machine, mirror, topology
+from lab import Lab, LabError, cache, core, keeper, machine, mirror, tools, topology
 
 DEB822 = """\
 Types: deb deb-src
@@ -81,3 +83,19 @@ def test_an_archive_is_the_same_each_time(tmp_path, name):
         mirror.pack(binary, "part", tmp_path / turn / name)
         sums.append(hashlib.sha256((tmp_path / turn / name).read_bytes()).hexdigest())
     assert sums[0] == sums[1]
+
+
+def test_a_lab_waits_until_the_former_one_is_removed_by_its_guard(tmp_path, monkeypatch):
+    waits = threading.Event()
+    monkeypatch.setattr(tools, "say", lambda _text: waits.set())
+    monkeypatch.setattr(core, "STATE", tmp_path)
+    monkeypatch.setattr(keeper.cgroups, "remove", lambda _name: True)
+    lab = Lab(tmp_path)
+    lab.state.mkdir()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with keeper.watched(lab.state):
+            end = pool.submit(lab.down)
+            assert waits.wait(30)
+            assert lab.state.exists()
+        assert end.result(30) is True
+    assert not lab.state.exists()
