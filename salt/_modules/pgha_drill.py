@@ -19,6 +19,7 @@ import pghalib.host.files
 import pghalib.postgres.asked
 import pghalib.postgres.scram
 import pghalib.services
+import pghalib.services.programs
 from salt.exceptions import CommandExecutionError
 
 NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
@@ -250,13 +251,9 @@ def _postmaster(settings):
     postgres = settings["postgres"]
     text = pghalib.host.files.read_foreign(f"{postgres['data_dir']}/postmaster.pid", 4096) or ""
     first = text.split("\n", 1)[0]
-    if re.fullmatch(r"[1-9]\d{0,9}", first):
-        program = os.path.realpath(f"{postgres['bin_dir']}/postgres")
-        try:
-            if os.readlink(f"/proc/{first}/exe") == program:
-                return int(first)
-        except OSError:
-            pass
+    program = f"{postgres['bin_dir']}/postgres"
+    if re.fullmatch(r"[1-9]\d{0,9}", first) and pghalib.services.programs.runs(int(first), program):
+        return int(first)
     raise CommandExecutionError(f"PostgreSQL does not run on {postgres['data_dir']}")
 
 

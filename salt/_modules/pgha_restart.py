@@ -10,7 +10,9 @@ import pghalib.host.files
 import pghalib.master.turns
 import pghalib.patroni.environment
 import pghalib.patroni.member
+import pghalib.postgres.data_directory
 import pghalib.secrets.served
+import pghalib.services.programs
 import pghalib.services.started
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
@@ -62,7 +64,8 @@ def pending():
     if _settings()["role"] == "db":
         found["Patroni"] = _process_pending()
         found["PostgreSQL"] = [
-            f"{name} is {values['old_value']}, to be {values['new_value']}" for name, values in _reasons().items()
+            *(f"{name} is {values['old_value']}, to be {values['new_value']}" for name, values in _reasons().items()),
+            *_server_replaced(),
         ]
         changed = __salt__["pgha_vip.restart_pending"]() or []
         found["vip-manager"] = [f"{path} has changed" for path in changed]
@@ -206,6 +209,14 @@ def _process_pending():
         return []
     requirements = f"{_settings()['patroni']['venv']}/{pghalib.patroni.environment.MARKER}"
     return [f"{path} has changed" for path in pghalib.services.started.changed("patroni", [requirements])]
+
+
+def _server_replaced():
+    """Of an update of its package PostgreSQL's server learns nothing, and Patroni does not look."""
+    postgres = _settings()["postgres"]
+    pid = pghalib.postgres.data_directory.postmaster(postgres["data_dir"])
+    outdated = pghalib.services.programs.outdated(pid, f"{postgres['bin_dir']}/postgres") if pid else None
+    return [outdated] if outdated else []
 
 
 def _reasons():

@@ -2,7 +2,6 @@
 The virtual IP: which host has it, which host should have it, and whether another device answers at it.
 """
 
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ import pghalib.host.diff
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.patroni.client
+import pghalib.services.programs
 import pghalib.services.started
 import pghalib.text
 import pghalib.tls
@@ -146,9 +146,8 @@ def restart_pending():
     authorities = pghalib.tls.authorities(__salt__["pgha.settings"]())
     files = [path for path in (CONFIG, authorities) if path]
     pending = pghalib.services.started.changed("vip-manager", files)
-    with contextlib.suppress(OSError):
-        if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(pghalib.vip.PROGRAM):
-            pending.append(pghalib.vip.PROGRAM)
+    if pghalib.services.programs.outdated(pid, pghalib.vip.PROGRAM):
+        pending.append(pghalib.vip.PROGRAM)
     return pending
 
 

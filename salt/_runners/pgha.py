@@ -101,7 +101,7 @@ def status(form="text", timeout=STATUS):
     form, timeout
         ``text`` for tables, ``data`` for a mapping; seconds after which silent hosts are asked whether they still work.
 
-    ``salt-run`` ends with 1 when there are faults; the tables end with them.
+    ``salt-run`` ends with 1 when there are faults; the tables end with them, the mapping has them and the ``retcode``.
 
     CLI Example:
 
@@ -112,7 +112,7 @@ def status(form="text", timeout=STATUS):
     """
     state = pghalib.master.state.now(__opts__, _checked(), _defaults(), timeout)
     if form == "data":
-        return state
+        return {**state, "retcode": int(bool(state["faults"]))}  # the exit code of `salt-run`
     return pghalib.master.refusal.ended(pghalib.master.report.text(state), not state["faults"])
 
 

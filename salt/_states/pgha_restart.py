@@ -119,7 +119,7 @@ def _service(unit):
 
 def _postgresql_restarted(ret, changes, timeout):
     try:
-        __salt__["pgha_patroni.post"]("restart", timeout, restart_pending=True)
+        __salt__["pgha_patroni.post"]("restart", timeout)
     except CommandExecutionError as error:
         words = "; ".join(__salt__["pgha_parameters.last_words"]()) or "nothing that its logs have"
         raise CommandExecutionError(

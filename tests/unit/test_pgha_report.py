@@ -56,6 +56,21 @@ def test_what_is_only_in_the_dcs_is_named_and_no_fault(report):
     assert "only in the DCS" not in report.text(report.summary(PLAN, told()))
 
 
+@pytest.mark.parametrize(
+    ("role", "lag", "fault"),
+    [
+        ("replica", 2**30, None),
+        ("replica", 80 * 2**30, "one: db2 (replica) is 80.0 GiB behind the leader"),
+        ("sync_standby", 3 * 2**29, "one: db2 (sync_standby) is 1.5 GiB behind the leader"),
+        ("replica", "unknown", None),
+        ("replica", None, None),
+    ],
+)
+def test_a_replica_that_is_far_behind_is_named(report, role, lag, fault):
+    state = report.summary(PLAN, told(db2=database("db2", role=role, lag=lag)))
+    assert state["faults"] == ([fault] if fault else [])
+
+
 DAY = 86400
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
 import time
 from types import SimpleNamespace
 
@@ -91,7 +93,7 @@ def host(loader_module, tmp_path, monkeypatch):
             "role": role,
             "datacenter": {"name": "dc", "servers": servers},
             "cluster": {"name": "one", "hosts": hosts} if role == "db" else None,
-            "postgres": {"data_dir": str(tmp_path)},
+            "postgres": {"data_dir": str(tmp_path), "bin_dir": str(tmp_path)},
             "patroni": {"venv": str(tmp_path), "config_dir": str(tmp_path), "loop_wait": 0.1},
         }
         replica = {"role": "replica", "state": "running", "replication_state": "streaming"}
@@ -155,6 +157,22 @@ class TestHost:
             "vip-manager": ["/etc/vip-manager/vip-manager.yml has changed"],
         }
         assert module.lowered() == {}
+
+    def test_a_server_whose_package_was_updated_waits_for_a_restart(self, host):
+        module = host()
+        self.started(module)
+        program = module.place / "postgres"
+        shutil.copy("/bin/sleep", program)
+        with subprocess.Popen([program, "60"], cwd=module.place) as server:
+            try:
+                (module.place / "postmaster.pid").write_text(f"{server.pid}\n{module.place}\n")
+                assert module.pending() == {}
+                program.unlink()
+                shutil.copy("/bin/sleep", program)
+                assert module.pending() == {"PostgreSQL": [f"{program} has been replaced since it was started"]}
+                assert module.lowered() == {}
+            finally:
+                server.kill()
 
     def test_a_value_that_patroni_could_not_ask_for_is_pending_and_not_lowered(self, host):
         module = host()
@@ -338,7 +356,7 @@ class TestStates:
     def test_a_replica_gets_its_postgresql_restarted_by_patroni(self, states):
         states.pending = {"PostgreSQL": ["a"]}
         ret = states.apply("patroni")
-        assert states.done == ["others", ("restart", {"restart_pending": True}), "streams", "others"]
+        assert states.done == ["others", ("restart", {}), "streams", "others"]
         assert (ret["result"], ret["comment"]) == (True, "PostgreSQL was restarted.")
 
     def test_a_leader_gives_the_lead_away_and_has_been_restarted_by_that(self, states):
@@ -450,7 +468,7 @@ class TestStates:
         states.leads = True
         ret = states.apply("lowered", test)
         assert (ret["result"], ret["changes"]) == (None if test else True, wanted)
-        assert states.done == ([] if test else ["others", ("restart", {"restart_pending": True}), "streams"])
+        assert states.done == ([] if test else ["others", ("restart", {}), "streams"])
 
 
 class TestMaster:

@@ -98,6 +98,8 @@ def test_status_begins_with_what_is_wrong_with_the_store(runner):
     client = Client(pgha_status={"db1": {}, "db2": {}})
     state = runner(client, faults=["one: no leader"], lacking=lost).status(form="data")
     assert state["faults"] == ["The store lacks what it once had", "one: no leader"]
+    assert state["retcode"] == 1, "salt-run takes its exit code from this"
+    assert runner(client).status(form="data")["retcode"] == 0
     state = runner(client, lacking=lambda: ["one/agents/db2"]).status(form="data")
     assert len(state["faults"]) == 1
     assert "one/agents/db2" in state["faults"][0]

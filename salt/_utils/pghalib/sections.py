@@ -159,11 +159,12 @@ class Tls(TypedDict):
 
 
 class Preflight(TypedDict):
-    """The section ``preflight``. Times are in seconds, sizes in MiB."""
+    """The section ``preflight``. Times are in seconds, sizes in MiB, ``warn_disk_percent`` in percent."""
 
     port_timeout: int
     max_clock_skew: float
     warn_clock_skew: float
     min_disk_mb: int
+    warn_disk_percent: float
     min_memory_mb: int
     probe_vip: bool

@@ -13,6 +13,9 @@ pgha:
   postgres:
     # The tests' client, the only place from where the superuser may log in.
     superuser_networks: [198.51.100.1/32]
+  # The hosts share the disk of the machine that runs the tests, and that may be a full one.
+  preflight:
+    warn_disk_percent: 1
   patroni:
     find_links: {{ parts.mirror }}/wheels/
   vip:

@@ -5,13 +5,13 @@ program, and changed files. The note belongs to root, in a directory of root; th
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
 import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.services
+import pghalib.services.programs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -51,14 +51,9 @@ def sentences(keys: Collection[str], pid: int, program: str, changed: Iterable[s
     changed
         Paths of the files that have changed since the start of the agent.
     """
-    result = [f"changed settings: {', '.join(keys)}"] if keys else []
-    try:
-        runs, installed = os.readlink(f"/proc/{pid}/exe"), os.path.realpath(program)
-        if runs != installed:
-            result.append(f"{runs} runs, {installed} is installed")
-    except FileNotFoundError:
-        pass
-    return result + [f"{path} has changed" for path in changed]
+    settings = [f"changed settings: {', '.join(keys)}"] if keys else []
+    outdated = pghalib.services.programs.outdated(pid, program)
+    return [*settings, *([outdated] if outdated else []), *(f"{path} has changed" for path in changed)]
 
 
 def _path() -> str:

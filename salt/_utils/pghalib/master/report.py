@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json
 
 LEADERS = ("leader", "standby_leader")
+#: Bytes: a replica that is farther behind takes minutes to catch up, and may not lead meanwhile.
+BEHIND = 2**30
 #: Seconds: a proof is made each week, and takes its time.
 UNPROVEN = 8 * 86400
 
@@ -175,6 +177,10 @@ def _cluster(name: str, names: dict[str, str], told: Mapping[str, Status], fault
     for member in members.values():
         if member["state"] != ("running" if member["role"] in LEADERS else "streaming"):
             faults.append(f"{name}: {member['name']} ({member['role']}) is {member['state']}")
+        elif isinstance(member["lag"], (int, float)) and member["lag"] > BEHIND and member["role"] not in LEADERS:
+            faults.append(
+                f"{name}: {member['name']} ({member['role']}) is {member['lag'] / 2**30:.1f} GiB behind the leader"
+            )
     if len(answers) == len(names):
         faults += _unproven(name, [answer["proof"] for answer in answers.values()])
     vip = next((answer["vip"] for answer in answers.values() if answer["vip"]), None)

@@ -36,8 +36,9 @@ PATRONI_OWN = frozenset({"cluster_name", "listen_addresses", "port"})
 #: The parameters that are the same on all members: those of the by-hand procedure, and how soon a connection counts as
 #: dead. A synchronous replica that is gone holds up all writes for wal_sender_timeout and a loop of Patroni; a client
 #: that is gone holds its locks until the keepalives end. A replica asks again each second for a leader that is away
-#: (5 s is PostgreSQL's own): a commit waits for it. Not here: what depends on a host's memory, cores or disk
-#: (`calculate`), and `wal_keep_segments`, which became `wal_keep_size`.
+#: (5 s is PostgreSQL's own): a commit waits for it. The log has one file for each day of a month, since PostgreSQL
+#: itself never removes a file. Not here: what depends on a host's memory, cores or disk (`calculate`), and
+#: `wal_keep_segments`, which became `wal_keep_size`.
 DEFAULTS = {
     **pghalib.postgres.archive.DEFAULTS,
     "checkpoint_timeout": "15min",
@@ -45,6 +46,10 @@ DEFAULTS = {
     "hot_standby": "on",
     "log_connections": "on",
     "log_directory": "log",
+    "log_filename": "postgresql-%d.log",
+    "log_rotation_age": "1d",
+    "log_rotation_size": 0,
+    "log_truncate_on_rotation": "on",
     "logging_collector": "on",
     "max_connections": 100,
     "max_files_per_process": 10000,

@@ -1,0 +1,42 @@
+"""
+The file systems of this host: whether what the formula keeps here has room.
+"""
+
+import pghalib.host.space
+from salt.exceptions import CommandExecutionError
+
+
+def faults():
+    """
+    Return a sentence for each file system on which less than ``preflight:warn_disk_percent`` is free: that of the data,
+    of the logs, and of the system. Directories of a share are not asked: a share that hangs holds up who asks.
+
+    Raises CommandExecutionError when a file system does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_disk.faults
+    """
+    settings = __salt__["pgha.settings"]()
+    percent = settings["preflight"]["warn_disk_percent"]
+    try:
+        short = pghalib.host.space.short(_paths(settings), percent)
+    except OSError as error:
+        raise CommandExecutionError(f"A file system does not answer: {error}") from None
+    kept = __salt__["pgha_kept.directories"]().values() if short and settings["role"] == "db" else ()
+    beside = f"; restores have kept {', '.join(kept)} (docs/backup.md)" if kept else ""
+    return [
+        f'{sentence}, less than {percent} % (preflight:warn_disk_percent): "A disk is full" in docs/runbooks.md{beside}'
+        for sentence in short
+    ]
+
+
+def _paths(settings):
+    if settings["role"] == "repository":
+        return ["/", *__salt__["pgha_repository.directories"]()]
+    paths = ["/", settings["consul"]["data_dir"], settings["consul"]["log_dir"]]
+    if settings["role"] == "db":
+        paths += [settings["postgres"]["data_dir"], settings["patroni"]["log_dir"]]
+    return paths

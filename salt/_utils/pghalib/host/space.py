@@ -1,0 +1,39 @@
+"""The free space of this host's file systems."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def short(paths: Iterable[str], percent: float) -> list[str]:
+    """
+    Return a sentence for each file system on which less than a part is free, with those of the paths that are on it.
+
+    paths
+        Directories. One that is not there counts as the next directory above it that is.
+    percent
+        The least part that is to be free, of what users other than root may have: as ``df`` tells it.
+
+    Raises OSError when a file system does not answer.
+    """
+    places: dict[int, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        places.setdefault(os.stat(_there(path)).st_dev, []).append(path)
+    found = []
+    for here in places.values():
+        told = os.statvfs(_there(here[0]))
+        free, room = told.f_bavail, told.f_blocks - told.f_bfree + told.f_bavail
+        part = 100 * free / room if room else 100
+        if part < percent:
+            found.append(f"{part:.0f} % ({free * told.f_frsize >> 20} MB) are free for {', '.join(here)}")
+    return found
+
+
+def _there(path: str) -> str:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
