@@ -25,7 +25,7 @@ _FAULTS = (
     "pgha_disk.faults",
     "pgha_archive.faults",
     "pgha_member.mount_faults",
-    "pgha_parameters.unread_lines",
+    "pgha_parameters.server_faults",
     "pgha_backup.faults",
     "pgha_repository.faults",
     "pgha_proof.faults",

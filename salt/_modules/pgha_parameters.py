@@ -11,6 +11,7 @@ from pathlib import Path
 import pghalib.host.users
 import pghalib.postgres.answered
 import pghalib.postgres.asked
+import pghalib.postgres.collations
 import pghalib.postgres.hba
 import pghalib.postgres.parameters
 import pghalib.text
@@ -56,22 +57,28 @@ def faults(parameters):
     return pghalib.postgres.answered.once(__context__, question, ask)
 
 
-def unread_lines():
+def server_faults():
     """
-    Return the lines of the server's ``pg_hba.conf`` that it cannot read, as sentences for the status: it works with the
-    file of before, and its next start fails. ``postgres:pg_hba`` is tried before it is written; others may write too.
+    Return what this host's running server tells that is wrong, as sentences for the status: lines of its
+    ``pg_hba.conf`` that it cannot read (it works with the file of before, and its next start fails; ``postgres:pg_hba``
+    is tried before it is written, but others may write too), and databases whose text was sorted by other rules than
+    this host has.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt 'test-db1' pgha_parameters.unread_lines
+        salt 'test-db1' pgha_parameters.server_faults
     """
     settings = __salt__["pgha.settings"]()
     if settings["role"] != "db" or (__salt__["pgha_patroni.member"]() or {}).get("state") != "running":
         return []
-    said = pghalib.postgres.asked.sql(__salt__["cmd.run_all"], settings["postgres"], pghalib.postgres.hba.QUESTION)
-    return [pghalib.text.line(one) for one in pghalib.postgres.hba.unread(said)]
+    # One program that asks both: the status is asked for often.
+    questions = pghalib.postgres.hba.QUESTION + pghalib.postgres.collations.QUESTION
+    said = pghalib.postgres.asked.sql(__salt__["cmd.run_all"], settings["postgres"], questions)
+    lines, databases = said.splitlines()
+    found = pghalib.postgres.hba.unread(lines) + pghalib.postgres.collations.faults(databases)
+    return [pghalib.text.line(one) for one in found]
 
 
 def last_words(lines=3):

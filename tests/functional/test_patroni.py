@@ -227,14 +227,11 @@ def test_drift_in_the_dcs_is_put_right_and_nothing_else(cluster):
 
 def _shown(member, name):
     """A parameter as the server has it, to the last blank."""
-    psql = [
-        f"{member.settings['postgres']['bin_dir']}/psql",
-        "-XAtq",
-        "-h",
-        f"{member.place}/run",
-        "-c",
-        f"SHOW {name}",
-    ]
+    return _asked(member, f"SHOW {name}")
+
+
+def _asked(member, statement):
+    psql = [f"{member.settings['postgres']['bin_dir']}/psql", "-XAtq", "-h", f"{member.place}/run", "-c", statement]
     done = subprocess.run(["runuser", "-u", USER, "--", *psql, "postgres"], capture_output=True, text=True, cwd="/")
     return done.stdout.removesuffix("\n") if done.returncode == 0 else done.stderr
 
@@ -261,6 +258,10 @@ def test_text_of_a_parameter_arrives_as_it_is_written_and_goes_when_it_is_taken_
     eventually(lambda: _shown(replica, "log_line_prefix") == default)
     assert _shown(replica, "log_min_messages") == "notice"
     assert founder.must("dcs_configured", "x")["changes"] == {}
+
+
+def test_no_member_finds_anything_wrong_with_its_server(cluster):
+    assert [member.call("pgha_parameters.server_faults") for member in cluster] == [[]] * len(cluster)
 
 
 def test_library_that_is_not_there_reaches_no_member(cluster):

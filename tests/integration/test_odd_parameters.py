@@ -117,6 +117,18 @@ def test_an_archive_that_a_person_set_up_stays_and_is_named_when_it_fails(cluste
     wait_for(lambda: "archive" not in status(cluster), timeout=90, what="what waited is archived")
 
 
+def test_a_database_that_other_rules_have_sorted_is_named(cluster):
+    """As when its hosts have been replaced by those of another release."""
+    leader = cluster.leader()
+    cluster.psql(leader, "UPDATE pg_database SET datcollversion = '1.2' WHERE datname = 'postgres'")
+    named = "the database postgres was made where text is sorted by version 1.2 of its collation"
+    try:
+        wait_for(lambda: status(cluster).count(named) == len(cluster.db), timeout=30, what="every member names it")
+    finally:
+        cluster.psql(leader, "ALTER DATABASE postgres REFRESH COLLATION VERSION")
+    wait_for(lambda: named not in status(cluster), timeout=30, what="nobody names it")
+
+
 def test_what_changes_while_a_server_starts_is_written_all_the_same(cluster, pillar):
     """Patroni passes over what it hears while its server starts; here the server hangs in that moment."""
     cluster.wait_healthy()

@@ -120,6 +120,24 @@ def test_lowered_parameters_are_taken_up_by_the_leader_first(cluster, pillar, le
     assert pending(cluster) == set()
 
 
+def test_a_server_whose_package_was_updated_is_restarted(cluster, ledger, observer):
+    """As dpkg does it: another file comes in the place of the former one."""
+    update = (
+        'program=$(readlink "/proc/$(head -n1 /pgdata/test/postmaster.pid)/exe");'
+        ' cp -p "$program" "$program.new"; mv "$program.new" "$program"'
+    )
+    for host in cluster.db:
+        host.run(["sh", "-c", update])
+    assert pending(cluster) == {(host.name, "PostgreSQL") for host in cluster.db}
+    leader, started = cluster.leader(), starts(cluster)
+    run = formula.run(cluster.lab, sls=RESTART)
+    assert run.code == 0, run.text
+    ledger.wait_for_writes()
+    assert cluster.leader() is not leader
+    assert starts(cluster) == {name: count + 1 for name, count in started.items()}
+    assert pending(cluster) == set()
+
+
 def test_all_services_of_the_database_hosts_after_an_update_of_their_units(cluster, ledger, observer, measured):
     """Killed on its way, and run again."""
     # As if each had been started with another unit than the one that is there.

@@ -40,7 +40,7 @@ def test_a_file_on_trial_keeps_the_numbers_of_its_lines_and_is_never_empty():
     ],
 )
 def test_the_status_names_a_line_that_keeps_the_server_from_its_next_start(loader_module, role, state, error, named):
-    answer = json.dumps([{"line": 3, "error": error}])
+    answer = json.dumps([{"line": 3, "error": error}]) + "\n[]\n"
     salt = {
         "pgha.settings": lambda: {"role": role, "postgres": {}},
         "pgha_patroni.member": lambda: {"state": state},
@@ -49,6 +49,19 @@ def test_the_status_names_a_line_that_keeps_the_server_from_its_next_start(loade
     module = loader_module(
         "_modules/pgha_parameters.py", salt=salt, utils={"pghalib.postgres.asked.sql": lambda *_: answer}
     )
-    found = module.unread_lines()
+    found = module.server_faults()
     assert len(found) == int(named)
     assert all("pg_hba.conf, line 3: invalid connection type" in one and "edit-config" in one for one in found)
+
+
+def test_the_status_names_a_database_that_was_made_by_other_rules_of_sorting(loader_module):
+    salt = {
+        "pgha.settings": lambda: {"role": "db", "postgres": {}},
+        "pgha_patroni.member": lambda: {"state": "running"},
+        "cmd.run_all": None,
+    }
+    answer = '[]\n[["shop\\u001b[2J", "2.31", "2.36"]]\n'
+    utils = {"pghalib.postgres.asked.sql": lambda *_: answer}
+    (said,) = loader_module("_modules/pgha_parameters.py", salt=salt, utils=utils).server_faults()
+    assert said.startswith("the database shop?[2J was made where text is sorted by version 2.31 of its collation")
+    assert "this host has version 2.36" in said
