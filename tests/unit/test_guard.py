@@ -343,6 +343,7 @@ def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
         ((503, json.dumps({"role": "replica"})), (503, {"role": "replica"})),
         ((200, "[]"), (200, {})),
         ((200, "no JSON"), SILENT),
+        ((200, "[" * 9000), SILENT),
     ],
 )
 def test_patroni_is_asked_whether_this_host_leads(program, http_service, answer, heard):

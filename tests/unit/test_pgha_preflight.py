@@ -739,7 +739,16 @@ class TestExecution:
         assert scope(["vi", str(file)]) is None
         assert scope(["patroni", str(tmp_path / "none.yml")]) is None
         assert scope(["patroni", "patroni.yml"]) is None
-        for wrong in ("scope: [1]", "scope: 7", "- scope", "{" * 5000, "\x1b", "a: &a\n  <<: *a", "x" * (2**20 + 1)):
+        for wrong in (
+            "scope: [1]",
+            "scope: 7",
+            "- scope",
+            "{" * 5000,
+            "\x1b",
+            "a: !!bool x",
+            "a: &a\n  <<: *a",
+            "x" * (2**20 + 1),
+        ):
             file.write_text(wrong)
             assert scope(["patroni", str(file)]) is None
         file.write_text('scope: "a\\n\\e[2J"')

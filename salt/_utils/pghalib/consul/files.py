@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.parse
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def understood(text: str) -> dict[str, Json] | None:
     """
     try:
         try:
-            found = json.loads(text)
+            found = pghalib.parse.from_json(text)
         except ValueError:
             tokens = _tokens(text)
             found = _mapping(tokens, None)

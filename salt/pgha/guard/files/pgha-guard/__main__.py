@@ -99,7 +99,8 @@ class Guard:
                 answer = asked.getresponse()
                 said = json.loads(answer.read(65536))
                 return answer.status, said if isinstance(said, dict) else {}
-        except (OSError, http.client.HTTPException, ValueError):
+        # RecursionError: thousands of nested brackets. Another program may listen there.
+        except (OSError, http.client.HTTPException, ValueError, RecursionError):
             return None, {}
 
     def server(self):
