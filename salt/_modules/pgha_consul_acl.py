@@ -5,7 +5,6 @@ The master chose the ids and secrets of all tokens, so registering a token twice
 takes them from the host's secrets itself: no secret is an argument of a job or part of a result.
 """
 
-import json
 import os
 import re
 import time
@@ -15,6 +14,7 @@ import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.consul.drift
 import pghalib.host.files
+import pghalib.parse
 import pghalib.run
 import pghalib.secrets.served
 import pghalib.wait
@@ -288,7 +288,7 @@ def _persisted():
     path = f"{_settings()['consul']['data_dir']}/acl-tokens.json"
     text = pghalib.host.files.read_foreign(path)
     try:
-        found = {} if text is None else json.loads(text)
+        found = {} if text is None else pghalib.parse.from_json(text)
     except ValueError:
         found = None
     if not isinstance(found, dict):

@@ -2,13 +2,13 @@
 The dynamic configuration of this host's cluster: the declared entries, and other entries in the DCS.
 """
 
-import json
+from pathlib import Path
 
 import pghalib.host.files
+import pghalib.parse
 import pghalib.patroni.config
 import pghalib.patroni.dynamic
 import pghalib.postgres.settings
-import yaml
 from salt.exceptions import CommandExecutionError
 
 # Seconds of a loop for which somebody waits, whatever a file says.
@@ -90,7 +90,7 @@ def unwritten(formulas=False):
     formulas
         True: only parameters that the formula has put there.
 
-    Raises CommandExecutionError when Patroni on this host does not answer.
+    Raises CommandExecutionError when Patroni on this host does not answer, and when its configuration is damaged.
 
     CLI Example:
 
@@ -99,8 +99,7 @@ def unwritten(formulas=False):
         salt 'test-db1' pgha_dynamic.unwritten
     """
     settings = __salt__["pgha.settings"]()
-    with open(f"{settings['patroni']['config_dir']}/patroni.yml", encoding="utf-8") as stream:
-        own = (yaml.safe_load(stream) or {}).get("postgresql", {})
+    own = _own(f"{settings['patroni']['config_dir']}/patroni.yml")
     # A person may have put it elsewhere (patroni:config).
     place = own.get("config_dir") or settings["postgres"]["data_dir"]
     text = pghalib.host.files.read_foreign(f"{place}/postgresql.conf")
@@ -131,6 +130,18 @@ def faults():
     return [f"PostgreSQL here has not been given {', '.join(names)} as the DCS has it: systemctl reload patroni"]
 
 
+def _own(path):
+    """What Patroni's own configuration has for PostgreSQL."""
+    try:
+        found = pghalib.parse.from_yaml(Path(path).read_bytes()) or {}
+    except ValueError as error:
+        raise CommandExecutionError(f"{path} is no YAML ({error}): the main job writes it anew")
+    own = found.get("postgresql", {}) if isinstance(found, dict) else None
+    if not isinstance(own, dict):
+        raise CommandExecutionError(f"{path} is no mapping: the main job writes it anew")
+    return own
+
+
 def _copy():
     """Patroni's own copy of the dynamic configuration."""
     path = f"{__salt__['pgha.settings']()['postgres']['data_dir']}/patroni.dynamic.json"
@@ -138,7 +149,7 @@ def _copy():
     if noted is None:
         raise CommandExecutionError(f"{path} is not there")
     try:
-        return json.loads(noted)
+        return pghalib.parse.from_json(noted)
     except ValueError:
         raise CommandExecutionError(f"{path} is not JSON")
 

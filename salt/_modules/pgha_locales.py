@@ -9,6 +9,7 @@ from pathlib import Path
 import pghalib.errors
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.postgres.locales
 import pghalib.postgres.settings
 from salt.exceptions import CommandExecutionError
 
@@ -50,7 +51,8 @@ def make(locales):
     """
     if not shutil.which("locale-gen"):
         raise CommandExecutionError("locale-gen is not there: install the package locales")
-    _enable(f"{name} {name.partition('.')[2] or 'ISO-8859-1'}" for name in locales)
+    known = pghalib.postgres.locales.supported() or {}
+    _enable(dict.fromkeys(filter(None, (pghalib.postgres.locales.line(name, known) for name in locales))))
     result = __salt__["cmd.run_all"](["locale-gen", "--keep-existing"], python_shell=False, umask="022")
     lacking = missing(locales)
     if lacking:

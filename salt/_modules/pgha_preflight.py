@@ -16,6 +16,7 @@ import pghalib.consul.files
 import pghalib.host.astra
 import pghalib.host.files
 import pghalib.host.routes
+import pghalib.postgres.locales
 import pghalib.preflight.facts
 import pghalib.preflight.foreign
 import pghalib.preflight.listening
@@ -186,12 +187,8 @@ def locales():
         salt 'test-db1' pgha_preflight.locales
     """
     ran = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, ignore_retcode=True, output_loglevel="trace")
-    try:
-        lines = Path("/usr/share/i18n/SUPPORTED").read_text(encoding="utf-8", errors="replace").splitlines()
-        supported = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
-    except FileNotFoundError:
-        supported = None
-    return {"installed": ran["stdout"].split(), "supported": supported}
+    supported = pghalib.postgres.locales.supported()
+    return {"installed": ran["stdout"].split(), "supported": None if supported is None else list(supported)}
 
 
 def consul_files():

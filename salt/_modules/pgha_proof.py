@@ -2,12 +2,12 @@
 The proof on this host that a backup can be restored: begun, followed, and what the last one has shown.
 """
 
-import json
 import os
 import time
 
 import pghalib.backup.proof
 import pghalib.host.files
+import pghalib.parse
 import pghalib.services.transient
 from salt.exceptions import CommandExecutionError
 
@@ -86,7 +86,7 @@ def result():
     """
     text = pghalib.host.files.read_foreign(RESULT, 65536)
     try:
-        return pghalib.backup.proof.checked(json.loads(text)) if text else None
+        return pghalib.backup.proof.checked(pghalib.parse.from_json(text)) if text else None
     except ValueError:
         return None
 

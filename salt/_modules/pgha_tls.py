@@ -3,7 +3,6 @@ TLS on this host: its certificates, and the certificates that its services show.
 """
 
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pghalib.backup.repositories
 import pghalib.consul.client
+import pghalib.parse
 import pghalib.secrets.pki
 import pghalib.secrets.x509
 import pghalib.services.started
@@ -72,9 +72,10 @@ def speaks():
         return None
     try:
         text = Path(_settings()["consul"]["config_dir"], "config.json").read_text(encoding="utf-8")
-        return bool({"ca_file", "tls"} & set(json.loads(text)))
+        found = pghalib.parse.from_json(text)
     except (OSError, ValueError):
         return None
+    return bool({"ca_file", "tls"} & set(found)) if isinstance(found, dict) else None
 
 
 def stays():

@@ -11,6 +11,7 @@ import pghalib.host.arp
 import pghalib.host.diff
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.parse
 import pghalib.patroni.client
 import pghalib.services.programs
 import pghalib.services.started
@@ -18,7 +19,6 @@ import pghalib.text
 import pghalib.tls
 import pghalib.vip
 import pghalib.vip.config
-import yaml
 from salt.exceptions import CommandExecutionError
 
 CONFIG, HELPER = pghalib.vip.CONFIG, pghalib.vip.HELPER
@@ -119,11 +119,11 @@ def config():
         salt 'test-db*' pgha_vip.config
     """
     try:
-        found = yaml.safe_load(Path(CONFIG).read_bytes()) or {}
+        found = pghalib.parse.from_yaml(Path(CONFIG).read_bytes()) or {}
     except FileNotFoundError:
         return None
-    except yaml.YAMLError as error:
-        raise CommandExecutionError(f"{CONFIG} is no YAML ({str(error).splitlines()[0]}): the main job writes it anew")
+    except ValueError as error:
+        raise CommandExecutionError(f"{CONFIG} is no YAML ({error}): the main job writes it anew")
     if not isinstance(found, dict):
         raise CommandExecutionError(f"{CONFIG} is no mapping: the main job writes it anew")
     return pghalib.host.diff.masked(found)

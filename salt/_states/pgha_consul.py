@@ -6,7 +6,6 @@ only their ID; they read settings and secrets themselves. None of them restarts 
 """
 
 import functools
-import json
 from pathlib import Path
 
 import pghalib.consul.access
@@ -16,6 +15,7 @@ import pghalib.consul.drift
 import pghalib.consul.quorum
 import pghalib.consul.registration
 import pghalib.host.files
+import pghalib.parse
 import pghalib.run
 import pghalib.secrets.served
 import pghalib.services.owed
@@ -258,6 +258,7 @@ def _gate(ret, condition, what):
 
 def _json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = pghalib.parse.from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    return found if isinstance(found, dict) else None

@@ -301,8 +301,9 @@ def test_a_failed_proof_and_a_dead_timer_are_faults(module, tmp_path):
     assert good.result()["backup"] == PROOF["backup"]
     (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "fault": "no room"}))
     assert good.faults()[0].endswith("has failed: no room")
-    (tmp_path / "proof.json").write_text("no JSON")
-    assert (good.result(), module(day=None).module.faults()) == (None, [])
+    for text in ("no JSON", "[" * 9000, "[]"):
+        (tmp_path / "proof.json").write_text(text)
+        assert (good.result(), module(day=None).module.faults()) == (None, [])
 
 
 def test_how_old_the_last_good_proof_is(module, tmp_path):

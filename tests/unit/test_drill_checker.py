@@ -262,6 +262,7 @@ def test_a_long_history_has_each_word_in_memory_once():
     ("line", "fault"),
     [
         ("{", "line 2 of the history is not JSON"),
+        ("[" * 9000, "line 2 of the history is not JSON"),
         ("[]", "line 2 of the history: it has no known kind"),
         ('{"kind": ["a"]}', "it has no known kind"),
         (f'{{"kind": "mark", "at": {10**400}, "what": "x"}}', "a number is not below 9223372036854775808"),

@@ -101,7 +101,7 @@ def test_a_link_to_another_process_is_no_server(place):
     assert pghalib.postgres.data_directory.postmaster(place) is None
 
 
-@pytest.mark.parametrize("content", ["[]", "1", "null", "{", '"agent"'])
+@pytest.mark.parametrize("content", ["[]", "1", "null", "{", '"agent"', "[" * 9000])
 def test_tokens_of_whatever_content_are_one_clear_error(module, place, content):
     (place / "acl-tokens.json").unlink()
     (place / "acl-tokens.json").write_text(content)

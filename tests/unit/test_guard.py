@@ -274,6 +274,20 @@ def test_nothing_else_is_stopped(member, how):
     assert member.held is None
 
 
+def test_a_process_whose_program_cannot_be_read_is_not_stopped(member, monkeypatch):
+    def refuses(_path):
+        raise PermissionError("no right to look at it")
+
+    before = len(os.listdir("/proc/self/fd"))
+    # Only the look at the process: the paths of the test itself are read as ever.
+    monkeypatch.setattr(os, "readlink", refuses)
+    member.fence("the lease may be over")
+    monkeypatch.undo()
+    assert member.process.poll() is None
+    assert member.held is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("state", ["starting", "stopping"])
 def test_a_server_that_takes_no_writes_is_left_alone_until_it_does(member, state):
     member.held = 1
@@ -329,6 +343,7 @@ def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
         ((503, json.dumps({"role": "replica"})), (503, {"role": "replica"})),
         ((200, "[]"), (200, {})),
         ((200, "no JSON"), SILENT),
+        ((200, "[" * 9000), SILENT),
     ],
 )
 def test_patroni_is_asked_whether_this_host_leads(program, http_service, answer, heard):

@@ -89,6 +89,13 @@ def test_the_first_host_that_can_tell_is_shown_line_by_line(hosts):
     assert shown[4:] == ["  any moment", "  that they can be restored was never proven here"]
 
 
+@pytest.mark.parametrize("strange", [5, True, "text", {"a": 1}, [5, None, {}, [[]]], 1e300])
+def test_rows_and_lines_of_another_shape_are_left_out(hosts, strange):
+    hosts({("db1", "pgha_backup.overview"): {"rows": strange, "lines": strange}})
+    shown = pghalib.master.backups.table({}, "one", MEMBERS).splitlines()
+    assert shown == ["backups of one", "  that they can be restored was never proven here"]
+
+
 def test_when_no_host_can_tell_each_reason_is_named(hosts):
     hosts({})
     with pytest.raises(CommandExecutionError) as refused:

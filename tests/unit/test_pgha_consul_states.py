@@ -223,6 +223,17 @@ def test_configuration_is_written_once_and_for_consul_alone(host):
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("text", ["", "{", "[" * 9000, "[7]", '"x"'])
+def test_a_damaged_configuration_is_written_anew_and_nothing_is_pending_for_it(host, text):
+    host.apply("configured")
+    path = host.conf / "config.json"
+    good = path.read_text()
+    path.write_text(text)
+    assert host.apply("configured")["result"] is True
+    assert (path.read_text(), host.noted) == (good, [])
+
+
+@pytest.mark.root
 def test_refused_configuration_changes_nothing(host):
     host.salt["pgha_consul.validate"] = lambda *_: "unknown key, encrypt is gossip-key-of-the-test"
     ret = host.apply("configured")

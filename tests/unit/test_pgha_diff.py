@@ -90,7 +90,9 @@ def test_a_secret_of_ours_is_not_shown_wherever_it_stands(pgha_diff):
 
 
 def test_old_text_that_is_no_settings_is_not_shown(pgha_diff):
-    for old in ("hunter2", "- hunter2", "a: [hunter2", '{"a": hunter2'):
+    whole = '{"a":' * 900 + '"hunter2"' + "}" * 900
+    broken = ("a: [hunter2", '{"a": hunter2', "a: 2024-13-45\nb: hunter2", "[" * 9000, "a: &a {b: *a, c: hunter2}")
+    for old in ("hunter2", "- hunter2", *broken, whole):
         shown = pgha_diff.diff(old, '{"ttl": 20}')
         assert "hunter2" not in shown
         assert "+ ttl: 20" in shown

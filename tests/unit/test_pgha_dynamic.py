@@ -232,11 +232,27 @@ def test_the_file_is_looked_at_where_it_is(member, tmp_path):
     assert module.unwritten() == ["work_mem"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "is no YAML"), ("a: 2024-13-45", "is no YAML"), ("[" * 9000, "is no YAML"), ("[1]", "is no mapping"),
+        ("postgresql: 7", "is no mapping"), ("postgresql:", "is no mapping"),
+    ],
+)  # fmt: skip
+def test_a_configuration_of_patroni_that_is_damaged_is_an_error(member, tmp_path, text, said):
+    module = member()
+    (tmp_path / "patroni.yml").write_text(text)
+    with pytest.raises(CommandExecutionError, match=f"patroni.yml {said}.*: the main job writes it anew"):
+        module.unwritten()
+
+
 def test_a_copy_that_is_not_there_or_no_json_is_an_error(member, tmp_path):
     module = member()
-    (tmp_path / "patroni.dynamic.json").write_text("{")
-    with pytest.raises(CommandExecutionError, match="is not JSON"):
-        module.taken_up()
+    for text in ("{", "", "[" * 9000):
+        (tmp_path / "patroni.dynamic.json").write_text(text)
+        with pytest.raises(CommandExecutionError, match="is not JSON"):
+            module.taken_up()
+        assert module.loop() == 1
     (tmp_path / "patroni.dynamic.json").unlink()
     with pytest.raises(CommandExecutionError, match="is not there"):
         module.taken_up()

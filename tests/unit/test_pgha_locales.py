@@ -2,6 +2,7 @@
 
 import os
 
+import pghalib.postgres.locales
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -23,6 +24,7 @@ def locales(loader_module, tmp_path, monkeypatch):
 
         module = loader_module("_modules/pgha_locales.py", salt={"cmd.run_all": run_all})
         module.ENABLED = str(tmp_path / "locale.gen")
+        monkeypatch.setattr(pghalib.postgres.locales, "SUPPORTED", str(tmp_path / "i18n/SUPPORTED"))
         monkeypatch.setattr(module.shutil, "which", lambda _name: "/usr/sbin/locale-gen")
         return module
 
@@ -72,12 +74,50 @@ def test_what_cannot_be_read_or_made_is_named(locales, tmp_path):
         locales().make(["ru_RU.UTF-8"])
 
 
-def test_the_charset_is_that_of_the_name_or_the_old_one(locales, tmp_path):
-    locales().make(["ru_RU.UTF-8"])
+SUPPORTED = """# NAME CHARSET
+
+ru_RU.KOI8-R KOI8-R
+ru_RU.UTF-8 UTF-8
+ru_RU ISO-8859-5
+hy_AM UTF-8
+sr_RS@latin UTF-8
+broken
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("ru_RU.UTF-8", "ru_RU.UTF-8 UTF-8"),
+        ("ru_RU.utf8", "ru_RU.UTF-8 UTF-8"),
+        ("ru_RU.KOI8-R", "ru_RU.KOI8-R KOI8-R"),
+        ("ru_RU", "ru_RU ISO-8859-5"),
+        ("hy_AM", "hy_AM UTF-8"),
+        ("sr_RS@latin", "sr_RS@latin UTF-8"),
+        # Of a person's own.
+        ("xx_XX.UTF-8@mine", "xx_XX.UTF-8@mine UTF-8"),
+        ("xx_XX", None),
+        ("broken", None),
+    ],
+)
+def test_the_charset_is_that_of_the_systems_table_or_of_the_name(locales, tmp_path, name, line):
     module = locales()
+    (tmp_path / "i18n").mkdir()
+    (tmp_path / "i18n/SUPPORTED").write_text(SUPPORTED)
     module.missing = lambda _locales: []
-    module.make(["ru_RU.KOI8-R", "ru_RU"])
-    assert (tmp_path / "locale.gen").read_text() == "ru_RU.UTF-8 UTF-8\nru_RU.KOI8-R KOI8-R\nru_RU ISO-8859-1\n"
+    module.make([name, name])
+    path = tmp_path / "locale.gen"
+    assert (path.read_text() if path.exists() else "") == (f"{line}\n" if line else "")
+
+
+def test_without_the_package_no_locale_is_known(locales, tmp_path):
+    locales()
+    assert pghalib.postgres.locales.supported() is None
+    (tmp_path / "i18n").mkdir()
+    (tmp_path / "i18n/SUPPORTED").write_text(SUPPORTED)
+    assert list(pghalib.postgres.locales.supported()) == [
+        "ru_RU.KOI8-R", "ru_RU.UTF-8", "ru_RU", "hy_AM", "sr_RS@latin"
+    ]  # fmt: skip
 
 
 def test_without_locale_gen_the_package_is_named_and_nothing_is_written(locales, tmp_path, monkeypatch):

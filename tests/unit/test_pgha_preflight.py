@@ -699,10 +699,13 @@ class TestExecution:
         for name, at in (("pgdata", "PG_VERSION"), ("consul.d", "a.json"), ("consul.d", "b.json")):
             (tmp_path / name).mkdir(exist_ok=True)
             os.mkfifo(tmp_path / name / at)
+        (tmp_path / "consul.d/directory.json").mkdir()
         module = execution()
         with pytest.raises(CommandExecutionError, match="PG_VERSION is not read: it is a pipe"):
             module.data_directory()
         assert named(module) == {None}
+        # Consul reads the pipes, and passes over a directory.
+        assert [said["understood"] for said in module.consul_files().values()] == [False, False]
         (tmp_path / "pgdata/PG_VERSION").unlink()
         (tmp_path / "consul.d/a.json").unlink()
         (tmp_path / "pgdata/PG_VERSION").symlink_to(tmp_path / "secret")
@@ -710,12 +713,14 @@ class TestExecution:
         with pytest.raises(CommandExecutionError, match="PG_VERSION is not read: it is a symbolic link"):
             module.data_directory()
         assert named(module) == {None}
+        assert module.consul_files()[str(tmp_path / "consul.d/a.json")]["understood"] is False
         (tmp_path / "pgdata/PG_VERSION").unlink()
         (tmp_path / "pgdata/PG_VERSION").write_text("root:*:19000:0\n")
         assert module.data_directory()["version"] is None
         for wrong in ("[" * 5000, '{"a": ' * 5000, '{"datacenter": ["dc"]}', '{"datacenter": 7}', "\x00" * 2**21):
             (tmp_path / "consul.d/c.json").write_text(wrong)
             assert named(module) == {None}
+        assert module.consul_files()[str(tmp_path / "consul.d/c.json")]["understood"] is False, "over 1 MiB"
         (tmp_path / "consul.d/c.json").write_text('{"datacenter": "dc\\n\\u001b[2J"}')
         assert "dc??[2J" in named(module)
 
@@ -739,7 +744,16 @@ class TestExecution:
         assert scope(["vi", str(file)]) is None
         assert scope(["patroni", str(tmp_path / "none.yml")]) is None
         assert scope(["patroni", "patroni.yml"]) is None
-        for wrong in ("scope: [1]", "scope: 7", "- scope", "{" * 5000, "\x1b", "a: &a\n  <<: *a", "x" * (2**20 + 1)):
+        for wrong in (
+            "scope: [1]",
+            "scope: 7",
+            "- scope",
+            "{" * 5000,
+            "\x1b",
+            "a: !!bool x",
+            "a: &a\n  <<: *a",
+            "x" * (2**20 + 1),
+        ):
             file.write_text(wrong)
             assert scope(["patroni", str(file)]) is None
         file.write_text('scope: "a\\n\\e[2J"')

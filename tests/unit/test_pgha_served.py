@@ -43,7 +43,7 @@ def test_another_store_is_found_and_what_is_to_be_new_is_not_held_against_it():
     assert pghalib.secrets.served.faults(note, DB, {**OF_DB, "vip": TOKEN}, []) == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"x"', "null"])
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', "null", "[" * 9000])
 def test_a_damaged_note_is_named(text):
     assert "is damaged" in pghalib.secrets.served.faults(text, DB, OF_DB, [])[0]
 

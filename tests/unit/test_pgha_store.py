@@ -23,6 +23,7 @@ TOKEN = {"accessor": "5a6f0d5e-3c0c-4d7a-9f57-111111111111", "secret": "5a6f0d5e
         ("[]", "it is no mapping"),
         ('"x"', "it is no mapping"),
         ("", "cannot be read"),
+        ("[" * 9000, "cannot be read"),
         ('{"gossip_key": 3}', "gossip_key is not what it must be"),
         ('{"gossip_key": "c2hvcnQ="}', "gossip_key is not what it must be"),
         ('{"gossip_key": "no base64!"}', "gossip_key is not what it must be"),

@@ -117,10 +117,11 @@ def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_mo
     ]
 
 
-def test_a_configuration_that_cannot_be_read_tells_nothing_of_tls(host, tmp_path):
+@pytest.mark.parametrize("text", ['{"ca_file": ', "[" * 9000, "7", "null", "[[]]"])
+def test_a_configuration_that_cannot_be_read_tells_nothing_of_tls(host, tmp_path, text):
     module = host(False, ENCRYPTED)
     assert module.speaks() is True
-    (tmp_path / "config.json").write_text('{"ca_file": ')
+    (tmp_path / "config.json").write_text(text)
     assert module.speaks() is None
     assert module.stays() is True
 

@@ -169,6 +169,13 @@ class TestExecution:
             "passphrase": "**********", 7: "z",
         }  # fmt: skip
 
+    @pytest.mark.parametrize("text", ["a: [", "a: 2024-13-45", "a: !!bool x", "[" * 9000, "- a", "7"])
+    def test_a_damaged_configuration_is_one_clear_error(self, execution, text):
+        module = execution()
+        Path(module.CONFIG).write_text(text)
+        with pytest.raises(CommandExecutionError, match="is no (YAML|mapping).*: the main job writes it anew"):
+            module.config()
+
     @pytest.fixture
     def asking(self, execution, settings_of):
         """A function: the module of a host whose Patroni is at a port of 127.0.0.1 and runs as ``user``."""

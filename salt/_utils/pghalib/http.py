@@ -8,7 +8,6 @@ of these could show another party a request that was meant for one service.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import TYPE_CHECKING, TypedDict
@@ -17,6 +16,7 @@ import requests
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.listener
+import pghalib.parse
 
 if TYPE_CHECKING:
     from pghalib.shapes import Json
@@ -129,7 +129,6 @@ def _read(answer: requests.Response, method: str, url: str) -> str:
 
 def _decoded(text: str) -> Json:
     try:
-        return json.loads(text)
-    # RecursionError: thousands of nested brackets.
-    except (ValueError, RecursionError):
+        return pghalib.parse.from_json(text)
+    except ValueError:
         return text.strip()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.parse
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def found(settings: Settings) -> dict[str, Facts]:
     """
     Return facts about the configuration files in Consul's directory, as ``{path: {"datacenter", "contradicts",
     "understood"}}``: the datacenter that the file names or None, the keys in which a foreign file contradicts ours, and
-    whether the file could be parsed. Other values are left out: they may be secrets.
+    whether the file could be read and parsed. Other values are left out: they may be secrets.
 
     settings
         The result of ``pgha.settings``.
@@ -68,8 +69,12 @@ def found(settings: Settings) -> dict[str, Facts]:
     files: dict[str, Facts] = {}
     printable = pghalib.text.printable
     for path in sorted([*home.glob("*.json"), *home.glob("*.hcl")]):
+        # Consul reads no directory in its own one.
+        if path.is_dir():
+            continue
         # The states check the owner of the directory later.
-        said = understood(pghalib.host.files.peek(str(path)) or "")
+        text = pghalib.host.files.peek(str(path))
+        said = None if text is None else understood(text)
         named, ours = (said or {}).get("datacenter"), is_ours(path.name)
         keys = [] if ours else contradictions(said or {}, settings)
         files[str(path)] = {
@@ -90,7 +95,7 @@ def understood(text: str) -> dict[str, Json] | None:
     """
     try:
         try:
-            found = json.loads(text)
+            found = pghalib.parse.from_json(text)
         except ValueError:
             tokens = _tokens(text)
             found = _mapping(tokens, None)

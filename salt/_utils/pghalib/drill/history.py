@@ -6,11 +6,12 @@ All moments are nanoseconds of the wall clock (``time.time_ns``), as several hos
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from salt.exceptions import CommandExecutionError
+
+import pghalib.parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,7 +134,7 @@ def read(lines: Iterable[str]) -> History:
         if not line.endswith("\n"):
             continue
         try:
-            record = json.loads(line, object_pairs_hook=_shared)
+            record = pghalib.parse.from_json(line, _shared)
         except ValueError:
             raise CommandExecutionError(f"line {number} of the history is not JSON") from None
         fault = _fault(record)

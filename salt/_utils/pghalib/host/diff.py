@@ -13,7 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, TypedDict
 
-import yaml
+import pghalib.parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -113,11 +113,10 @@ def _hidden(name: str, value: Json) -> bool:
 
 
 def _of_settings(old: str | None, new: dict[Json, Json], secrets: Collection[str]) -> str:
-    had = {} if old is None else _settings(old)
-    lines = []
-    if had is None:
+    before, after, lines = {} if old is None else _leaves(old), dict(_flat(new)), []
+    if before is None:
+        before = {}
         lines.append(f"the old text is of another form: {MASK}")
-    before, after = dict(_flat(had or {})), dict(_flat(new))
     for path in sorted(before.keys() | after.keys()):
         name = _name(path)
         if path not in before:
@@ -143,13 +142,23 @@ def _of_lists(path: tuple[str, ...], before: list[Json], after: list[Json], secr
 
 
 def _settings(text: str) -> dict[Json, Json] | None:
-    for read, error in ((json.loads, ValueError), (yaml.safe_load, yaml.YAMLError)):
+    for read in (pghalib.parse.from_json, pghalib.parse.from_yaml):
         try:
             found = read(text)
-        except (error, RecursionError):
+        except ValueError:
             continue
         return found if isinstance(found, dict) else None
     return None
+
+
+def _leaves(text: str) -> dict[tuple[str, ...], Json] | None:
+    """The settings of an old text as :py:func:`_flat` yields them; None when it has none."""
+    settings = _settings(text)
+    try:
+        return None if settings is None else dict(_flat(settings))
+    # YAML of a person's may contain itself.
+    except RecursionError:
+        return None
 
 
 def _flat(tree: dict[Json, Json], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Json]]:

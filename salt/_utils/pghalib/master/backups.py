@@ -56,8 +56,7 @@ def make(opts: Mapping[str, Json], members: list[str], kind: str) -> tuple[str, 
         time.sleep(PAUSE)
     if seen.get("state") == "done":
         return f"The backup is made, in {time.monotonic() - began:.0f} s: salt-run pgha.backups shows it.", True
-    said = seen.get("lines")
-    lines = [pghalib.text.line(one) for one in (said if isinstance(said, list) else [])[-LINES:]]
+    lines = [pghalib.text.line(one) for one in _list(seen.get("lines"))[-LINES:]]
     return "\n".join([f"The backup has failed on {leader}:", *(f"  {one}" for one in lines)]), False
 
 
@@ -127,8 +126,8 @@ def table(opts: Mapping[str, Json], cluster: str, members: list[str]) -> str:
             why.append(str(error))
     if told is None:
         raise CommandExecutionError("No host can tell:\n" + "\n".join(f"  - {one}" for one in why))
-    rows = [one for one in told.get("rows") or [] if isinstance(one, list) and len(one) == len(HEAD)]
-    lines = [pghalib.text.line(one) for one in told.get("lines") or [] if isinstance(one, str)]
+    rows = [one for one in _list(told.get("rows")) if isinstance(one, list) and len(one) == len(HEAD)]
+    lines = [pghalib.text.line(one) for one in _list(told.get("lines")) if isinstance(one, str)]
     shown = pghalib.text.table(HEAD, [[pghalib.text.line(cell, 60) for cell in row] for row in rows[-MOST:]])
     proofs = [proof for proof in (_proof(opts, host) for host in members) if proof]
     newest = max(proofs, key=lambda proof: proof["at"], default=None)
@@ -162,3 +161,7 @@ def _roles(opts: Mapping[str, Json], members: list[str], why: list[str] | None =
 
 def _mapping(value: Json) -> dict[Json, Json]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -102,8 +104,8 @@ def verdict(text: str | None, settings: MemberSettings, found: Data) -> Verdict:
 
 def _read(text: str) -> dict[str, str] | None:
     try:
-        noted = json.loads(text)
-    except (ValueError, RecursionError):
+        noted = pghalib.parse.from_json(text)
+    except ValueError:
         return None
     good = isinstance(noted, dict) and all(isinstance(noted.get(key), str) for key in _KEYS)
     return noted if good else None

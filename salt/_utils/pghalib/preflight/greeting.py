@@ -11,6 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.parse
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def said(answer: bytes, http: bool) -> Said | None:
     """
     try:
         if answer.startswith(b"{"):
-            given = json.loads(answer)
+            given = pghalib.parse.from_json(answer)
             told = {key: given[key] for key in ("id", "time", "udp", "hold", "seen_as")}
             fits = MAGIC in given and isinstance(told["id"], str) and isinstance(told["udp"], bool)
             fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
@@ -83,6 +84,6 @@ def said(answer: bytes, http: bool) -> Said | None:
                     service["time"] = email.utils.parsedate_to_datetime(header[5:].strip()).timestamp() + 0.5
                     service["unsure"] = 0.5
             return service if 0 <= service.get("time", 0) < LAST else None
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError):
         return None
     return None if answer else {}

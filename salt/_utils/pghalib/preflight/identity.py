@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypedDict
 
-import yaml
-
 import pghalib.host.files
+import pghalib.parse
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ def of(cmdline: list[str]) -> RunsAs | None:
         return None
     path = next((word for word in cmdline if word.startswith("/") and word.endswith((".yml", ".yaml"))), None)
     try:
-        # The parser in C: the other parser needs many seconds for a large file.
-        content = yaml.load(pghalib.host.files.peek(path) or "", Loader=yaml.CSafeLoader) if path else None
-    except (yaml.YAMLError, ValueError, RecursionError):
+        content = pghalib.parse.from_yaml(pghalib.host.files.peek(path) or "") if path else None
+    except ValueError:
         return None
     known = content if isinstance(content, dict) else {}
     # Without a namespace Patroni takes this one.

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -112,7 +114,7 @@ def faults(text: str | None, settings: Settings, secrets: Secrets, allowed: Iter
         Names, or beginnings of names, of secrets that may be new by the pillar (``new_secrets``).
     """
     try:
-        noted = json.loads(text or "{}")
+        noted = pghalib.parse.from_json(text or "{}")
     except ValueError:
         noted = None
     if not isinstance(noted, dict):

@@ -29,6 +29,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
 import pghalib.host.lock
+import pghalib.parse
 import pghalib.secrets.contents
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def read(where: Path, shape: Shape) -> Json:
         content = pghalib.host.files.read_foreign(str(where))
         if content is None:
             return {}
-        found = json.loads(content)
+        found = pghalib.parse.from_json(content)
     except (CommandExecutionError, ValueError) as error:
         reason = error if isinstance(error, CommandExecutionError) else "it is no JSON"
         allowed = os.access(where.parent, os.X_OK) and (not where.exists() or os.access(where, os.R_OK))

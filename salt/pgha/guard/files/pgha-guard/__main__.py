@@ -99,7 +99,8 @@ class Guard:
                 answer = asked.getresponse()
                 said = json.loads(answer.read(65536))
                 return answer.status, said if isinstance(said, dict) else {}
-        except (OSError, http.client.HTTPException, ValueError):
+        # RecursionError: thousands of nested brackets. Another program may listen there.
+        except (OSError, http.client.HTTPException, ValueError, RecursionError):
             return None, {}
 
     def server(self):
@@ -139,25 +140,23 @@ class Guard:
         A handle of the postmaster of this member and its own word for its state; None and "" when none runs, or when
         it is a replica's.
         """
-        handle, state, place = None, "", self.settings["data_dir"]
+        opened, handle, state, place = None, None, "", self.settings["data_dir"]
         with contextlib.suppress(OSError, ValueError, OverflowError):
             # The directory is not root's: no link is followed, and the process is looked at.
             with open(os.open(f"{place}/postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
                 lines = file.read(4096).split(b"\n")
             pid = int(lines[0])
             if pid > 1 and not os.path.lexists(f"{place}/standby.signal"):
-                handle = os.pidfd_open(pid)
+                opened = os.pidfd_open(pid)
+                # Only a process that has been looked at is given on: any other may be somebody else's.
                 if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(self.settings["program"]):
                     # The eighth line, see PostgreSQL's miscadmin.h.
-                    state = b"".join(lines[7:8]).strip().decode("ascii", "replace")
-                else:
-                    os.close(handle)
-                    handle = None
+                    handle, state = opened, b"".join(lines[7:8]).strip().decode("ascii", "replace")
         try:
             yield handle, state
         finally:
-            if handle is not None:
-                os.close(handle)
+            if opened is not None:
+                os.close(opened)
 
 
 def stop(process):
