@@ -106,7 +106,8 @@ def known(ret, timeout):
 def archiving(ret):
     """
     The cluster archives its WAL in the repositories: the leader sets ``archive_command`` for all members in the DCS,
-    and waits until a file is there. Where somebody archives by another command the state fails, and nothing is changed.
+    and waits until a file is there. A run whose file came nowhere leaves the command set, so the next one looks again.
+    Where somebody archives by another command the state fails, and nothing is changed.
 
     name
         State ID; not used.
@@ -117,9 +118,14 @@ def archiving(ret):
         raise pghalib.states.Later("The archive would be compared, once Patroni runs.")
     live, _noted = pghalib.patroni.dynamic.parameters(__salt__["pgha_patroni.dynamic_config"]())
     now = live.get("archive_command")
+    leads = pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {})
     if now == wanted:
-        return "PostgreSQL archives by pgBackRest."
-    if not pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
+        if not leads or not _unseen():
+            return "PostgreSQL archives by pgBackRest."
+        if ret.test:
+            raise pghalib.states.Later("The run would see whether a file of WAL gets into every repository.")
+        return _seen(wanted, settings["backup"]["startup_timeout"])
+    if not leads:
         return "The leader's host turns the archive on."
     others = {name: live[name] for name in ("archive_command", "archive_library") if live.get(name)}
     if now == pghalib.postgres.archive.DEFAULTS["archive_command"]:
@@ -136,7 +142,11 @@ def archiving(ret):
     patch = {"postgresql": {"parameters": {"archive_command": wanted}}}
     send = __salt__["pgha_patroni.patch_config"]
     pghalib.wait.until(lambda: send(patch), 10, "Patroni takes the archive_command")
-    timeout = settings["backup"]["startup_timeout"]
+    return _seen(wanted, settings["backup"]["startup_timeout"])
+
+
+def _seen(wanted, timeout):
+    """See that a file of WAL gets into every repository, and return the sentence about it."""
     if __salt__["pgha_archive.told"]()["mode"] == "off":
         return (
             "The archive begins with the restart that archive_mode waits for: salt-run state.orchestrate pgha.restart."
@@ -144,6 +154,16 @@ def archiving(ret):
     pghalib.wait.until(lambda: _applied(wanted), timeout, "PostgreSQL has the archive_command")
     __salt__["pgha_backup.run"]("check", f"--archive-timeout={timeout}", timeout=timeout + ATTEMPT)
     return "The archive is on, and a file of WAL is in every repository."
+
+
+def _unseen():
+    """
+    Whether nobody has seen a file of WAL get into every repository, or the last one did not. What the server has
+    archived may have gone to nowhere, by the command of before: only a backup, which pgBackRest does not end without
+    its WAL, tells that a repository takes WAL.
+    """
+    unproven = pghalib.postgres.archive.unproven(__salt__["pgha_archive.told"]())
+    return unproven or bool(_without_backup(__salt__["pgha_backup.told"]()))
 
 
 def _applied(wanted):
@@ -160,6 +180,13 @@ def _unknown(silent=False):
         if one["fault"] and not (silent and one["unknown"]):
             found[name] = one["fault"]
     return found
+
+
+def _without_backup(told):
+    """The names of the repositories that have no backup yet; ``told`` by pgha_backup."""
+    names = __salt__["pgha.settings"]()["backup"]["repositories"]
+    having = {one["repository"] for one in told["backups"]}
+    return [name for number, name in enumerate(names, 1) if number not in having]
 
 
 def _of_another_system():
