@@ -63,12 +63,23 @@ def state(loader_module):
 
 
 def test_the_leader_makes_the_place_of_the_cluster(state):
-    host = Host(NEW, NEW, GOOD, leads=True)
+    host = Host(NEW, GOOD, leads=True)
     done = state(host, "known", timeout=5)
     assert (done["result"], host.done) == (True, ["stanza-create", "history"])
     assert done["changes"] == {"main": {"old": "missing stanza path", "new": "knows the cluster"}}
     host = Host(GOOD, leads=True, backups=[1])
     assert (state(host, "known", timeout=5)["changes"], host.done) == ({}, [])
+
+
+def test_histories_that_have_not_come_into_a_repository_are_sent_again_until_it_has_a_backup(state):
+    host = Host(NEW, GOOD, leads=True)
+    host.failing = ["history"]
+    assert state(host, "known", timeout=5)["result"] is False
+    host.done.clear()
+    assert (state(host, "known", timeout=5, test=True)["changes"], host.done) == ({}, [])
+    assert (state(host, "known", timeout=5)["changes"], host.done) == ({}, ["history"])
+    replica = Host(GOOD)
+    assert (state(replica, "known", timeout=5)["result"], replica.done) == (True, [])
 
 
 def test_a_replica_waits_for_the_leader(state, clock):
@@ -156,7 +167,7 @@ def test_an_archive_of_somebody_else_is_not_ended(state, live):
 
 @pytest.mark.parametrize(("system", "good"), [(None, True), ("7001", True), ("6999", False)])
 def test_the_backups_of_another_system_are_named_and_not_mixed_with_these(state, system, good):
-    host = Host(GOOD, leads=True, system=system)
+    host = Host(GOOD, leads=True, system=system, backups=[1])
     done = state(host, "known", timeout=5)
     assert (done["result"], host.done) == (good, [])
     assert (
