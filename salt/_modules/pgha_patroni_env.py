@@ -85,6 +85,9 @@ def build():
         compiled = [f"{new}/bin/python", "-I", "-m", "compileall", "-qq", "-x", _RARELY_RUN, f"{new}/lib"]
         _run(compiled, scratch)
         pghalib.patroni.environment.relocate(venv)
+        # A host that loses its power must not come back with an environment that is marked and has empty files. Other
+        # file systems, such as that of the data, are not waited for.
+        _run(["sync", "-f", new], scratch, "bring the environment to the disk")
         pghalib.patroni.environment.mark(new, _fingerprint(patroni, text))
         pghalib.patroni.environment.exchange(venv)
     except OSError as error:

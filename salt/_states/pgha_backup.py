@@ -72,28 +72,33 @@ def known(ret, timeout):
     """
     if ret.test and __salt__["pgha_backup.version"]() is None:
         raise pghalib.states.Later("The run would ask the repositories.")
-    missing = _unknown()
-    _of_another_system()
+    told = __salt__["pgha_backup.told"]()
+    missing = _unknown(told)
+    _of_another_system(told)
+    leads = pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {})
     if not missing:
+        if leads and not ret.test and _without_backup(told):
+            # The run that has made the place may have ended before it sent them, and PostgreSQL sends none twice.
+            __salt__["pgha_backup.push_history"]()
         return "Every repository knows the cluster."
     if ret.test:
         ret.plan({name: {"old": why, "new": "knows the cluster"} for name, why in missing.items()})
         return "The cluster would have its place in every repository."
-    silent = _unknown(silent=True)
+    silent = _unknown(told, silent=True)
     if silent:
         # Waiting would not change that.
         raise CommandExecutionError(_sentence(silent))
-    if pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
+    if leads:
         __salt__["pgha_backup.run"]("stanza-create", timeout=ATTEMPT + timeout)
         __salt__["pgha_backup.push_history"]()
         ret.changes = {name: {"old": why, "new": "knows the cluster"} for name, why in missing.items()}
-        missing = _unknown()
+        missing = _unknown(__salt__["pgha_backup.told"]())
         if missing:
             raise CommandExecutionError(_sentence(missing))
         return "The cluster has its place in every repository."
 
     def found():
-        missing = _unknown()
+        missing = _unknown(__salt__["pgha_backup.told"]())
         if missing:
             raise CommandExecutionError(_sentence(missing))
         return True
@@ -106,7 +111,8 @@ def known(ret, timeout):
 def archiving(ret):
     """
     The cluster archives its WAL in the repositories: the leader sets ``archive_command`` for all members in the DCS,
-    and waits until a file is there. Where somebody archives by another command the state fails, and nothing is changed.
+    and waits until a file is there. A run whose file came nowhere leaves the command set, so the next one looks again.
+    Where somebody archives by another command the state fails, and nothing is changed.
 
     name
         State ID; not used.
@@ -117,9 +123,14 @@ def archiving(ret):
         raise pghalib.states.Later("The archive would be compared, once Patroni runs.")
     live, _noted = pghalib.patroni.dynamic.parameters(__salt__["pgha_patroni.dynamic_config"]())
     now = live.get("archive_command")
+    leads = pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {})
     if now == wanted:
-        return "PostgreSQL archives by pgBackRest."
-    if not pghalib.patroni.member.leads(__salt__["pgha_patroni.member"]() or {}):
+        if not leads or not _unseen():
+            return "PostgreSQL archives by pgBackRest."
+        if ret.test:
+            raise pghalib.states.Later("The run would see whether a file of WAL gets into every repository.")
+        return _seen(wanted, settings["backup"]["startup_timeout"])
+    if not leads:
         return "The leader's host turns the archive on."
     others = {name: live[name] for name in ("archive_command", "archive_library") if live.get(name)}
     if now == pghalib.postgres.archive.DEFAULTS["archive_command"]:
@@ -136,7 +147,11 @@ def archiving(ret):
     patch = {"postgresql": {"parameters": {"archive_command": wanted}}}
     send = __salt__["pgha_patroni.patch_config"]
     pghalib.wait.until(lambda: send(patch), 10, "Patroni takes the archive_command")
-    timeout = settings["backup"]["startup_timeout"]
+    return _seen(wanted, settings["backup"]["startup_timeout"])
+
+
+def _seen(wanted, timeout):
+    """See that a file of WAL gets into every repository, and return the sentence about it."""
     if __salt__["pgha_archive.told"]()["mode"] == "off":
         return (
             "The archive begins with the restart that archive_mode waits for: salt-run state.orchestrate pgha.restart."
@@ -146,26 +161,43 @@ def archiving(ret):
     return "The archive is on, and a file of WAL is in every repository."
 
 
+def _unseen():
+    """
+    Whether nobody has seen a file of WAL get into every repository, or the last one did not. What the server has
+    archived may have gone to nowhere, by the command of before: only a backup, which pgBackRest does not end without
+    its WAL, tells that a repository takes WAL.
+    """
+    unproven = pghalib.postgres.archive.unproven(__salt__["pgha_archive.told"]())
+    return unproven or bool(_without_backup(__salt__["pgha_backup.told"]()))
+
+
 def _applied(wanted):
     return __salt__["pgha_archive.told"]()["how"] == wanted
 
 
-def _unknown(silent=False):
+def _unknown(told, silent=False):
     """``{repository: why}`` of those that do not know the cluster; ``silent``: of those alone that do not answer."""
     names = list(__salt__["pgha.settings"]()["backup"]["repositories"])
-    told = {one["number"]: one for one in __salt__["pgha_backup.told"]()["repositories"]}
+    repositories = {one["number"]: one for one in told["repositories"]}
     found = {}
     for number, name in enumerate(names, 1):
-        one = told.get(number, {"fault": "does not tell", "unknown": False})
+        one = repositories.get(number, {"fault": "does not tell", "unknown": False})
         if one["fault"] and not (silent and one["unknown"]):
             found[name] = one["fault"]
     return found
 
 
-def _of_another_system():
+def _without_backup(told):
+    """The names of the repositories that have no backup yet."""
+    names = __salt__["pgha.settings"]()["backup"]["repositories"]
+    having = {one["repository"] for one in told["backups"]}
+    return [name for number, name in enumerate(names, 1) if number not in having]
+
+
+def _of_another_system(told):
     """Fail when a repository has the data of another cluster under this one's name, such as of one that is lost."""
     settings = __salt__["pgha.settings"]()
-    names, told = list(settings["backup"]["repositories"]), __salt__["pgha_backup.told"]()
+    names = list(settings["backup"]["repositories"])
     own = __salt__["pgha_postgres.data_directory"]()["identifier"]
     found = {name: one for name, one in zip(names, told["systems"], strict=False) if one and own and one != own}
     if found:

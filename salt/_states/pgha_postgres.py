@@ -116,11 +116,11 @@ def speaks_tls(ret):
 @pghalib.states.state
 def data_directory_made(ret):
     """
-    The data directory exists and belongs to the server's user alone (0700). Where another user can change the directory
-    above it, root makes nothing; the server's user makes the data directory.
+    A data directory, also that of a copy, exists and belongs to the server's user alone (0700). Where another user can
+    change the directory above it, root makes nothing; the server's user makes it.
 
     name
-        Path of the data directory.
+        Its path.
     """
     settings = __salt__["pgha.settings"]()["postgres"]
     wanted = {"user": settings["user"], "group": settings["group"], "mode": "0700"}

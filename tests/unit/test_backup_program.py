@@ -4,6 +4,7 @@ import datetime
 import importlib.machinery
 import importlib.util
 import json
+import time
 import types
 from pathlib import Path
 
@@ -96,6 +97,57 @@ def test_a_backup_of_a_time_to_come_silences_nothing(program, tool):
     assert program.told(CONFIG)["repositories"][0]["ahead"] is None
     found["backup"][0]["timestamp"]["start"] += 7200
     assert program.told(CONFIG)["repositories"][0]["ahead"] == "20261101-010000F"
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """A function (text of TZ): the local time of this process is of that zone until the test ends."""
+    with monkeypatch.context() as patch:
+
+        def use(text):
+            patch.setenv("TZ", text)
+            time.tzset()
+
+        yield use
+    time.tzset()
+
+
+# Europe/Berlin, also on a host without the files of zones; and a zone whose clocks are never changed.
+BERLIN, MOSCOW = "CET-1CEST,M3.5.0,M10.5.0/3", "MSK-3"
+
+
+@pytest.mark.parametrize(
+    ("place", "sunday", "made"),
+    [
+        # The clocks go from 02:00 to 03:00: the time that is left out comes an hour later.
+        (BERLIN, "2026-03-29", "03:30"),
+        # They go from 03:00 back to 02:00, and this time comes twice.
+        (BERLIN, "2026-10-25", "02:30"),
+        (BERLIN, "2026-11-01", "02:30"),
+        (MOSCOW, "2026-03-29", "02:30"),
+    ],
+)
+def test_a_night_in_which_the_clocks_are_changed_has_one_backup(program, zone, place, sunday, made):
+    zone(place)
+    config = {**CONFIG, "times": ["02:30"]}
+    midnight = datetime.datetime.fromisoformat(sunday)
+    backups, begun = [backup("full", midnight - datetime.timedelta(hours=21))], []
+    for second in range(0, 8 * 3600, 300):
+        now = datetime.datetime.fromtimestamp(midnight.timestamp() + second)
+        what = program.due(config, backups, now)
+        if what:
+            begun.append((what, now.strftime("%H:%M"), now.fold))
+            backups.append(backup(what, now))
+        assert program.late(config, backups, now) is None
+    assert begun == [("full", made, 0)]
+
+
+def test_times_are_in_the_order_in_which_they_come_when_one_is_left_out(program, zone):
+    zone(BERLIN)
+    config = {**CONFIG, "times": ["02:30", "03:00"]}
+    now = datetime.datetime.fromisoformat("2026-03-29 04:00")
+    found = [one.strftime("%d %H:%M") for one in program.planned(config, now, 3)]
+    assert found == ["29 02:30", "29 03:00", "28 03:00"]
 
 
 class Pgbackrest:

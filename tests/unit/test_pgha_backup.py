@@ -142,6 +142,13 @@ def test_a_server_that_stops_does_not_wait_for_minutes_for_a_repository_that_is_
     assert "archive-push" not in slow
 
 
+def test_what_yaml_reads_as_true_or_false_is_written_as_pgbackrest_reads_it():
+    pgha = pillar({"main": S3}, config={"archive-check": False, "delta": True, "compress-level": 1})
+    assert faults(pgha) == []
+    text = pghalib.backup.config.render(pghalib.backup.config.document(settings(pgha), {}, 1800))
+    assert {"archive-check=n", "delta=y", "compress-level=1"} < set(text.splitlines())
+
+
 def test_an_edition_of_postgres_pro_is_told_to_pgbackrest():
     document = pghalib.backup.config.document(settings(pillar({"main": S3})), {}, 1347421960)
     assert document["one"]["pg-version-force"] == 18

@@ -139,8 +139,9 @@ def host(loader_module, tmp_path):
             wheel.writestr("pip/__main__.py", "")
 
         def run_all(command, env=None, **kwargs):
-            if command[0] == "install":
-                Path(command[-1]).mkdir()
+            if command[0] in ("install", "sync"):
+                if command[0] == "install":
+                    Path(command[-1]).mkdir()
                 return {"retcode": 0, "stdout": "", "stderr": ""}
             assert command[1] == "-I"
             assert (kwargs["clean_env"], kwargs["umask"], kwargs["stdin"]) == (True, "022", "")
@@ -196,6 +197,34 @@ def test_build_installs_the_tools_first_and_marks_its_end(host, monkeypatch):
     assert module.venv_state()["complete"] is True
     assert (venv / "pyvenv.cfg").read_text() == str(venv)
     assert [path.name for path in venv.parent.iterdir()] == ["venv"]
+
+
+@pytest.mark.root
+def test_an_environment_is_marked_when_it_is_on_the_disk_and_moved_when_its_mark_is(host, monkeypatch):
+    module, _, venv = host()
+    new, steps = venv.parent / ".venv.build/new/venv", []
+    run_all, fsync, rename = module.__salt__["cmd.run_all"], os.fsync, os.rename
+
+    def ran(command, **kwargs):
+        if command[0] == "sync":
+            # pip is ready, and nothing tells yet that it is.
+            steps.append((*command, (new / "pyvenv.cfg").exists(), (new / ".pgha-requirements").exists()))
+        return run_all(command, **kwargs)
+
+    def synced(handle):
+        steps.append(os.readlink(f"/proc/self/fd/{handle}"))
+        assert (new / ".pgha-requirements").read_text().strip()
+        fsync(handle)
+
+    def renamed(old, to):
+        steps.append((str(old), str(to)))
+        rename(old, to)
+
+    monkeypatch.setitem(module.__salt__, "cmd.run_all", ran)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    module.build()
+    assert steps == [("sync", "-f", str(new), True, False), f"{new}/.pgha-requirements", (str(new), str(venv))]
 
 
 @pytest.mark.root

@@ -179,6 +179,18 @@ def sls_of(role):
     return [name for name in sls_names() if not name.startswith(of_others[role])]
 
 
+def in_hands_of_others(low):
+    """
+    The files that root would touch by their paths, below a directory that is another user's by the same states: he
+    could exchange one for a link. The directory of the data may lie in one of anybody's.
+    """
+    owned = {("pgha_postgres", "data_directory_made"), ("pgha_repository", "directory")}
+    made = {chunk["name"] for chunk in low if (chunk["state"], chunk["fun"]) in owned}
+    given = {chunk["name"] for chunk in low if chunk["fun"] == "directory" and chunk.get("user", "root") != "root"}
+    others = {Path(name) for name in made | given} | {Path(name).parent for name in made}
+    return [chunk["name"] for chunk in low if chunk["state"] == "file" and others & {*Path(chunk["name"]).parents}]
+
+
 @pytest.mark.parametrize("minion_id", SECRETS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
@@ -190,6 +202,7 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
         low = caller.cmd("state.show_low_sls", name, pillar=pillar)
         assert all(isinstance(chunk, dict) for chunk in low), (name, low)
         assert CANARY not in json.dumps(low), name
+        assert in_hands_of_others(low) == [], name
         for chunk in low:
             assert f"{chunk['state']}.{chunk['fun']}" in caller.sminion.states, chunk
             # A mode that is not said is the umask's.
@@ -769,4 +782,5 @@ def test_a_host_that_gets_the_data_of_another_cluster_has_what_reads_its_backups
     low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.backup.restore.data", pillar=pillar)
     assert all(isinstance(chunk, dict) for chunk in low), low
     assert (("pgha_restore", "source_known") in functions(low)) is copied
+    assert in_hands_of_others(low) == []
     assert ("pgha_restore", "restored") in functions(low)

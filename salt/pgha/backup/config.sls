@@ -1,16 +1,11 @@
 {# Before Patroni starts, since this host may get its data from a backup. #}
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/backup/parts.jinja" import program, config %}
+{% from "pgha/backup/parts.jinja" import program, config, configuration_directory %}
 {% if pgha.backup.repositories %}
 include:
   - pgha.backup.install
 
-The directory of pgBackRest's configuration is root's:
-  file.directory:
-    - name: /etc/pgbackrest
-    - user: root
-    - group: root
-    - mode: '0755'
+{{ configuration_directory() }}
 
 pgBackRest is configured:
   pgha_backup.configured:

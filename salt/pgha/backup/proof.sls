@@ -7,11 +7,8 @@ include:
   - pgha.backup.service
 
 A proof has a directory beside the data:
-  file.directory:
+  pgha_postgres.data_directory_made:
     - name: {{ (postgres.data_dir ~ ".proof") | yaml_dquote }}
-    - user: {{ postgres.user | yaml_dquote }}
-    - group: {{ postgres.group | yaml_dquote }}
-    - mode: '0700'
     - require:
       - sls: pgha.backup.config
 
@@ -34,7 +31,7 @@ systemd has a unit that proves a backup:
         program: {{ proof | yaml_dquote }}
         limits: {{ salt["pgha_proof.limits"]() | json }}
     - require:
-      - file: A proof has a directory beside the data
+      - pgha_postgres: A proof has a directory beside the data
       - file: The program of the proofs is there
 
 {% if pgha.backup.proof_day %}

@@ -1,12 +1,8 @@
+{% from "pgha/backup/parts.jinja" import configuration_directory %}
 include:
   - pgha.repository.install
 
-The directory of pgBackRest's configuration is root's:
-  file.directory:
-    - name: /etc/pgbackrest
-    - user: root
-    - group: root
-    - mode: '0755'
+{{ configuration_directory() }}
 
 pgBackRest knows who may work for which cluster:
   pgha_repository.configured:

@@ -45,6 +45,8 @@ _PREFIXES = {
     "repo": "set backup:repositories, or backup:retention",
     "pg": "pgBackRest asks the server of its own host",
 }
+# How pgBackRest reads what is true or false.
+_SWITCH = {True: "y", False: "n"}
 #: Parameters of PostgreSQL that decide what is archived, and how.
 PARAMETERS = ("archive_mode", "archive_command", "archive_library")
 
@@ -202,11 +204,14 @@ def of_source(
 
 
 def render(document: Mapping[str, Mapping[str, Json]]) -> str:
-    """Return a configuration as the text of its file; an option whose value is a list has a line for each item."""
+    """
+    Return a configuration as the text of its file; an option whose value is a list has a line for each item. True and
+    False, which YAML makes of yes and no, are written y and n: pgBackRest ends with an error at any other word.
+    """
     parts = [
         f"[{section}]\n"
         + "".join(
-            f"{option}={one}\n"
+            f"{option}={_SWITCH[one] if isinstance(one, bool) else one}\n"
             for option, value in options.items()
             for one in (value if isinstance(value, list) else [value])
         )

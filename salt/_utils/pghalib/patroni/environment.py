@@ -105,10 +105,20 @@ def pip_wheel(python: str) -> str | None:
 
 
 def mark(venv: str | Path, content: str) -> None:
-    """Write the fingerprint of an environment, as its last file; see :py:func:`fingerprint`."""
-    marker = Path(venv, MARKER)
-    marker.write_text(content + "\n", encoding="utf-8")
-    marker.chmod(0o644)
+    """
+    Write the fingerprint of an environment, as its last file: all others have to be on the disk. When this returns, it
+    is there as well.
+
+    venv
+        The environment.
+    content
+        See :py:func:`fingerprint`.
+    """
+    with Path(venv, MARKER).open("w", encoding="utf-8") as marker:
+        marker.write(content + "\n")
+        os.fchmod(marker.fileno(), 0o644)
+        marker.flush()
+        os.fsync(marker.fileno())
 
 
 def built_from(venv: str | Path) -> str | None:

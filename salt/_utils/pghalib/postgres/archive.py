@@ -104,6 +104,17 @@ def beside_others(
     return result
 
 
+def unproven(told: Mapping[str, Json]) -> bool:
+    """
+    Return whether a server has archived no file yet, or has failed to since the last one.
+
+    told
+        The answer to :py:data:`QUESTION`.
+    """
+    archived, failed = told["archived"], told["failed"]
+    return archived is None or (failed is not None and bool(failed < archived))
+
+
 def faults(told: Mapping[str, Json]) -> list[str]:
     """
     Return what is wrong with the archive of a server, as sentences: WAL that is not archived is kept, until the disk is
@@ -120,8 +131,8 @@ def faults(told: Mapping[str, Json]) -> list[str]:
             f" one, or {DEFAULTS['archive_command']} for none"
         ]
     waiting = f"{told['waiting']} files of WAL wait in pg_wal, and the disk fills up"
-    archived, failed = told["archived"], told["failed"]
-    if told["waiting"] and failed is not None and (archived is None or archived > failed):
+    failed = told["failed"]
+    if told["waiting"] and failed is not None and unproven(told):
         wal = pghalib.text.printable(str(told["wal"]))
         return [f"the archive fails, the last time {_ago(failed)}, with {wal}: {waiting}; see PostgreSQL's log"]
     if (told["oldest"] or 0) > LATE:

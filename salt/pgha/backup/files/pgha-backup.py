@@ -90,15 +90,16 @@ def info(config, *options):
 
 
 def planned(config, now, number):
-    """The last times (datetime, local) up to ``now`` for which backups are planned, the latest first."""
+    """
+    The last times (datetime, local) up to ``now`` for which backups are planned, the latest first. Moments are
+    compared, not clocks: a time that summer time leaves out comes an hour later, one that comes twice counts once.
+    """
     found = []
     for back in range(number // max(1, len(config["times"])) + 2):
         day = now.date() - datetime.timedelta(days=back)
-        for text in sorted(config["times"], reverse=True):
-            moment = datetime.datetime.combine(day, datetime.time.fromisoformat(text))
-            if moment <= now:
-                found.append(moment)
-    return found[:number] if config["times"] else []
+        moments = [datetime.datetime.combine(day, datetime.time.fromisoformat(text)) for text in config["times"]]
+        found += [moment for moment in moments if moment.timestamp() <= now.timestamp()]
+    return sorted(found, key=datetime.datetime.timestamp, reverse=True)[:number]
 
 
 def kind(config, moment):

@@ -3,6 +3,7 @@
 {% set pgha = salt["pgha.settings"]() %}
 {% set source = salt["pgha_copy.source"]() %}
 {% from "pgha/macros.jinja" import released_binary with context %}
+{% from "pgha/backup/parts.jinja" import configuration_directory, spool %}
 {% if source %}
 The libraries of pgBackRest are there:
   pkg.installed:
@@ -10,21 +11,9 @@ The libraries of pgBackRest are there:
 
 {{ released_binary("pgbackrest", source.backup) }}
 
-The directory of pgBackRest's configuration is root's:
-  file.directory:
-    - name: /etc/pgbackrest
-    - user: root
-    - group: root
-    - mode: '0755'
+{{ configuration_directory() }}
 
-Files on their way from the repositories have a place:
-  file.directory:
-    - names:
-      - /var/spool/pgbackrest
-      - /var/spool/pgbackrest/lock
-    - user: {{ pgha.postgres.user | yaml_dquote }}
-    - group: {{ pgha.postgres.group | yaml_dquote }}
-    - mode: '0750'
+{{ spool(pgha.postgres) }}
 
 {{ ("The backups of " ~ source.name ~ " can be read here") | yaml_dquote }}:
   pgha_restore.source_known:
@@ -32,7 +21,7 @@ Files on their way from the repositories have a place:
       - pkg: The libraries of pgBackRest are there
       - pgha_release: {{ ("pgbackrest " ~ source.backup.version ~ " is the one in use") | yaml_dquote }}
       - file: The directory of pgBackRest's configuration is root's
-      - file: Files on their way from the repositories have a place
+      - file: Files on their way between the repositories and this host have a place
 {% else %}
 The backups are the cluster's own:
   test.nop: []
