@@ -236,6 +236,14 @@ def test_a_primary_is_stopped_at_once(member, capsys):
     assert capsys.readouterr().out == "PostgreSQL is stopped: the lease may be over\n"
 
 
+def test_a_primary_whose_package_was_updated_is_stopped(member):
+    server = member.settings["program"]
+    os.unlink(server)
+    shutil.copy(shutil.which("sleep"), server)
+    member.fence("the lease may be over")
+    assert member.process.wait(10) == -signal.SIGQUIT
+
+
 def test_a_server_that_does_not_stop_is_killed(member, program, monkeypatch):
     monkeypatch.setattr(program.guard, "DYING", 0.1)
     member.process.send_signal(signal.SIGSTOP)

@@ -148,8 +148,10 @@ class Guard:
             pid = int(lines[0])
             if pid > 1 and not os.path.lexists(f"{place}/standby.signal"):
                 opened = os.pidfd_open(pid)
-                # Only a process that has been looked at is given on: any other may be somebody else's.
-                if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(self.settings["program"]):
+                # Only a process that has been looked at is given on: any other may be somebody else's. A server whose
+                # package was updated runs a file that is not there any more.
+                runs = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+                if runs == os.path.realpath(self.settings["program"]):
                     # The eighth line, see PostgreSQL's miscadmin.h.
                     handle, state = opened, b"".join(lines[7:8]).strip().decode("ascii", "replace")
         try:
