@@ -79,9 +79,7 @@ def test_a_formula_from_git_does_the_same(cluster, restart, configure):
         lab.master.run(["rm", "-rf", EXTMODS])
         restart()
         lab.salt("salt-run", "saltutil.sync_all")
-        run = formula.run(lab)
-        assert run.code == 0, run.text
-        assert run.changed() == []
+        formula.changes_nothing(lab)
         assert cluster.services() == before
     finally:
         lab.master.run(["rm", "-rf", "/srv/formula"])

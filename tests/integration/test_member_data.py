@@ -50,7 +50,7 @@ def test_data_behind_a_link_of_roots_are_ours(cluster, host):
     assert run.code == 0, run.text
     # It waits for both at the next boot.
     assert "RequiresMountsFor=/pgdata/test /disk/test" in host.read("/etc/systemd/system/patroni.service")
-    assert formula.run(cluster.lab).changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 def test_the_disk_of_the_data_is_noted(cluster, host):
@@ -64,7 +64,7 @@ def test_the_disk_of_the_data_is_noted(cluster, host):
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     assert '"mount": "/pgdata"' in host.read("/etc/pgha/member.json")
-    assert formula.run(cluster.lab).changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 def test_nothing_is_copied_to_another_disk_while_that_of_the_data_is_not_mounted(cluster, host):
@@ -80,8 +80,7 @@ def test_nothing_is_copied_to_another_disk_while_that_of_the_data_is_not_mounted
     host.run(["sh", "-c", "systemctl daemon-reload && systemctl start patroni"])
     cluster.wait_healthy()
     assert host.run(["test", "-e", "/pgdata/test/PG_VERSION"], check=False).returncode == 0
-    run = formula.run(cluster.lab)
-    assert (run.code, run.changed()) == (0, []), run.text
+    formula.changes_nothing(cluster.lab)
 
 
 def test_a_new_copy_that_a_person_asks_patroni_for_is_no_loss(cluster, host):
@@ -102,7 +101,7 @@ def test_data_that_are_lost_need_a_word_by_name(cluster, host, pillar):
         pillar.put({})
     assert run.code == 0, run.text
     cluster.wait_healthy()
-    assert formula.run(cluster.lab).changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 @pytest.mark.parametrize(
