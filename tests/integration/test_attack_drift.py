@@ -146,8 +146,9 @@ def stranger(cluster):
             with contextlib.suppress(LabError):
                 cluster.consul("force-leave", "-prune", host.name)
             # While the catalog has the name with the stranger's node id, Consul may let no other node have it.
-            known = [line.split()[0] for line in cluster.consul("catalog", "nodes").splitlines()[1:]]
-            return host.name not in known and sorted(cluster.voters()) == [one.name for one in cluster.dcs]
+            with contextlib.suppress(LabError):
+                known = [line.split()[0] for line in cluster.consul("catalog", "nodes").splitlines()[1:]]
+                return host.name not in known and sorted(cluster.voters()) == [one.name for one in cluster.dcs]
 
         wait_for(gone, timeout=120, what="the stranger is no server any more, and forgotten", interval=2)
         host.run(["rm", "-rf", "/root/stranger", OVER])
