@@ -68,6 +68,7 @@ def test_without_the_ext_pillar_no_host_is_touched(cluster, configure):
     assert run.code == 1
     assert "ext_pillar" in run.text
     assert "Traceback" not in run.text
+    assert run.states, run.text
     assert not any(state["changes"] for state in run.states.values())
 
 
