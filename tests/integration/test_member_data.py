@@ -3,6 +3,7 @@
 import pytest
 from integration import formula
 from integration.cluster import service
+from lab.tools import wait_for
 
 MOUNT = "/usr/lib/systemd/system/pgdata.mount"
 UNIT = "[Unit]\nDescription=The disk of the data\n[Mount]\nWhat=/disk\nWhere=/pgdata\nType=none\nOptions=bind\n"
@@ -84,8 +85,12 @@ def test_nothing_is_copied_to_another_disk_while_that_of_the_data_is_not_mounted
 
 
 def test_a_new_copy_that_a_person_asks_patroni_for_is_no_loss(cluster, host):
-    script = '/opt/patroni/bin/patronictl -c /etc/patroni/patroni.yml reinit --force test "$(hostname)" && sleep 1'
-    host.run(["sh", "-c", script])
+    def age():
+        return host.run(["stat", "-c", "%Z", "/pgdata/test/PG_VERSION"], check=False).stdout
+
+    before = age()
+    host.run(["sh", "-c", '/opt/patroni/bin/patronictl -c /etc/patroni/patroni.yml reinit --force test "$(hostname)"'])
+    wait_for(lambda: age() != before, timeout=60, what="the former data are gone")
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     cluster.wait_healthy()
