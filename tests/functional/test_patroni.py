@@ -257,7 +257,7 @@ def test_text_of_a_parameter_arrives_as_it_is_written_and_goes_when_it_is_taken_
     assert "postgresql.parameters.log_min_messages" in ret["comment"]
     eventually(lambda: _shown(replica, "log_line_prefix") == default)
     assert _shown(replica, "log_min_messages") == "notice"
-    assert founder.must("dcs_configured", "x")["changes"] == {}
+    eventually(lambda: founder.must("dcs_configured", "x", test=True)["changes"] == {}, 30)
 
 
 def test_no_member_finds_anything_wrong_with_its_server(cluster):

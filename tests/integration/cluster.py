@@ -1,6 +1,7 @@
 """A cluster of the lab as its tests see it: members, leader, addresses, services, and connections to it."""
 
 import contextlib
+import http.client
 import json
 import ssl
 import urllib.request
@@ -32,7 +33,8 @@ class Cluster:
     def members(self):
         """The list of members that the first Patroni which answers gives; [] when none does."""
         for host in self.db:
-            with contextlib.suppress(OSError, ValueError):
+            # A Patroni that is killed while it answers gives half of an answer.
+            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
                 if host.pid() is not None:
                     return self.ask(host, "/cluster")["members"]
         return []
@@ -100,9 +102,11 @@ class Cluster:
         """Cut the power of the leader's host, wait until another one takes writes, and bring the host back."""
         leader = self.leader()
         leader.poweroff()
-        ledger.wait_for_writes()
-        assert self.leader() is not leader
-        leader.poweron()
+        try:
+            ledger.wait_for_writes()
+            assert self.leader() is not leader
+        finally:
+            leader.poweron()
         self.wait_healthy()
 
     def wait_synchronous(self):
@@ -168,13 +172,19 @@ class Cluster:
         raise AssertionError("every server of Consul is off")
 
     def voters(self):
-        """{name: role} of the voters in raft, as the leader sees them."""
-        rows = [line.split() for line in self.consul("operator", "raft", "list-peers").splitlines()[1:]]
-        return {row[0]: row[3] for row in rows if row[4] == "true"}
+        """{name: role} of the voters in raft, as the leader sees them; {} while there is none to ask."""
+        with contextlib.suppress(LabError):
+            rows = [line.split() for line in self.consul("operator", "raft", "list-peers").splitlines()[1:]]
+            return {row[0]: row[3] for row in rows if row[4] == "true"}
+        return {}
 
     def dcs_leader(self):
-        """The host that leads Consul."""
-        return self.lab[next(name for name, role in self.voters().items() if role == "leader")]
+        """The host that leads Consul, waited for."""
+
+        def found():
+            return [name for name, role in self.voters().items() if role == "leader"]
+
+        return self.lab[wait_for(found, timeout=60, what="Consul has a leader")[0]]
 
 
 def service(host, unit):

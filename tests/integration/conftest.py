@@ -81,7 +81,12 @@ def pytest_runtest_makereport(item):
     report = (yield).get_result()
     cluster = getattr(item, "funcargs", {}).get("cluster")
     if report.failed and cluster:
-        report.sections.append(("the cluster at that moment", cluster.diagnosis()))
+        try:
+            said = cluster.diagnosis()
+        except Exception as error:  # noqa: BLE001
+            # Raised here it would end the whole session.
+            said = f"not to be had: {error!r}"
+        report.sections.append(("the cluster at that moment", said))
 
 
 #: What the lab is before a module of tests and after it (``GROUND`` of the module): bare hosts, bare hosts that become

@@ -74,6 +74,8 @@ class Run:
 
     def changed(self):
         """A line for everything that was changed, or in a dry run would be: on the master, and on each host."""
+        # What crashed has told of no state, and that is not to be taken for no change.
+        assert self.states, self.text
         lines = []
         for name, state in self.states.items():
             changes = state["changes"]
@@ -101,6 +103,13 @@ def run(lab, *arguments, sls="pgha", timeout=600):
     command = ["salt-run", "state.orchestrate", sls, *arguments, "--out=json"]
     done = lab.salt(*command, check=False, timeout=timeout)
     return Run(done.returncode, done.stdout, done.stderr, _states(done.stdout))
+
+
+def changes_nothing(lab, *arguments, sls="pgha"):
+    """Run an orchestration, by default the main job, which has to succeed and to change nothing; return its Run."""
+    done = run(lab, *arguments, sls=sls)
+    assert (done.code, done.changed()) == (0, []), done.text
+    return done
 
 
 def _states(text):

@@ -46,9 +46,13 @@ class Ledger:
             self._process = subprocess.Popen(
                 [sys.executable, CLIENT], stdin=subprocess.PIPE, stdout=told, stderr=errors, text=True
             )
-        self._process.stdin.write(json.dumps(settings))
-        self._process.stdin.close()
-        self.wait_for_writes()
+        try:
+            self._process.stdin.write(json.dumps(settings))
+            self._process.stdin.close()
+            self.wait_for_writes()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -111,6 +115,7 @@ class Observer:
 
     def __init__(self, cluster):
         self.cluster, self.looks, self.overlaps = cluster, 0, []
+        self._since = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -119,21 +124,28 @@ class Observer:
         return self
 
     def __exit__(self, *_):
+        alive = self._thread.is_alive()
         self._stop.set()
         self._thread.join(10)
+        assert alive, "the observer has ended by itself"
+        self._over()
+
+    def _over(self):
+        """Note the time that the address has been on two hosts, if it has."""
+        if self._since:
+            self.overlaps.append(round(time.monotonic() - self._since, 3))
+        self._since = None
 
     def _watch(self):
-        since = None
         while not self._stop.wait(0.1):
             holders = self._holders()
             self.looks += 1
             # The hosts are asked one after another and the address may have moved in between: so the first is asked
             # again, and only an address that was there before and after is on both.
             if len(holders) > 1 and set(holders) <= set(self._holders()):
-                since = since or time.monotonic()
-            elif since:
-                self.overlaps.append(round(time.monotonic() - since, 3))
-                since = None
+                self._since = self._since or time.monotonic()
+            else:
+                self._over()
 
     def _holders(self):
         script = 'for host; do echo "$host $(ip -n $host -j -4 addr show dev eth0 2>/dev/null)"; done'

@@ -146,8 +146,9 @@ def stranger(cluster):
             with contextlib.suppress(LabError):
                 cluster.consul("force-leave", "-prune", host.name)
             # While the catalog has the name with the stranger's node id, Consul may let no other node have it.
-            known = [line.split()[0] for line in cluster.consul("catalog", "nodes").splitlines()[1:]]
-            return host.name not in known and sorted(cluster.voters()) == [one.name for one in cluster.dcs]
+            with contextlib.suppress(LabError):
+                known = [line.split()[0] for line in cluster.consul("catalog", "nodes").splitlines()[1:]]
+                return host.name not in known and sorted(cluster.voters()) == [one.name for one in cluster.dcs]
 
         wait_for(gone, timeout=120, what="the stranger is no server any more, and forgotten", interval=2)
         host.run(["rm", "-rf", "/root/stranger", OVER])
@@ -175,8 +176,6 @@ def test_a_server_of_consul_that_nobody_knows_stops_the_run_and_is_named(cluster
 
 
 def test_everything_is_as_it_was(cluster):
-    run = formula.run(cluster.lab)
-    assert run.code == 0, run.text
-    assert run.changed() == []
+    formula.changes_nothing(cluster.lab)
     code, said = status(cluster)
     assert code == 0, said

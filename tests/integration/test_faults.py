@@ -124,15 +124,14 @@ def test_the_power_of_the_leaders_host_is_cut_and_comes_back(cluster, ledger, ob
 def test_the_power_of_the_consul_leaders_host_is_cut_and_comes_back(cluster, ledger, measured):
     timeline, server = cluster.timeline(), cluster.dcs_leader()
     server.poweroff()
-    with contextlib.suppress(AssertionError):
-        ledger.wait_for_writes(5)
-
-    def another():
-        return cluster.dcs_leader() is not server
-
-    wait_for(lambda: _true(another), timeout=60, what="Consul has another leader")
-    server.poweron()
-    wait_for(lambda: _true(lambda: len(cluster.voters()) == 3), timeout=60, what="three servers vote again")
+    try:
+        # That they stand still for a while is no fault: for how long is measured.
+        with contextlib.suppress(LabError):
+            ledger.wait_for_writes(5)
+        wait_for(lambda: cluster.dcs_leader() is not server, timeout=60, what="Consul has another leader")
+    finally:
+        server.poweron()
+    wait_for(lambda: len(cluster.voters()) == 3, timeout=60, what="three servers vote again")
     recovered(cluster, ledger)
     assert cluster.timeline() == timeline, "no failover was to come of it"
     measured("power-off of the Consul leader's host", 15)
@@ -170,14 +169,4 @@ def test_the_guard_leaves_a_healthy_leader_alone_in_all_this(cluster, fast):
 
 def test_a_run_afterwards_finds_everything_as_it_should_be(cluster):
     cluster.lab.wait_ready()
-    run = formula.run(cluster.lab)
-    assert run.code == 0, run.text
-    assert run.changed() == []
-
-
-def _true(question):
-    """A server that is asked while Consul has no leader answers with an error: that is a no."""
-    try:
-        return question()
-    except Exception:  # noqa: BLE001
-        return False
+    formula.changes_nothing(cluster.lab)

@@ -46,7 +46,7 @@ def test_the_next_run_completes_it_and_restarts_nothing_that_ran(bare, running):
     assert run.code == 0, run.text
     assert not run.failed()
     cluster = Cluster(bare)
-    assert cluster.why_not_healthy() is None
+    cluster.wait_healthy()
     assert any(unit == "consul" for _, unit in running), "no kill came when Consul ran already"
     now = cluster.services()
     assert {key: now[key] for key in running} == running

@@ -3,6 +3,7 @@
 import pytest
 from integration import formula
 from integration.cluster import service
+from lab.tools import wait_for
 
 MOUNT = "/usr/lib/systemd/system/pgdata.mount"
 UNIT = "[Unit]\nDescription=The disk of the data\n[Mount]\nWhat=/disk\nWhere=/pgdata\nType=none\nOptions=bind\n"
@@ -50,7 +51,7 @@ def test_data_behind_a_link_of_roots_are_ours(cluster, host):
     assert run.code == 0, run.text
     # It waits for both at the next boot.
     assert "RequiresMountsFor=/pgdata/test /disk/test" in host.read("/etc/systemd/system/patroni.service")
-    assert formula.run(cluster.lab).changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 def test_the_disk_of_the_data_is_noted(cluster, host):
@@ -64,7 +65,7 @@ def test_the_disk_of_the_data_is_noted(cluster, host):
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     assert '"mount": "/pgdata"' in host.read("/etc/pgha/member.json")
-    assert formula.run(cluster.lab).changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 def test_nothing_is_copied_to_another_disk_while_that_of_the_data_is_not_mounted(cluster, host):
@@ -80,13 +81,16 @@ def test_nothing_is_copied_to_another_disk_while_that_of_the_data_is_not_mounted
     host.run(["sh", "-c", "systemctl daemon-reload && systemctl start patroni"])
     cluster.wait_healthy()
     assert host.run(["test", "-e", "/pgdata/test/PG_VERSION"], check=False).returncode == 0
-    run = formula.run(cluster.lab)
-    assert (run.code, run.changed()) == (0, []), run.text
+    formula.changes_nothing(cluster.lab)
 
 
 def test_a_new_copy_that_a_person_asks_patroni_for_is_no_loss(cluster, host):
-    script = '/opt/patroni/bin/patronictl -c /etc/patroni/patroni.yml reinit --force test "$(hostname)" && sleep 1'
-    host.run(["sh", "-c", script])
+    def age():
+        return host.run(["stat", "-c", "%Z", "/pgdata/test/PG_VERSION"], check=False).stdout
+
+    before = age()
+    host.run(["sh", "-c", '/opt/patroni/bin/patronictl -c /etc/patroni/patroni.yml reinit --force test "$(hostname)"'])
+    wait_for(lambda: age() != before, timeout=60, what="the former data are gone")
     run = formula.run(cluster.lab)
     assert run.code == 0, run.text
     cluster.wait_healthy()
@@ -102,7 +106,7 @@ def test_data_that_are_lost_need_a_word_by_name(cluster, host, pillar):
         pillar.put({})
     assert run.code == 0, run.text
     cluster.wait_healthy()
-    assert formula.run(cluster.lab).changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,7 @@ def test_the_main_job_turns_the_archive_on_and_a_second_run_changes_nothing(clus
     command = "/usr/bin/pgbackrest --stanza=test archive-push %p"
     wait_for(lambda: archived(cluster) == {command}, timeout=30, what="all members have the command")
     assert cluster.lab[KEEPER].run(["systemctl", "is-active", UNIT]).stdout.strip() == "active"
-    run = formula.run(cluster.lab)
-    assert run.code == 0, run.text
-    assert run.changed() == []
+    formula.changes_nothing(cluster.lab)
 
 
 def test_the_leader_makes_backups_there_and_the_next_leader_goes_on(cluster):
@@ -190,8 +188,7 @@ def test_another_cluster_gets_a_copy_and_is_let_in_for_no_longer(cluster, pillar
     for host in second.db:
         assert host.run(["grep", "-rlF", passphrase, "/etc", "/var/spool", "/run"], check=False).stdout == ""
     assert "access denied" in asked_as(cluster.db[0], let_in)
-    run = formula.run(lab)
-    assert (run.code, run.changed()) == (0, []), run.text
+    formula.changes_nothing(lab)
     assert "Everything is as it should be." in status(cluster)
 
 

@@ -70,9 +70,7 @@ def nothing_is_left(cluster):
     cluster.wait_healthy()
     assert pending(cluster) == set()
     before = cluster.services(), starts(cluster)
-    run = formula.run(cluster.lab, sls=RESTART)
-    assert run.code == 0, run.text
-    assert run.changed() == []
+    formula.changes_nothing(cluster.lab, sls=RESTART)
     assert (cluster.services(), starts(cluster)) == before
 
 

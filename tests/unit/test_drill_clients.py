@@ -30,14 +30,21 @@ LINE = json.dumps({"kind": "write", "key": 1, "value": 1, "start": 1, "end": 2, 
 FINAL = json.dumps({"kind": "final", "key": 1, "values": [1]}) + "\n"
 
 
+def noted(output):
+    """Wait until the client, a real process, has noted its first line."""
+    end = time.monotonic() + 60
+    while not output.read_text().endswith("\n"):
+        assert time.monotonic() < end, "the client has noted nothing"
+        time.sleep(0.01)
+
+
 def test_a_client_on_the_master_gets_its_settings_with_a_password_that_fits_the_verifier(tmp_path, monkeypatch):
     monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
     client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM.format(0)), tmp_path / "client.jsonl"
     verifier = client.verifier()
     client.start(SETTINGS)
     try:
-        while not output.read_text().endswith("\n"):
-            time.sleep(0.01)
+        noted(output)
         client.fetch()
     finally:
         process = client._process
@@ -58,8 +65,7 @@ def test_a_client_that_ends_without_its_last_lists_is_missed(tmp_path, monkeypat
     monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
     client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM.format(1)), tmp_path / "client.jsonl"
     client.start(SETTINGS)
-    while not output.read_text().endswith("\n"):
-        time.sleep(0.01)
+    noted(output)
     assert client.stop() == ["the client on the master ended without its last lists (exit code 1)"]
 
 
@@ -126,8 +132,10 @@ def test_a_minion_that_cannot_run_a_client_is_named_with_the_remedy(minion, answ
 
 
 @pytest.mark.parametrize(("seconds", "good"), [(-30, False), (-1.1, False), (-0.9, True), (0.9, True), (2, False)])
-def test_a_minion_whose_clock_differs_is_refused(minion, seconds, good):
-    minion.answers["ready"] = {"now": time.time_ns() + int(seconds * 1e9), "python": True}
+def test_a_minion_whose_clock_differs_is_refused(minion, monkeypatch, seconds, good):
+    moment = time.time_ns()
+    monkeypatch.setattr(pghalib.drill.clients, "time", types.SimpleNamespace(time_ns=lambda: moment))
+    minion.answers["ready"] = {"now": moment + int(seconds * 1e9), "python": True}
     why = minion.client.against()
     assert (why == []) is good
     assert all("the clock of app1 differs by" in one for one in why)

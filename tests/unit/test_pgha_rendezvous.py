@@ -13,6 +13,9 @@ import pytest
 
 A, B, C = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 IDS = {A: "a", B: "b", C: "c"}
+# Seconds. What does not wait for the time-out ends far before it, also on a slow machine.
+TIMEOUT = 30
+AT_ONCE = TIMEOUT / 2
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def ports():
 
 @pytest.fixture
 def meet(loader_module):
-    def together(calls, timeout=2):
+    def together(calls, timeout=TIMEOUT):
         """Run the given hosts at the same time: ``{address: keyword arguments}``; return what each found and took."""
         results = {}
 
@@ -83,7 +86,7 @@ def test_all_reach_all_though_one_comes_late(meet, ports):
     for address, (found, took) in results.items():
         assert len(found) == 2 * 4, address
         assert all(link["ok"] for link in found.values()), (address, found)
-        assert took < 1.5
+        assert took < AT_ONCE
         # One clock, so what is measured is what the measurement is wrong by.
         named = [link for link in found.values() if link["id"]]
         assert all(abs(link["offset"]) <= link["margin"] + 0.05 for link in named)
@@ -98,7 +101,7 @@ def test_missing_host_is_refused_and_the_rest_is_found(meet, ports):
     found, took = results[A]
     assert found[(B, ports[0], "tcp")]["ok"]
     assert (found[(C, ports[0], "tcp")]["ok"], found[(C, ports[0], "tcp")]["error"]) == (False, "refused")
-    assert 0.9 < took < 2
+    assert 0.9 < took < AT_ONCE
 
 
 def test_each_port_of_a_peer_is_one_line_of_the_log(meet, ports, caplog):
@@ -126,7 +129,7 @@ def test_silence_is_a_time_out(meet, ports):
         fillers.append(one)
     found, took = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}}, timeout=0.2)[A]
     assert found[(B, ports[0], "tcp")]["error"] == "timed out"
-    assert took < 2
+    assert took < AT_ONCE
     for one in [deaf, *fillers]:
         one.close()
 
@@ -135,10 +138,10 @@ def test_running_services_cost_no_time(meet, ports, service):
     for port in ports:
         service(A, port)
         service(B, port)
-    results = meet({address: everyone(address, (A, B), ports) for address in (A, B)}, timeout=5)
+    results = meet({address: everyone(address, (A, B), ports) for address in (A, B)})
     for found, took in results.values():
         assert all(link["ok"] and link["id"] is None for link in found.values())
-        assert took < 1
+        assert took < AT_ONCE
 
 
 def test_ports_are_free_again_at_once(meet, ports):
@@ -175,9 +178,9 @@ def test_postgresql_that_is_down_is_the_matter_of_the_patroni_that_runs(meet, po
     postgres, api, _ = ports
     rest(B, api)
     links = {"links": [(B, postgres), (B, api)], "listen": [], "expect": {}, "http": api}
-    found, took = meet({A: {**links, "excuse": {postgres: api}}}, timeout=5)[A]
+    found, took = meet({A: {**links, "excuse": {postgres: api}}})[A]
     assert found[(B, postgres, "tcp")]["ok"]
-    assert took < 1
+    assert took < AT_ONCE
     found, _ = meet({A: links}, timeout=0.1)[A]
     assert not found[(B, postgres, "tcp")]["ok"]
 
@@ -195,17 +198,16 @@ def test_a_port_whose_service_is_about_to_start_is_left_to_it(meet, ports):
     calls = {address: {**everyone(address, (A, B), [api, postgres]), "excuse": {postgres: api}} for address in (A, B)}
     # On B Patroni is starting: PostgreSQL's port is never taken, the API's only when it is still free after a while.
     calls[B] |= {"later": {api: 0.3}, "hold": [postgres]}
-    results = meet(calls, timeout=3)
-    found, took = results[A]
+    found, took = meet(calls)[A]
     assert all(link["ok"] for link in found.values()), found
-    assert 0.2 < took < 2
+    assert 0.2 < took < AT_ONCE
 
 
 def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, service):
     calls = {address: everyone(address, (A, B), ports[:1]) for address in (A, B)}
     calls[B]["later"] = {ports[0]: 0.8}
     threading.Timer(0.1, service, (B, ports[0])).start()
-    found, _ = meet(calls, timeout=3)[A]
+    found, _ = meet(calls)[A]
     assert found[(B, ports[0], "tcp")] | {"offset": None} == {
         "ok": True, "error": None, "id": None, "offset": None, "margin": None,
     }  # fmt: skip
@@ -292,7 +294,7 @@ def test_a_stranger_at_a_peer_s_port_is_a_link_that_is_not_there(meet, ports, st
     found, took = meet({A: {"links": links, "listen": [], "expect": {}, "http": ports[0], "udp": ports[1]}})[A]
     for link in found.values():
         assert (link["ok"], link["error"], link["offset"], link["id"]) == (False, "answered nonsense", None, None)
-    assert took < 1
+    assert took < AT_ONCE
 
 
 def test_a_stranger_that_says_nothing_or_leaves_is_no_delay_and_gives_no_time(meet, ports, stranger, service):
@@ -301,4 +303,4 @@ def test_a_stranger_that_says_nothing_or_leaves_is_no_delay_and_gives_no_time(me
     links = [(B, ports[0]), (B, ports[1])]
     found, took = meet({A: {"links": links, "listen": [], "expect": {}, "http": ports[0]}})[A]
     assert all(link["offset"] is None and link["id"] is None for link in found.values())
-    assert took < 1
+    assert took < AT_ONCE
