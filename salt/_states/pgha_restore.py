@@ -58,7 +58,7 @@ def ended(ret, cluster):
         return "No restore is noted."
     ret.plan({cluster: {"old": "a restore", "new": None}})
     if not ret.test:
-        pghalib.secrets.restores.file(store, cluster).unlink()
+        pghalib.host.files.remove(str(pghalib.secrets.restores.file(store, cluster)), test=False)
     return (
         "The restore has ended. Data of before that were kept are on every host, beside the new ones, as"
         " DIRECTORY.before-ID."

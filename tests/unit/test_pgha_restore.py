@@ -197,6 +197,23 @@ def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):
     assert host.done == ["fetched", "start"]
 
 
+def test_a_restore_that_has_ended_stays_so_after_a_power_cut_of_the_master(loader_module, monkeypatch, tmp_path):
+    """The hosts' notes go after it: with the note back, the same restore would run over the data of its clients."""
+    removed = []
+
+    def remove(path, test):
+        removed.append((path, test))
+        return [path]
+
+    monkeypatch.setattr("pghalib.host.files.remove", remove)
+    note = tmp_path / "restore-one.json"
+    note.touch()
+    for test, asked in ((True, []), (False, [(str(note), False)])):
+        ended = loader_module("_states/pgha_restore.py", opts={"test": test, "pgha_store": str(tmp_path)}).ended
+        assert ended("a sentence", "one")["changes"] == {"one": {"old": "a restore", "new": None}}
+        assert removed == asked
+
+
 class Consul:
     """Patroni's keys in Consul, as the client of the formula sees them."""
 
