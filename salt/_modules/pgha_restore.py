@@ -39,7 +39,7 @@ def conditions():
     member = __salt__["pgha_patroni.member"]() or {}
     return {
         "leads": pghalib.patroni.member.writes(member),
-        "restores": note().get("id"),
+        "restores": pghalib.backup.recovering.put_aside_for(note()),
         "paused": bool(member.get("pause")),
         **pghalib.backup.recovering.space(_settings()["postgres"]["data_dir"]),
         "kept": __salt__["pgha_kept.positions"](),

@@ -393,7 +393,9 @@ def test_data_are_moved_aside_once_and_never_over_others(tmp_path):
     kept = pghalib.backup.recovering.aside(str(path), "20261129-120000")
     assert kept == f"{path}.before-20261129-120000"
     assert not path.exists()
-    assert pghalib.backup.recovering.aside(str(path), "20261129-120000") is None
+    # An interrupted run is gone on with.
+    assert pghalib.backup.recovering.aside(str(path), "20261129-120000") == kept
+    assert pghalib.backup.recovering.aside(str(path), "20261130-120000") is None
     path.mkdir()
     with pytest.raises(CommandExecutionError, match="is there already"):
         pghalib.backup.recovering.aside(str(path), "20261129-120000")

@@ -163,31 +163,85 @@ def test_what_is_restored_is_not_restored_again_and_a_dry_run_does_nothing(resto
     assert (restored(host, test=True)["result"], host.done) == (None, [])
 
 
-def test_data_are_not_removed_while_wal_of_them_is_in_no_archive(loader_module, monkeypatch, tmp_path):
-    done = []
+class Aside:
+    """A host whose data are put aside; ``done`` has what was done there, ``fails`` what fails next, and how."""
 
-    def push():
-        done.append("push")
-        if done == ["push"]:
-            raise CommandExecutionError("1 files of WAL on this host are in no archive")
+    def __init__(self, loader_module, monkeypatch, tmp_path):
+        self.done, self.noted, self.fails, self.control = [], {}, {}, 1800
 
-    salt = {
-        "pgha.settings": lambda: SETTINGS,
-        "pgha_restore.note": dict,
-        "pgha_restore.halt": lambda: None,
-        "pgha_postgres.data_directory": lambda _path: {"running": False},
-        "pgha_archive.push": push,
-        "pgha_backup.control_version": lambda: 1800,
-        "pgha_member.emptied": lambda: done.append("emptied"),
-    }
-    loaded = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False})
-    monkeypatch.setattr("pghalib.backup.recovering.write", lambda *words: done.append(words[1]))
-    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "none"))
-    refused = loaded.aside("a sentence", NOTE["id"], keep=False)
-    assert (refused["result"], done) == (False, ["push"])
+        def told(name, answer=None):
+            def call(*_words):
+                self.done.append(name)
+                if name in self.fails:
+                    raise CommandExecutionError(self.fails.pop(name))
+                return answer
+
+            return call
+
+        def write(restore, step, control=None):
+            self.noted = {"id": restore, "step": step, "control": control}
+            told(step)()
+
+        salt = {
+            "pgha.settings": lambda: SETTINGS,
+            "pgha_restore.note": lambda: self.noted,
+            "pgha_restore.halt": lambda: None,
+            "pgha_postgres.data_directory": lambda _path: {"running": False},
+            "pgha_archive.push": told("push"),
+            "pgha_backup.control_version": lambda: self.control,
+            "pgha_member.emptied": told("emptied"),
+        }
+        monkeypatch.setattr("pghalib.backup.recovering.write", write)
+        monkeypatch.setattr("pghalib.backup.recovering.aside", told("moved", "/pgdata/one.before-20261129-120000"))
+        monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "none"))
+        salt["pgha_kept.put_aside"] = loader_module("_modules/pgha_kept.py", salt=salt).put_aside
+        self.state = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False}).aside
+
+    def put(self, keep):
+        self.done = []
+        return self.state("a sentence", NOTE["id"], keep=keep)
+
+
+@pytest.fixture
+def aside(loader_module, monkeypatch, tmp_path):
+    return Aside(loader_module, monkeypatch, tmp_path)
+
+
+def test_data_are_not_removed_while_wal_of_them_is_in_no_archive(aside):
+    aside.fails = {"push": "1 files of WAL on this host are in no archive"}
+    refused = aside.put(keep=False)
+    assert (refused["result"], aside.done, aside.noted) == (False, ["push"], {})
     assert "are in no archive" in refused["comment"]
-    assert loaded.aside("a sentence", NOTE["id"], keep=False)["result"] is True
-    assert done == ["push", "push", "emptied", "aside"]
+    assert aside.put(keep=False)["result"] is True
+    assert aside.done == ["push", "begun", "emptied", "aside"]
+    again = aside.put(keep=False)
+    assert (again["result"], again["changes"], aside.done) == (True, {}, [])
+
+
+@pytest.mark.parametrize(("keep", "how"), [(False, "emptied"), (True, "moved")])
+def test_data_that_were_put_aside_in_part_are_asked_nothing_any_more(aside, keep, how):
+    """Their WAL is in the archive, and their pg_control may be gone: neither of both could be told again."""
+    aside.fails = {how: "the run was killed"}
+    assert aside.put(keep)["result"] is False
+    assert aside.noted == {"id": NOTE["id"], "step": "begun", "control": 1800}
+    aside.fails, aside.control = {"push": "1 files of WAL would be lost"}, None
+    assert aside.put(keep)["result"] is True
+    assert aside.done == [how, "aside"]
+    assert aside.noted == {"id": NOTE["id"], "step": "aside", "control": 1800}
+
+
+def test_what_another_restore_has_begun_counts_for_that_one_alone(aside):
+    aside.noted = {"id": "20200101-000000", "step": "begun", "control": 1}
+    assert aside.put(keep=False)["result"] is True
+    assert aside.done == ["push", "begun", "emptied", "aside"]
+    assert aside.noted["control"] == 1800
+
+
+@pytest.mark.parametrize(("step", "restores"), [("begun", None), ("aside", NOTE["id"]), ("restored", NOTE["id"])])
+def test_a_host_takes_part_in_a_restore_when_its_data_are_aside(module, step, restores):
+    found = module(pgha_backup__told=refuse, pgha_patroni__member=lambda: None)
+    found.note = lambda: {"id": NOTE["id"], "step": step}
+    assert found.conditions()["restores"] == restores
 
 
 def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):

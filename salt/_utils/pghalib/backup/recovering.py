@@ -17,8 +17,12 @@ import pghalib.host.files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: {"id": ID of the restore, "step": "aside", "recovered" or "restored", "control": see :py:func:`write`}
+    from pghalib.shapes import Json
+
+#: {"id": ID of the restore, "step": BEGUN, "aside", "recovered" or "restored", "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
+#: The step in the note of a host whose data were begun to be put aside, and may be there in part.
+BEGUN = "begun"
 #: The id in the note of a host that restores because its cluster is founded with a backup.
 FOUNDING = "founding"
 #: Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
@@ -110,7 +114,8 @@ def parameters(path: str, copy: bool) -> dict[str, str]:
 
 def aside(path: str, restore: str) -> str | None:
     """
-    Move a data directory aside, to ``PATH.before-ID``, and return that path; None when there is no data directory.
+    Move a data directory aside, to ``PATH.before-ID``, and return that path, also when it is there already; None when
+    there are no data.
 
     path
         The data directory. Only root can change the directory above it.
@@ -124,7 +129,7 @@ def aside(path: str, restore: str) -> str | None:
     with pghalib.host.descriptors.trusted(parent) as directory:
         present = os.listdir(directory)
         if name not in present:
-            return None
+            return f"{parent}/{kept}" if kept in present else None
         if kept in present:
             raise CommandExecutionError(f"{parent}/{kept} is there already")
         os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=directory)
@@ -148,6 +153,16 @@ def put_back(path: str, kept: str) -> None:
         # An empty directory gives way.
         os.rename(os.path.basename(kept), name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
+
+
+def put_aside_for(note: dict[str, Json]) -> str | None:
+    """
+    Return the id of the restore for which a host has put its data aside, None where they are not aside yet.
+
+    note
+        The note of the host, {} without one.
+    """
+    return None if note.get("step") == BEGUN else note.get("id")
 
 
 def write(restore: str, step: str, control: int | None = None) -> None:
