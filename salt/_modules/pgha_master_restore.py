@@ -71,12 +71,15 @@ def plan():
         note, faults = _new(cluster, target, hosts, away, given, source, seen)
         if faults:
             return _refused(faults)
-        leader = None
+        served, leader = False, None
     else:
         told, refused = _conditions(hosts)
         faults = [f"{host}: {why}" for host, why in refused.items()]
-        leader = pghalib.master.conditions.served(told, note["id"])
-        if note["host"] not in hosts and not leader:
+        served = pghalib.master.conditions.served(told, note["id"])
+        leader = pghalib.master.conditions.leader(told, note["id"]) if served else None
+        if served and not leader:
+            faults.append(pghalib.master.restore.leaderless(cluster))
+        if note["host"] not in hosts and not served:
             faults.append(f"{note['host']} has the data that are restored: a run without it cannot go on")
         if faults:
             return _refused(faults)
@@ -92,7 +95,7 @@ def plan():
         "hosts": hosts,
         "leader": leader or note["host"],
         "others": others,
-        "served": leader is not None,
+        "served": served,
         "run": run,
         "backed": cluster in clusters and not source,
         "flushing": [host for host, one in (seen or {}).items() if one["leads"]],

@@ -91,7 +91,7 @@ def test_what_can_be_asked_has_no_fault():
 
 MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
           "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000],
-          "backups": [], "restores": None}  # fmt: skip
+          "backups": [], "restores": None, "member": True}  # fmt: skip
 
 ON = "3 of 2026-11-28 21:06:40 UTC"
 
@@ -338,6 +338,7 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
             {**MEMBER, "restores": 7},
             {**MEMBER, "size": "5"},
             {**MEMBER, "leads": 1},
+            {**MEMBER, "member": None},
             {**MEMBER, "first": "x"},
         ),
         *({**MEMBER, "backups": one} for one in ({}, [1], [[1]], [[1, 2, 3]], [[1, -1]], [[True, 1]], [[1e300, 1]])),
@@ -352,6 +353,9 @@ def test_an_answer_of_another_shape_is_refused(wrong):
         **MEMBER,
         "fault": "two lines",
     }
+    # A host with the modules of before tells less.
+    before = {key: one for key, one in MEMBER.items() if key != "member"}
+    assert pghalib.master.conditions.checked(before) == {**MEMBER, "member": False}
 
 
 def test_a_restore_is_noted_in_the_store_until_it_has_ended(tmp_path):

@@ -365,13 +365,14 @@ def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
     defaults = shipped.defaults()
 
-    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, **given):
+    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, members=None, **given):
         asked = []
 
         def cmd(hosts, _function, **_how):
             asked.append(list(hosts))
             told = {**CONDITIONS, "timeline": list(timeline), "restores": restores}
-            return {host: {"ret": dict(told, leads=host == "db2")} for host in hosts if host != "db3"}
+            answers = {host: {**told, "leads": host == "db2", **(members or {}).get(host, {})} for host in hosts}
+            return {host: {"ret": answer} for host, answer in answers.items() if host != "db3"}
 
         salt = {
             "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},
@@ -482,6 +483,39 @@ def test_nobody_is_stopped_again_where_clients_write_to_the_restored_data(plan):
     # The leader of before, in a restore that has only begun.
     found, _ = plan(noted=note, without=["db3"], restores="20200101-000000")
     assert (found["leader"], found["served"]) == ("db1", False)
+    # One that was left out and came back leads with a copy of the restored data.
+    back = {"db1": {"restores": note["id"], "member": True}}
+    found, _ = plan(noted=note, without=["db3"], members=back)
+    assert (found["refused"], found["leader"], found["served"]) == ([], "db2", True)
+
+
+def test_nobody_is_stopped_again_because_a_leader_of_the_restored_data_does_not_answer(plan):
+    """Clients may have written to a member that has taken over since: the restored host does not have that."""
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    silent = {"restores": note["id"], "leads": False}
+    for host in ("db1", "db2"):
+        members = {"db1": silent, "db2": silent, host: {**silent, "member": True}}
+        found, _ = plan(noted=note, without=["db3"], members=members)
+        assert list(found) == ["refused"]
+        (said,) = found["refused"]
+        assert said.startswith("one has served with the data of this restore, and nobody leads it now")
+        assert "wait until a member leads" in said
+        # The way back asks for its own word.
+        back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
+        assert plan(noted=note, without=["db3"], members=members, **back)[0]["refused"] == []
+    # A host that has not put its data aside has the note of its membership of before.
+    for members in ({"db1": silent, "db2": silent}, {"db1": silent, "db2": {"leads": False, "member": True}}):
+        found, _ = plan(noted=note, without=["db3"], members=members)
+        assert (found["refused"], found["leader"], found["served"]) == ([], "db1", False)
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_a_host_tells_whether_it_has_noted_that_it_serves(module, monkeypatch, tmp_path, member):
+    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))
+    if member:
+        (tmp_path / "member.json").write_text("{}")
+    told = module(pgha_backup__told=refuse, pgha_patroni__member=lambda: None).conditions()
+    assert told["member"] is member
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,15 @@ def faults(
     return found
 
 
+def leaderless(cluster: str) -> str:
+    """Return why a restore does not go on where the cluster has served with its data and nobody leads now."""
+    return (
+        f"{cluster} has served with the data of this restore, and nobody leads it now: to stop it again would lose what"
+        " clients have written. salt-run pgha.status and journalctl -u patroni on its hosts tell what keeps it; wait"
+        " until a member leads, then run this again (docs/backup.md)"
+    )
+
+
 def _unkept(one: Conditions) -> Iterator[str]:
     """The reasons why the data of a member cannot be kept."""
     if one["mount"]:
