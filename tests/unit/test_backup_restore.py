@@ -89,9 +89,9 @@ def test_what_can_be_asked_has_no_fault():
     assert pghalib.backup.target.confirmation("one", target, timeline="3") == given["confirm"]
 
 
-MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
-          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000],
-          "backups": [], "restores": None, "member": True}  # fmt: skip
+MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "link": False,
+          "tablespaces": 0, "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {},
+          "timeline": [3, 1795900000], "backups": [], "restores": None, "member": True}  # fmt: skip
 
 ON = "3 of 2026-11-28 21:06:40 UTC"
 
@@ -116,6 +116,8 @@ def target(seconds=None):
         ({"mount": True, "free": 0}, 60, "db2: the data directory is the root"),
         ({"paused": True}, 60, "Patroni is paused"),
         ({"mount": True}, 60, "db2: the data directory is the root of a file system"),
+        ({"link": True}, 60, "db2: the data directory is a link, and a rename would move what it leads to"),
+        ({"link": True, "free": 0}, 60, "db2: the data directory is a link"),
         ({"free": 2**30}, 60, "db2: the data of then need 5.5 GB, and 1.0 GB are free beside"),
         ({"fault": "refused"}, 60, "db2: the repository does not answer as it should: refused"),
         ({}, 2 * DAY, "the oldest backup ends at 2026-11-28"),
@@ -126,7 +128,7 @@ def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
     found = pghalib.master.restore.faults("one", target(seconds), told(**other), NOW)
     assert len(found) == (said is not None) + ("mount" in other and "tablespaces" in other)
     assert said is None or found[0].startswith(said)
-    unkept = {"tablespaces", "mount", "free"} & set(other)
+    unkept = {"tablespaces", "mount", "link", "free"} & set(other)
     assert not unkept or 'add "keep": false to pgha_restore, and lose them' in found[-1]
     assert not unkept or not pghalib.master.restore.faults("one", target(seconds), told(**other), NOW, keep=False)
 
@@ -339,6 +341,7 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
             {**MEMBER, "size": "5"},
             {**MEMBER, "leads": 1},
             {**MEMBER, "member": None},
+            {**MEMBER, "link": 1},
             {**MEMBER, "first": "x"},
         ),
         *({**MEMBER, "backups": one} for one in ({}, [1], [[1]], [[1, 2, 3]], [[1, -1]], [[True, 1]], [[1e300, 1]])),
@@ -354,8 +357,8 @@ def test_an_answer_of_another_shape_is_refused(wrong):
         "fault": "two lines",
     }
     # A host with the modules of before tells less.
-    before = {key: one for key, one in MEMBER.items() if key != "member"}
-    assert pghalib.master.conditions.checked(before) == {**MEMBER, "member": False}
+    before = {key: one for key, one in MEMBER.items() if key not in ("member", "link")}
+    assert pghalib.master.conditions.checked(before) == {**MEMBER, "member": False, "link": False}
 
 
 def test_a_restore_is_noted_in_the_store_until_it_has_ended(tmp_path):
@@ -404,6 +407,34 @@ def test_data_are_moved_aside_once_and_never_over_others(tmp_path):
     with pytest.raises(CommandExecutionError, match="is there already"):
         pghalib.backup.recovering.aside(str(path), "20261129-120000")
     assert path.exists()
+
+
+@pytest.mark.root
+def test_what_a_link_of_that_name_leads_to_is_not_moved(tmp_path):
+    """The link would lead nowhere then, and neither the data of then nor those of before could come to its place."""
+    path, place = tmp_path / "pgdata/one", tmp_path / "disk/one"
+    for one in (path.parent, place):
+        one.mkdir(parents=True)
+    path.symlink_to(place)
+    with pytest.raises(CommandExecutionError, match=f"{path} is a link, .* cannot be kept aside"):
+        pghalib.backup.recovering.aside(str(path), "20261129-120000")
+    assert place.is_dir()
+    assert pghalib.backup.recovering.space(str(path))["link"] is True
+    assert pghalib.backup.recovering.space(str(place))["link"] is False
+    # One above it leads to the directory as before.
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    kept = pghalib.backup.recovering.aside(str(tmp_path / "link/one"), "20261129-120000")
+    assert kept == f"{place}.before-20261129-120000"
+
+
+def test_of_a_link_the_room_counts_that_is_where_it_leads_to(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "one").symlink_to(tmp_path / "disk")
+    free = {str(tmp_path / "one"): 7, str(tmp_path): 5}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=free[path]))
+    assert pghalib.backup.recovering.space(str(tmp_path / "one"))["free"] == 7
+    (tmp_path / "disk").rmdir()
+    assert pghalib.backup.recovering.space(str(tmp_path / "one"))["free"] == 5
 
 
 def test_what_a_directory_takes_is_told_also_when_there_is_none(tmp_path):

@@ -61,20 +61,21 @@ def ended(said: str) -> Ended:
 
 
 class Space(TypedDict):
-    """Sizes in bytes; ``mount``: the data directory is the root of a file system."""
+    """Sizes in bytes; ``mount``: the data directory is the root of a file system; ``link``: it is a link to another."""
 
     size: int
     free: int
     mount: bool
+    link: bool
     tablespaces: int
 
 
 def space(path: str) -> Space:
     """
-    Return what a data directory takes, and what is free beside it, or in it where it is the root of a file system;
-    ``path`` need not exist.
+    Return what a data directory takes, and what is free beside it, or in it where it is the root of a file system or a
+    link, perhaps to one; ``path`` need not exist.
     """
-    parent = path if os.path.ismount(path) else os.path.dirname(path)
+    parent = path if os.path.ismount(path) or os.path.islink(path) else os.path.dirname(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     tablespaces = 0
@@ -84,6 +85,7 @@ def space(path: str) -> Space:
         "size": sum(_sizes(path)),
         "free": shutil.disk_usage(parent).free,
         "mount": os.path.ismount(path),
+        "link": os.path.islink(path),
         "tablespaces": tablespaces,
     }
 
@@ -122,8 +124,14 @@ def aside(path: str, restore: str) -> str | None:
     restore
         The id of the restore.
 
-    Raises CommandExecutionError when the place is taken.
+    Raises CommandExecutionError when the place is taken, and when the data directory is a link.
     """
+    if os.path.islink(path):
+        # What it leads to would be moved, and nothing could be made in its place.
+        raise CommandExecutionError(
+            f"{path} is a link, and what it leads to cannot be kept aside: put the directory itself there, and run this"
+            " again"
+        )
     parent, name = os.path.split(pghalib.host.descriptors.real(path))
     kept = f"{name}.before-{restore}"
     with pghalib.host.descriptors.trusted(parent) as directory:

@@ -29,7 +29,7 @@ class Conditions(TypedDict):
     (0: not known), None where no data tell one; ``backups`` the end and the size of each backup that it sees;
     ``restores`` the id of the restore for which its data were put aside, None without one; ``member``: it has noted
     that it serves, a note that goes when data are put aside. ``mount``: the data directory is the root of a file
-    system; ``fault`` is of the repositories.
+    system; ``link``: it is a link; ``fault`` is of the repositories.
     """
 
     leads: bool
@@ -37,6 +37,7 @@ class Conditions(TypedDict):
     size: int
     free: int
     mount: bool
+    link: bool
     tablespaces: int
     first: float | None
     newest: float | None
@@ -52,8 +53,8 @@ def checked(answer: Json) -> Conditions:
     """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
     own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.master.answers.is_amount
     wrong = [key for key in ("leads", "paused", "mount") if not isinstance(own.get(key), bool)]
-    # Hosts get the modules of now later, and tell this no sooner.
-    wrong += [key for key in ("member",) if not isinstance(own.get(key, False), bool)]
+    # Hosts get the modules of now later, and tell these no sooner.
+    wrong += [key for key in ("link", "member") if not isinstance(own.get(key, False), bool)]
     wrong += [key for key in ("size", "free", "tablespaces")
               if not (isinstance(own.get(key), int) and is_amount(own[key], _BYTES))]  # fmt: skip
     wrong += [key for key in ("first", "newest") if own.get(key) is not None and not is_amount(own[key])]
@@ -75,6 +76,7 @@ def checked(answer: Json) -> Conditions:
         "size": own["size"],
         "free": own["free"],
         "mount": own["mount"],
+        "link": own.get("link", False),
         "tablespaces": own["tablespaces"],
         "first": own.get("first"),
         "newest": own.get("newest"),

@@ -122,6 +122,8 @@ def _unkept(one: Conditions) -> Iterator[str]:
     """The reasons why the data of a member cannot be kept."""
     if one["mount"]:
         yield "the data directory is the root of a file system, so what is there cannot be kept aside"
+    if one["link"]:
+        yield "the data directory is a link, and a rename would move what it leads to, so that cannot be kept aside"
     if one["tablespaces"]:
         yield f"there are {one['tablespaces']} tablespaces, which are restored where they are and cannot be kept aside"
 
