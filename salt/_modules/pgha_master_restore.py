@@ -26,9 +26,9 @@ def plan():
     Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
     not leave out), ``leader`` (which leads afterwards), ``others`` (those that are copied), ``served`` (the cluster
     works with the restored data already, so nothing is stopped again), ``run`` (what the hosts are told), ``backed``
-    (whether a backup is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list),
-    ``keepers`` (the repository hosts that let the copy read for as long as it takes), and ``refused``: the reasons why
-    it must not begin, as lines. With any reason, ``refused`` is the only key.
+    (whether a backup is made in the end), ``flushing`` (of another cluster that is copied the members that say they
+    lead), ``keepers`` (the repository hosts that let the copy read for as long as it takes), and ``refused``: the
+    reasons why it must not begin, as lines. With any reason, ``refused`` is the only key.
 
     CLI Example:
 
