@@ -449,7 +449,7 @@ def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan
     words = "trial to kept:20261129-120000 from timeline 3"
     back = {"cluster": "trial", "target": "kept:20261129-120000", "confirm": words}
     begun = {**found["note"], "id": "20261129-120000"}
-    found, _ = plan(pgha=pgha, noted=begun, **back)
+    found, _ = plan(pgha=pgha, noted=begun, restores=begun["id"], **back)
     assert (found["refused"], found["keepers"], "source" in found["note"]) == ([], ["backup1"], False)
     found, _ = plan(without=["backup1"], pgha=pgha, noted=begun, **copied)
     assert found["keepers"] == []
@@ -458,10 +458,29 @@ def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan
 def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):
     note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
     back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
-    found, _ = plan(noted=note, without=["db3"], **back)
+    found, _ = plan(noted=note, without=["db3"], restores=note["id"], **back)
     assert (found["refused"], found["note"]["target"]["type"]) == ([], "kept")
     found, _ = plan(noted={**note, "id": "20261128-120000"}, without=["db3"], **back)
     assert "a restore of one to newest has begun and is not finished" in found["refused"][0]
+
+
+def test_the_way_back_waits_until_the_data_are_aside_on_every_host(plan):
+    """The furthest data may be those that are in their place still; of the kept ones another host would get its own."""
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
+    aside, quiet = {"restores": note["id"], "leads": False}, {"leads": False}
+    found, _ = plan(noted=note, without=["db3"], members={"db1": aside, "db2": {**quiet, "kept": {}}}, **back)
+    assert list(found) == ["refused"]
+    (said,) = found["refused"]
+    assert said.startswith("db2: its data of before are in their place still, and may be the furthest")
+    assert "finish that first, by the same words as before (one to newest)" in said
+    # Those that are aside, those of a host without data, and those of a host that came back to a cluster that serves.
+    for members in (
+        {"db1": aside, "db2": aside},
+        {"db1": aside, "db2": {**quiet, "size": 0}},
+        {"db1": {**aside, "leads": True}, "db2": quiet},
+    ):
+        assert plan(noted=note, without=["db3"], members=members, **back)[0]["refused"] == []
 
 
 def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
