@@ -1,5 +1,5 @@
 """
-The data that restores have kept aside on this host, as DIRECTORY.before-ID, and the way back to them.
+The data that restores have kept aside on this host, as DIRECTORY.before-ID, the way there and the way back.
 """
 
 import os
@@ -7,8 +7,10 @@ import re
 
 import pghalib.backup.recovering
 import pghalib.host.descriptors
+import pghalib.host.files
 import pghalib.host.users
 import pghalib.postgres.archive
+import pghalib.postgres.member_note
 import pghalib.postgres.settings
 from salt.exceptions import CommandExecutionError
 
@@ -50,6 +52,45 @@ def positions():
         if timeline.isdecimal() and re.fullmatch("[0-9A-F]+ [0-9A-F]+", f"{high} {low}"):
             found[name] = [int(timeline), (int(high, 16) << 32) + int(low, 16)]
     return found
+
+
+def put_aside(restore, keep=True):
+    """
+    Put the data of this host aside for a restore, and note that; no server may run. Returns the directory where they
+    are kept, None when they are removed or there were none. An interrupted call is gone on with.
+
+    restore
+        The id of the restore.
+    keep
+        False: the data are removed, and those of the tablespaces as well. WAL that is in no archive gets there before.
+
+    Raises CommandExecutionError when a server runs, and when something does not get to its place.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_kept.put_aside 20261129-120000
+    """
+    path = _settings()["postgres"]["data_dir"]
+    # One of a restore that was given up.
+    __salt__["pgha_restore.halt"]()
+    if __salt__["pgha_postgres.data_directory"](path)["running"]:
+        raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
+    note = __salt__["pgha_restore.note"]()
+    control = note.get("control")
+    # Of data that are there in part neither could be done again.
+    if (note.get("id"), note.get("step")) != (restore, pghalib.backup.recovering.BEGUN):
+        if not keep:
+            # A server whose archive failed has kept it: it is part of what the backups bring back.
+            __salt__["pgha_archive.push"]()
+        control = __salt__["pgha_backup.control_version"]()
+        pghalib.backup.recovering.write(restore, pghalib.backup.recovering.BEGUN, control)
+    kept = pghalib.backup.recovering.aside(path, restore) if keep else __salt__["pgha_member.emptied"]()
+    # Without data on purpose: the note that they were there would take that for a lost disk.
+    pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=False)
+    pghalib.backup.recovering.write(restore, "aside", control)
+    return kept
 
 
 def put_back(name):

@@ -26,9 +26,9 @@ def plan():
     Return the plan of a restore: ``note`` (what is restored, where), ``hosts`` (the members that ``pgha:without`` does
     not leave out), ``leader`` (which leads afterwards), ``others`` (those that are copied), ``served`` (the cluster
     works with the restored data already, so nothing is stopped again), ``run`` (what the hosts are told), ``backed``
-    (whether a backup is made in the end), ``flushing`` (of another cluster that is copied the leader, as a list),
-    ``keepers`` (the repository hosts that let the copy read for as long as it takes), and ``refused``: the reasons why
-    it must not begin, as lines. With any reason, ``refused`` is the only key.
+    (whether a backup is made in the end), ``flushing`` (of another cluster that is copied the members that say they
+    lead), ``keepers`` (the repository hosts that let the copy read for as long as it takes), and ``refused``: the
+    reasons why it must not begin, as lines. With any reason, ``refused`` is the only key.
 
     CLI Example:
 
@@ -52,31 +52,33 @@ def plan():
     hosts, without = own["clusters"][cluster], own["run"]["without"]
     note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
     keep, copied = given.get("keep", True), source or (note or {}).get("source")
+    begun = None
     if note and target["type"] == pghalib.backup.target.KEPT and target["value"] == note["id"]:
         # The way back from the middle of a restore, which ends it.
-        note = None
+        begun, note = note, None
     if note and (note["target"], note.get("source"), note.get("keep", True)) != (target, source, keep):
-        begun = (note["target"], note.get("source"), note.get("keep", True))
-        words = pghalib.backup.target.confirmation(cluster, *begun)
         return _refused(
             [
-                f"a restore of {words} has begun and is not finished: finish that one first (give the same words), or"
-                " go back to the data of before (docs/backup.md)"
+                f"a restore of {pghalib.master.restore.words(note)} has begun and is not finished: finish that one"
+                " first (give the same words), or go back to the data of before (docs/backup.md)"
             ]
         )
-    # Of a copy's source the members that live are enough, or none.
+    # Of a copy's source the members that answer are enough: one, to begin; to go on, none.
     seen = _conditions(list(pgha["clusters"][source]["hosts"]))[0] if source else None
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
-        note, faults = _new(cluster, target, hosts, away, given, source, seen)
+        note, faults = _new(cluster, target, hosts, away, given, source, seen, begun)
         if faults:
             return _refused(faults)
-        leader = None
+        served, leader = False, None
     else:
         told, refused = _conditions(hosts)
         faults = [f"{host}: {why}" for host, why in refused.items()]
-        leader = pghalib.master.conditions.served(told, note["id"])
-        if note["host"] not in hosts and not leader:
+        served = pghalib.master.conditions.served(told, note["id"])
+        leader = pghalib.master.conditions.leader(told, note["id"]) if served else None
+        if served and not leader:
+            faults.append(pghalib.master.restore.leaderless(cluster))
+        if note["host"] not in hosts and not served:
             faults.append(f"{note['host']} has the data that are restored: a run without it cannot go on")
         if faults:
             return _refused(faults)
@@ -92,7 +94,7 @@ def plan():
         "hosts": hosts,
         "leader": leader or note["host"],
         "others": others,
-        "served": leader is not None,
+        "served": served,
         "run": run,
         "backed": cluster in clusters and not source,
         "flushing": [host for host, one in (seen or {}).items() if one["leads"]],
@@ -100,14 +102,15 @@ def plan():
     }
 
 
-def _new(cluster, target, hosts, away, given, source, seen):
-    """The note of a new restore, and the reasons why it must not begin."""
+def _new(cluster, target, hosts, away, given, source, seen, begun):
+    """The note of a new restore, and the reasons why it must not begin; ``begun``: the note of one that it ends."""
     keep = given.get("keep", True)
     told, refused = _conditions(hosts)
     faults = [f"{host}: {why}" for host, why in refused.items()]
     faults += [WITHOUT] if refused else []
     if not faults:
-        faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
+        faults = pghalib.master.restore.in_place(begun, told) if begun else []
+        faults += pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep, source)
     confirm = given.get("confirm")
     if not faults and confirm != pghalib.backup.target.confirmation(
         cluster, target, source, keep, pghalib.master.conditions.timeline(told)

@@ -12,6 +12,7 @@ import pghalib.host.files
 import pghalib.host.users
 import pghalib.patroni.member
 import pghalib.postgres.asked
+import pghalib.postgres.member_note
 import pghalib.secrets.served
 from salt.exceptions import CommandExecutionError
 
@@ -39,7 +40,8 @@ def conditions():
     member = __salt__["pgha_patroni.member"]() or {}
     return {
         "leads": pghalib.patroni.member.writes(member),
-        "restores": note().get("id"),
+        "restores": pghalib.backup.recovering.put_aside_for(note()),
+        "member": pghalib.host.files.read_foreign(pghalib.postgres.member_note.NOTE, 65536) is not None,
         "paused": bool(member.get("pause")),
         **pghalib.backup.recovering.space(_settings()["postgres"]["data_dir"]),
         "kept": __salt__["pgha_kept.positions"](),

@@ -10,7 +10,6 @@ import pghalib.backup.target
 import pghalib.host.files
 import pghalib.master.restore
 import pghalib.patroni.member
-import pghalib.postgres.member_note
 import pghalib.secrets.restores
 import pghalib.secrets.served
 import pghalib.secrets.store
@@ -58,7 +57,7 @@ def ended(ret, cluster):
         return "No restore is noted."
     ret.plan({cluster: {"old": "a restore", "new": None}})
     if not ret.test:
-        pghalib.secrets.restores.file(store, cluster).unlink()
+        pghalib.host.files.remove(str(pghalib.secrets.restores.file(store, cluster)), test=False)
     return (
         "The restore has ended. Data of before that were kept are on every host, beside the new ones, as"
         " DIRECTORY.before-ID."
@@ -124,23 +123,12 @@ def aside(ret, restore, keep=True):
         False: the data are removed, and those of the tablespaces as well. WAL that is in no archive gets there before.
     """
     path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
-    if __salt__["pgha_restore.note"]().get("id") == restore:
+    if pghalib.backup.recovering.put_aside_for(__salt__["pgha_restore.note"]()) == restore:
         return "The data of before are kept aside." if keep else "The data of before are removed."
     if ret.test:
         ret.plan({path: {"old": "the data of now", "new": f"{path}.before-{restore}" if keep else None}})
         return None
-    # One of a restore that was given up.
-    __salt__["pgha_restore.halt"]()
-    if __salt__["pgha_postgres.data_directory"](path)["running"]:
-        raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
-    if not keep:
-        # A server whose archive failed has kept it: it is part of what the backups bring back.
-        __salt__["pgha_archive.push"]()
-    control = __salt__["pgha_backup.control_version"]()
-    kept = pghalib.backup.recovering.aside(path, restore) if keep else __salt__["pgha_member.emptied"]()
-    # Without data on purpose: the note that they were there would take that for a lost disk.
-    pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=False)
-    pghalib.backup.recovering.write(restore, "aside", control)
+    kept = __salt__["pgha_kept.put_aside"](restore, keep)
     ret.changes = {path: {"old": "the data of now", "new": kept}}
     if not keep:
         return "The data of before are removed."

@@ -89,9 +89,9 @@ def test_what_can_be_asked_has_no_fault():
     assert pghalib.backup.target.confirmation("one", target, timeline="3") == given["confirm"]
 
 
-MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "tablespaces": 0,
-          "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {}, "timeline": [3, 1795900000],
-          "backups": [], "restores": None}  # fmt: skip
+MEMBER = {"leads": False, "paused": False, "size": 5 * 2**30, "free": 6 * 2**30, "mount": False, "link": False,
+          "tablespaces": 0, "first": NOW - DAY, "newest": NOW - 60, "fault": None, "kept": {},
+          "timeline": [3, 1795900000], "backups": [], "restores": None, "member": True}  # fmt: skip
 
 ON = "3 of 2026-11-28 21:06:40 UTC"
 
@@ -116,6 +116,8 @@ def target(seconds=None):
         ({"mount": True, "free": 0}, 60, "db2: the data directory is the root"),
         ({"paused": True}, 60, "Patroni is paused"),
         ({"mount": True}, 60, "db2: the data directory is the root of a file system"),
+        ({"link": True}, 60, "db2: the data directory is a link, and a rename would move what it leads to"),
+        ({"link": True, "free": 0}, 60, "db2: the data directory is a link"),
         ({"free": 2**30}, 60, "db2: the data of then need 5.5 GB, and 1.0 GB are free beside"),
         ({"fault": "refused"}, 60, "db2: the repository does not answer as it should: refused"),
         ({}, 2 * DAY, "the oldest backup ends at 2026-11-28"),
@@ -126,7 +128,7 @@ def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
     found = pghalib.master.restore.faults("one", target(seconds), told(**other), NOW)
     assert len(found) == (said is not None) + ("mount" in other and "tablespaces" in other)
     assert said is None or found[0].startswith(said)
-    unkept = {"tablespaces", "mount", "free"} & set(other)
+    unkept = {"tablespaces", "mount", "link", "free"} & set(other)
     assert not unkept or 'add "keep": false to pgha_restore, and lose them' in found[-1]
     assert not unkept or not pghalib.master.restore.faults("one", target(seconds), told(**other), NOW, keep=False)
 
@@ -217,10 +219,13 @@ def test_what_is_lost_is_said_before(seconds, lost):
 def test_a_copy_says_what_comes_and_asks_for_its_own_words():
     seen = {"a1": {**MEMBER, "newest": NOW - 3600}}
     members = {host: {**one, "first": None, "newest": None, "fault": "no pgbackrest"} for host, one in told().items()}
-    assert pghalib.master.restore.faults("trial", target(60), members, NOW, seen) == []
-    assert pghalib.master.restore.faults("trial", target(60), members, NOW, {}) == [
-        "trial has no backup to restore from"
-    ]
+    faults = lambda seen: pghalib.master.restore.faults("trial", target(60), members, NOW, seen, source="one")  # noqa: E731
+    assert faults(seen) == []
+    assert faults({}) == ["no member of one answers, so nobody tells what its repositories have"]
+    assert faults({"a1": {**MEMBER, "first": None}}) == ["one has no backup to restore from"]
+    paused = {host: {**one, "paused": True} for host, one in members.items()}
+    (_pause, said) = pghalib.master.restore.faults("trial", target(60), paused, NOW, {}, source="one")
+    assert said.startswith("no member of one answers")
     lines = pghalib.master.restore.asked("trial", target(60), members, NOW, (), "one", seen)
     assert lines[0].startswith("this would give trial the data of one as they were at 2026-")
     assert "all that is in trial now is replaced" in lines[0]
@@ -338,6 +343,8 @@ def test_the_leaders_host_is_restored_else_the_first_that_tells():
             {**MEMBER, "restores": 7},
             {**MEMBER, "size": "5"},
             {**MEMBER, "leads": 1},
+            {**MEMBER, "member": None},
+            {**MEMBER, "link": 1},
             {**MEMBER, "first": "x"},
         ),
         *({**MEMBER, "backups": one} for one in ({}, [1], [[1]], [[1, 2, 3]], [[1, -1]], [[True, 1]], [[1e300, 1]])),
@@ -352,6 +359,9 @@ def test_an_answer_of_another_shape_is_refused(wrong):
         **MEMBER,
         "fault": "two lines",
     }
+    # A host with the modules of before tells less.
+    before = {key: one for key, one in MEMBER.items() if key not in ("member", "link")}
+    assert pghalib.master.conditions.checked(before) == {**MEMBER, "member": False, "link": False}
 
 
 def test_a_restore_is_noted_in_the_store_until_it_has_ended(tmp_path):
@@ -393,11 +403,41 @@ def test_data_are_moved_aside_once_and_never_over_others(tmp_path):
     kept = pghalib.backup.recovering.aside(str(path), "20261129-120000")
     assert kept == f"{path}.before-20261129-120000"
     assert not path.exists()
-    assert pghalib.backup.recovering.aside(str(path), "20261129-120000") is None
+    # An interrupted run is gone on with.
+    assert pghalib.backup.recovering.aside(str(path), "20261129-120000") == kept
+    assert pghalib.backup.recovering.aside(str(path), "20261130-120000") is None
     path.mkdir()
     with pytest.raises(CommandExecutionError, match="is there already"):
         pghalib.backup.recovering.aside(str(path), "20261129-120000")
     assert path.exists()
+
+
+@pytest.mark.root
+def test_what_a_link_of_that_name_leads_to_is_not_moved(tmp_path):
+    """The link would lead nowhere then, and neither the data of then nor those of before could come to its place."""
+    path, place = tmp_path / "pgdata/one", tmp_path / "disk/one"
+    for one in (path.parent, place):
+        one.mkdir(parents=True)
+    path.symlink_to(place)
+    with pytest.raises(CommandExecutionError, match=f"{path} is a link, .* cannot be kept aside"):
+        pghalib.backup.recovering.aside(str(path), "20261129-120000")
+    assert place.is_dir()
+    assert pghalib.backup.recovering.space(str(path))["link"] is True
+    assert pghalib.backup.recovering.space(str(place))["link"] is False
+    # One above it leads to the directory as before.
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    kept = pghalib.backup.recovering.aside(str(tmp_path / "link/one"), "20261129-120000")
+    assert kept == f"{place}.before-20261129-120000"
+
+
+def test_of_a_link_the_room_counts_that_is_where_it_leads_to(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "one").symlink_to(tmp_path / "disk")
+    free = {str(tmp_path / "one"): 7, str(tmp_path): 5}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=free[path]))
+    assert pghalib.backup.recovering.space(str(tmp_path / "one"))["free"] == 7
+    (tmp_path / "disk").rmdir()
+    assert pghalib.backup.recovering.space(str(tmp_path / "one"))["free"] == 5
 
 
 def test_what_a_directory_takes_is_told_also_when_there_is_none(tmp_path):

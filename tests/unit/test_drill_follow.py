@@ -55,7 +55,7 @@ def test_only_what_is_new_is_read_from_the_disk(followed, tmp_path, monkeypatch)
     append("".join(map(line, range(1, 1001))))
     assert len(new()) == 1000
     parsed, loads = [], json.loads
-    monkeypatch.setattr(history.json, "loads", lambda text, **how: parsed.append(text) or loads(text, **how))
+    monkeypatch.setattr(json, "loads", lambda text, **how: parsed.append(text) or loads(text, **how))
     # What was read before is not even looked at.
     size = (tmp_path / "client.jsonl").stat().st_size
     (tmp_path / "client.jsonl").write_text("#" * size + line(1001))

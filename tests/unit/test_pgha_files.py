@@ -33,3 +33,18 @@ def test_a_file_that_is_managed_shows_no_secret_and_is_replaced_at_once(files, t
     )
     assert (refused["result"], UUID in str(refused)) == (False, False)
     assert path.read_text() == new
+
+
+@pytest.mark.root
+def test_a_file_that_is_removed_does_not_come_back_after_a_power_cut(files, tmp_path, monkeypatch):
+    done, sync, unlink = [], os.fsync, os.unlink
+    monkeypatch.setattr("os.fsync", lambda handle: (done.append(os.fstat(handle).st_ino), sync(handle))[1])
+    monkeypatch.setattr("os.unlink", lambda name, **how: (done.append(name), unlink(name, **how))[1])
+    path = tmp_path / "note.json"
+    path.touch()
+    assert files.remove(str(path), test=True) == ["note.json"]
+    assert done == []
+    assert files.remove(str(path), test=False) == ["note.json"]
+    assert done == ["note.json", tmp_path.stat().st_ino]
+    assert files.remove(str(path), test=False) == []
+    assert len(done) == 2

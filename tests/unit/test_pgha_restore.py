@@ -163,31 +163,85 @@ def test_what_is_restored_is_not_restored_again_and_a_dry_run_does_nothing(resto
     assert (restored(host, test=True)["result"], host.done) == (None, [])
 
 
-def test_data_are_not_removed_while_wal_of_them_is_in_no_archive(loader_module, monkeypatch, tmp_path):
-    done = []
+class Aside:
+    """A host whose data are put aside; ``done`` has what was done there, ``fails`` what fails next, and how."""
 
-    def push():
-        done.append("push")
-        if done == ["push"]:
-            raise CommandExecutionError("1 files of WAL on this host are in no archive")
+    def __init__(self, loader_module, monkeypatch, tmp_path):
+        self.done, self.noted, self.fails, self.control = [], {}, {}, 1800
 
-    salt = {
-        "pgha.settings": lambda: SETTINGS,
-        "pgha_restore.note": dict,
-        "pgha_restore.halt": lambda: None,
-        "pgha_postgres.data_directory": lambda _path: {"running": False},
-        "pgha_archive.push": push,
-        "pgha_backup.control_version": lambda: 1800,
-        "pgha_member.emptied": lambda: done.append("emptied"),
-    }
-    loaded = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False})
-    monkeypatch.setattr("pghalib.backup.recovering.write", lambda *words: done.append(words[1]))
-    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "none"))
-    refused = loaded.aside("a sentence", NOTE["id"], keep=False)
-    assert (refused["result"], done) == (False, ["push"])
+        def told(name, answer=None):
+            def call(*_words):
+                self.done.append(name)
+                if name in self.fails:
+                    raise CommandExecutionError(self.fails.pop(name))
+                return answer
+
+            return call
+
+        def write(restore, step, control=None):
+            self.noted = {"id": restore, "step": step, "control": control}
+            told(step)()
+
+        salt = {
+            "pgha.settings": lambda: SETTINGS,
+            "pgha_restore.note": lambda: self.noted,
+            "pgha_restore.halt": lambda: None,
+            "pgha_postgres.data_directory": lambda _path: {"running": False},
+            "pgha_archive.push": told("push"),
+            "pgha_backup.control_version": lambda: self.control,
+            "pgha_member.emptied": told("emptied"),
+        }
+        monkeypatch.setattr("pghalib.backup.recovering.write", write)
+        monkeypatch.setattr("pghalib.backup.recovering.aside", told("moved", "/pgdata/one.before-20261129-120000"))
+        monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "none"))
+        salt["pgha_kept.put_aside"] = loader_module("_modules/pgha_kept.py", salt=salt).put_aside
+        self.state = loader_module("_states/pgha_restore.py", salt=salt, opts={"test": False}).aside
+
+    def put(self, keep):
+        self.done = []
+        return self.state("a sentence", NOTE["id"], keep=keep)
+
+
+@pytest.fixture
+def aside(loader_module, monkeypatch, tmp_path):
+    return Aside(loader_module, monkeypatch, tmp_path)
+
+
+def test_data_are_not_removed_while_wal_of_them_is_in_no_archive(aside):
+    aside.fails = {"push": "1 files of WAL on this host are in no archive"}
+    refused = aside.put(keep=False)
+    assert (refused["result"], aside.done, aside.noted) == (False, ["push"], {})
     assert "are in no archive" in refused["comment"]
-    assert loaded.aside("a sentence", NOTE["id"], keep=False)["result"] is True
-    assert done == ["push", "push", "emptied", "aside"]
+    assert aside.put(keep=False)["result"] is True
+    assert aside.done == ["push", "begun", "emptied", "aside"]
+    again = aside.put(keep=False)
+    assert (again["result"], again["changes"], aside.done) == (True, {}, [])
+
+
+@pytest.mark.parametrize(("keep", "how"), [(False, "emptied"), (True, "moved")])
+def test_data_that_were_put_aside_in_part_are_asked_nothing_any_more(aside, keep, how):
+    """Their WAL is in the archive, and their pg_control may be gone: neither of both could be told again."""
+    aside.fails = {how: "the run was killed"}
+    assert aside.put(keep)["result"] is False
+    assert aside.noted == {"id": NOTE["id"], "step": "begun", "control": 1800}
+    aside.fails, aside.control = {"push": "1 files of WAL would be lost"}, None
+    assert aside.put(keep)["result"] is True
+    assert aside.done == [how, "aside"]
+    assert aside.noted == {"id": NOTE["id"], "step": "aside", "control": 1800}
+
+
+def test_what_another_restore_has_begun_counts_for_that_one_alone(aside):
+    aside.noted = {"id": "20200101-000000", "step": "begun", "control": 1}
+    assert aside.put(keep=False)["result"] is True
+    assert aside.done == ["push", "begun", "emptied", "aside"]
+    assert aside.noted["control"] == 1800
+
+
+@pytest.mark.parametrize(("step", "restores"), [("begun", None), ("aside", NOTE["id"]), ("restored", NOTE["id"])])
+def test_a_host_takes_part_in_a_restore_when_its_data_are_aside(module, step, restores):
+    found = module(pgha_backup__told=refuse, pgha_patroni__member=lambda: None)
+    found.note = lambda: {"id": NOTE["id"], "step": step}
+    assert found.conditions()["restores"] == restores
 
 
 def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):
@@ -195,6 +249,23 @@ def test_a_recovery_that_fails_is_told_at_once_and_not_noted(restored):
     done = restored(host)
     assert (done["result"], done["comment"]) == (False, "it has ended")
     assert host.done == ["fetched", "start"]
+
+
+def test_a_restore_that_has_ended_stays_so_after_a_power_cut_of_the_master(loader_module, monkeypatch, tmp_path):
+    """The hosts' notes go after it: with the note back, the same restore would run over the data of its clients."""
+    removed = []
+
+    def remove(path, test):
+        removed.append((path, test))
+        return [path]
+
+    monkeypatch.setattr("pghalib.host.files.remove", remove)
+    note = tmp_path / "restore-one.json"
+    note.touch()
+    for test, asked in ((True, []), (False, [(str(note), False)])):
+        ended = loader_module("_states/pgha_restore.py", opts={"test": test, "pgha_store": str(tmp_path)}).ended
+        assert ended("a sentence", "one")["changes"] == {"one": {"old": "a restore", "new": None}}
+        assert removed == asked
 
 
 class Consul:
@@ -294,13 +365,14 @@ def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
     defaults = shipped.defaults()
 
-    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, **given):
+    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, members=None, silent=(), **given):
         asked = []
 
         def cmd(hosts, _function, **_how):
             asked.append(list(hosts))
             told = {**CONDITIONS, "timeline": list(timeline), "restores": restores}
-            return {host: {"ret": dict(told, leads=host == "db2")} for host in hosts if host != "db3"}
+            answers = {host: {**told, "leads": host == "db2", **(members or {}).get(host, {})} for host in hosts}
+            return {host: {"ret": answer} for host, answer in answers.items() if host not in ("db3", *silent)}
 
         salt = {
             "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},
@@ -377,19 +449,48 @@ def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan
     words = "trial to kept:20261129-120000 from timeline 3"
     back = {"cluster": "trial", "target": "kept:20261129-120000", "confirm": words}
     begun = {**found["note"], "id": "20261129-120000"}
-    found, _ = plan(pgha=pgha, noted=begun, **back)
+    found, _ = plan(pgha=pgha, noted=begun, restores=begun["id"], **back)
     assert (found["refused"], found["keepers"], "source" in found["note"]) == ([], ["backup1"], False)
     found, _ = plan(without=["backup1"], pgha=pgha, noted=begun, **copied)
     assert found["keepers"] == []
 
 
+def test_a_copy_begins_when_a_member_of_its_source_tells_of_the_backups_and_goes_on_without(plan):
+    copied = {"cluster": "trial", "from": "one", "confirm": "trial from one to newest from timeline 3"}
+    found, _ = plan(silent=["db1", "db2"], **copied)
+    assert found == {"refused": ["no member of one answers, so nobody tells what its repositories have"]}
+    begun = plan(silent=["db2"], **copied)[0]
+    assert (begun["refused"], begun["flushing"]) == ([], [])
+    again, _ = plan(noted=begun["note"], silent=["db1", "db2"], **copied)
+    assert (again["refused"], again["flushing"]) == ([], [])
+
+
 def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):
     note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
     back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
-    found, _ = plan(noted=note, without=["db3"], **back)
+    found, _ = plan(noted=note, without=["db3"], restores=note["id"], **back)
     assert (found["refused"], found["note"]["target"]["type"]) == ([], "kept")
     found, _ = plan(noted={**note, "id": "20261128-120000"}, without=["db3"], **back)
     assert "a restore of one to newest has begun and is not finished" in found["refused"][0]
+
+
+def test_the_way_back_waits_until_the_data_are_aside_on_every_host(plan):
+    """The furthest data may be those that are in their place still; of the kept ones another host would get its own."""
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
+    aside, quiet = {"restores": note["id"], "leads": False}, {"leads": False}
+    found, _ = plan(noted=note, without=["db3"], members={"db1": aside, "db2": {**quiet, "kept": {}}}, **back)
+    assert list(found) == ["refused"]
+    (said,) = found["refused"]
+    assert said.startswith("db2: its data of before are in their place still, and may be the furthest")
+    assert "finish that first, by the same words as before (one to newest)" in said
+    # Those that are aside, those of a host without data, and those of a host that came back to a cluster that serves.
+    for members in (
+        {"db1": aside, "db2": aside},
+        {"db1": aside, "db2": {**quiet, "size": 0}},
+        {"db1": {**aside, "leads": True}, "db2": quiet},
+    ):
+        assert plan(noted=note, without=["db3"], members=members, **back)[0]["refused"] == []
 
 
 def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
@@ -411,6 +512,39 @@ def test_nobody_is_stopped_again_where_clients_write_to_the_restored_data(plan):
     # The leader of before, in a restore that has only begun.
     found, _ = plan(noted=note, without=["db3"], restores="20200101-000000")
     assert (found["leader"], found["served"]) == ("db1", False)
+    # One that was left out and came back leads with a copy of the restored data.
+    back = {"db1": {"restores": note["id"], "member": True}}
+    found, _ = plan(noted=note, without=["db3"], members=back)
+    assert (found["refused"], found["leader"], found["served"]) == ([], "db2", True)
+
+
+def test_nobody_is_stopped_again_because_a_leader_of_the_restored_data_does_not_answer(plan):
+    """Clients may have written to a member that has taken over since: the restored host does not have that."""
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    silent = {"restores": note["id"], "leads": False}
+    for host in ("db1", "db2"):
+        members = {"db1": silent, "db2": silent, host: {**silent, "member": True}}
+        found, _ = plan(noted=note, without=["db3"], members=members)
+        assert list(found) == ["refused"]
+        (said,) = found["refused"]
+        assert said.startswith("one has served with the data of this restore, and nobody leads it now")
+        assert "wait until a member leads" in said
+        # The way back asks for its own word.
+        back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
+        assert plan(noted=note, without=["db3"], members=members, **back)[0]["refused"] == []
+    # A host that has not put its data aside has the note of its membership of before.
+    for members in ({"db1": silent, "db2": silent}, {"db1": silent, "db2": {"leads": False, "member": True}}):
+        found, _ = plan(noted=note, without=["db3"], members=members)
+        assert (found["refused"], found["leader"], found["served"]) == ([], "db1", False)
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_a_host_tells_whether_it_has_noted_that_it_serves(module, monkeypatch, tmp_path, member):
+    monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))
+    if member:
+        (tmp_path / "member.json").write_text("{}")
+    told = module(pgha_backup__told=refuse, pgha_patroni__member=lambda: None).conditions()
+    assert told["member"] is member
 
 
 @pytest.mark.parametrize(

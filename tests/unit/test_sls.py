@@ -675,7 +675,11 @@ def test_a_copy_is_let_in_before_anything_is_stopped_and_no_longer_when_it_has_e
         "confirm": "trial from test to newest from timeline unknown",
     }
     told = {"leads": False, "paused": False, "mount": False, "size": 1, "free": 2, "tablespaces": 0, "first": 1.0}
-    answers = {host: {"ret": {**told, "newest": 2.0}, "retcode": 0} for host in ("trial-db1", *IDS[3:])}
+    # At a switchover two members of the source may say that they lead.
+    answers = {
+        host: {"ret": {**told, "newest": 2.0, "leads": host in IDS[4:]}, "retcode": 0}
+        for host in ("trial-db1", *IDS[3:])
+    }
     low = orchestration(
         "pgha.restore",
         answers,
@@ -685,6 +689,8 @@ def test_a_copy_is_let_in_before_anything_is_stopped_and_no_longer_when_it_has_e
         datacenters=datacenters,
     )
     assert low[1]["refused"] == []
+    flushed = [chunk["tgt"] for chunk in stages(low) if chunk["sls"] == ["pgha.backup.restore.flushed"]]
+    assert flushed == [["test-db2", "test-db3"]]
     steps = [(chunk["tgt"], chunk["sls"]) for chunk in stages(low)]
     keeper = (["test-backup1"], ["pgha.repository"])
     assert steps.index(keeper) < steps.index((["trial-db1"], ["pgha.backup.restore.stopped"]))

@@ -37,14 +37,15 @@ The hosts are served the pillar of now:
          dict(plan.run, library=salt["pgha_library.served"](saltenv)), test=False) }}
 {% do stages.append({"salt": ready}) %}
 
-{# What the cluster that is copied has committed a moment ago is not in its archive yet. #}
-{% for leader in plan.flushing %}
+{# What the cluster that is copied has committed a moment ago is not in its archive yet. Two may say that they lead; where
+   one does not any more, nothing is done. #}
+{% if plan.flushing %}
 {% set flushed = "What " ~ note.source ~ " has committed until now is in its archive" %}
 {{ flushed | yaml_dquote }}:
-{{ stage([leader], ["pgha.backup.restore.flushed"], plan.run, stages[-1:]) }}
+{{ stage(plan.flushing, ["pgha.backup.restore.flushed"], plan.run, stages[-1:]) }}
 {% do stages.append({"salt": flushed}) %}
+{% endif %}
 
-{% endfor %}
 {% if note.get("source") and plan.keepers %}
 {% set open = note.host ~ " may read the backups of " ~ note.source ~ " on the repository hosts" %}
 {{ open | yaml_dquote }}:

@@ -17,8 +17,12 @@ import pghalib.host.files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: {"id": ID of the restore, "step": "aside", "recovered" or "restored", "control": see :py:func:`write`}
+    from pghalib.shapes import Json
+
+#: {"id": ID of the restore, "step": BEGUN, "aside", "recovered" or "restored", "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
+#: The step in the note of a host whose data were begun to be put aside, and may be there in part.
+BEGUN = "begun"
 #: The id in the note of a host that restores because its cluster is founded with a backup.
 FOUNDING = "founding"
 #: Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
@@ -57,20 +61,21 @@ def ended(said: str) -> Ended:
 
 
 class Space(TypedDict):
-    """Sizes in bytes; ``mount``: the data directory is the root of a file system."""
+    """Sizes in bytes; ``mount``: the data directory is the root of a file system; ``link``: it is a link to another."""
 
     size: int
     free: int
     mount: bool
+    link: bool
     tablespaces: int
 
 
 def space(path: str) -> Space:
     """
-    Return what a data directory takes, and what is free beside it, or in it where it is the root of a file system;
-    ``path`` need not exist.
+    Return what a data directory takes, and what is free beside it, or in it where it is the root of a file system or a
+    link, perhaps to one; ``path`` need not exist.
     """
-    parent = path if os.path.ismount(path) else os.path.dirname(path)
+    parent = path if os.path.ismount(path) or os.path.islink(path) else os.path.dirname(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     tablespaces = 0
@@ -80,6 +85,7 @@ def space(path: str) -> Space:
         "size": sum(_sizes(path)),
         "free": shutil.disk_usage(parent).free,
         "mount": os.path.ismount(path),
+        "link": os.path.islink(path),
         "tablespaces": tablespaces,
     }
 
@@ -110,21 +116,28 @@ def parameters(path: str, copy: bool) -> dict[str, str]:
 
 def aside(path: str, restore: str) -> str | None:
     """
-    Move a data directory aside, to ``PATH.before-ID``, and return that path; None when there is no data directory.
+    Move a data directory aside, to ``PATH.before-ID``, and return that path, also when it is there already; None when
+    there are no data.
 
     path
         The data directory. Only root can change the directory above it.
     restore
         The id of the restore.
 
-    Raises CommandExecutionError when the place is taken.
+    Raises CommandExecutionError when the place is taken, and when the data directory is a link.
     """
+    if os.path.islink(path):
+        # What it leads to would be moved, and nothing could be made in its place.
+        raise CommandExecutionError(
+            f"{path} is a link, and what it leads to cannot be kept aside: put the directory itself there, and run this"
+            " again"
+        )
     parent, name = os.path.split(pghalib.host.descriptors.real(path))
     kept = f"{name}.before-{restore}"
     with pghalib.host.descriptors.trusted(parent) as directory:
         present = os.listdir(directory)
         if name not in present:
-            return None
+            return f"{parent}/{kept}" if kept in present else None
         if kept in present:
             raise CommandExecutionError(f"{parent}/{kept} is there already")
         os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=directory)
@@ -148,6 +161,16 @@ def put_back(path: str, kept: str) -> None:
         # An empty directory gives way.
         os.rename(os.path.basename(kept), name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
+
+
+def put_aside_for(note: dict[str, Json]) -> str | None:
+    """
+    Return the id of the restore for which a host has put its data aside, None where they are not aside yet.
+
+    note
+        The note of the host, {} without one.
+    """
+    return None if note.get("step") == BEGUN else note.get("id")
 
 
 def write(restore: str, step: str, control: int | None = None) -> None:

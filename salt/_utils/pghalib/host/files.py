@@ -119,7 +119,8 @@ def manage(
 
 def remove(path: str, *, test: bool) -> list[str]:
     """
-    Remove a file and the leftovers of its interrupted writes. A link is removed itself.
+    Remove a file and the leftovers of its interrupted writes, and sync the directory to the disk, so that they do not
+    come back after a crash of the host. A link is removed itself.
 
     path
         Absolute path.
@@ -136,8 +137,12 @@ def remove(path: str, *, test: bool) -> list[str]:
         names = _leftovers(directory, target.name)
         if target.name in _names(directory):
             names.append(target.name)
-        for name in () if test else names:
+        # Only in test mode can the directory be missing.
+        if test or directory is None or not names:
+            return names
+        for name in names:
             os.unlink(name, dir_fd=directory)
+        os.fsync(directory)
     return names
 
 

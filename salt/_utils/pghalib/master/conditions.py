@@ -27,8 +27,9 @@ class Conditions(TypedDict):
     ends of the oldest and of the newest backup that it sees, ``kept`` how far the data were that earlier restores have
     kept there: timeline and LSN by the id of the restore; ``timeline`` that of the data of now, and when it began
     (0: not known), None where no data tell one; ``backups`` the end and the size of each backup that it sees;
-    ``restores`` the id of the restore for which its data were put aside, None without one. ``mount``: the data
-    directory is the root of a file system; ``fault`` is of the repositories.
+    ``restores`` the id of the restore for which its data were put aside, None without one; ``member``: it has noted
+    that it serves, a note that goes when data are put aside. ``mount``: the data directory is the root of a file
+    system; ``link``: it is a link; ``fault`` is of the repositories.
     """
 
     leads: bool
@@ -36,6 +37,7 @@ class Conditions(TypedDict):
     size: int
     free: int
     mount: bool
+    link: bool
     tablespaces: int
     first: float | None
     newest: float | None
@@ -44,12 +46,15 @@ class Conditions(TypedDict):
     timeline: list[int] | None
     backups: list[list[float]]
     restores: str | None
+    member: bool
 
 
 def checked(answer: Json) -> Conditions:
     """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
     own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.master.answers.is_amount
     wrong = [key for key in ("leads", "paused", "mount") if not isinstance(own.get(key), bool)]
+    # Hosts get the modules of now later, and tell these no sooner.
+    wrong += [key for key in ("link", "member") if not isinstance(own.get(key, False), bool)]
     wrong += [key for key in ("size", "free", "tablespaces")
               if not (isinstance(own.get(key), int) and is_amount(own[key], _BYTES))]  # fmt: skip
     wrong += [key for key in ("first", "newest") if own.get(key) is not None and not is_amount(own[key])]
@@ -71,6 +76,7 @@ def checked(answer: Json) -> Conditions:
         "size": own["size"],
         "free": own["free"],
         "mount": own["mount"],
+        "link": own.get("link", False),
         "tablespaces": own["tablespaces"],
         "first": own.get("first"),
         "newest": own.get("newest"),
@@ -79,20 +85,30 @@ def checked(answer: Json) -> Conditions:
         "timeline": timeline,
         "backups": backups,
         "restores": restores,
+        "member": own.get("member", False),
     }
 
 
-def served(told: Mapping[str, Conditions], restore: str) -> str | None:
+def served(told: Mapping[str, Conditions], restore: str) -> bool:
     """
-    Return the host that leads a cluster with the data of a restore, None when none does. What clients have written
-    there would be lost if the members were stopped and restored once more.
+    Return whether a cluster serves with the data of a restore, or has served: what clients have written there would be
+    lost if the members were stopped and restored once more. That a leader does not answer now is no reason to.
 
     told
         What the members tell, by minion id.
     restore
         The id of the restore.
     """
-    return next((host for host, one in told.items() if one["leads"] and one["restores"] == restore), None)
+    return any(one["restores"] == restore and (one["leads"] or one["member"]) for one in told.values())
+
+
+def leader(told: Mapping[str, Conditions], restore: str) -> str | None:
+    """
+    Return the host that leads a cluster that serves with the data of a restore, None when none does; arguments as for
+    :py:func:`served`. It may have got these data later than the others, without a note of the restore.
+    """
+    leads = [host for host, one in told.items() if one["leads"]]
+    return next((host for host in leads if told[host]["restores"] == restore), next(iter(leads), None))
 
 
 def _is_position(value: object) -> bool:

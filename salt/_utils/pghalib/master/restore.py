@@ -69,6 +69,7 @@ def faults(
     now: float,
     seen: Mapping[str, Conditions] | None = None,
     keep: bool = True,
+    source: str | None = None,
 ) -> list[str]:
     """
     Return the reasons why a restore cannot begin, as sentences.
@@ -81,6 +82,8 @@ def faults(
         What those members tell that see the backups, by minion id: of another cluster, or (None) the same.
     keep
         False: the data of now are not kept.
+    source
+        The cluster whose backups are copied, None for its own.
     """
     if target["type"] == pghalib.backup.target.KEPT:
         seen = {}
@@ -100,8 +103,10 @@ def faults(
             found.append(f"no host has kept data of {target['value']}; kept are {', '.join(known) or 'none'}")
         return found
     first = min((one["first"] for one in seen.values() if one["first"] is not None), default=None)
-    if first is None:
-        found += [] if found else [f"{cluster} has no backup to restore from"]
+    if source and not seen:
+        found.append(f"no member of {source} answers, so nobody tells what its repositories have")
+    elif first is None:
+        found += [] if found else [f"{source or cluster} has no backup to restore from"]
     elif target["moment"] is not None and target["moment"] < first:
         found.append(f"the oldest backup ends at {day(first)}, and nothing before that can be restored")
     if target["moment"] is not None and target["moment"] > now:
@@ -109,10 +114,49 @@ def faults(
     return found
 
 
+def words(note: Note) -> str:
+    """Return the words of a restore that has begun."""
+    return pghalib.backup.target.confirmation(
+        note["cluster"], note["target"], note.get("source"), note.get("keep", True)
+    )
+
+
+def in_place(begun: Note, told: Mapping[str, Conditions]) -> list[str]:
+    """
+    Return why nothing leads back to the data that a restore keeps aside, as a sentence for each host where they are in
+    their place still: which host had the furthest data is not known before they are aside on all of them.
+
+    begun
+        The note of that restore, which is not finished.
+    told
+        What the members tell, by minion id.
+    """
+    # Where members serve, that is over: only one that was left out has others.
+    if pghalib.master.conditions.served(told, begun["id"]):
+        return []
+    return [
+        f"{host}: its data of before are in their place still, and may be the furthest: a restore has begun to keep the"
+        f" data of every host aside; finish that first, by the same words as before ({words(begun)}), then go back"
+        for host, one in told.items()
+        if one["size"] and one["restores"] != begun["id"]
+    ]
+
+
+def leaderless(cluster: str) -> str:
+    """Return why a restore does not go on where the cluster has served with its data and nobody leads now."""
+    return (
+        f"{cluster} has served with the data of this restore, and nobody leads it now: to stop it again would lose what"
+        " clients have written. salt-run pgha.status and journalctl -u patroni on its hosts tell what keeps it; wait"
+        " until a member leads, then run this again (docs/backup.md)"
+    )
+
+
 def _unkept(one: Conditions) -> Iterator[str]:
     """The reasons why the data of a member cannot be kept."""
     if one["mount"]:
         yield "the data directory is the root of a file system, so what is there cannot be kept aside"
+    if one["link"]:
+        yield "the data directory is a link, and a rename would move what it leads to, so that cannot be kept aside"
     if one["tablespaces"]:
         yield f"there are {one['tablespaces']} tablespaces, which are restored where they are and cannot be kept aside"
 

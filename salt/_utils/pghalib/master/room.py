@@ -43,7 +43,7 @@ def _need(target: Target, seen: Mapping[str, Conditions]) -> float | None:
 def _narrow(one: Conditions, need: float | None, keep: bool) -> Iterator[str]:
     """The reason why the data of then have no room on a member, with the remedy; ``need`` is their size."""
     # Tablespaces are elsewhere, and in the backup; what cannot be kept is named already.
-    if one["tablespaces"] or (keep and one["mount"]) or (need is None and not keep):
+    if one["tablespaces"] or (keep and (one["mount"] or one["link"])) or (need is None and not keep):
         return
     # What grows by the WAL after the backup, and that WAL, is more.
     wanted = 1.1 * (one["size"] if need is None else need)
