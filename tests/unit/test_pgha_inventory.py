@@ -146,6 +146,8 @@ def test_a_good_pillar_has_no_fault(faults):
         ("postgres:bin_dir", '/opt/"x"', "postgres:bin_dir: must be"),
         ("postgres:socket_dir", "/run/$(id)", "postgres:socket_dir: must be"),
         ("postgres:user", "postgres ALL=(ALL) NOPASSWD: ALL\n#", "postgres:user: must be a name of"),
+        ("postgres:user", "pg", "pgha:postgres:user: 'pg' cannot come in: PostgreSQL takes its superuser postgres"),
+        ("clusters:one:postgres", {"user": "pg"}, "pgha:clusters:one:postgres:user: 'pg' cannot come in"),
         ("postgres:services", ["a b", "good@1.service"], "postgres:services: must be the name of a unit"),
         ("postgres:locales", ["x\ny"], "postgres:locales: must be the name of a locale"),
         ("patroni:venv", "/opt/pat'roni", "patroni:venv: must be"),
