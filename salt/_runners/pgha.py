@@ -82,7 +82,7 @@ def authority(datacenter, step=None, form="text"):
         salt-run pgha.authority test-dcs-cluster step=add
     """
     pgha, store = _checked(), _store()
-    pghalib.master.refusal.one_of("datacenter", datacenter, list(pgha["datacenters"]))
+    datacenter = pghalib.master.refusal.one_of("datacenter", datacenter, list(pgha["datacenters"]))
     pghalib.master.refusal.one_of("form", form, ("text", "pem"))
     if form == "pem" and step is None:
         return pghalib.master.authority.pem(store, datacenter)
@@ -167,7 +167,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
     if list and cluster is None:
         return pghalib.drill.faults.table(_defaults()["patroni"])
     pgha = _checked()
-    pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
+    cluster = pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
     if list:
         return pghalib.drill.faults.table_of(pgha, _defaults(), cluster)
     done = pghalib.drill.command.run(
@@ -258,20 +258,20 @@ def credential(cluster=None, repository=None, file=None):
         salt-run pgha.credential test main
         salt-run pgha.credential test main file=/root/s3-key
     """
-    known = _with_backups(cluster)[1]
-    pghalib.master.refusal.one_of("repository", repository, known)
+    _, known, cluster = _with_backups(cluster)
+    repository = pghalib.master.refusal.one_of("repository", repository, known)
     pghalib.secrets.credentials.bring(_store(), cluster, repository, known[repository], file)
     return f"Stored for {repository} of {cluster}: now run salt-run state.orchestrate pgha"
 
 
 def _with_backups(cluster):
-    """The hosts of a cluster, and its repositories of backups by name, which it must have."""
+    """The hosts of a cluster, its repositories of backups by name, which it must have, and its own name as a text."""
     pgha = _checked()
-    pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
+    cluster = pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
     repositories = pghalib.secrets.needed.repositories(pgha, _defaults(), cluster)
     if not repositories:
         raise CommandExecutionError(f"{cluster} has no repository: name one in backup:repositories (docs/backup.md)")
-    return pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster], repositories
+    return pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster], repositories, cluster
 
 
 def _main_job(done):

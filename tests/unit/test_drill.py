@@ -91,18 +91,20 @@ def test_the_list_has_every_fault_with_its_bound():
 
 
 @pytest.mark.parametrize(
-    ("cluster", "bound"), [(None, 45), ("plain", 45), ("fast", 26), ("own", 5 + 40 + 3), ("nowhere", None)]
+    ("cluster", "bound"), [(None, 45), ("plain", 45), ("fast", 26), ("own", 5 + 40 + 3), (2026, 26), ("nowhere", None)]
 )
 def test_the_list_for_a_cluster_has_the_bounds_of_its_settings(loader_module, monkeypatch, capsys, cluster, bound):
     runner = loader_module("_runners/pgha.py", salt={"salt.cmd": lambda *_: DEFAULTS}, opts={})
     clusters = {"plain": {}, "fast": {"patroni": {"rto": "fast"}}, "own": {"patroni": {"ttl": 40, "loop_wait": 3}}}
+    # Salt makes a number of the word.
+    clusters["2026"] = clusters["fast"]
     if cluster is None:
         monkeypatch.setattr(runner, "_checked", lambda: pytest.fail("the pillar is not needed"))
     else:
         monkeypatch.setattr(runner, "_checked", lambda: {"datacenters": {"dc": {}}, "clusters": clusters})
     shown = runner.drill(cluster, list=True)
     if bound is None:
-        assert capsys.readouterr().err == "There is no cluster 'nowhere'; there is plain, fast, own\n"
+        assert capsys.readouterr().err == "There is no cluster 'nowhere'; there is plain, fast, own, 2026\n"
     else:
         (line,) = [line for line in shown.splitlines() if line.startswith("hang-patroni ")]
         assert f" {bound} s  Patroni of the leader hangs" in line

@@ -246,6 +246,20 @@ def test_a_file_with_a_key_is_read_and_a_missing_one_is_named(tmp_path):
         pghalib.secrets.credentials.read(str(tmp_path / "none"))
 
 
+@pytest.mark.parametrize("answers", [[], ["an id"]])
+def test_a_person_who_ends_the_input_stores_nothing_and_sees_a_sentence(monkeypatch, answers):
+    def answered(_question):
+        if not answers:
+            raise EOFError
+        return answers.pop()
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", answered)
+    monkeypatch.setattr("getpass.getpass", answered)
+    with pytest.raises(CommandExecutionError, match="The input has ended before .*: nothing is stored"):
+        pghalib.secrets.credentials.asked("main")
+
+
 @pytest.mark.parametrize("wrong", [("", "secret"), ("id", "two\nlines"), ("id", " blank")])
 def test_a_key_that_cannot_be_is_not_stored(tmp_path, wrong):
     with pytest.raises(CommandExecutionError, match="one line of printable characters"):

@@ -51,6 +51,19 @@ def test_what_is_no_number_is_said(given):
     assert str(error.value).isprintable()
 
 
+# As Salt makes them of the words of a command: 2026 and 1e3 are a number and a text there.
+@pytest.mark.parametrize(("given", "word"), [("one", "one"), (2026, "2026"), ("2026", "2026"), ("1e3", "1e3")])
+def test_a_word_is_known_as_salt_reads_it(given, word):
+    found = pghalib.master.refusal.one_of("cluster", given, ["one", "2026", "1e3"])
+    assert (found, type(found)) == (word, str)
+
+
+@pytest.mark.parametrize("given", ["two", 7, True, None, 2026.0, ["one"], {}])
+def test_another_word_is_refused_with_the_known_ones(given):
+    with pytest.raises(CommandExecutionError, match="^There is no cluster .*; there is one, 2026, 1, True, None$"):
+        pghalib.master.refusal.one_of("cluster", given, ["one", "2026", "1", "True", "None"])
+
+
 def test_a_fault_of_the_program_keeps_its_traceback():
     @pghalib.master.refusal.told
     def broken():

@@ -72,7 +72,7 @@ def prove(opts: Mapping[str, Json], members: list[str], host: str | None = None)
     Raises CommandExecutionError when no member answers, and when a proof runs already.
     """
     if host is not None:
-        pghalib.master.refusal.one_of("host of the cluster", host, members)
+        host = pghalib.master.refusal.one_of("host of the cluster", host, members)
     else:
         roles = _roles(opts, members)
         running = [one for one, member in roles.items() if member.get("state") in ("running", "streaming")]

@@ -57,10 +57,16 @@ def ended(text: str, good: object) -> str | dict[str, Json]:
     return _one()
 
 
-def one_of(what: str, given: object, known: Collection[object]) -> None:
-    """Raise CommandExecutionError when a word that a person has given is not among the known ones."""
-    if given not in known:
-        raise CommandExecutionError(f"There is no {what} {given!r}; there is {', '.join(map(str, known))}")
+def one_of(what: str, given: object, known: Collection[str]) -> str:
+    """
+    Return the known word that a person has given. Raises CommandExecutionError when it is not among the known ones.
+
+    what, given
+        What the word names, and what Salt has made of it: a number where it is made of digits.
+    """
+    if type(given) in (str, int) and str(given) in known:
+        return str(given)
+    raise CommandExecutionError(f"There is no {what} {given!r}; there is {', '.join(known)}")
 
 
 def truths(what: str, **given: object) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pghalib.consul.config
 import pghalib.inventory
+import pghalib.parse
 import pghalib.pillar.origin
 from pghalib.text import at, shown
 
@@ -51,6 +52,26 @@ def is_datacenter(name: str) -> bool:
 def is_cluster(name: str) -> bool:
     """Return whether this can be the name of a cluster, which is Patroni's scope."""
     return bool(_CLUSTER.fullmatch(name))
+
+
+def unnamed(path: str, name: object) -> list[str]:
+    """
+    Return the fault, as a list, of a name that a command could not have as an argument: ``on``, ``null`` and ``007``
+    are a truth, nothing and 7 there. A number such as 2026 is known by its digits.
+
+    path, name
+        Where the name is in the pillar, and what it is.
+    """
+    if not isinstance(name, str):
+        return []
+    try:
+        read = pghalib.parse.from_yaml(name)
+    except ValueError:
+        read = None
+    # Salt makes nothing of None too.
+    if type(read) in (str, int) and str(read) == name != "None":
+        return []
+    return [f"{path}: YAML makes no text of the word {shown(name)}, so no command could name it; give another"]
 
 
 def twice(datacenters: Mapping[str, Json], clusters: Mapping[str, Json]) -> list[str]:

@@ -67,6 +67,8 @@ def _datacenter(path: str, name: object, entry: Json, defaults: dict[str, Json])
     found = []
     if not (isinstance(name, str) and pghalib.pillar.names.is_datacenter(name)):
         found.append(f"{path}: Consul takes lower case letters, digits, - and _ in the name of a datacenter")
+    else:
+        found += pghalib.pillar.names.unnamed(path, name)
     if not isinstance(entry, dict):
         return [*found, f"{path}: must be a mapping with servers"], {"servers": {}, "repository_hosts": {}}
     names = sections(defaults)
@@ -87,6 +89,8 @@ def _cluster(path: str, name: object, entry: Json, defaults: dict[str, Json]) ->
     found = []
     if not (isinstance(name, str) and pghalib.pillar.names.is_cluster(name)):
         found.append(f"{path}: the name of a cluster (Patroni's scope) is made of letters, digits, - and _, 63 at most")
+    else:
+        found += pghalib.pillar.names.unnamed(path, name)
     if not isinstance(entry, dict):
         return [*found, f"{path}: must be a mapping with vip and hosts"], {"hosts": {}}
     if "tls" in entry:

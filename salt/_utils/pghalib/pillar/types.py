@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pghalib.backup.repositories
 import pghalib.inventory
+import pghalib.pillar.names
 import pghalib.words
 from pghalib.text import at, guess, shown
 
@@ -177,7 +178,8 @@ def _mapping(path: str, name: str, key: str, value: Json, example: Json) -> list
     if key == "hashes":
         return _hashes(path, value)
     if key == "repositories":
-        return pghalib.backup.repositories.faults(path, value)
+        found = pghalib.backup.repositories.faults(path, value)
+        return found + [fault for one in value for fault in pghalib.pillar.names.unnamed(at(path, one), one)]
     if key == "repo":
         found = unknown(path, value, REPO)
         for one in [one for one in value if one in REPO]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pghalib.backup.config
 import pghalib.consul.client
 import pghalib.inventory
+import pghalib.patroni.config
 import pghalib.patroni.guard
 import pghalib.pillar.names
 import pghalib.pillar.origin
@@ -246,6 +247,12 @@ def _postgres(place: Place, settings: dict[str, Json], pgha: dict[str, Json], de
         ]
     if settings.get("repo") is not None and not settings["repo"].get("name"):
         found.append(f"{place(('postgres', 'repo'))}: has no name, the line of the apt source; set it, or repo: null")
+    superuser = pghalib.patroni.config.ROLES["superuser"]
+    if settings["user"] != superuser:
+        found.append(
+            f"{place(('postgres', 'user'))}: {shown(settings['user'])} cannot come in: PostgreSQL takes its superuser"
+            f" {superuser} through the socket from the system's user of that name alone; leave user out"
+        )
     for key in ("client_networks", "superuser_networks"):
         for network in settings[key]:
             if network in ("samenet", "samehost"):

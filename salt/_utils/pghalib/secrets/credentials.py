@@ -134,12 +134,15 @@ def asked(repository: str) -> tuple[str, str]:
     """
     Return the access key and its secret, for which a person is asked on the terminal; the secret is not shown.
 
-    Raises CommandExecutionError without a terminal.
+    Raises CommandExecutionError without a terminal, and when the person ends the input.
     """
     if not sys.stdin.isatty():
         raise CommandExecutionError("There is no terminal to ask on: give file=PATH, a file with the two lines")
-    key = input(f"Id of the access key for {repository}: ").strip()
-    return key, getpass.getpass("Its secret (not shown): ").strip()
+    try:
+        key = input(f"Id of the access key for {repository}: ").strip()
+        return key, getpass.getpass("Its secret (not shown): ").strip()
+    except EOFError:
+        raise CommandExecutionError("The input has ended before key and secret were given: nothing is stored") from None
 
 
 def read(path: str) -> tuple[str, str]:
