@@ -87,7 +87,8 @@ def result():
     text = pghalib.host.files.read_foreign(RESULT, 65536)
     try:
         return pghalib.backup.proof.checked(json.loads(text)) if text else None
-    except ValueError:
+    # RecursionError: thousands of nested brackets.
+    except (ValueError, RecursionError):
         return None
 
 

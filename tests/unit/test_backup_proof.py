@@ -249,6 +249,18 @@ def test_what_is_of_a_wrong_type_is_left_out():
     assert pghalib.backup.proof.sentence(found)
 
 
+ABSURD = [-1e30, 1e300, float("nan"), float("inf"), -1, True, 10**400]
+
+
+@pytest.mark.parametrize("number", ABSURD)
+def test_a_number_that_no_clock_and_no_disk_tells_is_left_out(number):
+    found = pghalib.backup.proof.checked({**PROOF, "newest": number, "back": number, "size": number})
+    assert (found["newest"], found["back"], found["size"], found["at"]) == (None, None, None, PROOF["at"])
+    assert pghalib.backup.proof.sentence(found)
+    assert pghalib.backup.proof.checked({**PROOF, "at": number}) is None
+    assert pghalib.backup.proof.checked({**PROOF, "size": 2**50})["size"] == 2**50
+
+
 @pytest.fixture
 def module(loader_module, monkeypatch, tmp_path):
     """A function (settings, states of units) -> the execution module; the result is in ``proof.json``."""
@@ -319,6 +331,15 @@ def test_how_old_the_last_good_proof_is(module, tmp_path):
     (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "at": time.time() + 86400}))
     assert one.due()["proven"] is None
     assert module(day=None).module.due() is None
+
+
+@pytest.mark.parametrize("fault", [None, "no room"])
+@pytest.mark.parametrize("text", [*(json.dumps({**PROOF, "at": number}) for number in ABSURD), "[" * 60000])
+def test_whatever_is_in_the_file_of_a_proof_the_status_tells_the_rest(module, tmp_path, text, fault):
+    """The user of PostgreSQL writes it."""
+    (tmp_path / "proof.json").write_text(text.replace('"fault": null', f'"fault": {json.dumps(fault)}'))
+    one = module({"pgha-proof.timer": "active"}).module
+    assert (one.result(), one.due()["proven"], one.faults()) == (None, None, [])
 
 
 @pytest.mark.parametrize(
