@@ -191,6 +191,30 @@ def test_what_a_program_says_last_is_the_reason(program):
         program.run(["sh", "-c", "printf 'one\\ntwo\\nthree\\nfour\\n' >&2; exit 3"], "it")
 
 
+def test_no_program_of_a_proof_is_waited_for_without_end(program, monkeypatch, tmp_path):
+    def run(words, timeout=None, **_how):
+        assert timeout
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(program.subprocess, "run", run)
+    copy = program.Copy({**CONFIG, "proof": str(tmp_path)})
+    program.shutil.rmtree(copy.socket)
+    with pytest.raises(program.Failed, match="^the copy does not answer: .* timed out after"):
+        copy.ask("SELECT 1")
+    with pytest.raises(program.Failed, match=f"^pg_dumpall: .* timed out after {program.CHECK} seconds"):
+        program.checked({**CONFIG, "bin_dir": str(tmp_path)}, copy)
+
+
+def test_what_cannot_be_dumped_is_told(program, tmp_path):
+    (tmp_path / "pg_dumpall").write_text("#!/bin/sh\necho a dump\necho 'no such role' >&2\nexit 1\n")
+    (tmp_path / "pg_dumpall").chmod(0o755)
+    config, copy = {**CONFIG, "bin_dir": str(tmp_path)}, types.SimpleNamespace(socket="/none")
+    with pytest.raises(program.Failed, match="^pg_dumpall: no such role$"):
+        program.checked(config, copy)
+    (tmp_path / "pg_dumpall").write_text("#!/bin/sh\necho a dump\n")
+    assert program.checked(config, copy) == ["pg_dumpall"]
+
+
 def test_the_result_is_kept_and_shown(program, monkeypatch, tmp_path, capsys):
     (tmp_path / "copy/data").mkdir(parents=True)
     (tmp_path / "config").write_text(json.dumps({"proof": str(tmp_path / "copy")}))
