@@ -170,10 +170,10 @@ def remove():
 
 def _python():
     """A Python here that has psycopg 3, or None. An unprivileged user asks, as such a one is to run the client."""
+    run_all, end = __salt__["cmd.run_all"], pghalib.drill.clients.ANSWER
     for python in PYTHONS:
         words = [python, "-c", pghalib.drill.clients.NEEDED]
-        run_all = __salt__["cmd.run_all"]
-        if os.access(python, os.X_OK) and not pghalib.host.users.run(run_all, NOBODY, words, timeout=30)["retcode"]:
+        if os.access(python, os.X_OK) and not pghalib.host.users.run(run_all, NOBODY, words, timeout=end)["retcode"]:
             return python
     return None
 

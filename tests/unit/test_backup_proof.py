@@ -191,6 +191,30 @@ def test_what_a_program_says_last_is_the_reason(program):
         program.run(["sh", "-c", "printf 'one\\ntwo\\nthree\\nfour\\n' >&2; exit 3"], "it")
 
 
+def test_no_program_of_a_proof_is_waited_for_without_end(program, monkeypatch, tmp_path):
+    def run(words, timeout=None, **_how):
+        assert timeout
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(program.subprocess, "run", run)
+    copy = program.Copy({**CONFIG, "proof": str(tmp_path)})
+    program.shutil.rmtree(copy.socket)
+    with pytest.raises(program.Failed, match="^the copy does not answer: .* timed out after"):
+        copy.ask("SELECT 1")
+    with pytest.raises(program.Failed, match=f"^pg_dumpall: .* timed out after {program.CHECK} seconds"):
+        program.checked({**CONFIG, "bin_dir": str(tmp_path)}, copy)
+
+
+def test_what_cannot_be_dumped_is_told(program, tmp_path):
+    (tmp_path / "pg_dumpall").write_text("#!/bin/sh\necho a dump\necho 'no such role' >&2\nexit 1\n")
+    (tmp_path / "pg_dumpall").chmod(0o755)
+    config, copy = {**CONFIG, "bin_dir": str(tmp_path)}, types.SimpleNamespace(socket="/none")
+    with pytest.raises(program.Failed, match="^pg_dumpall: no such role$"):
+        program.checked(config, copy)
+    (tmp_path / "pg_dumpall").write_text("#!/bin/sh\necho a dump\n")
+    assert program.checked(config, copy) == ["pg_dumpall"]
+
+
 def test_the_result_is_kept_and_shown(program, monkeypatch, tmp_path, capsys):
     (tmp_path / "copy/data").mkdir(parents=True)
     (tmp_path / "config").write_text(json.dumps({"proof": str(tmp_path / "copy")}))
@@ -247,6 +271,18 @@ def test_what_is_of_a_wrong_type_is_left_out():
     found = pghalib.backup.proof.checked(wrong)
     assert (found["size"], found["newest"], found["checks"], found["fault"]) == (None, None, [], None)
     assert pghalib.backup.proof.sentence(found)
+
+
+ABSURD = [-1e30, 1e300, float("nan"), float("inf"), -1, True, 10**400]
+
+
+@pytest.mark.parametrize("number", ABSURD)
+def test_a_number_that_no_clock_and_no_disk_tells_is_left_out(number):
+    found = pghalib.backup.proof.checked({**PROOF, "newest": number, "back": number, "size": number})
+    assert (found["newest"], found["back"], found["size"], found["at"]) == (None, None, None, PROOF["at"])
+    assert pghalib.backup.proof.sentence(found)
+    assert pghalib.backup.proof.checked({**PROOF, "at": number}) is None
+    assert pghalib.backup.proof.checked({**PROOF, "size": 2**50})["size"] == 2**50
 
 
 @pytest.fixture
@@ -320,6 +356,15 @@ def test_how_old_the_last_good_proof_is(module, tmp_path):
     (tmp_path / "proof.json").write_text(json.dumps({**PROOF, "at": time.time() + 86400}))
     assert one.due()["proven"] is None
     assert module(day=None).module.due() is None
+
+
+@pytest.mark.parametrize("fault", [None, "no room"])
+@pytest.mark.parametrize("text", [*(json.dumps({**PROOF, "at": number}) for number in ABSURD), "[" * 60000])
+def test_whatever_is_in_the_file_of_a_proof_the_status_tells_the_rest(module, tmp_path, text, fault):
+    """The user of PostgreSQL writes it."""
+    (tmp_path / "proof.json").write_text(text.replace('"fault": null', f'"fault": {json.dumps(fault)}'))
+    one = module({"pgha-proof.timer": "active"}).module
+    assert (one.result(), one.due()["proven"], one.faults()) == (None, None, [])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The course of a drill over hosts that are made up. With real ones it is run on the lab."""
 
 import json
+import subprocess
 import sys
 import time
 import types
@@ -190,6 +191,16 @@ def test_a_master_without_psycopg_is_told_what_to_install(monkeypatch, tmp_path)
     with pytest.raises(CommandExecutionError, match="psycopg 3 on the master"):
         client.start({})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_python_of_the_master_that_does_not_end_is_passed_over(monkeypatch, tmp_path):
+    def run(words, timeout=None, **_how):
+        assert timeout
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(pghalib.drill.clients.subprocess, "run", run)
+    with pytest.raises(CommandExecutionError, match="psycopg 3 on the master"):
+        pghalib.drill.clients.local_python()
 
 
 def test_waiting_for_calm_reads_nothing_twice(course, monkeypatch):

@@ -272,8 +272,9 @@ def test_a_directory_beside_the_data_is_no_place_for_backups(tmp_path):
     pgha["postgres"] = {"data_dir": f"{tmp_path}/pgdata/{{cluster}}"}
     (found,) = pghalib.backup.places.faults(settings(pgha))
     assert "on the same file system" in found
-    pgha["backup"]["repositories"]["share"]["path"] = f"{tmp_path}/none"
+    pgha["backup"]["repositories"]["share"]["path"] = f"{tmp_path}/none/{{cluster}}"
     (found,) = pghalib.backup.places.faults(settings(pgha))
+    assert found.startswith(f"{tmp_path}/none/one, the repository share, ")
     assert "cannot be seen (No such file or directory): mount the share on every host of one" in found
 
 

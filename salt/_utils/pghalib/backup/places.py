@@ -25,7 +25,7 @@ def faults(settings: MemberSettings) -> list[str]:
     for name, repository in settings["backup"]["repositories"].items():
         if repository["type"] != "posix":
             continue
-        path = repository["path"].replace("{cluster}", cluster)
+        path = repository["path"]
         try:
             info = os.stat(path)
         except OSError as error:

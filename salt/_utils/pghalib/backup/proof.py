@@ -57,10 +57,18 @@ class Proof(TypedDict):
 
 
 def checked(given: Json) -> Proof | None:
-    """Return what a proof has shown, with everything of a wrong type left out; None when it is no proof."""
-    if not isinstance(given, dict) or not isinstance(given.get("at"), (int, float)):
+    """
+    Return what a proof has shown, None when it is no proof. Left out is everything of a wrong type, and every number
+    that no clock and no disk tells: Python makes no day of it, and the master would refuse all that the host answers.
+
+    given
+        What the file of a proof has, or a host has answered.
+    """
+    if not isinstance(given, dict):
         return None
-    numbers = {key: given.get(key) if isinstance(given.get(key), (int, float)) else None for key in _NUMBERS}
+    numbers = {key: given[key] if _is_number(key, given.get(key)) else None for key in _NUMBERS}
+    if numbers["at"] is None:
+        return None
     texts = {key: None if given.get(key) is None else pghalib.text.line(given[key]) for key in ("backup", "fault")}
     checks = given.get("checks")
     found: Json = {
@@ -71,6 +79,11 @@ def checked(given: Json) -> Proof | None:
     }
     proof: Proof = found
     return proof
+
+
+def _is_number(key: str, value: Json) -> bool:
+    """Whether a value is a number of bytes, or of seconds that are a day of some year."""
+    return type(value) in (int, float) and 0 <= value < (2**63 if key == "size" else 2**33)
 
 
 def sentence(proof: Proof) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -35,6 +34,8 @@ PYTHONS = (sys.executable, "/usr/bin/python3")
 REMEDY = "apt install python3-psycopg"
 #: A program for Python that fails without psycopg 3.
 NEEDED = "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"
+#: Seconds for one of them to say so.
+ANSWER = 30
 #: The execution module of a minion where a client runs.
 MODULE = "pgha_drill_client"
 # Nanoseconds by which the clock of a minion may differ from that of the master.
@@ -258,9 +259,11 @@ def password() -> tuple[str, str]:
 def local_python() -> str:
     """Return a Python of the master that has psycopg. Raises CommandExecutionError with the remedy."""
     for python in PYTHONS:
-        words = [python, "-c", NEEDED]
-        if os.access(python, os.X_OK) and not subprocess.run(words, check=False, capture_output=True).returncode:  # noqa: S603
-            return python
+        # One that does not start, or does not end, is as one without psycopg.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run([python, "-c", NEEDED], check=False, capture_output=True, timeout=ANSWER)  # noqa: S603
+            if not done.returncode:
+                return python
     raise CommandExecutionError(
         f"The drill's client needs psycopg 3 on the master: {REMEDY}, or salt-pip install 'psycopg[binary]'"
     )

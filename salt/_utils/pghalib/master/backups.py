@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from salt.exceptions import CommandExecutionError
 
 import pghalib.backup.proof
-import pghalib.master.answers
 import pghalib.master.asking
 import pghalib.master.refusal
 import pghalib.patroni.member
@@ -97,13 +96,7 @@ def _proof(opts: Mapping[str, Json], host: str) -> Proof | None:
         found = _mapping(pghalib.master.asking.call(opts, PATIENCE, host, "pgha_proof.result"))
     except CommandExecutionError:
         return None
-    return pghalib.backup.proof.checked({key: one for key, one in found.items() if not _is_absurd(key, one)})
-
-
-def _is_absurd(key: Json, value: Json) -> bool:
-    """Whether a value is a number that no clock and no disk tells: Python makes no day of it."""
-    end = 2**63 if key == "size" else 2**33
-    return isinstance(value, (int, float)) and not pghalib.master.answers.is_amount(value, end)
+    return pghalib.backup.proof.checked(found)
 
 
 def table(opts: Mapping[str, Json], cluster: str, members: list[str]) -> str:

@@ -33,6 +33,8 @@ RESULT = "/var/spool/pgbackrest/proof.json"
 LOCK = "/var/spool/pgbackrest"
 # Seconds for Patroni's answer; for the copy to recover; for one check of it; by which the newest note may be old.
 TIMEOUT, RECOVERY, CHECK, OLD = 5, 2 * 86400, 86400, 3600
+# Seconds for the copy to answer: the databases of the host come first.
+ANSWER = 300
 
 
 class Failed(Exception):
@@ -58,16 +60,15 @@ def turn(config):
     return (replicas or sorted(one["name"] for one in found))[:1] == [config["name"]]
 
 
-def run(words, what, timeout=CHECK, **more):
-    """Run a command, and return what it says. Raises Failed with its last words."""
+def run(words, what, timeout=CHECK, stdout=subprocess.PIPE):
+    """Run a command, and return what it says, None when ``stdout`` is elsewhere. Raises Failed with its last words."""
+    how = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
     try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout, **more
-        )
+        done = subprocess.run(words, check=False, timeout=timeout, **how)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{what}: {error}") from None
     if done.returncode:
-        said = " ".join((done.stderr.strip() or done.stdout.strip()).split("\n")[-3:])
+        said = " ".join((done.stderr.strip() or (done.stdout or "").strip()).split("\n")[-3:])
         raise Failed(f"{what}: {said[-500:] or f'exit code {done.returncode}'}")
     return done.stdout
 
@@ -146,9 +147,13 @@ class Copy:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def ask(self, sql):
-        """What a statement says, None when the server does not answer yet."""
+        """What a statement says, None when the server takes none yet. Raises Failed when it does not answer in time."""
         words = [f"{self.config['bin_dir']}/psql", "-XAtqw", "-h", self.socket, "-d", "postgres", "-c", sql]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        how = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        try:
+            done = subprocess.run(words, check=False, timeout=ANSWER, **how)
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"the copy does not answer: {error}") from None
         return done.stdout.strip() if done.returncode == 0 else None
 
     def recovered(self):
@@ -193,11 +198,7 @@ def checked(config, copy):
     ):
         run([f"{config['bin_dir']}/pg_amcheck", *where, "--all", "--install-missing"], "pg_amcheck finds faults")
         made.append("pg_amcheck")
-    with open(os.devnull, "wb") as nowhere:
-        dump = [f"{config['bin_dir']}/pg_dumpall", *where]
-        done = subprocess.run(dump, stdin=subprocess.DEVNULL, stdout=nowhere, stderr=subprocess.PIPE, check=False)
-    if done.returncode:
-        raise Failed(f"pg_dumpall: {done.stderr.decode(errors='replace').strip()[-500:]}")
+    run([f"{config['bin_dir']}/pg_dumpall", *where], "pg_dumpall", stdout=subprocess.DEVNULL)
     return [*made, "pg_dumpall"]
 
 
