@@ -217,6 +217,9 @@ def test_every_sls_renders_and_shows_no_secret(caller_of, minion_id, variant):
             # By this the service notes its unit when it starts.
             if (chunk["state"], chunk["fun"]) == ("pgha_unit", "written") and "unit" in chunk["context"]:
                 assert chunk["context"]["unit"] == f"{pghalib.services.UNITS}/{chunk['unit']}"
+        if any((chunk["state"], chunk["fun"]) == ("pkg", "installed") for chunk in low):
+            # apt installs nothing before that.
+            assert min(low, key=lambda chunk: chunk["order"])["fun"] == "settled", name
         units = {fun: {chunk["unit"] for chunk in low if chunk["fun"] == fun} for fun in ("written", "read")}
         removed = {Path(chunk["name"]) for chunk in low if (chunk["state"], chunk["fun"]) == ("file", "absent")}
         gone = {path.name for path in removed if path.suffix in (".service", ".timer")}

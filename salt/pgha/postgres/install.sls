@@ -3,6 +3,8 @@
 {% set postgres = pgha.postgres %}
 {% set repository = salt["pgha_postgres.repository"]() %}
 {% set installed = "PostgreSQL " ~ postgres.version ~ " is installed" %}
+include:
+  - pgha.packages
 
 {% if repository %}
 {% if repository.key_url %}

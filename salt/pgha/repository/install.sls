@@ -1,5 +1,8 @@
 {% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/macros.jinja" import released_binary with context %}
+include:
+  - pgha.packages
+
 The group of pgBackRest is there:
   group.present:
     - name: pgbackrest

@@ -1,6 +1,8 @@
 {% set pgha = salt["pgha.settings"]() %}
 {% from "pgha/macros.jinja" import released_binary with context %}
 {% from "pgha/vip/parts.jinja" import helper, callback, sudoers %}
+include:
+  - pgha.packages
 
 {% if pgha.vip.manager == "vip-manager" %}
 {{ released_binary("vip-manager", pgha.vip) }}

@@ -5,6 +5,9 @@
 {% from "pgha/macros.jinja" import released_binary with context %}
 {% from "pgha/backup/parts.jinja" import configuration_directory, spool %}
 {% if source %}
+include:
+  - pgha.packages
+
 The libraries of pgBackRest are there:
   pkg.installed:
     - pkgs: {{ source.backup.packages | json }}
