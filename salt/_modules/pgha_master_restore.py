@@ -52,23 +52,22 @@ def plan():
     hosts, without = own["clusters"][cluster], own["run"]["without"]
     note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
     keep, copied = given.get("keep", True), source or (note or {}).get("source")
+    begun = None
     if note and target["type"] == pghalib.backup.target.KEPT and target["value"] == note["id"]:
         # The way back from the middle of a restore, which ends it.
-        note = None
+        begun, note = note, None
     if note and (note["target"], note.get("source"), note.get("keep", True)) != (target, source, keep):
-        begun = (note["target"], note.get("source"), note.get("keep", True))
-        words = pghalib.backup.target.confirmation(cluster, *begun)
         return _refused(
             [
-                f"a restore of {words} has begun and is not finished: finish that one first (give the same words), or"
-                " go back to the data of before (docs/backup.md)"
+                f"a restore of {pghalib.master.restore.words(note)} has begun and is not finished: finish that one"
+                " first (give the same words), or go back to the data of before (docs/backup.md)"
             ]
         )
     # Of a copy's source the members that live are enough, or none.
     seen = _conditions(list(pgha["clusters"][source]["hosts"]))[0] if source else None
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
-        note, faults = _new(cluster, target, hosts, away, given, source, seen)
+        note, faults = _new(cluster, target, hosts, away, given, source, seen, begun)
         if faults:
             return _refused(faults)
         served, leader = False, None
@@ -103,14 +102,15 @@ def plan():
     }
 
 
-def _new(cluster, target, hosts, away, given, source, seen):
-    """The note of a new restore, and the reasons why it must not begin."""
+def _new(cluster, target, hosts, away, given, source, seen, begun):
+    """The note of a new restore, and the reasons why it must not begin; ``begun``: the note of one that it ends."""
     keep = given.get("keep", True)
     told, refused = _conditions(hosts)
     faults = [f"{host}: {why}" for host, why in refused.items()]
     faults += [WITHOUT] if refused else []
     if not faults:
-        faults = pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
+        faults = pghalib.master.restore.in_place(begun, told) if begun else []
+        faults += pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
     confirm = given.get("confirm")
     if not faults and confirm != pghalib.backup.target.confirmation(
         cluster, target, source, keep, pghalib.master.conditions.timeline(told)

@@ -464,6 +464,29 @@ def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):
     assert "a restore of one to newest has begun and is not finished" in found["refused"][0]
 
 
+def test_the_way_back_waits_until_the_data_are_aside_on_every_host(plan):
+    """The furthest data may be those that are in their place still; of the kept ones another host would get its own."""
+    note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
+    back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
+    aside, in_place = {"restores": note["id"], "leads": False}, {"leads": False, "kept": {}}
+    found, _ = plan(noted=note, without=["db3"], members={"db1": aside, "db2": in_place}, **back)
+    assert list(found) == ["refused"]
+    (said,) = found["refused"]
+    assert said.startswith("db2: its data of before are in their place still, and may be the furthest")
+    assert "finish that first, by the same words as before (one to newest)" in said
+    for members in (
+        {"db1": aside, "db2": aside},
+        # Had no data, and has got some or none.
+        {"db1": aside, "db2": {**in_place, "restores": note["id"]}},
+        {"db1": aside, "db2": {**in_place, "size": 0}},
+        # Has lost its note.
+        {"db1": aside, "db2": {"leads": False}},
+        # Was left out, and came back to a cluster that serves.
+        {"db1": {**aside, "leads": True}, "db2": in_place},
+    ):
+        assert plan(noted=note, without=["db3"], members=members, **back)[0]["refused"] == []
+
+
 def test_a_restore_does_not_go_on_without_the_host_that_has_the_data(plan):
     note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
     found, _ = plan(noted=note, without=["db3"])

@@ -109,6 +109,34 @@ def faults(
     return found
 
 
+def words(note: Note) -> str:
+    """Return the words of a restore that has begun."""
+    return pghalib.backup.target.confirmation(
+        note["cluster"], note["target"], note.get("source"), note.get("keep", True)
+    )
+
+
+def in_place(begun: Note, told: Mapping[str, Conditions]) -> list[str]:
+    """
+    Return why nothing leads back to the data that a restore keeps aside, as a sentence for each host where they are in
+    their place still: which host had the furthest data is not known before they are aside on all of them.
+
+    begun
+        The note of that restore, which is not finished.
+    told
+        What the members tell, by minion id.
+    """
+    # Where members serve, that is over: only one that was left out has others.
+    if pghalib.master.conditions.served(told, begun["id"]):
+        return []
+    return [
+        f"{host}: its data of before are in their place still, and may be the furthest: a restore has begun to keep the"
+        f" data of every host aside; finish that first, by the same words as before ({words(begun)}), then go back"
+        for host, one in told.items()
+        if one["size"] and one["restores"] != begun["id"] and begun["id"] not in one["kept"]
+    ]
+
+
 def leaderless(cluster: str) -> str:
     """Return why a restore does not go on where the cluster has served with its data and nobody leads now."""
     return (
