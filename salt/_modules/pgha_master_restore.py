@@ -63,7 +63,7 @@ def plan():
                 " first (give the same words), or go back to the data of before (docs/backup.md)"
             ]
         )
-    # Of a copy's source the members that live are enough, or none.
+    # Of a copy's source the members that answer are enough: one, to begin; to go on, none.
     seen = _conditions(list(pgha["clusters"][source]["hosts"]))[0] if source else None
     if not note:
         away = [host for host in pgha["clusters"][cluster]["hosts"] if host in without]
@@ -110,7 +110,7 @@ def _new(cluster, target, hosts, away, given, source, seen, begun):
     faults += [WITHOUT] if refused else []
     if not faults:
         faults = pghalib.master.restore.in_place(begun, told) if begun else []
-        faults += pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep)
+        faults += pghalib.master.restore.faults(cluster, target, told, time.time(), seen, keep, source)
     confirm = given.get("confirm")
     if not faults and confirm != pghalib.backup.target.confirmation(
         cluster, target, source, keep, pghalib.master.conditions.timeline(told)

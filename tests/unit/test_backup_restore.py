@@ -219,10 +219,13 @@ def test_what_is_lost_is_said_before(seconds, lost):
 def test_a_copy_says_what_comes_and_asks_for_its_own_words():
     seen = {"a1": {**MEMBER, "newest": NOW - 3600}}
     members = {host: {**one, "first": None, "newest": None, "fault": "no pgbackrest"} for host, one in told().items()}
-    assert pghalib.master.restore.faults("trial", target(60), members, NOW, seen) == []
-    assert pghalib.master.restore.faults("trial", target(60), members, NOW, {}) == [
-        "trial has no backup to restore from"
-    ]
+    faults = lambda seen: pghalib.master.restore.faults("trial", target(60), members, NOW, seen, source="one")  # noqa: E731
+    assert faults(seen) == []
+    assert faults({}) == ["no member of one answers, so nobody tells what its repositories have"]
+    assert faults({"a1": {**MEMBER, "first": None}}) == ["one has no backup to restore from"]
+    paused = {host: {**one, "paused": True} for host, one in members.items()}
+    (_pause, said) = pghalib.master.restore.faults("trial", target(60), paused, NOW, {}, source="one")
+    assert said.startswith("no member of one answers")
     lines = pghalib.master.restore.asked("trial", target(60), members, NOW, (), "one", seen)
     assert lines[0].startswith("this would give trial the data of one as they were at 2026-")
     assert "all that is in trial now is replaced" in lines[0]

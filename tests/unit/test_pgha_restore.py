@@ -365,14 +365,14 @@ def plan(loader_module, tmp_path):
     """A function (what a person asks, without) -> the plan; db3 does not answer."""
     defaults = shipped.defaults()
 
-    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, members=None, **given):
+    def build(without=(), noted=None, pgha=PGHA, timeline=(3, 0), restores=None, members=None, silent=(), **given):
         asked = []
 
         def cmd(hosts, _function, **_how):
             asked.append(list(hosts))
             told = {**CONDITIONS, "timeline": list(timeline), "restores": restores}
             answers = {host: {**told, "leads": host == "db2", **(members or {}).get(host, {})} for host in hosts}
-            return {host: {"ret": answer} for host, answer in answers.items() if host != "db3"}
+            return {host: {"ret": answer} for host, answer in answers.items() if host not in ("db3", *silent)}
 
         salt = {
             "pgha_master.plan": lambda restoring: {"refused": [], "restoring": restoring},
@@ -453,6 +453,16 @@ def test_the_repository_hosts_are_told_of_a_copy_and_of_a_way_back_from_one(plan
     assert (found["refused"], found["keepers"], "source" in found["note"]) == ([], ["backup1"], False)
     found, _ = plan(without=["backup1"], pgha=pgha, noted=begun, **copied)
     assert found["keepers"] == []
+
+
+def test_a_copy_begins_when_a_member_of_its_source_tells_of_the_backups_and_goes_on_without(plan):
+    copied = {"cluster": "trial", "from": "one", "confirm": "trial from one to newest from timeline 3"}
+    found, _ = plan(silent=["db1", "db2"], **copied)
+    assert found == {"refused": ["no member of one answers, so nobody tells what its repositories have"]}
+    begun = plan(silent=["db2"], **copied)[0]
+    assert (begun["refused"], begun["flushing"]) == ([], [])
+    again, _ = plan(noted=begun["note"], silent=["db1", "db2"], **copied)
+    assert (again["refused"], again["flushing"]) == ([], [])
 
 
 def test_the_way_back_ends_the_restore_that_it_leads_out_of_and_no_other(plan):

@@ -69,6 +69,7 @@ def faults(
     now: float,
     seen: Mapping[str, Conditions] | None = None,
     keep: bool = True,
+    source: str | None = None,
 ) -> list[str]:
     """
     Return the reasons why a restore cannot begin, as sentences.
@@ -81,6 +82,8 @@ def faults(
         What those members tell that see the backups, by minion id: of another cluster, or (None) the same.
     keep
         False: the data of now are not kept.
+    source
+        The cluster whose backups are copied, None for its own.
     """
     if target["type"] == pghalib.backup.target.KEPT:
         seen = {}
@@ -100,8 +103,10 @@ def faults(
             found.append(f"no host has kept data of {target['value']}; kept are {', '.join(known) or 'none'}")
         return found
     first = min((one["first"] for one in seen.values() if one["first"] is not None), default=None)
-    if first is None:
-        found += [] if found else [f"{cluster} has no backup to restore from"]
+    if source and not seen:
+        found.append(f"no member of {source} answers, so nobody tells what its repositories have")
+    elif first is None:
+        found += [] if found else [f"{source or cluster} has no backup to restore from"]
     elif target["moment"] is not None and target["moment"] < first:
         found.append(f"the oldest backup ends at {day(first)}, and nothing before that can be restored")
     if target["moment"] is not None and target["moment"] > now:
