@@ -262,7 +262,7 @@ def left_out():
 
 def note():
     """
-    Return this host's note of a restore (``id``, ``step``), {} when none is at work here.
+    Return this host's note of a restore (``id``, ``step``) as ``pghalib.backup.recovering.read``: {} without one.
 
     CLI Example:
 
@@ -270,7 +270,7 @@ def note():
 
         salt 'test-db1' pgha_restore.note
     """
-    return json.loads(pghalib.host.files.read_foreign(pghalib.backup.recovering.NOTE) or "{}")
+    return pghalib.backup.recovering.read()
 
 
 def _runs(text):

@@ -542,6 +542,23 @@ def test_nobody_is_stopped_again_because_a_leader_of_the_restored_data_does_not_
         assert (found["refused"], found["leader"], found["served"]) == ([], "db1", False)
 
 
+def test_a_host_without_a_restore_has_no_note_of_one(module, monkeypatch, tmp_path):
+    monkeypatch.setattr("pghalib.backup.recovering.NOTE", str(tmp_path / "restore.json"))
+    assert module().note() == {}
+    (tmp_path / "restore.json").write_text('{"id": "1", "step": "aside"}\n')
+    assert module().note() == {"id": "1", "step": "aside"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", "[]", "7", "null", "[" * 100000, "\0", '{"id"'])
+def test_a_damaged_note_is_named_with_the_remedy(module, monkeypatch, tmp_path, text):
+    path = tmp_path / "restore.json"
+    monkeypatch.setattr("pghalib.backup.recovering.NOTE", str(path))
+    path.write_text(text)
+    with pytest.raises(CommandExecutionError) as error:
+        module().note()
+    assert str(error.value).startswith(f"{path} is damaged: remove it")
+
+
 @pytest.mark.parametrize("member", [True, False])
 def test_a_host_tells_whether_it_has_noted_that_it_serves(module, monkeypatch, tmp_path, member):
     monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))

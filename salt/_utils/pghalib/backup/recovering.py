@@ -139,7 +139,10 @@ def aside(path: str, restore: str) -> str | None:
         if name not in present:
             return f"{parent}/{kept}" if kept in present else None
         if kept in present:
-            raise CommandExecutionError(f"{parent}/{kept} is there already")
+            raise CommandExecutionError(
+                f"{parent}/{kept} is there already and has the data of before: move {path}, which came after them,"
+                " away, and run this again"
+            )
         os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
     return f"{parent}/{kept}"
@@ -161,6 +164,24 @@ def put_back(path: str, kept: str) -> None:
         # An empty directory gives way.
         os.rename(os.path.basename(kept), name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
+
+
+def read() -> dict[str, Json]:
+    """
+    Return the note of this host, {} without one. Raises CommandExecutionError with the remedy when it is damaged: then
+    nobody knows how far the restore is here.
+    """
+    text = pghalib.host.files.read_foreign(NOTE)
+    try:
+        note = {} if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        note = None
+    if not isinstance(note, dict):
+        raise CommandExecutionError(
+            f"{NOTE} is damaged: remove it. If a restore has begun, then give its command again, or go back to the data"
+            " of before (docs/backup.md)"
+        )
+    return note
 
 
 def put_aside_for(note: dict[str, Json]) -> str | None:
