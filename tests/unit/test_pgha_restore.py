@@ -478,17 +478,21 @@ def test_the_way_back_waits_until_the_data_are_aside_on_every_host(plan):
     """The furthest data may be those that are in their place still; of the kept ones another host would get its own."""
     note = {**NOTE, "target": pghalib.backup.target.parsed({"target": "newest"})}
     back = {"target": "kept:20261129-120000", "confirm": "one to kept:20261129-120000 from timeline 3"}
-    aside, quiet = {"restores": note["id"], "leads": False}, {"leads": False}
-    found, _ = plan(noted=note, without=["db3"], members={"db1": aside, "db2": {**quiet, "kept": {}}}, **back)
+    aside, in_place = {"restores": note["id"], "leads": False}, {"leads": False, "kept": {}}
+    found, _ = plan(noted=note, without=["db3"], members={"db1": aside, "db2": in_place}, **back)
     assert list(found) == ["refused"]
     (said,) = found["refused"]
     assert said.startswith("db2: its data of before are in their place still, and may be the furthest")
     assert "finish that first, by the same words as before (one to newest)" in said
-    # Those that are aside, those of a host without data, and those of a host that came back to a cluster that serves.
     for members in (
         {"db1": aside, "db2": aside},
-        {"db1": aside, "db2": {**quiet, "size": 0}},
-        {"db1": {**aside, "leads": True}, "db2": quiet},
+        # Had no data, and has got some or none.
+        {"db1": aside, "db2": {**in_place, "restores": note["id"]}},
+        {"db1": aside, "db2": {**in_place, "size": 0}},
+        # Has lost its note.
+        {"db1": aside, "db2": {"leads": False}},
+        # Was left out, and came back to a cluster that serves.
+        {"db1": {**aside, "leads": True}, "db2": in_place},
     ):
         assert plan(noted=note, without=["db3"], members=members, **back)[0]["refused"] == []
 

@@ -140,8 +140,8 @@ def aside(path: str, restore: str) -> str | None:
             return f"{parent}/{kept}" if kept in present else None
         if kept in present:
             raise CommandExecutionError(
-                f"{parent}/{kept} is there already and has the data of before: move {path}, which came after, away,"
-                " and run this again"
+                f"{parent}/{kept} is there already and has the data of before: move {path}, which came after them,"
+                " away, and run this again"
             )
         os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)

@@ -138,7 +138,7 @@ def in_place(begun: Note, told: Mapping[str, Conditions]) -> list[str]:
         f"{host}: its data of before are in their place still, and may be the furthest: a restore has begun to keep the"
         f" data of every host aside; finish that first, by the same words as before ({words(begun)}), then go back"
         for host, one in told.items()
-        if one["size"] and one["restores"] != begun["id"]
+        if one["size"] and one["restores"] != begun["id"] and begun["id"] not in one["kept"]
     ]
 
 
