@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pghalib.consul.client
-import pghalib.host.files
 import pghalib.master.turns
 import pghalib.patroni.environment
 import pghalib.patroni.member
