@@ -12,7 +12,6 @@ import pghalib.consul.answers
 import pghalib.consul.client
 import pghalib.consul.drift
 import pghalib.consul.pending
-import pghalib.host.files
 import pghalib.secrets.served
 import pghalib.services.started
 from salt.exceptions import CommandExecutionError

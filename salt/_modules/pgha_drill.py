@@ -103,10 +103,13 @@ def observe(seconds):
             "dbname": "postgres",
         },
     }
+    source = __salt__["cp.cache_file"]("salt://pgha/drill/files/observe.py")
+    if not source:
+        raise CommandExecutionError("The master serves no salt://pgha/drill/files/observe.py")
     program, output = _place("observe.py"), _place("looks.jsonl")
     _stop()
     pghalib.host.descriptors.directory(str(program.parent), user="root", group="root", mode="0755", test=False)
-    text = Path(__salt__["cp.cache_file"]("salt://pgha/drill/files/observe.py")).read_text(encoding="utf-8")
+    text = Path(source).read_text(encoding="utf-8")
     pghalib.host.files.manage(str(program), text, user="root", group="root", mode="0644", test=False)
     command = [
         *("systemd-run", "--quiet", "--collect", f"--unit={OBSERVER}", f"--uid={postgres['user']}"),

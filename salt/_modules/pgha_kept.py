@@ -6,7 +6,6 @@ import os
 import re
 
 import pghalib.backup.recovering
-import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.postgres.archive

@@ -5,8 +5,8 @@ Pending restarts of this host's services, and whether a restart is safe now.
 import time
 from pathlib import Path
 
+import pghalib.consul.answers
 import pghalib.consul.client
-import pghalib.host.files
 import pghalib.master.turns
 import pghalib.patroni.environment
 import pghalib.patroni.member
@@ -85,7 +85,7 @@ def leads_by_consul():
     if _settings()["role"] == "db":
         return __salt__["pgha_patroni.dcs"]()["leader"] == _settings()["name"]
     leader = __salt__["pgha_consul.leader"]()
-    return bool(leader) and leader.rpartition(":")[0].strip("[]") == _settings()["address"]
+    return bool(leader) and pghalib.consul.answers.host(leader) == _settings()["address"]
 
 
 def lowered():

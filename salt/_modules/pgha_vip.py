@@ -9,7 +9,6 @@ from pathlib import Path
 import pghalib.errors
 import pghalib.host.arp
 import pghalib.host.diff
-import pghalib.host.files
 import pghalib.host.users
 import pghalib.parse
 import pghalib.patroni.client

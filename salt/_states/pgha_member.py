@@ -6,6 +6,7 @@ the timing of now before the guard does.
 import os
 
 import pghalib.host.files
+import pghalib.host.passage
 import pghalib.postgres.member_note
 import pghalib.states
 import pghalib.wait
@@ -59,7 +60,7 @@ def noted(ret, timeout):
     told = "Patroni tells which data it has"
     text = pghalib.wait.until(__salt__["pgha_member.note"], 0 if ret.test else timeout, told)
     if not ret.test:
-        os.makedirs(os.path.dirname(pghalib.postgres.member_note.NOTE), mode=0o755, exist_ok=True)
+        pghalib.host.passage.made(os.path.dirname(pghalib.postgres.member_note.NOTE), test=False, top="/etc/pgha")
     done = pghalib.host.files.manage(
         pghalib.postgres.member_note.NOTE, text, user="root", group="root", mode="0600", test=ret.test
     )

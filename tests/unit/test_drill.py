@@ -215,7 +215,14 @@ def host(loader_module, tmp_path, monkeypatch):
     done, shown = [], {}
     settings = {
         "name": "db1",
-        "postgres": {"data_dir": str(tmp_path), "bin_dir": str(tmp_path), "user": "postgres"},
+        "cluster": {"vip": None},
+        "postgres": {
+            "data_dir": str(tmp_path),
+            "bin_dir": str(tmp_path),
+            "user": "postgres",
+            "socket_dir": "/run",
+            "port": 5432,
+        },
         "patroni": {"startup_timeout": 30},
     }
     salt = {
@@ -225,8 +232,16 @@ def host(loader_module, tmp_path, monkeypatch):
         "service.show": lambda unit: shown.get(unit, {}),
     }
     module = loader_module("_modules/pgha_drill.py", salt=salt)
-    module.done, module.shown, module.place = done, shown, tmp_path
+    module.done, module.shown, module.place, module.salt = done, shown, tmp_path, salt
     return module
+
+
+@pytest.mark.parametrize("source", ["", False])
+def test_an_observer_that_the_master_does_not_serve_is_named(host, monkeypatch, source):
+    host.salt["cp.cache_file"] = lambda _url: source
+    monkeypatch.setattr(host, "_stop", lambda: pytest.fail("something was stopped"))
+    with pytest.raises(CommandExecutionError, match="^The master serves no salt://pgha/drill/files/observe.py$"):
+        host.observe(600)
 
 
 def test_planned_faults_are_patronis_and_systemds(host):

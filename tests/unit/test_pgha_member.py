@@ -180,6 +180,16 @@ def test_a_member_notes_its_data_once(host):
 
 
 @pytest.mark.root
+def test_the_directory_of_the_note_can_be_passed_whatever_the_umask_of_the_minion(host):
+    before = os.umask(0o077)
+    try:
+        assert host.states().noted("x", 0)["result"] is True
+    finally:
+        os.umask(before)
+    assert os.stat(os.path.dirname(pghalib.postgres.member_note.NOTE)).st_mode & 0o777 == 0o755
+
+
+@pytest.mark.root
 def test_a_member_waits_until_patroni_tells_which_data_it_has(host):
     """The leader of a new cluster serves before its bootstrap is over, and Patroni tells the identifier after that."""
     answers = iter([None, {}, {"database_system_identifier": "7431"}])

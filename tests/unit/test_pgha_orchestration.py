@@ -1,5 +1,6 @@
 """What stands before an orchestration: it runs alone, and nothing speaks against it."""
 
+import concurrent.futures
 import fcntl
 import os
 import subprocess
@@ -63,6 +64,16 @@ def test_a_drill_that_runs_is_named_with_its_cluster_its_begin_and_what_to_do(re
     # So is a second drill.
     with pytest.raises(CommandExecutionError, match="^A drill of test is running"):
         pghalib.master.alone.lock(tmp_path, "other")
+
+
+def test_in_a_thread_of_the_master_itself_nothing_begins(states, tmp_path):
+    """So runs what a reaction starts: salt-master lives on, and nothing would end the lock."""
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        ret = threads.submit(states[False].alone, "n").result()
+    assert ret["result"] is False
+    assert "the lock would last as long as salt-master: let the reaction run" in ret["comment"]
+    assert ret["comment"].endswith(". Nothing was touched")
+    assert states[False].alone("n")["result"] is True
 
 
 def test_a_shorter_holder_leaves_nothing_of_a_longer_one(tmp_path, monkeypatch):

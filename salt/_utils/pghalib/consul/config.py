@@ -12,7 +12,6 @@ import json
 import re
 from typing import TYPE_CHECKING, TypedDict
 
-import pghalib.consul.client
 import pghalib.consul.ports
 import pghalib.inventory
 import pghalib.tls

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -31,8 +32,15 @@ def lock(path: Path, drill: str | None = None) -> None:
     drill
         The cluster whose drill takes the lock; None for an orchestration.
 
-    Raises CommandExecutionError that names the holder and what to do, or the remedy when the lock cannot be made.
+    Raises CommandExecutionError that names the holder and what to do, or the remedy when the lock cannot be made, and
+    where this process does not end with the job.
     """
+    # Salt's reactor has a pool of threads for runners; all other callers make a process for each job.
+    if threading.current_thread() is not threading.main_thread():
+        raise CommandExecutionError(
+            "This runs in a thread of salt-master, as reactions do, and the lock would last as long as salt-master: let"
+            " the reaction run salt-run as a program instead (cmd.run on the master's own minion). Nothing was touched"
+        )
     pghalib.secrets.store.prepare(path)
     # Not closed, on purpose: the lock must last as long as the process.
     try:

@@ -12,7 +12,6 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 import pghalib.backup.config
-import pghalib.consul.client
 import pghalib.inventory
 import pghalib.patroni.config
 import pghalib.patroni.guard

@@ -9,7 +9,6 @@ import ipaddress
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.backup.repositories
-import pghalib.consul.client
 import pghalib.tls
 import pghalib.versions
 from pghalib.consul.ports import GOSSIP, HTTP, HTTPS, SERVER

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: States of a unit in which it works.
 BUSY = ("activating", "deactivating", "reloading")
+#: The lines of what the work has written that are shown.
+LINES = 20
 
 
 def begin(run_all: Callable[..., Ran], unit: str, words: Sequence[str], properties: Mapping[str, str]) -> None:
@@ -60,7 +62,7 @@ def forget(run_all: Callable[..., Ran], unit: str) -> None:
         run_all(["systemctl", verb, f"{unit}.service"], python_shell=False, ignore_retcode=True)
 
 
-def lines(run_all: Callable[..., Ran], unit: str, number: int = 20) -> list[str]:
-    """Return the last lines that the work has written."""
-    words = ["journalctl", f"--unit={unit}", f"--lines={number}", "--output=cat", "--no-pager", "--quiet"]
+def lines(run_all: Callable[..., Ran], unit: str) -> list[str]:
+    """Return the last ``LINES`` lines that the work has written."""
+    words = ["journalctl", f"--unit={unit}", f"--lines={LINES}", "--output=cat", "--no-pager", "--quiet"]
     return run_all(words, python_shell=False, ignore_retcode=True)["stdout"].splitlines()
