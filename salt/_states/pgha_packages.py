@@ -2,14 +2,11 @@
 States of the system's packages.
 """
 
-import os
-
+import pghalib.host.packages
 import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-# apt looks here, too: dpkg has files of numbers here while it works, and after it was cut off.
-UPDATES = "/var/lib/dpkg/updates"
 COMMAND = ("dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
 # Seconds to wait for another dpkg, such as that of a nightly update.
 PATIENCE = 120
@@ -30,7 +27,7 @@ def settled(ret):
           pgha_packages.settled:
             - order: first
     """
-    if not _cut_off():
+    if not pghalib.host.packages.cut_off():
         return "No installation was cut off."
     ret.plan({"packages": {"old": "installed in part", "new": "configured"}})
     if ret.test:
@@ -39,13 +36,9 @@ def settled(ret):
     return "dpkg has finished the installation that was cut off."
 
 
-def _cut_off():
-    return any(name.isdigit() for name in os.listdir(UPDATES))
-
-
 def _configured():
     environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     result = __salt__["cmd.run_all"](COMMAND, python_shell=False, ignore_retcode=True, env=environment)
     if result["retcode"]:
         raise CommandExecutionError((result["stderr"] or result["stdout"]).strip()[-500:])
-    return not _cut_off()
+    return not pghalib.host.packages.cut_off()

@@ -337,6 +337,8 @@ def test_the_users_authority_takes_the_formulas_place_under_a_client_that_verifi
     signer = pghalib.secrets.x509.authority("a company", 100)
     cluster.lab.master.run(["mkdir", "-p", "-m", "0700", place])
     cluster.lab.master.write(f"{place}/ca.pem", signer["certificate"])
+    stored = "/var/lib/pgha/tls-test-dcs-cluster.json"
+    cluster.lab.master.run(["cp", "-p", stored, f"{place}/before.json"])
     for name, own in formula.store(cluster.lab, "tls-test-dcs-cluster")["hosts"].items():
         for service, pair in {"consul": own, **own.get("services", {})}.items():
             names = set(pghalib.secrets.x509.describe(pair["certificate"])["names"])
@@ -362,6 +364,14 @@ def test_the_users_authority_takes_the_formulas_place_under_a_client_that_verifi
     cluster.wait_healthy()
     ledger.wait_for_writes()
     measured("change of the authority", 5)
+    # A copy of the store from before that: no host would trust another host's certificate.
+    cluster.lab.master.run(["sh", "-c", 'mv "$0" "$1/now.json"; cp -p "$1/before.json" "$0"', stored, place])
+    try:
+        refused = formula.run(cluster.lab, "test=True")
+    finally:
+        cluster.lab.master.run(["mv", f"{place}/now.json", stored])
+    assert refused.code == 1
+    assert "other secrets than the master's store has (test-dcs-cluster/tls/authority)" in refused.text
 
 
 def step(cluster, name):

@@ -46,6 +46,7 @@ UTILITY = {
     ("pgha_passage", "made"): "pghalib.host.passage.made",
     ("pgha_orchestration", "alone"): "pghalib.secrets.store.prepare",
     ("pgha_backup", "absent"): "pghalib.host.files.peek",
+    ("pgha_packages", "settled"): "pghalib.host.packages.cut_off",
     ("pgha_repository", "configuration_read"): "pghalib.services.owed.owed",
     ("pgha_restore", "noted"): "pghalib.secrets.restores.noted",
     ("pgha_restore", "ended"): "pghalib.secrets.restores.exists",

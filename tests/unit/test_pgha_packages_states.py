@@ -1,5 +1,6 @@
 """An installation of packages that was cut off, as by a loss of power."""
 
+import pghalib.host.packages
 import pytest
 
 
@@ -25,7 +26,7 @@ def host(loader_module, tmp_path, monkeypatch):
             }
 
         module = loader_module("_states/pgha_packages.py", salt={"cmd.run_all": run_all}, opts={"test": test})
-        monkeypatch.setattr(module, "UPDATES", str(tmp_path))
+        monkeypatch.setattr(pghalib.host.packages, "UPDATES", str(tmp_path))
         monkeypatch.setattr(module, "PATIENCE", 0.1 if results[-1:] == [2] else 10)
         return module.settled("x"), calls
 

@@ -162,7 +162,7 @@ def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
     pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED)
     held = stored(store)
     db1 = pghalib.secrets.pki.of_host(store, "dc", "db1", "db")
-    assert set(db1) == {"ca", "consul", "postgres"}
+    assert set(db1) == {"ca", "revision", "consul", "postgres"}
     assert db1["ca"] == held["authorities"]["current"]["certificate"] == pghalib.secrets.pki.authorities(store, "dc")
     assert held["hosts"]["db1"]["key"] in db1["consul"]
     assert held["hosts"]["db1"]["services"]["postgres"]["key"] in db1["postgres"]
@@ -171,9 +171,9 @@ def test_a_host_gets_its_own_key_and_nobody_gets_an_authoritys(store):
         held["hosts"]["db2"]["services"]["postgres"]["key"],
         *(own["key"] for name, own in held["hosts"].items() if name != "db1"),
     ]
-    assert not [key for key in others if key in json.dumps(db1) or key in "".join(db1.values())]
+    assert not [key for key in others if key in json.dumps(db1) or key in "".join(map(str, db1.values()))]
     assert pghalib.secrets.pki.of_host(store, "dc", "dcs3", "dcs")["consul"].count(BEGIN) == 2
-    assert set(pghalib.secrets.pki.of_host(store, "dc", "dcs3", "dcs")) == {"ca", "consul"}
+    assert set(pghalib.secrets.pki.of_host(store, "dc", "dcs3", "dcs")) == {"ca", "revision", "consul"}
     assert pghalib.secrets.pki.of_host(store, "plain", "old-db1", "db") is None
     assert pghalib.secrets.pki.of_host(store, "dc", "somebody", "db") is None
     assert pghalib.secrets.pki.authorities(store, "plain") is None
@@ -193,6 +193,7 @@ def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(sto
         [pghalib.secrets.pki.authorities(store, "dc")],
         [stored(store)["hosts"]["db1"]["certificate"]],
     )
+    revisions = [pghalib.secrets.pki.of_host(store, "dc", "db1", "db")["revision"]]
     for step in ("add", "use", "drop"):
         for wrong in {"add", "use", "drop"} - {step}:
             with pytest.raises(CommandExecutionError, match=f"is {step}, not {wrong}"):
@@ -200,6 +201,7 @@ def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(sto
         pghalib.secrets.pki.rotate(store, inventory(), DEFAULTS, "dc", step)
         assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED) == []
         own = stored(store)["hosts"]["db1"]
+        revisions.append(pghalib.secrets.pki.of_host(store, "dc", "db1", "db")["revision"])
         trusted.append(pghalib.secrets.pki.authorities(store, "dc"))
         certificates.append(own["certificate"])
         # Host by host: who has what the step before gave and who has what this one gives trust each other.
@@ -207,6 +209,9 @@ def test_the_authority_is_changed_in_three_steps_and_nobody_meets_a_stranger(sto
             for known in trusted[-2:]:
                 wrong = pghalib.secrets.x509.faults_of("db1", known, certificate, own["key"], set())
                 assert not [line for line in wrong if "lead to" in line], step
+    assert revisions == [1, 2, 3, 4], "an older copy of the store is known by it"
+    assert pghalib.secrets.pki.fill(store, inventory(), DEFAULTS, ENCRYPTED, force=True) != []
+    assert stored(store)["revision"] == 4, "new certificates of the same authority are no change of it"
     assert [text.count(BEGIN) for text in trusted] == [1, 2, 2, 1]
     assert trusted[0] != trusted[3]
     assert len(set(certificates)) == 4

@@ -10,14 +10,14 @@ from salt.exceptions import CommandExecutionError
 TOKEN = {"accessor": "a", "secret": "s"}
 DB = {"name": "db1", "datacenter": {"name": "dc"}, "cluster": {"name": "one"}}
 DCS = {"name": "dcs1", "datacenter": {"name": "dc"}, "cluster": None}
-OF_DB = {"gossip_key": "g", "agent": TOKEN, "patroni": TOKEN, "superuser": "p", "tls": {"ca": "c", "host": "h"}}
+OF_DB = {"gossip_key": "g", "agent": TOKEN, "patroni": TOKEN, "superuser": "p", "tls": {"ca": "c", "revision": 2}}
 OF_DCS = {"gossip_key": "g", "agent": TOKEN, "management": TOKEN, "tokens": {"agent-db1": TOKEN}}
 
 
 @pytest.mark.parametrize(
     ("settings", "secrets", "names"),
     [
-        (DB, OF_DB, {"dc/gossip_key", "one/agents/db1", "one/patroni", "one/superuser"}),
+        (DB, OF_DB, {"dc/gossip_key", "dc/tls/authority", "one/agents/db1", "one/patroni", "one/superuser"}),
         (DCS, OF_DCS, {"dc/gossip_key", "dc/agents/dcs1", "dc/management"}),
     ],
 )
@@ -25,12 +25,14 @@ def test_the_note_has_the_names_of_the_store_and_no_secret(settings, secrets, na
     text = pghalib.secrets.served.note(settings, secrets)
     assert set(json.loads(text)) == names
     secret = json.dumps(OF_DB)
-    assert not [value for value in json.loads(text).values() if value in secret or len(value) != 16]
+    noted = json.loads(text)
+    assert noted.pop("dc/tls/authority", 2) == 2
+    assert not [value for value in noted.values() if value in secret or len(value) != 16]
 
 
 def test_another_store_is_found_and_what_is_to_be_new_is_not_held_against_it():
     note = pghalib.secrets.served.note(DB, OF_DB)
-    other = {**copy.deepcopy(OF_DB), "superuser": "q", "tls": {"ca": "renewed", "host": "h"}}
+    other = {**copy.deepcopy(OF_DB), "superuser": "q", "tls": {"ca": "renewed", "revision": 2}}
     assert pghalib.secrets.served.faults(note, DB, OF_DB, []) == []
     assert pghalib.secrets.served.faults(None, DB, other, []) == []
     (fault,) = pghalib.secrets.served.faults(note, DB, other, [])
@@ -41,6 +43,18 @@ def test_another_store_is_found_and_what_is_to_be_new_is_not_held_against_it():
     assert pghalib.secrets.served.faults(note, DB, other, ["on", "one/super"]) == [fault]
     # A new kind of secret was never used here.
     assert pghalib.secrets.served.faults(note, DB, {**OF_DB, "vip": TOKEN}, []) == []
+
+
+@pytest.mark.parametrize(("noted", "served", "older"), [(3, 2, True), (2, 2, False), (1, 2, False), (0, 0, False)])
+def test_a_store_of_before_a_change_of_the_authority_is_found(noted, served, older):
+    """Its certificates are of an authority that no other host trusts any more. A host that was away is no such case."""
+    note = pghalib.secrets.served.note(DB, {"tls": {"revision": noted}})
+    found = pghalib.secrets.served.faults(note, DB, {"tls": {"revision": served}}, [])
+    assert ["(dc/tls/authority)" in fault for fault in found] == [True] * older
+    assert pghalib.secrets.served.faults(note, DB, {"tls": {"revision": served}}, ["dc/tls"]) == []
+    # Of a version that counts them not yet.
+    assert pghalib.secrets.served.faults("{}", DB, {"tls": {"revision": served}}, []) == []
+    assert pghalib.secrets.served.faults('{"dc/tls/authority": "x"}', DB, {"tls": {}}, []) == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', "null", "[" * 9000])

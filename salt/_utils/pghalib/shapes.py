@@ -109,9 +109,13 @@ class Token(TypedDict):
 
 
 class Certificates(TypedDict, total=False):
-    """PEM texts of one host: the authorities that it trusts, and key with certificate of each of its services."""
+    """
+    PEM texts of one host: the authorities that it trusts, and key with certificate of each of its services.
+    ``revision``: how often the authorities of its datacenter have changed.
+    """
 
     ca: str
+    revision: int
     consul: str
     postgres: str
     repository: str

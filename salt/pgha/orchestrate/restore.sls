@@ -37,8 +37,8 @@ The hosts are served the pillar of now:
          dict(plan.run, library=salt["pgha_library.served"](saltenv)), test=False) }}
 {% do stages.append({"salt": ready}) %}
 
-{# What the cluster that is copied has committed a moment ago is not in its archive yet. Two may say that they lead; where
-   one does not any more, nothing is done. #}
+{# What the cluster that is copied has committed a moment ago is not in its archive yet. Two may say that they lead; on
+   one that does not any more, nothing is done. #}
 {% if plan.flushing %}
 {% set flushed = "What " ~ note.source ~ " has committed until now is in its archive" %}
 {{ flushed | yaml_dquote }}:

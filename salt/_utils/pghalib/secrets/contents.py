@@ -76,6 +76,7 @@ class Tls(TypedDict, total=False):
     ca: str
     next_ca: str
     former: str
+    revision: int
 
 
 class Host(TypedDict):
@@ -165,6 +166,10 @@ def _is_names(value: object) -> bool:
     return isinstance(value, list) and all(is_text(name) for name in value)
 
 
+def _is_count(value: Json) -> bool:
+    return type(value) is int and value >= 0
+
+
 _TOKEN = ({"accessor": _is_uuid, "secret": _is_uuid}, "accessor", "secret")
 _PAIR = ({"key": _is_pem, "certificate": _is_pem}, "key", "certificate")
 _HOST = {"role": lambda role: role in ("dcs", "db", "repository"), "name": is_text, "datacenter": is_text}
@@ -191,6 +196,7 @@ TLS_SHAPE = {
     "ca": _is_pem,
     "next_ca": _is_pem,
     "former": _is_pem,
+    "revision": _is_count,
 }
 INDEX_SHAPE = {
     "hosts": {"*": (_HOST, *_HOST)},

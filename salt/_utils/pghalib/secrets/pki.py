@@ -79,7 +79,7 @@ def fill(
     filled = _filled(path, pgha, defaults, encrypted, force)
     for file, content, names in filled:
         if names:
-            pghalib.secrets.store.write(file, content)
+            _write(file, content)
     return sorted(name for _, _, names in filled for name in names)
 
 
@@ -124,7 +124,7 @@ def rotate(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], datacen
             pghalib.secrets.trust.turn(stored.get("authorities") or {}, step)
             if not brought:
                 pghalib.secrets.certificates.issued(stored, tls, wanted, force=True)
-        pghalib.secrets.store.write(_file(path, datacenter), stored)
+        _write(_file(path, datacenter), stored)
 
 
 def authority_change(
@@ -184,8 +184,8 @@ def unfinished(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> 
 
 def of_host(path: Path, datacenter: str, name: str, role: str) -> Certificates | None:
     """
-    Return the PEM texts for one host: ``ca`` with the authorities, and key and certificate of each of its services.
-    None when nothing is stored for the host.
+    Return the PEM texts for one host: ``ca`` with the authorities, and key and certificate of each of its services;
+    and the ``revision`` of the authorities. None when nothing is stored for the host.
 
     path, datacenter, name
         Directory of the store, the host's datacenter, and its name.
@@ -196,7 +196,7 @@ def of_host(path: Path, datacenter: str, name: str, role: str) -> Certificates |
     own = stored.get("hosts", {}).get(name)
     if not own:
         return None
-    found: Certificates = {"ca": pghalib.secrets.trust.bundle(stored)}
+    found: Certificates = {"ca": pghalib.secrets.trust.bundle(stored), "revision": stored.get("revision", 0)}
     for service in SERVICES[role]:
         # An older store has one certificate for each host. All services use it until the store is filled.
         pair = pghalib.secrets.certificates.pair(own, service) or own
@@ -212,6 +212,12 @@ def authorities(path: Path, datacenter: str) -> str | None:
 def _read(path: Path, datacenter: str) -> Tls:
     found: Tls = pghalib.secrets.store.read(_file(path, datacenter), pghalib.secrets.contents.TLS_SHAPE)
     return found
+
+
+def _write(file: Path, content: Tls) -> None:
+    before: Tls = pghalib.secrets.store.read(file, pghalib.secrets.contents.TLS_SHAPE)
+    pghalib.secrets.trust.revised(content, before)
+    pghalib.secrets.store.write(file, content)
 
 
 def _filled(

@@ -66,9 +66,10 @@ def encrypted(pillar: Mapping[str, Json]) -> bool:
     return bool(found.get("tls")) if found else True
 
 
-def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str]:
+def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str | int]:
     """
-    Return ``{name: fingerprint}`` of a host's secrets, by their names in the master's store.
+    Return ``{name: fingerprint}`` of a host's secrets, by their names in the master's store; of the authorities of its
+    datacenter the number of their changes.
 
     settings
         The result of ``pgha.settings``.
@@ -77,9 +78,12 @@ def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str]:
     """
     datacenter = settings["datacenter"]["name"]
     cluster = settings["cluster"]["name"] if settings["cluster"] else None
-    found = {}
+    found: dict[str, str | int] = {}
     for key, value in secrets.items():
-        if key in ("tls", "tokens", "copied", "readers"):
+        if key in ("tokens", "copied", "readers"):
+            continue
+        if key == "tls":
+            found[f"{datacenter}/tls/authority"] = secrets["tls"].get("revision", 0)
             continue
         if key == "backup":
             # Keys of a server are renewed; a passphrase never is.
@@ -91,6 +95,13 @@ def fingerprints(settings: Settings, secrets: Secrets) -> dict[str, str]:
         name = f"{owner}/agents/{settings['name']}" if key == "agent" else f"{owner}/{key}"
         found[name] = _digest(value)
     return found
+
+
+def _another(noted: object, served: str | int) -> bool:
+    """Whether the store is another one than the host has noted. A host that was away knows older authorities."""
+    if isinstance(served, int):
+        return type(noted) is int and noted > served
+    return noted != served
 
 
 def _digest(value: object) -> str:
@@ -124,7 +135,7 @@ def faults(text: str | None, settings: Settings, secrets: Secrets, allowed: Iter
         name
         for name in sorted(served)
         if name in noted
-        and noted[name] != served[name]
+        and _another(noted[name], served[name])
         and not any(name == str(one) or name.startswith(f"{one}/") for one in allowed)
     ]
     if not other:

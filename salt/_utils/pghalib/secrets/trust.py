@@ -10,7 +10,8 @@ Pure functions of the stored content of a datacenter (``tls-NAME.json``):
     {"authorities": {"current", "next", "last"}  the formula's own, with their keys; next and last during a change,
      "ca"                                        the user's, when they sign,
      "next_ca"                                   the next ones, when the change is from or to the user's,
-     "former"                                    those that no longer sign, until they are dropped}
+     "former"                                    those that no longer sign, until they are dropped,
+     "revision"                                  how often one of these has changed: an older copy has a lower number}
 """
 
 from __future__ import annotations
@@ -74,6 +75,17 @@ def trusts(stored: Tls, pem: str) -> bool:
     """Return whether all authorities of a PEM text are trusted already."""
     wanted = set(pghalib.secrets.x509.split(pem))
     return bool(wanted) and wanted <= set(pghalib.secrets.x509.split(bundle(stored)))
+
+
+def revised(stored: Tls, before: Tls) -> None:
+    """
+    Count a change of the authorities. Changes ``stored``.
+
+    before
+        The content that is stored until now.
+    """
+    changed = not same(bundle(stored), bundle(before)) or not same(signing(stored), signing(before))
+    stored["revision"] = before.get("revision", 0) + changed
 
 
 def due(stored: Tls, target: str) -> list[str]:
