@@ -171,7 +171,7 @@ def test_a_repository_host_is_served_its_certificate_and_no_secret(tmp_path):
     pghalib.secrets.minted.mint(tmp_path, PGHA, DEFAULTS)
     own = pghalib.secrets.minted.of_minion(tmp_path, "backup1")
     assert list(own) == ["tls"]
-    assert sorted(own["tls"]) == ["ca", "repository"]
+    assert sorted(own["tls"]) == ["ca", "repository", "revision"]
     stored = json.loads((tmp_path / "tls-dc.json").read_text())["hosts"]["backup1"]
     assert list(stored) == ["services"]
     server = pghalib.secrets.minted.of_minion(tmp_path, "dcs1")
