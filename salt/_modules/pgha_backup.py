@@ -12,6 +12,7 @@ import pghalib.backup.told
 import pghalib.host.users
 import pghalib.postgres.archive
 import pghalib.postgres.asked
+import pghalib.postgres.settings
 import pghalib.services.transient
 import pghalib.text
 from salt.exceptions import CommandExecutionError
@@ -213,8 +214,9 @@ def _state(unit):
 
 def control_version():
     """
-    Return the version number of pg_control in this host's data directory (pg_controldata), None without data. Editions
-    of Postgres Pro have one of their own, which pgBackRest does not know.
+    Return the version number of pg_control in this host's data directory (pg_controldata); without data that of the
+    installed server, None while none is installed. Editions of Postgres Pro have one of their own, which pgBackRest
+    does not know, neither when it makes a backup nor when it brings one back.
 
     Raises CommandExecutionError when the server's program cannot read it.
 
@@ -227,11 +229,11 @@ def control_version():
     postgres = _settings()["postgres"]
     path = postgres["data_dir"]
     result = _as_user([f"{postgres['bin_dir']}/pg_controldata", "-D", path], 30)
-    found = re.search(r"^pg_control version number:\s*(\d+)", result["stdout"], re.M)
-    if found:
-        return int(found.group(1))
+    number = pghalib.postgres.settings.control_data(result["stdout"]).get("pg_control version number", "")
+    if number.isdecimal():
+        return int(number)
     if not __salt__["file.file_exists"](f"{path}/global/pg_control"):
-        return None
+        return __salt__["pgha_parameters.control_version"]()
     raise CommandExecutionError(f"pg_controldata does not tell: {pghalib.text.line(result['stderr'])}")
 
 

@@ -14,6 +14,7 @@ import pghalib.postgres.asked
 import pghalib.postgres.collations
 import pghalib.postgres.hba
 import pghalib.postgres.parameters
+import pghalib.postgres.settings
 import pghalib.text
 from salt.exceptions import CommandExecutionError
 
@@ -55,6 +56,31 @@ def faults(parameters):
 
     question = ("faults", settings["bin_dir"], parameters, settings["pg_hba"])
     return pghalib.postgres.answered.once(__context__, question, ask)
+
+
+def control_version():
+    """
+    Return the version number of pg_control in the data that the installed server would make, None while none is
+    installed. Editions of Postgres Pro have one of their own.
+
+    Raises CommandExecutionError when the server's programs do not tell it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_parameters.control_version
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    if not os.path.exists(f"{settings['bin_dir']}/pg_resetwal"):
+        return None
+    with pghalib.host.users.scratch() as scratch:
+        _prepare(settings, scratch)
+        done = _run(settings, ["pg_controldata", "-D", scratch])
+    number = pghalib.postgres.settings.control_data(done["stdout"]).get("pg_control version number", "")
+    if not number.isdecimal():
+        raise CommandExecutionError(f"pg_controldata does not tell: {pghalib.text.line(done['stderr'])}")
+    return int(number)
 
 
 def server_faults():

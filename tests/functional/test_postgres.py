@@ -137,6 +137,18 @@ def test_data_directory_is_told_by_its_control_file(member):
     assert found["identifier"].isdigit()
 
 
+def test_a_host_without_data_knows_the_control_files_version_of_the_server_that_is_installed(member, tmp_path):
+    host = member()
+    data = host.settings["postgres"]["data_dir"]
+    initdb(host, data)
+    words = [f"{host.settings['postgres']['bin_dir']}/pg_controldata", "-D", data]
+    told = subprocess.run(words, check=True, capture_output=True, text=True, env={"LC_ALL": "C"}).stdout
+    number = next(line for line in told.splitlines() if line.startswith("pg_control version number:")).split()[-1]
+    assert host.call("pgha_parameters.control_version") == int(number)
+    host.settings["postgres"]["bin_dir"] = str(tmp_path)
+    assert host.call("pgha_parameters.control_version") is None
+
+
 def test_whoever_has_the_port_is_named(member):
     host = member(port=54321)
     assert host.call("pgha_postgres.listeners") == []

@@ -154,6 +154,31 @@ def test_an_edition_of_postgres_pro_is_told_to_pgbackrest():
     assert document["one"]["pg-version-force"] == 18
 
 
+@pytest.mark.parametrize(
+    ("said", "there", "number"),
+    [("pg_control version number:            1347421960\n", True, 1347421960), ("", False, 1347421960)],
+    ids=["of its data", "without data"],
+)
+def test_a_host_without_data_has_the_number_of_the_installed_edition(loader_module, monkeypatch, said, there, number):
+    """With it pgBackRest brings a backup back where everything was lost."""
+    salt = {
+        "pgha.settings": lambda: settings(pillar({"main": S3})),
+        "file.file_exists": lambda _path: there,
+        "pgha_parameters.control_version": lambda: number,
+    }
+    module = loader_module("_modules/pgha_backup.py", salt=salt)
+    monkeypatch.setattr(module, "_as_user", lambda *_: {"stdout": said, "stderr": "", "retcode": 0 if said else 2})
+    assert module.control_version() == number
+
+
+def test_data_that_do_not_tell_their_number_are_an_error_and_not_an_edition_of_another(loader_module, monkeypatch):
+    salt = {"pgha.settings": lambda: settings(pillar({"main": S3})), "file.file_exists": lambda _path: True}
+    module = loader_module("_modules/pgha_backup.py", salt=salt)
+    monkeypatch.setattr(module, "_as_user", lambda *_: {"stdout": "", "stderr": "no right to read", "retcode": 2})
+    with pytest.raises(CommandExecutionError, match="does not tell: no right to read"):
+        module.control_version()
+
+
 def test_a_passphrase_is_made_once_and_served_to_the_members_alone(tmp_path):
     pgha = pillar({"main": S3, "open": {**S3, "encrypted": False}})
     made = pghalib.secrets.minted.mint(tmp_path / "store", pgha, DEFAULTS)
