@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = {"url": "http://192.0.2.1:8008", "stanza": "one", "repositories": 1, "times": ["01:00"], "full": ["sun"],
-          "between": "incr", "bin_dir": "/bin", "socket_dir": "/run", "port": 5432, "user": "postgres"}  # fmt: skip
+CONFIG = {"url": "http://192.0.2.1:8008", "stanza": "one", "repositories": ["main"], "times": ["01:00"],
+          "full": ["sun"], "between": "incr", "bin_dir": "/bin", "socket_dir": "/run", "port": 5432, "user": "postgres"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def info(key, **status):
 
 def test_every_repository_gets_what_it_lacks(program, tool):
     made = tool(info(2))
-    assert program.make({**CONFIG, "repositories": 2}, "auto") == 0
+    assert program.make({**CONFIG, "repositories": ["main", "far"]}, "auto") == 0
     assert made.done == [["--stanza=one", "--repo=1", "--type=full", "backup"]]
 
 
@@ -219,7 +219,7 @@ def test_the_leader_notes_the_time_before_a_backup_whether_or_not_one_is_due(pro
 def test_a_time_that_cannot_be_noted_is_said_and_holds_no_backup_up(program, tool, capsys):
     made = tool(info(2))
     made.psql = 1
-    assert program.make({**CONFIG, "repositories": 1}, "full") == 0
+    assert program.make(CONFIG, "full") == 0
     assert made.done[0][-1] == "backup"
     assert "the time is not noted in the database: ERROR:  it is full" in capsys.readouterr().out
 

@@ -20,7 +20,7 @@ PROOF = {"at": 1000.0, "host": "db2", "backup": "20261129-010000F", "size": 5, "
          "canary": 940.0, "back": 640.0, "noted": 600.0}  # fmt: skip
 
 
-CONFIG = {"stanza": "one", "name": "db2", "bin_dir": "/none", "url": "x", "back": 300}
+CONFIG = {"stanza": "one", "name": "db2", "bin_dir": "/none", "url": "x", "back": 300, "repositories": ["main", "far"]}
 
 
 @pytest.fixture
@@ -52,14 +52,43 @@ def test_one_member_makes_the_proof_a_replica_where_there_is_one(program, monkey
 
 
 def test_what_does_not_fit_is_not_fetched(program, monkeypatch, tmp_path):
-    backup = {"label": "a", "timestamp": {"stop": 1}, "info": {"size": 2**60}}
+    backup = {"label": "a", "timestamp": {"stop": 1}, "info": {"size": 2**60}, "database": {"repo-key": 1}}
     said = json.dumps([{"backup": [backup, {**backup, "error": True}]}])
     monkeypatch.setattr(program, "run", lambda *_: said)
     with pytest.raises(program.Failed, match="the newest backup takes"):
-        program.room({"stanza": "one", "proof": str(tmp_path)})
+        program.chosen({"stanza": "one", "proof": str(tmp_path)})
     monkeypatch.setattr(program, "run", lambda *_: "[]")
     with pytest.raises(program.Failed, match="there is no backup"):
-        program.room({"stanza": "one", "proof": str(tmp_path)})
+        program.chosen({"stanza": "one", "proof": str(tmp_path)})
+
+
+def test_several_repositories_take_turns_and_each_proof_is_of_one(program, monkeypatch, tmp_path):
+    def backup(label, number, stop):
+        return {"label": label, "timestamp": {"stop": stop}, "info": {"size": stop}, "database": {"repo-key": number}}
+
+    said = json.dumps([{"backup": [backup("a", 1, 5), backup("b", 3, 6), backup("c", 3, 7), backup("d", 1, 9)]}])
+    monkeypatch.setattr(program, "run", lambda *_: said)
+    found = []
+    for week in range(4):
+        monkeypatch.setattr(program.time, "time", lambda week=week: (week + 0.5) * program.WEEK)
+        found.append(program.chosen({"stanza": "one", "proof": str(tmp_path)}))
+    assert found == [(1, "d", 9, 5), (3, "c", 7, 6)] * 2
+
+
+def test_a_proof_reads_the_repository_that_it_names(program, monkeypatch, tmp_path):
+    ran = []
+    (tmp_path / "one.proof").mkdir()
+    monkeypatch.setattr(program, "alone", lambda _config: None)
+    monkeypatch.setattr(program, "chosen", lambda _config: (2, "20261129-010000F", 5, 0))
+
+    def run(words, *_):
+        ran.append(words)
+        raise program.Failed("far enough")
+
+    monkeypatch.setattr(program, "run", run)
+    shown = program.proved({**CONFIG, "proof": str(tmp_path / "one.proof")})
+    assert shown["backup"] == "20261129-010000F of the repository far"
+    assert "--repo=2" in ran[0]
 
 
 def test_a_proof_that_fails_says_why_and_leaves_nothing(program, monkeypatch, tmp_path):
@@ -68,7 +97,7 @@ def test_a_proof_that_fails_says_why_and_leaves_nothing(program, monkeypatch, tm
     (place / "link").symlink_to(tmp_path)
     (tmp_path / "other").write_text("stays")
     config = {**CONFIG, "proof": str(place)}
-    monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5, 0))
+    monkeypatch.setattr(program, "chosen", lambda _config: (1, "20261129-010000F", 5, 0))
     monkeypatch.setattr(program, "BINARY", str(tmp_path / "no-such-program"))
     shown = program.proved(config)
     assert shown["fault"].startswith("the backup is not fetched: ")
@@ -106,7 +135,7 @@ def proof_of(program, monkeypatch, tmp_path):
         (tmp_path / "one.proof").mkdir()
         copy = Copy([note if note is None else now - note for note in notes], now - newest)
         monkeypatch.setattr(program, "Copy", lambda _config: copy)
-        monkeypatch.setattr(program, "room", lambda _config: ("20261129-010000F", 5, now - oldest))
+        monkeypatch.setattr(program, "chosen", lambda _config: (1, "20261129-010000F", 5, now - oldest))
         monkeypatch.setattr(program, "checked", lambda *_: ["pg_dumpall"])
         return program.proved({**CONFIG, "proof": f"{tmp_path}/one.proof", **over}), copy, now
 

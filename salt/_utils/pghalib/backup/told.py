@@ -25,15 +25,15 @@ _WHY = "journalctl -u pgha-backup on the leader says why"
 
 class Told(TypedDict):
     """
-    What the programs are told: where Patroni is asked, the member and the stanza, how many repositories there are, the
-    times; where a proof has its directory, and how many seconds it goes back; the server's programs, and how it is
-    reached.
+    What the programs are told: where Patroni is asked, the member and the stanza, the names of the repositories in the
+    order of their numbers, the times; where a proof has its directory, and how many seconds it goes back; the server's
+    programs, and how it is reached.
     """
 
     url: str
     name: str
     stanza: str
-    repositories: int
+    repositories: list[str]
     times: list[str]
     full: list[str]
     between: str
@@ -59,7 +59,7 @@ def config(settings: MemberSettings) -> Told:
         "url": pghalib.patroni.config.api(settings)["url"],
         "name": settings["name"],
         "stanza": settings["cluster"]["name"],
-        "repositories": len(backup["repositories"]),
+        "repositories": list(backup["repositories"]),
         "times": backup["times"],
         "full": backup["full"],
         "between": backup["between"],

@@ -199,12 +199,12 @@ def make(config, wanted):
         return 0
     found = info(config)
     failed = 0
-    for number in range(1, config["repositories"] + 1):
+    for number, name in enumerate(config["repositories"], 1):
         own = [one for one in kept(found) if one["repository"] == number]
         what = due(config, own, datetime.datetime.now()) if wanted == "auto" else wanted
         if what is None:
             continue
-        print(f"repository {number}: a {what} backup begins", flush=True)
+        print(f"repository {name}: a {what} backup begins", flush=True)
         words = [BINARY, f"--stanza={config['stanza']}", f"--repo={number}", f"--type={what}", "backup"]
         failed = subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode or failed
     return failed

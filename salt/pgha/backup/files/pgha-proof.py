@@ -33,6 +33,7 @@ RESULT = "/var/spool/pgbackrest/proof.json"
 LOCK = "/var/spool/pgbackrest"
 # Seconds for Patroni's answer; for the copy to recover; for one check of it; by which the newest note may be old.
 TIMEOUT, RECOVERY, CHECK, OLD = 5, 2 * 86400, 86400, 3600
+WEEK = 7 * 86400
 # Seconds for the copy to answer: the databases of the host come first.
 ANSWER = 300
 
@@ -91,18 +92,24 @@ def alone(config):
                      " pgha-proof; where it was, systemd has no mount namespaces on this host")  # fmt: skip
 
 
-def room(config):
-    """Fail when the newest backup does not fit; return its label and size, and when the oldest one was whole."""
+def chosen(config):
+    """
+    Return what there is to restore: the number of the repository whose turn it is, its newest backup (label, size), and
+    when its oldest one was whole. Several repositories take turns, a week each. Fail when it does not fit.
+    """
     said = run([BINARY, f"--stanza={config['stanza']}", "--output=json", "--log-level-console=off", "info"], "info")
     found = [one for stanza in json.loads(said) for one in stanza.get("backup", []) if not one.get("error")]
     if not found:
         raise Failed("there is no backup")
+    numbers = sorted({one["database"]["repo-key"] for one in found})
+    number = numbers[int(time.time() // WEEK) % len(numbers)]
+    found = [one for one in found if one["database"]["repo-key"] == number]
     newest = max(found, key=lambda one: one["timestamp"]["stop"])
     size, free = newest["info"]["size"], shutil.disk_usage(config["proof"]).free
     # And as much as recovery may add.
     if free < 1.2 * size:
         raise Failed(f"the newest backup takes {size >> 20} MB, and {free >> 20} MB are free for {config['proof']}")
-    return newest["label"], size, min(one["timestamp"]["stop"] for one in found)
+    return number, newest["label"], size, min(one["timestamp"]["stop"] for one in found)
 
 
 class Copy:
@@ -110,6 +117,7 @@ class Copy:
 
     def __init__(self, config):
         self.config, self.process, self.socket = config, None, tempfile.mkdtemp(prefix="pgha-proof-")
+        self.repository = None
         # pgBackRest puts no tablespace below the data.
         self.data = f"{config['proof']}/data"
         # Locks and files on their way are its own: those of the server beside it go on. Recovery gets the same options.
@@ -121,8 +129,8 @@ class Copy:
         """Restore a backup into the directory of the copy, over what is there."""
         os.makedirs(self.data, 0o700, exist_ok=True)
         # Else those would be restored to their own places, over the files of the server beside the copy.
-        beside = f"--tablespace-map-all={self.config['proof']}/tablespaces"
-        run([*self.words, *options, beside, "restore"], "the backup is not fetched", RECOVERY)
+        own = (f"--tablespace-map-all={self.config['proof']}/tablespaces", f"--repo={self.repository}")
+        run([*self.words, *options, *own, "restore"], "the backup is not fetched", RECOVERY)
 
     def note(self):
         """The newest note of the time in it, in seconds since 1970, or None."""
@@ -229,7 +237,8 @@ def proved(config):
     try:
         alone(config)
         emptied(config["proof"])
-        shown["backup"], shown["size"], oldest = room(config)
+        copy.repository, label, shown["size"], oldest = chosen(config)
+        shown["backup"] = f"{label} of the repository {config['repositories'][copy.repository - 1]}"
         copy.fetch()
         shown["fetched"] = round(time.time() - began, 1)
         copy.start()
