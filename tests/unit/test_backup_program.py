@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"url": "http://192.0.2.1:8008", "stanza": "one", "repositories": ["main"], "times": ["01:00"],
-          "full": ["sun"], "between": "incr", "bin_dir": "/bin", "socket_dir": "/run", "port": 5432, "user": "postgres"}  # fmt: skip
+          "full": ["sun"], "between": "incr", "bin_dir": "/bin", "socket_dir": "/run", "port": 5432,
+          "user": "postgres"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
