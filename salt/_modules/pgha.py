@@ -116,9 +116,10 @@ def plan():
     """
     pgha = _pillar()
     # The orchestration itself refuses a name that the master does not know; such a name never reaches a minion.
-    lacking = pghalib.pillar.given.lacking(pgha, __opts__["id"]) if __opts__.get("__role") == "minion" else None
-    if lacking:
-        raise CommandExecutionError(lacking)
+    if __opts__.get("__role") == "minion":
+        if lacking := pghalib.pillar.given.lacking(pgha, __opts__["id"], pghalib.run.worked_on(__pillar__)):
+            raise CommandExecutionError(lacking)
+        pgha = pghalib.run.of_part(pgha)
     faults = pghalib.pillar.validate.faults(pgha, defaults(), __opts__["id"])
     if faults:
         raise CommandExecutionError(pghalib.pillar.validate.refusal(faults))

@@ -48,7 +48,8 @@ def plan(restoring=False):
         faults.append(SERVED)
     old = pghalib.versions.too_old(salt.version.__version__, sys.version, "master")
     faults += [old] if old else []
-    faults += [] if faults else _unstored(pgha)
+    # A restore brings nothing into the repositories that is not there.
+    faults += [] if faults else _unstored(pgha, () if restoring else pghalib.inventory.plan(pgha)["clusters"])
     if not faults and not restoring:
         store = pghalib.secrets.store.directory(__opts__)
         faults += pghalib.master.restore.unfinished(store, pghalib.inventory.plan(pgha)["clusters"])
@@ -57,7 +58,7 @@ def plan(restoring=False):
     return {**pghalib.inventory.plan(pgha), "refused": []}
 
 
-def _unstored(pgha):
+def _unstored(pgha, clusters):
     """
     Faults that the store tells: secrets that only a person can bring, names that no certificate can have, and secrets
     to be made anew that there never were.
@@ -67,7 +68,7 @@ def _unstored(pgha):
         index = pghalib.secrets.store.index(store)
         found = pghalib.secrets.encryption.faults(store, pgha, defaults, index)
         found += pghalib.secrets.anew.unknown(pgha, defaults, index["made"])
-        return found + pghalib.secrets.credentials.lacking(store, pgha, defaults)
+        return found + pghalib.secrets.credentials.lacking(store, pgha, defaults, clusters)
     except CommandExecutionError as error:
         return [str(error)]
 

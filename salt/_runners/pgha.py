@@ -88,8 +88,8 @@ def authority(datacenter, step=None, form="text"):
         return pghalib.master.authority.pem(store, datacenter)
     if step is not None:
         pghalib.master.refusal.one_of("step", step, pghalib.secrets.trust.STEPS)
-        pghalib.master.authority.take(__opts__, store, pgha, _defaults(), datacenter, step)
-        _main_job(f"The step {step} is taken and stored")
+        only = pghalib.master.authority.take(__opts__, store, pgha, _defaults(), datacenter, step)
+        _main_job(f"The step {step} is taken and stored", pillar={"pgha": {"only": only}})
     return pghalib.master.authority.text(__opts__, store, pgha, _defaults(), datacenter)
 
 
@@ -175,7 +175,7 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
         pgha=pgha,
         defaults=_defaults(),
         program=__salt__["salt.cmd"]("cp.get_file_str", "salt://pgha/drill/files/client.py"),
-        state=lambda: pghalib.master.state.now(__opts__, pgha, _defaults(), STATUS),
+        state=lambda: pghalib.master.state.now(__opts__, {**pgha, "only": [cluster]}, _defaults(), STATUS),
         cluster=cluster,
         names=pghalib.drill.faults.listed(faults),
         workers=workers,
@@ -274,8 +274,8 @@ def _with_backups(cluster):
     return pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster], repositories, cluster
 
 
-def _main_job(done):
-    if __salt__["state.orchestrate"]("pgha")["retcode"]:
+def _main_job(done, **narrowed):
+    if __salt__["state.orchestrate"]("pgha", **narrowed)["retcode"]:
         raise CommandExecutionError(f"{done}, but the main job failed: run salt-run state.orchestrate pgha again")
 
 

@@ -32,8 +32,15 @@ class Pillar:
         """
         before, self.given = self.given, pgha
         over = {"tls": False, **pgha, "patroni": {**self.patroni, **pgha.get("patroni", {})}}
+        # As in the example of a pillar: a database host knows its own cluster alone.
+        of_first = {key: value for key, value in over.items() if key != "clusters"}
+        if "test" in over.get("clusters", {}):
+            of_first["clusters"] = {"test": over["clusters"]["test"]}
         self.master.write("/srv/pillar/over.sls", json.dumps({"pgha": over}))
-        self.master.write("/srv/pillar/top.sls", json.dumps({"base": {"*": ["pgha", "over"]}}))
+        self.master.write("/srv/pillar/over_first.sls", json.dumps({"pgha": of_first}))
+        others = ["pgha", "over", {"match": "compound"}]
+        top = {"test-db*": ["pgha", "over_first"], "not test-db*": others}
+        self.master.write("/srv/pillar/top.sls", json.dumps({"base": top}))
         return before != pgha
 
 

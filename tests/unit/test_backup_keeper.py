@@ -29,7 +29,7 @@ FAR = {"type": "host", "host": "backup1", "path": "/backup/{cluster}"}
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},
     "vip": {"hashes": {"4.0.0": "0" * 64}},
-    "backup": {"hashes": {"2.58.0": "0" * 64, "2.60.0": "0" * 64}},
+    "backup": {"hashes": {"2.60.0": "0" * 64, "2.61.0": "0" * 64}},
     "tls": {"enabled": True},
     "datacenters": {
         "dc": {
@@ -91,7 +91,7 @@ FARS = "clusters:one:backup:repositories:far"
         ("datacenters:dc:repository_hosts:backup1", "x", "repository_hosts:backup1: 'x' is no IPv4 address"),
         ("datacenters:dc:repository_hosts:backup1", "192.0.2.11", "the address 192.0.2.11 stands in"),
         ("datacenters:dc:repository_hosts:db1", "192.0.2.53", "the minion id db1 stands in"),
-        ("backup:hashes", {}, "backup:hashes: no SHA-256 of pgBackRest 2.58.0 is listed"),
+        ("backup:hashes", {}, "backup:hashes: no SHA-256 of pgBackRest 2.60.0 is listed"),
         (f"{FARS}:host", "backup", "far:host: there is no repository host 'backup'; did you mean backup"),
         (f"{FARS}:host", "db1", "far:host: there is no repository host 'db1'"),
         (f"{FARS}:host", None, "far: has no host, without which"),
@@ -99,7 +99,7 @@ FARS = "clusters:one:backup:repositories:far"
         (f"{FARS}:path", "backup", "far:path: must be an absolute path"),
         (f"{FARS}:key", "x", "far:key: unknown setting"),
         ("tls:enabled", False, "far:type: a repository host is reached by TLS alone, and tls:enabled is false"),
-        ("clusters:one:backup:version", "2.60.0", "the repository host backup1 has pgBackRest 2.58.0, and the cluster"),
+        ("clusters:one:backup:version", "2.61.0", "the repository host backup1 has pgBackRest 2.60.0, and the cluster"),
         ("without", ["backup3"], "pgha:without: there is no minion 'backup3'; did you mean backup"),
     ],
 )

@@ -21,7 +21,7 @@ S3 = {"type": "s3", "endpoint": "s3.example.org:9000", "bucket": "backups"}
 PGHA = {
     "consul": {"hashes": {"1.22.3": "0" * 64}},
     "vip": {"hashes": {"4.0.0": "0" * 64}},
-    "backup": {"hashes": {"2.58.0": "0" * 64}},
+    "backup": {"hashes": {"2.60.0": "0" * 64}},
     "datacenters": {"dc": {"servers": {f"dcs{n}": f"192.0.2.{n}" for n in (1, 2, 3)}}},
     "clusters": {"one": {"vip": "192.0.2.40/24", "hosts": {"db1": "192.0.2.11", "db2": "192.0.2.12"}}},
 }
@@ -78,7 +78,7 @@ def test_a_repository_that_cannot_be_is_named(repositories, fault):
     [
         ({"new_replicas": True}, "pgha:backup:new_replicas: a replica that comes from a backup needs"),
         ({"version": "2.56.0", "hashes": {"2.56.0": "0" * 64}}, "does not know PostgreSQL 18; give 2.57 or later"),
-        ({"hashes": {}}, "no SHA-256 of pgBackRest 2.58.0 is listed"),
+        ({"hashes": {}}, "no SHA-256 of pgBackRest 2.60.0 is listed"),
         ({"times": [60]}, "pgha:backup:times: must be a list of texts (put each in quotes), not 60"),
         ({"times": ["1:00"]}, "must be a time of the day as HH:MM, in quotes"),
         ({"full": ["sunday"]}, "must be mon, tue"),
@@ -203,10 +203,10 @@ def test_a_lost_passphrase_is_never_made_anew(tmp_path):
 
 def test_a_key_is_brought_by_a_person_and_can_be_changed(tmp_path):
     pgha, store = pillar({"main": S3, "share": {"type": "posix", "path": "/srv/share"}}), tmp_path / "store"
-    (lacking,) = pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS)
+    (lacking,) = pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS, pgha["clusters"])
     assert "salt-run pgha.credential one main" in lacking
     pghalib.secrets.credentials.store(store, "one", "main", "id", "secret")
-    assert pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS) == []
+    assert pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS, pgha["clusters"]) == []
     pghalib.secrets.minted.mint(store, pgha, DEFAULTS)
     first = pghalib.secrets.minted.of_minion(store, "db1")
     pghalib.secrets.credentials.store(store, "one", "main", "id", "other")
@@ -220,7 +220,7 @@ def test_a_key_is_brought_by_a_person_and_can_be_changed(tmp_path):
 
 def test_a_key_in_the_pillar_gets_into_the_store_and_into_no_settings(tmp_path):
     pgha, store = pillar({"main": {**S3, "key": "id", "key_secret": "{cluster}"}}), tmp_path / "store"
-    assert faults(pgha) == pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS) == []
+    assert faults(pgha) == pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS, pgha["clusters"]) == []
     assert "{cluster}" not in json.dumps(settings(pgha))
     assert "one/backup/main/key" in pghalib.secrets.minted.missing(store, pgha, DEFAULTS)
     assert "one/backup/main/key" in pghalib.secrets.minted.mint(store, pgha, DEFAULTS)
@@ -236,7 +236,7 @@ def test_a_key_in_the_pillar_gets_into_the_store_and_into_no_settings(tmp_path):
         pghalib.secrets.credentials.bring(store, "one", "main", repository, None)
     # Out of the pillar again, it stays in the store.
     pgha = pillar({"main": S3})
-    assert pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS) == []
+    assert pghalib.secrets.credentials.lacking(store, pgha, DEFAULTS, pgha["clusters"]) == []
     assert pghalib.secrets.minted.mint(store, pgha, DEFAULTS) == []
 
 

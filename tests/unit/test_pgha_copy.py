@@ -37,7 +37,7 @@ def test_the_hosts_are_told_where_the_backups_are_and_no_key():
     assert told["name"] == "one"
     assert list(told["backup"]["repositories"]) == ["far", "s3"]
     assert "hidden" not in str(told)
-    assert told["backup"]["url"].endswith("pgbackrest_2.58.0-1.pgdg12+1_amd64.deb")
+    assert told["backup"]["url"].endswith("pgbackrest_2.60.0-1.pgdg12+1_amd64.deb")
     assert pghalib.master.copied.faults(PGHA, DEFAULTS, "one", "trial") == []
 
 

@@ -58,13 +58,29 @@ def test_a_host_is_asked_for_its_place_without_an_error(module):
     assert asked(cleaning=True).endswith("put the host back into the pillar for pgha.clean, then remove it")
 
 
-def test_a_host_that_lacks_a_cluster_of_the_run_says_that_its_own_pillar_does(module):
-    for only in (["one", "two"], "two"):
-        with pytest.raises(CommandExecutionError) as caught:
-            module({"pgha": {**PGHA, "only": only}}).plan()
-        said = str(caught.value)
-        assert said.startswith("the pillar of dcs1 lacks the cluster two, which this run is about (it has one): ")
-        assert said.endswith("top.sls; then salt 'dcs1' saltutil.refresh_pillar")
+def told(**run):
+    """The pillar of a host in a run over clusters of two datacenters."""
+    return {"pgha": PGHA, "pgha_run": {"worked_on": {"one": "dc", "two": "dc", "far": "elsewhere"}, **run}}
+
+
+def test_a_server_that_lacks_a_cluster_of_its_datacenter_says_that_its_own_pillar_does(module):
+    with pytest.raises(CommandExecutionError) as caught:
+        module(told()).plan()
+    said = str(caught.value)
+    assert said.startswith("the pillar of dcs1 lacks the cluster two, which this run is about (it has one): ")
+    assert "registers the tokens" in said
+    assert said.endswith("top.sls; then salt 'dcs1' saltutil.refresh_pillar")
+
+
+def test_a_database_host_needs_its_own_cluster_alone(module):
+    """As the example of a pillar gives it: one file for each cluster, and each host has that of its own."""
+    everybody = {"only": ["one", "two"], "without": ["db2", "db9", "dcs9"], "new_data": ["db9"], "from_backup": ["two"]}
+    run = {**everybody, "new_secrets": ["two/superuser", "dc/agents"]}
+    plan = module(told(**run), id="db1").plan()
+    assert plan["clusters"] == {"one": ["db1"]}
+    assert plan["run"] == {
+        "only": ["one"], "without": ["db2"], "new_secrets": ["dc/agents"], "new_data": [], "from_backup": []
+    }  # fmt: skip
 
 
 def test_a_name_that_nobody_knows_is_a_fault_of_the_pillar_on_the_master(module):
@@ -73,5 +89,6 @@ def test_a_name_that_nobody_knows_is_a_fault_of_the_pillar_on_the_master(module)
 
 
 def test_a_host_that_has_all_clusters_of_the_run_is_told_nothing(module):
-    assert module({"pgha": {**PGHA, "only": ["one"]}}).plan()["clusters"] == {"one": ["db1", "db2"]}
+    one = {"pgha": PGHA, "pgha_run": {"worked_on": {"one": "dc", "far": "elsewhere"}, "only": ["one"]}}
+    assert module(one).plan()["clusters"] == {"one": ["db1", "db2"]}
     assert module({"pgha": PGHA}).plan()["clusters"] == {"one": ["db1", "db2"]}

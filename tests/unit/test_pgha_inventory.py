@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import pghalib.inventory
 import pytest
 import shipped
 import yaml
@@ -121,6 +122,8 @@ def test_a_good_pillar_has_no_fault(faults):
         ("clusters:one:patroni", {"synchronous_mode": True, "synchronous_node_count": 2}, "cannot be had from 2 hosts"),
         ("clusters:one:postgres", {"distribution": "oracle"}, "is none of debian, postgrespro-1c"),
         ("clusters:one:postgres", {"client_networks": ["10.0.0.0/33"]}, "client_networks"),
+        ("clusters:one:postgres", {"client_networks": ["2001:db8::/32"]}, "listens on IPv4 alone"),
+        ("clusters:one:postgres", {"superuser_networks": ["10.0.0.5"]}, "'10.0.0.5' has no length"),
         ("clusters:one:postgres", {"superuser_networks": ["10.0.0.0/33"]}, "superuser_networks"),
         ("clusters:one:hots", {}, "did you mean hosts?"),
         ("clusters:ONE", OTHER, "pgha:clusters:one: pgha:clusters:ONE has the same service 'one'"),
@@ -351,3 +354,13 @@ def test_a_fault_of_the_whole_pillar_is_named_once_and_where_it_stands(faults):
 def test_a_value_of_a_wrong_kind_is_a_fault_at_its_place(faults, path, value):
     found = faults(changed(path, value))
     assert any(fault.startswith(f"pgha:{path}") for fault in found), found
+
+
+def test_a_datacenter_that_has_no_cluster_yet_is_worked_on_unless_others_are_named():
+    pgha = {
+        "datacenters": {"dc": {"servers": {"dcs1": "192.0.2.1"}}, "new": {"servers": {"dcs9": "192.0.2.9"}}},
+        "clusters": {"one": {"datacenter": "dc", "hosts": {"db1": "192.0.2.11"}}},
+    }
+    plan = pghalib.inventory.plan(pgha)
+    assert (plan["datacenters"], plan["hosts"]) == ({"dc": ["dcs1"], "new": ["dcs9"]}, ["dcs1", "dcs9", "db1"])
+    assert pghalib.inventory.plan({**pgha, "only": "one"})["datacenters"] == {"dc": ["dcs1"]}

@@ -44,6 +44,21 @@ def test_the_hosts_of_a_sound_pillar_are_told_and_nothing_is_refused(master):
     assert set(plan["hosts"]) == {"dcs1", "dcs2", "dcs3", "db1", "db2", "db3", "db4"}
 
 
+def test_a_key_that_a_person_has_yet_to_bring_holds_up_its_own_cluster_alone(master, tmp_path):
+    repositories = {"main": {"type": "s3", "endpoint": "s3.example.org", "bucket": "backups"}}
+    backup = {"hashes": {DEFAULTS["backup"]["version"]: "0" * 64}, "repositories": repositories}
+    pgha = {**PGHA, "clusters": {**PGHA["clusters"], "two": {**PGHA["clusters"]["two"], "backup": backup}}}
+
+    def refused(restoring=False, **given):
+        module = master(pgha, given={**pgha, **given})
+        module.__opts__["pgha_store"] = str(tmp_path)
+        return module.plan(restoring)["refused"]
+
+    assert [fault.split(":")[0] for fault in refused()] == ["the store has no key for the repository main of two"]
+    assert refused(only="one") == []
+    assert refused(restoring=True) == []
+
+
 @pytest.mark.parametrize("ext_pillar", [None, [], [{"git": []}, "pgha"], [{"pgha": False}]])
 def test_a_master_that_would_serve_no_secrets_begins_nothing(master, ext_pillar):
     plan = master(ext_pillar=ext_pillar).plan()

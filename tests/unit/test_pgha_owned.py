@@ -109,6 +109,9 @@ def test_other_parameters_arrive_as_they_are(faults):
         ("consul:config:bootstrap_expect", 1, "name the servers"),
         ("consul:config:ports:serf_lan", -1, "from 1 to 65535"),
         ("consul:config:tls", {}, "set pgha:tls"),
+        # Of the agents of one cluster.
+        ("clusters:one:consul:config:node_name", "x", "set the name of the host"),
+        ("clusters:one:consul:config:encrypt", "x", "the master makes"),
         ("vip:config:ip", "192.0.2.1", "pgha:clusters:NAME:vip"),
         ("vip:config:consul-token", None, "the master makes"),
     ],
@@ -117,6 +120,18 @@ def test_what_is_the_formulas_is_refused_with_the_way_that_leads_there(faults, p
     found = faults(path, value)
     assert any(fault.startswith(f"pgha:{path}") and remedy in fault for fault in found), found
     assert "\n" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("version", "1.21.0", "pgha:consul:hashes: no SHA-256 of consul 1.21.0"),
+        ("config:ports:serf_lan", 5432, "pgha:clusters:one: Consul (consul:config:ports:serf_lan) and PostgreSQL"),
+    ],
+)
+def test_what_a_cluster_says_of_its_agents_is_checked_as_well(faults, path, value, fault):
+    (found,) = faults(f"clusters:one:consul:{path}", value)
+    assert found.startswith(fault)
 
 
 @pytest.mark.parametrize(

@@ -171,8 +171,9 @@ class Deployed:
         monkeypatch.setattr(salt.client, "get_local_client", lambda **_: client)
         pghalib.secrets.minted.mint(self.store, self.pgha, DEFAULTS)
 
-    def orchestrate(self, sls):
+    def orchestrate(self, sls, pillar=None):
         self.jobs.append(sls)
+        self.narrowed = pillar
         return {"retcode": self.retcode}
 
     def cmd(self, tgt, fun, arguments=None, **_how):
@@ -255,6 +256,8 @@ def test_a_step_is_refused_while_the_main_job_would_leave_hosts_of_the_datacente
 def test_a_step_is_taken_when_the_main_job_reaches_the_whole_datacenter(deployed):
     deployed.pgha["only"] = ["one", "two"]
     assert "Next step: use" in deployed.runner.authority("dc", step="add")
+    # A host that is off elsewhere holds nothing up that is stored already.
+    assert deployed.narrowed == {"pgha": {"only": ["one", "two"]}}
 
 
 def test_a_main_job_that_failed_is_told_with_what_is_done_and_what_to_do(deployed, capsys):

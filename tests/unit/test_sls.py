@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PILLAR = yaml.safe_load((ROOT / "pillar/pgha/test-dcs.sls").read_text())["pgha"]
 PILLAR["clusters"] = yaml.safe_load((ROOT / "pillar/pgha/test.sls").read_text())["pgha"]["clusters"]
 PILLAR["vip"] = {"hashes": {"4.0.0": "0" * 64}}
-PILLAR["backup"] = {"hashes": {"2.58.0": "0" * 64}}
+PILLAR["backup"] = {"hashes": {"2.60.0": "0" * 64}}
 KEEPER = {"test-dcs-cluster": {"repository_hosts": {"test-backup1": "192.0.2.51"}}}
 CANARY = "canary-that-no-sls-may-show"
 TOKEN = {"accessor": "00000000-0000-4000-8000-000000000000", "secret": CANARY}
@@ -662,6 +662,15 @@ def test_a_lost_cluster_has_its_data_before_patroni_starts(orchestration):
     assert told_of(low) == [chunk["__id__"] for chunk in low[5:-1]]
 
 
+def test_lost_clusters_are_founded_side_by_side(orchestration):
+    repositories = {"share": {"type": "posix", "path": "/srv/share"}}
+    given = {"pgha": {"from_backup": ["test", "test2"]}}
+    second = {"test2": {"vip": "198.51.100.50/24", "hosts": {"test2-db1": "198.51.100.31"}}}
+    low = orchestration("pgha", {}, command_line=given, backup={"repositories": repositories}, clusters=second)
+    founded = [chunk for chunk in stages(low) if chunk["sls"] == ["pgha.backup.restore.founded"]]
+    assert [(chunk["tgt"], chunk["parallel"]) for chunk in founded] == [(["test-db1"], True), (["test2-db1"], True)]
+
+
 def test_a_cluster_without_repositories_is_not_founded_from_one(orchestration):
     low = orchestration("pgha", {}, command_line={"pgha": {"from_backup": "test"}})
     assert refused(low) == "pgha:from_backup: test has no repository whose backups it could begin with; leave it out"
@@ -708,8 +717,9 @@ def test_what_is_given_for_one_run_comes_to_every_stage(orchestration):
     low = orchestration("pgha", {}, command_line={"pgha": given})
     assert low[2]["hosts"] == [host for host in IDS if host not in given["without"]]
     runs = [chunk["pillar"]["pgha_run"] for chunk in stages(low)]
-    # Only the first stage brings the modules.
+    # Only the first stage brings the modules, and has each host look whether its pillar has what it needs.
     assert re.fullmatch("[0-9a-f]{64}", runs[0].pop("library"))
+    assert runs[0].pop("worked_on") == {"test": "test-dcs-cluster"}
     assert all(run == {**given, "only": ["test"]} for run in runs)
     assert not any(host in chunk["tgt"] for host in given["without"] for chunk in stages(low))
     said = [chunk["__id__"] for chunk in low if chunk["state"] == "test"]
@@ -784,7 +794,7 @@ def test_no_answer_of_a_host_adds_to_the_rolling_restart(orchestration, place):
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_host_that_gets_the_data_of_another_cluster_has_what_reads_its_backups(caller_of, copied):
-    source = {"name": "one", "backup": {"version": "2.58.0", "url": "https://x", "hashes": {"2.58.0": "0" * 64},
+    source = {"name": "one", "backup": {"version": "2.60.0", "url": "https://x", "hashes": {"2.60.0": "0" * 64},
                                         "packages": ["libxml2"]}}  # fmt: skip
     run = {"restore": {"id": "1"}, **({"copied": source} if copied else {})}
     pillar = {**pillar_of("defaults", "test-db2"), "pgha_run": run}

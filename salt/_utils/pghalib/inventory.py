@@ -232,7 +232,7 @@ def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     Return what the orchestration works on, as minion ids: ``hosts`` (all), ``datacenters`` and ``clusters`` (by name),
     ``repositories`` (repository hosts by datacenter), ``datacenter_of`` (by cluster), ``names`` (of hosts, by id),
     ``run`` (the settings of this run, as lists). ``pgha:only`` limits it to the clusters that it names and their
-    datacenters, ``pgha:without`` leaves hosts out.
+    datacenters, ``pgha:without`` leaves hosts out. A datacenter that has no cluster yet is there without ``only``.
 
     narrowed
         False ignores both, for work on a whole datacenter.
@@ -242,8 +242,9 @@ def plan(pgha: dict[str, Json], narrowed: bool = True) -> Plan:
     # In a correct pillar every cluster has a datacenter.
     datacenter_by_cluster = {name: datacenter_of(pgha, name) or "" for name in only}
     clusters = {name: _of_run(pgha["clusters"][name]["hosts"], run) for name in only}
+    names = dict.fromkeys(datacenter_by_cluster.values() if run["only"] else _mapping(pgha.get("datacenters")))
     datacenters, repositories = (
-        {name: _of_run(pgha["datacenters"][name].get(key), run) for name in datacenter_by_cluster.values()}
+        {name: _of_run(pgha["datacenters"][name].get(key), run) for name in names}
         for key in ("servers", "repository_hosts")
     )
     everyone = [host for part in (datacenters, repositories, clusters) for group in part.values() for host in group]

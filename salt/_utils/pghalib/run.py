@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # ids of members that get new data although they had data; names of lost clusters that are founded with their backups.
 KEYS = ("only", "without", "new_secrets", "new_data", "from_backup")
 PILLAR = "pgha_run"
+# What the orchestration hands over besides: the datacenter of each cluster that it works on.
+WORKED_ON = "worked_on"
 
 
 def of_pillar(pillar: Mapping[str, Json]) -> dict[str, Json]:
@@ -27,6 +29,35 @@ def of_pillar(pillar: Mapping[str, Json]) -> dict[str, Json]:
     pgha, run = pillar.get("pgha"), pillar.get(PILLAR)
     pgha, run = (one if isinstance(one, dict) else {} for one in (pgha, run))
     return {**pgha, **{key: run[key] for key in KEYS if key in run}}
+
+
+def worked_on(pillar: Mapping[str, Json]) -> dict[str, str]:
+    """Return the clusters that an orchestration works on, out of a whole pillar: ``{cluster: datacenter}``."""
+    run = pillar.get(PILLAR)
+    found: dict[str, str] = run.get(WORKED_ON, {}) if isinstance(run, dict) else {}
+    return found
+
+
+def of_part(pgha: dict[str, Json]) -> dict[str, Json]:
+    """
+    Return an inventory without the names of this run that it does not know. A host may know its own part of the
+    inventory alone, and the master has looked whether there is such a cluster or host.
+    """
+    entries = {key: pgha[key] if isinstance(pgha.get(key), dict) else {} for key in ("datacenters", "clusters")}
+    hosts = {
+        str(host)
+        for group in entries.values()
+        for entry in group.values()
+        for key in ("servers", "repository_hosts", "hosts")
+        for host in (entry.get(key) or () if isinstance(entry, dict) else ())
+    }
+    owners = {*entries["datacenters"], *entries["clusters"]}
+    of = {"only": entries["clusters"], "from_backup": entries["clusters"], "without": hosts, "new_data": hosts}
+    known = {key: [name for name in as_list(pgha[key]) if name in names] for key, names in of.items() if key in pgha}
+    if "new_secrets" in pgha:
+        names = as_list(pgha["new_secrets"])
+        known["new_secrets"] = [name for name in names if str(name).split("/")[0] in owners]
+    return {**pgha, **known}
 
 
 def as_list(value: Json) -> list[Json]:

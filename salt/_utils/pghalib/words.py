@@ -23,7 +23,7 @@ INTERFACE = ("the name of an interface", re.compile(r"[A-Za-z0-9._:@-]{1,15}"))
 DOMAIN = ("a domain of letters, digits, . and -", re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"))
 # The first numbers of the version decide how Consul and vip-manager are configured.
 CONSUL = ("a version such as 1.22.3", re.compile(r"\d+\.\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
-PGBACKREST = ("a version such as 2.58.0", re.compile(r"\d+\.\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
+PGBACKREST = ("a version such as 2.60.0", re.compile(r"\d+\.\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
 VIP_MANAGER = ("a version such as 4.0.0", re.compile(r"\d+([.+~-][A-Za-z0-9._+~-]*)?", re.ASCII))
 # Keys of Consul: the API takes a path, and a server removes . and .. and empty parts from it.
 NAMESPACE = (

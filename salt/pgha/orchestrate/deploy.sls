@@ -38,7 +38,7 @@ The hosts are served the pillar of now:
 {% set ready = "Nothing stands in the way on any host" %}
 {{ ready }}:
 {{ stage(plan.hosts, ["pgha.stages.modules", "pgha.stages.preflight"],
-         dict(plan.run, only=plan.clusters | list, library=salt["pgha_library.served"](saltenv)),
+         dict(plan.run, worked_on=plan.datacenter_of, library=salt["pgha_library.served"](saltenv)),
          timeout=15, test=False) }}
 
 {% set settled = "The master knows which datacenters are encrypted" %}
@@ -88,7 +88,8 @@ The hosts are served the pillar of now:
 {% set founded = cluster ~ " is founded with its newest backup" %}
 
 {{ founded | yaml_dquote }}:
-{{ stage(plan.clusters[cluster][:1], ["pgha.backup.restore.founded"], plan.run, needs[cluster]) }}
+{{ stage(plan.clusters[cluster][:1], ["pgha.backup.restore.founded"], plan.run, needs[cluster],
+         parallel=plan.clusters | length > 1) }}
 {% do needs.update({cluster: [{"salt": founded}]}) %}
 {% do stages.append({"salt": founded}) %}
 {% endfor %}

@@ -33,9 +33,10 @@ def take(
     defaults: dict[str, Json],
     datacenter: str,
     step: str,
-) -> None:
+) -> list[str]:
     """
-    Take a step in the store; the main job brings it to the hosts.
+    Take a step in the store; the main job brings it to the hosts. Returns the clusters that it has to be about: a host
+    that is off in another datacenter must not hold up what is stored already.
 
     opts, store
         The master's options, and the directory of its store.
@@ -61,6 +62,7 @@ def take(
             f"The step {step} was not taken, as not all hosts of {datacenter} are ready: " + "; ".join(late)
         )
     pghalib.secrets.pki.rotate(store, pgha, defaults, datacenter, step)
+    return [name for name, its in plan(pgha, narrowed=False)["datacenter_of"].items() if its == datacenter]
 
 
 def text(

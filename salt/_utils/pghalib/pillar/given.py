@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pghalib.inventory
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -52,22 +53,28 @@ def unknown(pillar: Mapping[str, Json], options: Mapping[str, Json], cleaning: b
     )
 
 
-def lacking(pgha: Mapping[str, Json], minion_id: str) -> str | None:
+def lacking(pgha: dict[str, Json], minion_id: str, worked_on: Mapping[str, str]) -> str | None:
     """
-    Return the sentence for a host whose pillar lacks a cluster of this run (``pgha:only``); None when it lacks none.
+    Return the sentence for a host whose pillar lacks a cluster that it needs; None when it lacks none. A database host
+    needs its own cluster alone.
 
     pgha
-        The pillar of that name, as a minion has it. The orchestration names only clusters that the master knows.
+        The pillar of that name, as a minion has it.
+    worked_on
+        The clusters of this run, as the master knows them: the name of each one's datacenter by its own.
     """
-    clusters = pgha.get("clusters")
-    known = [str(name) for name in clusters] if isinstance(clusters, dict) else []
-    only = pgha.get("only")
-    missing = [str(name) for name in (only if isinstance(only, list) else [only] if only else [])]
-    missing = [name for name in missing if name not in known]
+    place = pghalib.inventory.place(pgha, minion_id)
+    if place is None or place["role"] == "db":
+        return None
+    known = list(pgha["clusters"]) if isinstance(pgha.get("clusters"), dict) else []
+    missing = [
+        name for name, datacenter in worked_on.items() if datacenter == place["datacenter"] and name not in known
+    ]
     if not missing:
         return None
+    why = "registers the tokens of" if place["role"] == "dcs" else "keeps the backups of"
     return (
         f"the pillar of {minion_id} lacks the cluster {', '.join(missing)}, which this run is about (it has"
-        f" {', '.join(known) or 'none'}): a server of Consul registers the tokens of all clusters of its datacenter, so"
-        f" give it all of them in the pillar's top.sls; then salt '{minion_id}' saltutil.refresh_pillar"
+        f" {', '.join(known) or 'none'}): this host {why} all clusters of its datacenter, so give it all of them in the"
+        f" pillar's top.sls; then salt '{minion_id}' saltutil.refresh_pillar"
     )

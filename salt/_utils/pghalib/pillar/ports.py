@@ -82,11 +82,11 @@ def meeting(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
     """
     faults = []
     for datacenter in pgha["datacenters"]:
-        faults += _twice(f"pgha:datacenters:{datacenter}", _consul_of(pgha, defaults, datacenter, True))
+        faults += _twice(f"pgha:datacenters:{datacenter}", _consul_of(pgha, defaults, datacenter, None))
     for name, entry in pgha["clusters"].items():
         if isinstance(entry, dict):
             datacenter = pghalib.inventory.datacenter_of(pgha, name)
-            opened = _consul_of(pgha, defaults, datacenter, False)
+            opened = _consul_of(pgha, defaults, datacenter, name)
             postgres, patroni = (
                 pghalib.inventory.section(one, pgha, defaults, datacenter, name) for one in ("postgres", "patroni")
             )
@@ -97,10 +97,11 @@ def meeting(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
 
 
 def _consul_of(
-    pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None, server: bool
+    pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str | None, cluster: str | None
 ) -> dict[str, Json]:
-    consul, tls = (pghalib.inventory.section(one, pgha, defaults, datacenter, None) for one in ("consul", "tls"))
-    opened = of_consul(consul, server, tls["enabled"] is not False)
+    """The ports of an agent of a cluster, or (None) of a server."""
+    consul, tls = (pghalib.inventory.section(one, pgha, defaults, datacenter, cluster) for one in ("consul", "tls"))
+    opened = of_consul(consul, cluster is None, tls["enabled"] is not False)
     return {f"Consul (consul:config:ports:{one['name']})": one["port"] for one in opened}
 
 

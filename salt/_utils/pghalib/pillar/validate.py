@@ -144,10 +144,15 @@ def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, 
         found.append(f"{path}:datacenter: there is no datacenter {shown(datacenter)}{guess(datacenter, datacenters)}")
 
     place = _place(pgha, datacenter, name)
-    vip, patroni, postgres, tls = (
+    vip, patroni, postgres, tls, consul = (
         pghalib.inventory.section(one, pgha, defaults, datacenter, name)
-        for one in ("vip", "patroni", "postgres", "tls")
+        for one in ("vip", "patroni", "postgres", "tls", "consul")
     )
+    # Of the agents; the servers have what is said of the datacenter.
+    found += pghalib.pillar.owned.consul(
+        lambda keys: place(("consul", "config", *keys)), consul["config"] or {}, tls["enabled"]
+    )
+    found += _pinned(place(("consul", "hashes")), "consul", consul)
     found += _vip(path, place, given, entry, vip)
     found += _patroni(lambda *keys: place(*(("patroni", key) for key in keys)), patroni, len(entry["hosts"]))
     found += _postgres(place, postgres, pgha, defaults)
@@ -257,9 +262,13 @@ def _postgres(place: Place, settings: dict[str, Json], pgha: dict[str, Json], de
             if network in ("samenet", "samehost"):
                 continue
             try:
-                ipaddress.ip_network(network)
+                wrong = "PostgreSQL listens on IPv4 alone" if ipaddress.ip_network(network).version == 6 else None
             except ValueError as error:
-                found.append(f"{place(('postgres', key))}: {error}; write a network as 192.0.2.0/24, or samenet")
+                wrong = str(error)
+            if wrong is None and "/" not in network:
+                wrong = f"{shown(network)} has no length"
+            if wrong:
+                found.append(f"{place(('postgres', key))}: {wrong}; write a network as 192.0.2.0/24, or samenet")
     return found
 
 

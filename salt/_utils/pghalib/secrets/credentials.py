@@ -22,7 +22,7 @@ import pghalib.secrets.needed
 import pghalib.secrets.store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pghalib.secrets.contents import Cluster
     from pghalib.shapes import Json, RepositorySecrets
@@ -107,17 +107,19 @@ def _known(path: Path, cluster: str, repository: str) -> RepositorySecrets:
     return stored.get("backup", {}).get(repository, {})
 
 
-def lacking(path: Path, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
+def lacking(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], clusters: Iterable[str]) -> list[str]:
     """
     Return a sentence for each repository to which nobody may write yet, with the command that ends that.
 
     path, pgha, defaults
         Directory of the store, the pillar of that name, the content of defaults.yaml.
+    clusters
+        The names of those that are worked on.
 
     Raises CommandExecutionError when the store cannot be read.
     """
     found = []
-    for cluster in pgha.get("clusters") or {}:
+    for cluster in clusters:
         for name, repository in pghalib.secrets.needed.repositories(pgha, defaults, cluster).items():
             if not pghalib.backup.repositories.needs_credential(repository):
                 continue
