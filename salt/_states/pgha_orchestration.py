@@ -10,16 +10,18 @@ from salt.exceptions import CommandExecutionError
 
 
 @pghalib.states.state
-def alone(ret):
+def alone(ret, work=""):
     """
     No other orchestration runs on this master until this process and its child processes have ended.
 
     name
         State ID; not used.
+    work
+        What this one does, such as ``the restore of test``: whom the lock keeps out is told that.
 
     The kernel keeps the lock (flock) and releases it when its holder ends, in whatever way. A dry run takes it too.
     """
-    pghalib.master.alone.lock(pghalib.secrets.store.directory(__opts__))
+    pghalib.master.alone.lock(pghalib.secrets.store.directory(__opts__), work=work)
     return "No other orchestration runs."
 
 

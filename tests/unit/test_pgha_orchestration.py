@@ -22,7 +22,7 @@ def states(loader_module, tmp_path):
 
 @pytest.mark.parametrize("test", [True, False])
 def test_a_second_orchestration_is_refused(states, test):
-    assert states[test].alone("n") == {
+    assert states[test].alone("n", work="the restore of test") == {
         "name": "n",
         "result": True,
         "changes": {},
@@ -32,7 +32,9 @@ def test_a_second_orchestration_is_refused(states, test):
         ret = second.alone("n")
         assert (ret["result"], ret["changes"]) == (False, {})
         told = ret["comment"]
-        assert told.startswith(f"Another orchestration is running on this master (process {os.getpid()}, since 20")
+        assert told.startswith(
+            f"Another orchestration, the restore of test, is running on this master (process {os.getpid()}, since 20"
+        )
         assert told.endswith("): wait for its end (salt-run pgha.watch shows how far it is). Nothing was touched")
 
 
@@ -54,6 +56,11 @@ def refused(tmp_path, monkeypatch):
         return str(error.value)
 
     return ask
+
+
+def test_an_orchestration_of_an_older_version_says_nothing_of_its_work(refused):
+    said = refused(f"{os.getpid()}\norchestration\n2026-11-30 12:00:00 UTC\n".encode())
+    assert said.startswith(f"Another orchestration is running on this master (process {os.getpid()}, since 2026-11-30")
 
 
 def test_a_drill_that_runs_is_named_with_its_cluster_its_begin_and_what_to_do(refused, tmp_path):

@@ -11,7 +11,7 @@
 {{ without_modules() }}
 {% else %}
 {% set plan = salt["pgha_master.plan"]() %}
-{{ begun(plan.refused) }}
+{{ begun("the main job", plan.refused) }}
 {% if not plan.refused %}
 
 Every host answers, and none is busy with an earlier run:

@@ -10,7 +10,7 @@
 {{ without_modules() }}
 {% else %}
 {% set work = salt["pgha_master.turns"]() %}
-{{ begun(work.refused) }}
+{{ begun("the rolling restart", work.refused) }}
 {% if not work.refused %}
 {% set turns = [] %}
 

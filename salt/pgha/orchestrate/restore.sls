@@ -11,7 +11,7 @@
 {{ without_modules() }}
 {% else %}
 {% set plan = salt["pgha_master_restore.plan"]() %}
-{{ begun(plan.refused) }}
+{{ begun("a restore" if plan.refused else "the restore of " ~ plan.note.cluster, plan.refused) }}
 {% if not plan.refused %}
 {% set note, stages = plan.note, [] %}
 

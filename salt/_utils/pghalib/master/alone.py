@@ -23,7 +23,7 @@ _PROCESS = re.compile(r"[1-9][0-9]{0,9}")
 _ORCHESTRATION, _DRILL = "orchestration", "drill of "
 
 
-def lock(path: Path, drill: str | None = None) -> None:
+def lock(path: Path, drill: str | None = None, work: str = "") -> None:
     """
     Take the lock until this process and its child processes have ended.
 
@@ -31,6 +31,8 @@ def lock(path: Path, drill: str | None = None) -> None:
         Directory of the store; made when it does not exist.
     drill
         The cluster whose drill takes the lock; None for an orchestration.
+    work
+        What the orchestration does, such as ``the restore of test``, for whom the lock keeps out.
 
     Raises CommandExecutionError that names the holder and what to do, or the remedy when the lock cannot be made, and
     where this process does not end with the job.
@@ -53,7 +55,8 @@ def lock(path: Path, drill: str | None = None) -> None:
         content = os.pread(handle, LIMIT, 0)
         os.close(handle)
         raise CommandExecutionError(_refusal(content)) from None
-    what = _ORCHESTRATION if drill is None else f"{_DRILL}{drill}"
+    own = f"{_ORCHESTRATION}: {work}" if work else _ORCHESTRATION
+    what = own if drill is None else f"{_DRILL}{drill}"
     since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n{what}\n{since}\n".encode()[:LIMIT], 0)
@@ -66,8 +69,10 @@ def _refusal(content: bytes) -> str:
     # The file is empty until its holder has written, and a process that has ended is an earlier holder.
     known = bool(_PROCESS.fullmatch(process)) and Path("/proc", process).exists()
     holder, remedy = "Another orchestration, or a drill,", "wait for its end"
-    if known and what == _ORCHESTRATION:
-        holder, remedy = "Another orchestration", f"{remedy} (salt-run pgha.watch shows how far it is)"
+    kind, _, work = what.partition(": ")
+    if known and kind == _ORCHESTRATION:
+        holder = f"Another orchestration, {work}," if work else "Another orchestration"
+        remedy = f"{remedy} (salt-run pgha.watch shows how far it is)"
     elif known and what.startswith(_DRILL):
         holder, remedy = f"A drill of {what.removeprefix(_DRILL)}", f"{remedy}, or end it by Ctrl-C in its terminal"
     begin = f", since {since}" if known and since else ""
