@@ -102,11 +102,12 @@ def plan():
     Return the hosts of a run as lists of minion ids. The whole inventory in this host's pillar is checked first.
 
     The keys: ``hosts`` (all ids), ``datacenters`` (name: ids of the servers), ``clusters`` (name: ids of the hosts),
-    ``datacenter_of`` (cluster: datacenter), ``names`` (id: host name), ``run`` (options of this run only).
+    ``repositories`` (ids of the repository hosts, by datacenter), ``datacenter_of`` (cluster: datacenter), ``names``
+    (id: host name), ``run`` (options of this run only).
     ``pgha:only`` limits the plan to the named clusters and their datacenters; ``pgha:without`` leaves hosts out.
 
     Raises CommandExecutionError that names every fault of the pillar at once; on a minion also when its pillar lacks a
-    cluster of the run.
+    cluster of the run that it needs.
 
     CLI Example:
 

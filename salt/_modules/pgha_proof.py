@@ -76,7 +76,8 @@ def result():
     """
     Return what the last proof on this host has shown, None when there was none: ``at`` (seconds since 1970),
     ``backup``, ``size`` (bytes), ``fetched``, ``recovered``, ``checked`` (seconds since it began), ``newest`` (the last
-    transaction, seconds since 1970), ``checks`` and ``fault`` (None when all is well).
+    transaction, seconds since 1970), ``checks`` and ``fault`` (None when all is well), and the others of
+    ``pghalib.backup.proof.Proof``.
 
     CLI Example:
 

@@ -185,13 +185,16 @@ def _recover(note):
             elif not done:
                 __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
             __salt__["pgha_restore.start"](copy)
-        recovered = lambda: not __salt__["pgha_restore.recovering"]()  # noqa: E731
-        pghalib.wait.until(recovered, RECOVERED, "the server has recovered", 1)
+        pghalib.wait.until(_has_recovered, RECOVERED, "the server has recovered", 1)
         pghalib.backup.recovering.write(note["id"], "recovered")
     if copy:
         __salt__["pgha_copy.own_passwords"]()
     __salt__["pgha_restore.stop"](copy)
     pghalib.backup.recovering.write(note["id"], "restored")
+
+
+def _has_recovered():
+    return not __salt__["pgha_restore.recovering"]()
 
 
 @pghalib.states.state
