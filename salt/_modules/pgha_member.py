@@ -8,6 +8,7 @@ import pwd
 import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.postgres.data_directory
 import pghalib.postgres.member_note
 import pghalib.preflight.identity
 import pghalib.run
@@ -19,6 +20,8 @@ from salt.exceptions import CommandExecutionError
 
 # Seconds to remove data: as long as it takes.
 FOREVER = 86400
+# Seconds after which a server that was started has its socket.
+SETTLED = 10
 # systemd makes it in a container.
 CONTAINER = "/run/systemd/container"
 
@@ -142,6 +145,24 @@ def note():
     if not identifier:
         return None
     return pghalib.postgres.member_note.note(__salt__["pgha.settings"](), data()["mount"], identifier)
+
+
+def astray():
+    """
+    Return whether PostgreSQL of this host was started without its configuration, so that Patroni waits for ever until
+    it answers: see ``pghalib.postgres.data_directory.astray``. A restart by Patroni ends that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_member.astray
+    """
+    postgres = __salt__["pgha.settings"]()["postgres"]
+    socket = f"{postgres['socket_dir']}/.s.PGSQL.{postgres['port']}"
+    if (__salt__["pgha_patroni.member"]() or {}).get("state") != "starting":
+        return False
+    return pghalib.postgres.data_directory.astray(postgres["data_dir"], socket, SETTLED)
 
 
 def emptied():

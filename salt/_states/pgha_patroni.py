@@ -166,16 +166,17 @@ def streaming(ret, timeout):
         # A replica streams through a slot. The leader makes the slot in its next loop after this member is listed.
         if not seen["woken"] and not ret.test:
             seen["woken"] = _leader_woken()
-        if ret.test or seen["copies"] == COPIES or not copies():
+        if not ret.changes and not ret.test and __salt__["pgha_member.astray"]():
+            ret.changes["PostgreSQL"] = {"old": "started without its configuration", "new": "restarted"}
+            __salt__["pgha_patroni.post"]("restart", timeout)
+        if ret.test or seen["copies"] == COPIES or not pghalib.patroni.member.copies(seen["member"] or {}):
             return False
         seen["copies"] += 1
         return COPYING
 
-    copies = lambda: pghalib.patroni.member.copies(seen["member"] or {})  # noqa: E731
-
     def copied():
         seen["member"] = __salt__["pgha_patroni.member"]()
-        return not copies()
+        return not pghalib.patroni.member.copies(seen["member"] or {})
 
     try:
         while pghalib.wait.until(healthy, 0 if ret.test else timeout, "this member leads or streams") is COPYING:

@@ -279,3 +279,32 @@ def test_data_are_removed_with_those_of_tablespaces_and_nothing_else(loader_modu
     monkeypatch.setattr(module.pghalib.host.users, "run", lambda *_, **__: {"retcode": 1, "stderr": "rm: no\n"})
     with pytest.raises(CommandExecutionError, match="the data of now cannot be removed: rm: no"):
         module.emptied()
+
+
+@pytest.mark.parametrize(
+    ("state", "socket", "settled", "astray"),
+    [
+        ("starting", False, -1, True),
+        ("starting", True, -1, False),
+        ("starting", False, 60, False),
+        ("running", False, -1, False),
+    ],
+    ids=["its socket is elsewhere", "it has its socket", "it has only begun", "Patroni has reached it"],
+)
+def test_a_server_that_has_not_read_its_configuration_is_found_by_its_socket(
+    host, tmp_path, monkeypatch, state, socket, settled, astray
+):
+    host.states()
+    host.member["state"] = state
+    settings = host.salt["pgha.settings"]()
+    settings["postgres"].update(socket_dir=str(tmp_path), port=5432)
+    monkeypatch.setattr(host.module, "SETTLED", settled)
+    if socket:
+        (tmp_path / ".s.PGSQL.5432").touch()
+    assert host.module.astray() is False, "no server runs"
+    with subprocess.Popen(["sleep", "60"], cwd=host.data) as server:
+        try:
+            (host.data / "postmaster.pid").write_text(f"{server.pid}\n")
+            assert host.module.astray() is astray
+        finally:
+            server.kill()

@@ -66,6 +66,7 @@ def states(loader_module, monkeypatch, tmp_path):
             "pgha_patroni.version": lambda: "4.1.5",
             "pgha_vip.outdated": lambda: None,
             "pgha_dynamic.loop": lambda: 0,
+            "pgha_member.astray": lambda: False,
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
         }
@@ -372,6 +373,27 @@ def test_healthy_member_changes_nothing(states, test, member, said):
     module = states(test, member=lambda: member, wake=fail("woken"), cluster=fail("asked"))
     ret = module.streaming("x", 5)
     assert (ret["result"], ret["changes"], ret["comment"]) == (True, {}, said)
+
+
+def test_a_server_that_was_started_without_its_configuration_is_restarted_once(states):
+    """Patroni waits for ever for it, at the socket that the configuration names."""
+    starting, asked = {"state": "starting", "role": "replica"}, []
+    module = states(
+        member=series(starting, starting, starting, REPLICA),
+        cluster=fail("silent"),
+        post=lambda what, timeout: asked.append((what, timeout)),
+        salt={"pgha_member.astray": lambda: True},
+    )
+    ret = module.streaming("x", 5)
+    assert (ret["result"], asked) == (True, [("restart", 5)])
+    assert ret["changes"] == {"PostgreSQL": {"old": "started without its configuration", "new": "restarted"}}
+
+
+def test_a_dry_run_restarts_no_server_whatever_its_configuration_is(states):
+    module = states(
+        True, member=lambda: CATCHING, cluster=fail("silent"), post=fail("x"), salt={"pgha_member.astray": lambda: True}
+    )
+    assert module.streaming("x", 5)["changes"] == {}
 
 
 def test_pending_restart_is_told_and_not_done(states):

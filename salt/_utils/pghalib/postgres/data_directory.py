@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+import psutil
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
@@ -76,6 +77,21 @@ def postmaster(root: str | Path) -> int | None:
         return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
     except (OSError, ValueError, CommandExecutionError):
         return None
+
+
+def astray(root: str | Path, socket: str, patience: float) -> bool:
+    """
+    Return whether the server of a data directory works without its configuration: it has run for ``patience`` seconds,
+    and its socket (a path) is not there. Patroni writes ``postgresql.conf`` in place, so a server that starts in that
+    moment reads an empty file, and makes its socket elsewhere.
+    """
+    pid = postmaster(root)
+    if pid is None or os.path.exists(socket):
+        return False
+    try:
+        return bool(time.time() - psutil.Process(pid).create_time() > patience)
+    except psutil.Error:
+        return False
 
 
 def log_errors(directory: str | Path, lines: int) -> list[str]:
