@@ -20,8 +20,6 @@ from salt.exceptions import CommandExecutionError
 
 # Seconds to remove data: as long as it takes.
 FOREVER = 86400
-# Seconds after which a server that was started has its socket.
-SETTLED = 10
 # systemd makes it in a container.
 CONTAINER = "/run/systemd/container"
 
@@ -159,10 +157,9 @@ def astray():
         salt 'test-db1' pgha_member.astray
     """
     postgres = __salt__["pgha.settings"]()["postgres"]
-    socket = f"{postgres['socket_dir']}/.s.PGSQL.{postgres['port']}"
     if (__salt__["pgha_patroni.member"]() or {}).get("state") != "starting":
         return False
-    return pghalib.postgres.data_directory.astray(postgres["data_dir"], socket, SETTLED)
+    return pghalib.postgres.data_directory.astray(postgres["data_dir"], postgres["socket_dir"])
 
 
 def emptied():

@@ -17,7 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "salt/pgha/patroni/files/requirements.txt"
 USER = "postgres"
 SECRETS = {"superuser": "su:per'word", "replication": "rep li", "rewind": "re:wi\\nd", "restapi": "api-word"}
-MODULES = ("pgha_parameters", "pgha_postgres", "pgha_locales", "pgha_patroni", "pgha_patroni_env", "pgha_dynamic")
+MODULES = (
+    "pgha_parameters",
+    "pgha_postgres",
+    "pgha_locales",
+    "pgha_patroni",
+    "pgha_patroni_env",
+    "pgha_dynamic",
+    "pgha_member",
+)
 
 
 @contextlib.contextmanager

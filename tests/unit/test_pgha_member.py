@@ -282,29 +282,24 @@ def test_data_are_removed_with_those_of_tablespaces_and_nothing_else(loader_modu
 
 
 @pytest.mark.parametrize(
-    ("state", "socket", "settled", "astray"),
+    ("state", "lines", "astray"),
     [
-        ("starting", False, -1, True),
-        ("starting", True, -1, False),
-        ("starting", False, 60, False),
-        ("running", False, -1, False),
+        ("starting", ["/data", "1790000000", "5432", "/tmp", "*", "1 2", "ready"], True),
+        ("starting", ["/data", "1790000000", "5432", "/run/postgresql", "*", "1 2", "ready"], False),
+        ("starting", ["/data", "1790000000", "5432"], False),
+        ("starting", ["/data", "1790000000", "5432", ""], False),
+        ("running", ["/data", "1790000000", "5432", "/tmp"], False),
     ],
-    ids=["its socket is elsewhere", "it has its socket", "it has only begun", "Patroni has reached it"],
+    ids=["its socket is elsewhere", "it has its socket", "it has none yet", "it has no word of one", "it is reached"],
 )
-def test_a_server_that_has_not_read_its_configuration_is_found_by_its_socket(
-    host, tmp_path, monkeypatch, state, socket, settled, astray
-):
+def test_a_server_that_has_not_read_its_configuration_is_found_by_its_socket(host, state, lines, astray):
     host.states()
     host.member["state"] = state
-    settings = host.salt["pgha.settings"]()
-    settings["postgres"].update(socket_dir=str(tmp_path), port=5432)
-    monkeypatch.setattr(host.module, "SETTLED", settled)
-    if socket:
-        (tmp_path / ".s.PGSQL.5432").touch()
+    host.salt["pgha.settings"]()["postgres"].update(socket_dir="/run/postgresql")
     assert host.module.astray() is False, "no server runs"
     with subprocess.Popen(["sleep", "60"], cwd=host.data) as server:
         try:
-            (host.data / "postmaster.pid").write_text(f"{server.pid}\n")
+            (host.data / "postmaster.pid").write_text("\n".join([str(server.pid), *lines, ""]))
             assert host.module.astray() is astray
         finally:
             server.kill()

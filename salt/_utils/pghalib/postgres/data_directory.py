@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-import psutil
 from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
@@ -79,19 +78,19 @@ def postmaster(root: str | Path) -> int | None:
         return None
 
 
-def astray(root: str | Path, socket: str, patience: float) -> bool:
+def astray(root: str | Path, socket_dir: str) -> bool:
     """
-    Return whether the server of a data directory works without its configuration: it has run for ``patience`` seconds,
-    and its socket (a path) is not there. Patroni writes ``postgresql.conf`` in place, so a server that starts in that
-    moment reads an empty file, and makes its socket elsewhere.
+    Return whether the server of a data directory works without its configuration: it has its socket in another
+    directory. Patroni writes ``postgresql.conf`` in place, so a server that starts in that moment reads an empty file.
+
+    root, socket_dir
+        Paths. The socket of a server that was killed stays where it was, so the server's own word counts: the fifth
+        line of ``postmaster.pid``, see PostgreSQL's miscadmin.h.
     """
-    pid = postmaster(root)
-    if pid is None or os.path.exists(socket):
+    if postmaster(root) is None:
         return False
-    try:
-        return bool(time.time() - psutil.Process(pid).create_time() > patience)
-    except psutil.Error:
-        return False
+    lines = (pghalib.host.files.read_foreign(str(Path(root, "postmaster.pid")), 4096) or "").split("\n")
+    return len(lines) > 4 and lines[4].strip() not in ("", socket_dir)
 
 
 def log_errors(directory: str | Path, lines: int) -> list[str]:
