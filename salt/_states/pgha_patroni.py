@@ -167,8 +167,9 @@ def streaming(ret, timeout):
         if not seen["woken"] and not ret.test:
             seen["woken"] = _leader_woken()
         if not ret.changes and not ret.test and __salt__["pgha_member.astray"]():
-            ret.changes["PostgreSQL"] = {"old": "started without its configuration", "new": "restarted"}
+            # Refused while Patroni waits for the server that it has started: asked again then.
             __salt__["pgha_patroni.post"]("restart", timeout)
+            ret.changes["PostgreSQL"] = {"old": "started without its configuration", "new": "restarted"}
         if ret.test or seen["copies"] == COPIES or not pghalib.patroni.member.copies(seen["member"] or {}):
             return False
         seen["copies"] += 1

@@ -378,14 +378,20 @@ def test_healthy_member_changes_nothing(states, test, member, said):
 def test_a_server_that_was_started_without_its_configuration_is_restarted_once(states):
     """Patroni waits for ever for it, at the socket that the configuration names."""
     starting, asked = {"state": "starting", "role": "replica"}, []
+
+    def post(what, timeout):
+        asked.append((what, timeout))
+        if len(asked) < 3:
+            raise CommandExecutionError("restarting after failure already in progress")
+
     module = states(
-        member=series(starting, starting, starting, REPLICA),
+        member=series(*[starting] * 6, REPLICA),
         cluster=fail("silent"),
-        post=lambda what, timeout: asked.append((what, timeout)),
+        post=post,
         salt={"pgha_member.astray": lambda: True},
     )
     ret = module.streaming("x", 5)
-    assert (ret["result"], asked) == (True, [("restart", 5)])
+    assert (ret["result"], asked) == (True, [("restart", 5)] * 3)
     assert ret["changes"] == {"PostgreSQL": {"old": "started without its configuration", "new": "restarted"}}
 
 
