@@ -117,6 +117,21 @@ def test_an_archive_that_a_person_set_up_stays_and_is_named_when_it_fails(cluste
     wait_for(lambda: "archive" not in status(cluster), timeout=90, what="what waited is archived")
 
 
+def test_a_server_that_read_an_empty_configuration_is_restarted(cluster):
+    """Patroni writes that file in place; here it is empty until the server has read it."""
+    cluster.wait_healthy()
+    replica = cluster.replicas()[0]
+    race = 'kill -9 "$(head -n1 "$1")"; until [ -S /tmp/.s.PGSQL.5432 ]; do : > "$0"; done'
+    files = ["/pgdata/test/postgresql.conf", "/pgdata/test/postmaster.pid"]
+    replica.run(["timeout", "60", "sh", "-c", race, *files], check=False)
+    assert replica.run(["test", "-S", "/tmp/.s.PGSQL.5432"], check=False).returncode == 0, (
+        "the server read it too early"
+    )
+    cluster.lab.salt("salt", replica.name, "state.apply", "pgha.patroni", "--out=json", timeout=200)
+    cluster.wait_healthy()
+    assert replica.run(["test", "-S", "/run/postgresql/.s.PGSQL.5432"], check=False).returncode == 0
+
+
 def test_a_database_that_other_rules_have_sorted_is_named(cluster):
     """As when its hosts have been replaced by those of another release."""
     leader = cluster.leader()
