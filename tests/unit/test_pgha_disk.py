@@ -61,6 +61,12 @@ def test_one_sentence_names_all_that_is_on_a_full_file_system(host):
     assert host(root=3, data=50, log=50).faults() == [f"3 % (28 MB) are free for /, /var/lib/consul/data, {LESS}"]
 
 
+def test_what_is_free_is_never_said_to_be_as_much_as_is_wanted(monkeypatch):
+    nearly = SimpleNamespace(f_blocks=1000, f_bfree=96, f_bavail=96, f_frsize=2**20)
+    monkeypatch.setattr(os, "statvfs", lambda _path: nearly)
+    assert pghalib.host.space.short(["/"], 10) == ["9 % (96 MB) are free for /"]
+
+
 def test_what_restores_have_kept_is_named_where_room_is_needed(host):
     (said,) = host(root=50, data=1, log=50, kept=["/pgdata/test.before-7"]).faults()
     assert said.endswith("docs/runbooks.md; restores have kept /pgdata/test.before-7 (docs/backup.md)")

@@ -29,7 +29,8 @@ def short(paths: Iterable[str], percent: float) -> list[str]:
         free, room = told.f_bavail, told.f_blocks - told.f_bfree + told.f_bavail
         part = 100 * free / room if room else 100
         if part < percent:
-            found.append(f"{part:.0f} % ({free * told.f_frsize >> 20} MB) are free for {', '.join(here)}")
+            # Not rounded up: "10 %, less than 10 %" could not be read.
+            found.append(f"{int(part)} % ({free * told.f_frsize >> 20} MB) are free for {', '.join(here)}")
     return found
 
 
