@@ -4,8 +4,9 @@ The names of the cluster's hosts in ``/etc/hosts``: one block of lines. The rest
 A loopback line with the name of one of these hosts (Debian's installer writes ``127.0.1.1 OWN-NAME``) cannot stay. With
 ``multi on`` in ``/etc/host.conf`` (Debian's default), getaddrinfo returns every address of the file and sorts 127.0.1.1
 first, whatever the order of the lines. Consul, Patroni and PostgreSQL would then listen on the loopback or connect to
-it. The line becomes a comment with the mark ``#pgha#``, and its other names move into the block. When the block is
-removed, the line comes back.
+it. The line becomes a comment with the mark ``#pgha#``, and its other names move into the block: longer and shorter
+forms of the host's name to the host's address, in the order of that line, so that ``hostname -f`` says what it said
+before. When the block is removed, the line comes back.
 """
 
 import ipaddress
@@ -151,21 +152,33 @@ def _without_block(text, path):
 
 
 def _with_block(kept, position, wanted):
-    ours = {name.lower() for row in wanted for name in row["names"]}
+    rows = [list(row["names"]) for row in wanted]
     lines, moved = [], []
     for line in kept:
         address, names = _fields(line)
-        if address is not None and address.is_loopback and ours & {name.lower() for name in names}:
-            rest = [name for name in names if name.lower() not in ours]
-            moved += [f"{address} {' '.join(rest)}"] if rest else []
-            lines.append(MARK + line)
-        else:
-            lines.append(line)
+        ours = [row for row in rows if address is not None and address.is_loopback and _common(row, names)]
+        for row in ours:
+            forms = [name for name in names if _form_of(name, row)]
+            row[:] = forms + [name for name in row if not _common([name], forms)]
+        others = [name for name in names if not any(_common([name], row) for row in ours)]
+        moved += [f"{address} {' '.join(others)}"] if ours and others else []
+        lines.append(MARK + line if ours else line)
     position = len(lines) if position is None else position
     if position == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    block = [BEGIN, *moved, *(f"{row['address']} {' '.join(row['names'])}" for row in wanted), END]
+    own = [f"{row['address']} {' '.join(names)}" for row, names in zip(wanted, rows, strict=True)]
+    block = [BEGIN, *moved, *own, END]
     return "".join([*lines[:position], *(f"{line}\n" for line in block), *lines[position:]])
+
+
+def _common(names, others):
+    return {name.lower() for name in names} & {name.lower() for name in others}
+
+
+def _form_of(name, names):
+    """Return True when a name is one of the names, or a longer or shorter form (with or without a domain) of one."""
+    one, others = name.lower(), [other.lower() for other in names]
+    return one in others or any(one.startswith(f"{other}.") or other.startswith(f"{one}.") for other in others)
 
 
 def _compare(kept, wanted, path):

@@ -87,14 +87,40 @@ def test_block_is_added_and_foreign_lines_stay(state, path):
     ]
     assert lines[6].startswith("# pgha: begin")
     assert lines[7:] == [
-        "127.0.1.1 test-db1.example.org printer",
+        "127.0.1.1 printer",
         "198.51.100.11 test-dcs1 test-dcs1.test.local",
         "198.51.100.51 backup1 backup1.test.local",
-        "198.51.100.21 test-db1 test-db1.test.local",
+        "198.51.100.21 test-db1.example.org test-db1 test-db1.test.local",
         "198.51.100.22 test-db2 test-db2.test.local",
         "198.51.100.20 test-db-cl test-db-cl.test.local",
         "# pgha: end",
     ]
+
+
+@pytest.mark.parametrize(
+    ("loopback", "kept", "ours"),
+    [
+        ("127.0.1.1 test-db1", None, "test-db1 test-db1.test.local"),
+        ("127.0.1.1 test-db1.corp.example TEST-DB1", None, "test-db1.corp.example TEST-DB1 test-db1.test.local"),
+        ("127.0.1.1 test-db1.test.local test-db1", None, "test-db1.test.local test-db1"),
+        ("127.0.0.1 localhost test-db1 test-db10.corp", "localhost test-db10.corp", "test-db1 test-db1.test.local"),
+    ],
+)
+def test_hostname_f_says_what_it_said_before(state, path, loopback, kept, ours):
+    path.write_text(loopback + "\n")
+    state().present(str(path))
+    lines = path.read_text().splitlines()
+    assert f"198.51.100.21 {ours}" in lines
+    assert [line for line in lines if line.startswith("127.")] == ([f"127.0.0.1 {kept}"] if kept else [])
+    assert state().present(str(path))["changes"] == {}
+
+
+def test_a_host_that_the_pillar_names_in_full_keeps_its_short_name(path, hosts):
+    path.write_text("127.0.1.1 test-db1.example.org test-db1\n")
+    module = hosts(domain=None)
+    rows = [{"address": "198.51.100.21", "names": ["test-db1.example.org"]}]
+    new = module._with_block(path.read_text().splitlines(keepends=True), None, rows)
+    assert "198.51.100.21 test-db1.example.org test-db1\n" in new
 
 
 def test_second_run_changes_nothing(state, path):
@@ -108,7 +134,7 @@ def test_second_run_changes_nothing(state, path):
 def test_dry_run_shows_the_change_and_touches_nothing(state, path):
     result = state(test=True).present(str(path))
     assert result["result"] is None
-    assert "+198.51.100.21 test-db1 test-db1.test.local" in result["changes"]["diff"]
+    assert "+198.51.100.21 test-db1.example.org test-db1 test-db1.test.local" in result["changes"]["diff"]
     assert path.read_text() == DEBIAN
 
 
