@@ -102,7 +102,7 @@ def server_faults():
     # One program that asks both: the status is asked for often.
     questions = pghalib.postgres.hba.QUESTION + pghalib.postgres.collations.QUESTION
     said = pghalib.postgres.asked.sql(__salt__["cmd.run_all"], settings["postgres"], questions)
-    lines, databases = said.splitlines()
+    lines, databases = pghalib.postgres.asked.rows(said)
     found = pghalib.postgres.hba.unread(lines) + pghalib.postgres.collations.faults(databases)
     return [pghalib.text.line(one) for one in found]
 

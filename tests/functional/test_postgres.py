@@ -1,11 +1,16 @@
 """The modules of PostgreSQL against a real server of version 18 that knows lz4, and not ICU."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import pghalib.postgres.archive
+import pghalib.postgres.asked
+import pghalib.postgres.collations
+import pghalib.postgres.hba
 import pytest
 from functional.patroni_hosts import USER, Member, listening, server, settings, traversable
 from salt.exceptions import CommandExecutionError
@@ -200,3 +205,53 @@ def test_root_writes_nothing_into_the_directory_of_a_trial_once_it_is_the_server
     member(pg_hba=["host all all samenet scram-sha-256"]).call("pgha_postgres.parameters")
     assert "lines" in [path.name for path, _ in written]
     assert [path for path, before in written if str(path.parent) in before] == []
+
+
+@contextlib.contextmanager
+def serving(host):
+    """The server of a host with empty data, reached by its socket alone, for as long as the block lasts."""
+    postgres = host.settings["postgres"]
+    initdb(host, postgres["data_dir"])
+    control = ["runuser", "-u", USER, "--", f"{postgres['bin_dir']}/pg_ctl", "-D", postgres["data_dir"], "-w"]
+    options = f"-c listen_addresses= -c unix_socket_directories={postgres['socket_dir']} -c port={postgres['port']}"
+    log = f"{postgres['data_dir']}/own.log"
+    subprocess.run([*control, "-o", options, "-l", log, "start"], check=True, capture_output=True, cwd="/")
+    try:
+        yield lambda words: pghalib.postgres.asked.sql(host.salt["cmd.run_all"], postgres, words)
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd="/")
+
+
+#: Functions with the names of PostgreSQL's, whose arguments fit better what the formula asks for.
+TRAPS = """
+CREATE ROLE eve;
+GRANT CREATE ON SCHEMA public TO eve;
+SET ROLE eve;
+CREATE FUNCTION public.concat(text, text) RETURNS text LANGUAGE plpgsql AS
+    $$BEGIN ALTER ROLE eve SUPERUSER; RETURN $1; END$$;
+CREATE FUNCTION public.json_agg_one(json, json) RETURNS json LANGUAGE plpgsql AS
+    $$BEGIN ALTER ROLE eve SUPERUSER; RETURN $2; END$$;
+CREATE AGGREGATE public.json_agg(json) (SFUNC = public.json_agg_one, STYPE = json, INITCOND = 'null');
+CREATE FUNCTION public.json_build_array(name, text, text) RETURNS json LANGUAGE plpgsql AS
+    $$BEGIN ALTER ROLE eve SUPERUSER; RETURN '[]'; END$$;
+"""
+
+
+def test_no_function_of_others_runs_when_root_asks_the_server(member):
+    host = member(port=54329)
+    with serving(host) as ask:
+        ask(TRAPS)
+        # A line that no server reads, and a collation of another system: so each question has a row to make.
+        with Path(host.settings["postgres"]["data_dir"], "pg_hba.conf").open("a", encoding="utf-8") as rules:
+            rules.write("nonsense\n")
+        ask("UPDATE pg_database SET datcollversion = 'other'")
+        questions = (pghalib.postgres.archive.QUESTION + ";", pghalib.postgres.hba.QUESTION)
+        said = ask("".join([*questions, pghalib.postgres.collations.QUESTION]))
+        assert len(pghalib.postgres.asked.rows(said)) == 3
+        assert ask("SELECT rolsuper FROM pg_roles WHERE rolname = 'eve'").strip() == "f"
+
+
+def test_a_database_whose_name_ends_a_line_for_python_is_told_like_any_other(member):
+    with serving(member(port=54329)) as ask:
+        said = ask("SELECT 'one' || chr(8232) || 'name'; SELECT 'other'")
+        assert pghalib.postgres.asked.rows(said) == ["one\u2028name", "other"]

@@ -98,6 +98,7 @@ FARS = "clusters:one:backup:repositories:far"
         (f"{FARS}:path", None, "far: has no path, without which"),
         (f"{FARS}:path", "backup", "far:path: must be an absolute path"),
         (f"{FARS}:key", "x", "far:key: unknown setting"),
+        (f"{FARS}:encrypted", False, "far:encrypted: a repository host gives each of its clusters all that lies there"),
         ("tls:enabled", False, "far:type: a repository host is reached by TLS alone, and tls:enabled is false"),
         ("clusters:one:backup:version", "2.61.0", "the repository host backup1 has pgBackRest 2.60.0, and the cluster"),
         ("without", ["backup3"], "pgha:without: there is no minion 'backup3'; did you mean backup"),

@@ -220,6 +220,12 @@ def test_what_a_program_says_last_is_the_reason(program):
         program.run(["sh", "-c", "printf 'one\\ntwo\\nthree\\nfour\\n' >&2; exit 3"], "it")
 
 
+def test_what_the_owner_of_a_database_has_set_for_it_ends_no_check(program, monkeypatch):
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1")
+    said = program.run(["sh", "-c", "echo $PGOPTIONS"], "it").split()
+    assert set(said[1::2]) == {"statement_timeout=0", "lock_timeout=0", "default_transaction_read_only=off"}
+
+
 def test_no_program_of_a_proof_is_waited_for_without_end(program, monkeypatch, tmp_path):
     def run(words, timeout=None, **_how):
         assert timeout

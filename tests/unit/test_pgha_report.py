@@ -1,6 +1,7 @@
 """The status of all clusters, from what the hosts told, and the progress of a run."""
 
 import pytest
+from pghalib.master.watching import progress
 
 PLAN = {
     "hosts": ["dcs1", "dcs2", "dcs3", "db1", "db2"],
@@ -186,20 +187,20 @@ def test_what_others_wrote_is_no_command_and_no_escape_sequence(report):
     assert "y" * 80 not in token_fault
 
 
-def test_progress_follows_stages_and_knows_the_end(report):
+def test_progress_follows_stages_and_knows_the_end():
     jobs = {}
     new = {"tag": "salt/job/1/new", "data": {"fun": "state.sls", "arg": [["pgha.dcs"]], "minions": ["dcs1", "dcs2"]}}
-    assert report.progress(new, jobs) == ("pgha.dcs: started on dcs1, dcs2", None)
+    assert progress(new, jobs) == ("pgha.dcs: started on dcs1, dcs2", None)
     done = {"tag": "salt/job/1/ret/dcs1", "data": {"id": "dcs1", "retcode": 0}}
-    assert report.progress(done, jobs) == ("pgha.dcs: dcs1 done", None)
+    assert progress(done, jobs) == ("pgha.dcs: dcs1 done", None)
     failed = {"tag": "salt/job/1/ret/dcs2", "data": {"id": "dcs2", "retcode": 2}}
-    assert report.progress(failed, jobs) == ("pgha.dcs: dcs2 FAILED", None)
+    assert progress(failed, jobs) == ("pgha.dcs: dcs2 FAILED", None)
     foreign = {"tag": "salt/job/2/ret/dcs2", "data": {"id": "dcs2", "retcode": 0}}
-    assert report.progress(foreign, jobs) == (None, None)
+    assert progress(foreign, jobs) == (None, None)
     for success in (True, False):
         data = {"fun": "runner.state.orchestrate", "fun_args": ["pgha", {"test": True}], "success": success}
-        assert report.progress({"tag": "salt/run/3/ret", "data": data}, jobs) == (None, success)
-        assert report.progress({"tag": "salt/run/3/ret", "data": {**data, "return": {"retcode": 1}}}, jobs)[1] is False
+        assert progress({"tag": "salt/run/3/ret", "data": data}, jobs) == (None, success)
+        assert progress({"tag": "salt/run/3/ret", "data": {**data, "return": {"retcode": 1}}}, jobs)[1] is False
 
 
 @pytest.mark.parametrize(
@@ -223,22 +224,22 @@ def test_progress_follows_stages_and_knows_the_end(report):
         ),
     ],
 )
-def test_progress_passes_over_what_is_no_event_of_the_orchestration(report, tag, data):
-    assert report.progress({"tag": tag, "data": data}, {}) == (None, None)
+def test_progress_passes_over_what_is_no_event_of_the_orchestration(tag, data):
+    assert progress({"tag": tag, "data": data}, {}) == (None, None)
 
 
-def test_progress_knows_every_way_to_name_the_states(report):
+def test_progress_knows_every_way_to_name_the_states():
     for arguments in (
         ["pgha.dcs,pgha.db"],
         [["pgha.dcs", "pgha.db"]],
         [{"__kwarg__": True, "mods": "pgha.dcs,pgha.db"}],
     ):
         data = {"fun": "state.sls", "arg": arguments, "minions": ["db1", "\x1b]0;x\x07"]}
-        said = report.progress({"tag": "salt/job/1/new", "data": data}, {})[0]
+        said = progress({"tag": "salt/job/1/new", "data": data}, {})[0]
         assert said == "pgha.dcs pgha.db: started on db1, ?]0;x?"
     for arguments in (["pgha.restart"], [["pgha"]], [{"mods": "pgha"}]):
         data = {"fun": "runner.state.orch", "fun_args": arguments, "success": True}
-        assert report.progress({"tag": "salt/run/3/ret", "data": data}, {}) == (None, True)
+        assert progress({"tag": "salt/run/3/ret", "data": data}, {}) == (None, True)
 
 
 def test_a_host_that_answers_nonsense_is_named_and_hides_no_other(report):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import fcntl
 import itertools
 
 import pghalib.master.compiled
@@ -334,7 +335,7 @@ def test_the_compiled_pillar_is_without_the_command_line_and_its_faults_are_told
 
 
 class Bus:
-    """The events of a master, (line, end) each, as ``pghalib.master.report.progress`` finds them in one."""
+    """The events of a master, (line, end) each, as ``pghalib.master.watching.progress`` finds them in one."""
 
     def __init__(self, *events):
         self.events = itertools.chain(events, itertools.repeat(None))
@@ -344,14 +345,14 @@ class Bus:
 
 
 @pytest.fixture
-def watch(loader_module, monkeypatch):
+def watch(loader_module, monkeypatch, tmp_path):
     """A function (*events, timeout=5): watches a master with these events."""
 
     def build(*events, timeout=5):
         loaded = loader_module(
             "_runners/pgha.py",
-            opts={"sock_dir": "/run"},
-            utils={"pghalib.master.report.progress": lambda event, jobs: event},
+            opts={"sock_dir": "/run", "pgha_store": str(tmp_path)},
+            utils={"pghalib.master.watching.progress": lambda event, jobs: event},
         )
 
         def connect(_opts, sock_dir, listen=False):
@@ -383,6 +384,14 @@ def test_a_run_is_watched_to_its_end_line_by_line(watch, capsys):
 def test_a_run_that_failed_or_never_ended_is_no_good_end(watch, capsys, events, timeout, said):
     assert watch(*events, timeout=timeout) == REFUSED
     assert capsys.readouterr().err == said
+
+
+def test_an_end_that_a_minion_invents_is_none_while_the_orchestration_holds_its_lock(watch, capsys, tmp_path):
+    with (tmp_path / ".orchestration.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert watch((None, True), ("pgha.db: started", None), (None, False), timeout=1) == REFUSED
+        assert capsys.readouterr().err == "No orchestration ended within 1 s\n"
+    assert watch((None, True), ("pgha.db: started", None), (None, True)) == "The orchestration has ended well."
 
 
 def test_a_datacenter_whose_authority_is_lost_does_not_hide_the_change_of_another(deployed):

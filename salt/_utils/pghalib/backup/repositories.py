@@ -136,6 +136,11 @@ def hosted(
                 f"{at(at(place, name), 'host')}: there is no repository host {shown(host)}{guess(host, hosts)}; name it"
                 " with its address in repository_hosts of the datacenter"
             )
+        if not encrypted(repository):
+            found.append(
+                f"{at(at(place, name), 'encrypted')}: a repository host gives each of its clusters all that lies there,"
+                " and only what is encrypted cannot be read, or changed unseen, by another: leave it at true"
+            )
         if tls["enabled"] is False:
             found.append(
                 f"{at(at(place, name), 'type')}: a repository host is reached by TLS alone, and tls:enabled is false"

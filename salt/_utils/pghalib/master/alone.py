@@ -62,6 +62,21 @@ def lock(path: Path, drill: str | None = None, work: str = "") -> None:
     os.pwrite(handle, f"{os.getpid()}\n{what}\n{since}\n".encode()[:LIMIT], 0)
 
 
+def taken(path: Path) -> bool:
+    """Return whether an orchestration or a drill holds the lock in the directory of the store."""
+    try:
+        handle = os.open(path / ".orchestration.lock", os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _refusal(content: bytes) -> str:
     """What is told to whom the lock keeps out, by the content of its file: process, holder, begin; a line each."""
     lines = [pghalib.text.line(one, 100) for one in content.decode(errors="replace").split("\n")]

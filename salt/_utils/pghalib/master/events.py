@@ -50,10 +50,13 @@ class Ended(TypedDict):
 def read(tag: object, data: object) -> Started | Returned | Ended | None:
     """
     Return the data of an event of the master's bus about an orchestration of the formula; None for any other event, and
-    for one that Salt did not make. ``what`` is ``new`` (a job starts: ``jid``, ``sls``, ``hosts``), ``ret`` (a host
-    returns: ``jid``, ``host``, ``done``) or ``end`` (the orchestration ends: ``done``).
+    for one that is a minion's for certain. ``what`` is ``new`` (a job starts: ``jid``, ``sls``, ``hosts``), ``ret`` (a
+    host returns: ``jid``, ``host``, ``done``) or ``end`` (the orchestration ends: ``done``).
+
+    What is returned may still be a minion's: Salt fires what a minion sends as a list of events as it is, with any tag
+    (``_minion_event`` of its masterapi.py). So it is for a person's eyes alone.
     """
-    # Salt gives every event that a minion made this `cmd`, whatever its tag.
+    # Salt gives a single event of a minion this `cmd`, whatever its tag.
     if not isinstance(tag, str) or not isinstance(data, dict) or data.get("cmd") == "_minion_event":
         return None
     parts = tag.split("/")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.consul.drift
 import pghalib.master.answers
-import pghalib.master.events
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -252,29 +251,6 @@ def text(state: State) -> str:
         "\n".join(["WRONG:", *(f"  - {fault}" for fault in faults)]) if faults else "Everything is as it should be."
     )
     return "\n\n".join(parts)
-
-
-def progress(event: Mapping[str, Json], jobs: dict[str, str]) -> tuple[str | None, bool | None]:
-    """
-    Return (line, end) for one event of the master's bus: the line to show about a running orchestration of the formula,
-    or None, and how the orchestration ended.
-
-    event
-        Mapping with ``tag`` and ``data``, not yet checked.
-    jobs
-        The jobs seen so far, by jid; this function adds to them.
-
-    The second value is None while the orchestration goes on, True (success) or False at its end.
-    """
-    said = pghalib.master.events.read(event.get("tag"), event.get("data"))
-    if said and said["what"] == "new":
-        jobs[said["jid"]] = " ".join(said["sls"])
-        return f"{jobs[said['jid']]}: started on {', '.join(said['hosts'])}", None
-    if said and said["what"] == "ret" and said["jid"] in jobs:
-        return f"{jobs[said['jid']]}: {said['host']} {'done' if said['done'] else 'FAILED'}", None
-    if said and said["what"] == "end":
-        return None, said["done"]
-    return None, None
 
 
 def _plain(value: object) -> str:

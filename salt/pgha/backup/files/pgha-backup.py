@@ -68,8 +68,8 @@ def canary(config):
              "-p", str(config["port"]), "-U", config["user"], "-d", "postgres",
              "-c", f"ALTER DATABASE postgres SET pgha.canary = '{now}'"]  # fmt: skip
     # No synchronous replica is waited for: it may be away.
-    environment = {**os.environ, "PGOPTIONS": "-c synchronous_commit=local -c lock_timeout=10s"
-                   " -c default_transaction_read_only=off"}  # fmt: skip
+    environment = {**os.environ, "PGOPTIONS": "-c search_path=pg_catalog -c synchronous_commit=local"
+                   " -c lock_timeout=10s -c default_transaction_read_only=off"}  # fmt: skip
     try:
         done = heard(words, env=environment, timeout=WRITE)
     except (OSError, subprocess.TimeoutExpired) as error:

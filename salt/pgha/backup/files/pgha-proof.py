@@ -63,7 +63,10 @@ def turn(config):
 
 def run(words, what, timeout=CHECK, stdout=subprocess.PIPE):
     """Run a command, and return what it says, None when ``stdout`` is elsewhere. Raises Failed with its last words."""
-    how = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    # The owner of a database may have set these for it; they would end a check that takes its time.
+    options = "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
+    how = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": subprocess.PIPE, "text": True, "errors": "replace",
+           "env": {**os.environ, "PGOPTIONS": options}}  # fmt: skip
     try:
         done = subprocess.run(words, check=False, timeout=timeout, **how)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -157,7 +160,9 @@ class Copy:
     def ask(self, sql):
         """What a statement says, None when the server takes none yet. Raises Failed when it does not answer in time."""
         words = [f"{self.config['bin_dir']}/psql", "-XAtqw", "-h", self.socket, "-d", "postgres", "-c", sql]
-        how = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        # Names without a schema are PostgreSQL's own, as this is a superuser's session in a database of others.
+        own = {**os.environ, "PGOPTIONS": "-c search_path=pg_catalog"}
+        how = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "env": own}
         try:
             done = subprocess.run(words, check=False, timeout=ANSWER, **how)
         except subprocess.TimeoutExpired as error:
