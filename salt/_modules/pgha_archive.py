@@ -2,10 +2,10 @@
 The archive of this host's WAL.
 """
 
-import json
 import re
 
 import pghalib.host.users
+import pghalib.parse
 import pghalib.postgres.archive
 import pghalib.postgres.asked
 import pghalib.text
@@ -34,7 +34,7 @@ def told():
     """
     postgres = __salt__["pgha.settings"]()["postgres"]
     question = pghalib.postgres.archive.QUESTION
-    return json.loads(pghalib.postgres.asked.sql(__salt__["cmd.run_all"], postgres, question))
+    return pghalib.parse.from_json(pghalib.postgres.asked.sql(__salt__["cmd.run_all"], postgres, question))
 
 
 def faults():

@@ -2,7 +2,6 @@
 Backups of this host's cluster by pgBackRest: what the timer is told, what the repositories have, a backup now.
 """
 
-import json
 import re
 
 import pghalib.backup.config
@@ -10,6 +9,7 @@ import pghalib.backup.files
 import pghalib.backup.places
 import pghalib.backup.told
 import pghalib.host.users
+import pghalib.parse
 import pghalib.postgres.archive
 import pghalib.postgres.asked
 import pghalib.postgres.settings
@@ -107,7 +107,7 @@ def told():
     result = _as_user(["/usr/bin/python3", "-I", PROGRAM, "told"], patience)
     if result["retcode"]:
         raise CommandExecutionError(pghalib.backup.told.error(result["stderr"] or result["stdout"]))
-    return json.loads(result["stdout"])
+    return pghalib.parse.from_json(result["stdout"])
 
 
 def begin(kind):

@@ -50,12 +50,7 @@ def faults():
     if not found["wanted"] or found["led"] or found["begun"] or found["empty"]:
         return []
     settings = _settings()
-    path, name = settings["postgres"]["data_dir"], settings["cluster"]["name"]
-    return [
-        f"pgha:from_backup: {path} has data, so {name} is not lost: leave from_backup out, and the main job starts it."
-        " To go back to a backup: salt-run state.orchestrate pgha.restore. If nobody needs these data, move the"
-        " directory away"
-    ]
+    return [pghalib.backup.recovering.not_lost(settings["postgres"]["data_dir"], settings["cluster"]["name"])]
 
 
 def _settings():

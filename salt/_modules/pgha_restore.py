@@ -2,14 +2,13 @@
 A restore on this host: what speaks against it, and the server that recovers before Patroni is told.
 """
 
-import json
-
 import pghalib.backup.recovering
 import pghalib.backup.target
 import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
+import pghalib.parse
 import pghalib.patroni.member
 import pghalib.postgres.asked
 import pghalib.postgres.member_note
@@ -276,7 +275,7 @@ def note():
 def _runs(text):
     """Whether a member's key in Consul tells of a server that was not stopped in order; what cannot be read does."""
     try:
-        return json.loads(text)["state"] != "stopped"
+        return pghalib.parse.from_json(text)["state"] != "stopped"
     except (ValueError, KeyError, TypeError):
         return True
 

@@ -8,7 +8,6 @@ import pghalib.backup.files
 import pghalib.backup.recovering
 import pghalib.backup.target
 import pghalib.host.files
-import pghalib.master.restore
 import pghalib.patroni.member
 import pghalib.secrets.restores
 import pghalib.secrets.served
@@ -211,15 +210,14 @@ def founded(ret):
     if found["led"]:
         return f"{cluster} has a leader, so nothing is restored."
     if not found["begun"] and not found["empty"]:
-        raise CommandExecutionError(
-            f"{path} has data, so {cluster} is not lost: leave pgha:from_backup out. If nobody needs these data, move"
-            " the directory away, and run this again"
-        )
+        raise CommandExecutionError(pghalib.backup.recovering.not_lost(path, cluster))
     ret.plan({path: {"old": None, "new": "the newest data of the repositories"}})
     if ret.test:
         return "The data would be restored."
     note = {"id": pghalib.backup.recovering.FOUNDING, "target": pghalib.backup.target.parsed({"target": "newest"})}
-    step = __salt__["pgha_restore.note"]().get("step") if found["begun"] else None
+    # Data that somebody has moved away since are fetched again, however far the note is.
+    begun = found["begun"] and not found["empty"]
+    step = __salt__["pgha_restore.note"]().get("step") if begun else None
     if step not in ("recovered", "restored"):
         told = __salt__["pgha_backup.told"]()
         faults = [one["fault"] for one in told["repositories"] if one["fault"]]

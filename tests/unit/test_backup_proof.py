@@ -40,12 +40,15 @@ def program(monkeypatch, tmp_path):
         ([("db1", "running"), ("db2", "streaming"), ("db3", "streaming")], "db2"),
         ([("db3", "streaming"), ("db1", "running")], "db3"),
         ([("db2", "in archive recovery"), ("db1", "running")], "db1"),
+        ([("db1", "in archive recovery"), ("db2", "running")], "db2"),
+        ([("db1", "stopped")], None),
         ([("db1", "running")], "db1"),
         ([], None),
     ],
 )
 def test_one_member_makes_the_proof_a_replica_where_there_is_one(program, monkeypatch, members, turn):
-    found = [{"name": name, "state": state} for name, state in members]
+    roles = {"running": "leader"}
+    found = [{"name": name, "state": state, "role": roles.get(state, "replica")} for name, state in members]
     monkeypatch.setattr(program, "members", lambda _url: found)
     due = [name for name in ("db1", "db2", "db3") if program.turn({"url": "x", "name": name})]
     assert due == ([turn] if turn else [])

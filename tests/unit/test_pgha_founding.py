@@ -60,8 +60,12 @@ def module(loader_module):
 def founded(loader_module, module, monkeypatch):
     def apply(host, test=False):
         salt = {**host.salt(), "pgha_founding.founding_state": module(host).founding_state}
-        write = "pghalib.backup.recovering.write"
-        monkeypatch.setattr(write, lambda restore, step: host.done.append(f"{restore} {step}"))
+
+        def write(restore, step):
+            host.done.append(f"{restore} {step}")
+            host.note = {"id": restore, "step": step}
+
+        monkeypatch.setattr("pghalib.backup.recovering.write", write)
         return loader_module("_states/pgha_restore.py", salt=salt, opts={"test": test}).founded("a sentence")
 
     return apply
@@ -115,6 +119,13 @@ def test_an_interrupted_one_goes_on(founded):
     host = Host(empty=False, note={**BEGUN, "step": "restored"})
     assert founded(host)["result"] is True
     assert host.done == ["forget_dcs"]
+
+
+@pytest.mark.parametrize("step", ["begun", "recovered", "restored"])
+def test_data_that_somebody_has_moved_away_since_are_fetched_again(founded, step):
+    host = Host(empty=True, note={**BEGUN, "step": step})
+    assert founded(host)["result"] is True
+    assert host.done == ["founding begun", "fetched", "start", *END]
 
 
 def test_the_end_of_another_restore_is_not_taken_for_that_of_this_one(founded):

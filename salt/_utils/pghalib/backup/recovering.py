@@ -13,6 +13,7 @@ from salt.exceptions import CommandExecutionError, SaltException
 import pghalib.errors
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,15 @@ _QUIET = {
     "cron.launch_active_jobs": "off",
     "timescaledb.max_background_workers": "0",
 }
+
+
+def not_lost(path: str, cluster: str) -> str:
+    """Return why a cluster must not be founded from its backups, as a sentence: ``path`` has data of it."""
+    return (
+        f"pgha:from_backup: {path} has data, so {cluster} is not lost: leave from_backup out, and the main job starts"
+        " it. To go back to a backup: salt-run state.orchestrate pgha.restore. If nobody needs these data, move the"
+        " directory away"
+    )
 
 
 class Ended(SaltException):
@@ -173,8 +183,8 @@ def read() -> dict[str, Json]:
     """
     text = pghalib.host.files.read_foreign(NOTE)
     try:
-        note = {} if text is None else json.loads(text)
-    except (ValueError, RecursionError):
+        note = {} if text is None else pghalib.parse.from_json(text)
+    except ValueError:
         note = None
     if not isinstance(note, dict):
         raise CommandExecutionError(

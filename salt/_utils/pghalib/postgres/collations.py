@@ -6,7 +6,7 @@ version it was made with: its documentation, "ALTER DATABASE", REFRESH COLLATION
 
 from __future__ import annotations
 
-import json
+import pghalib.parse
 
 #: The databases that were made with another version than the one of this host. Older servers than 15 note none.
 QUESTION = r"""
@@ -26,5 +26,5 @@ def faults(said: str) -> list[str]:
     return [
         f"the database {name} was made where text is sorted by version {made} of its collation, this host has version"
         f' {here}: an index may miss rows here, see "A new release of the system" in docs/runbooks.md'
-        for name, made, here in json.loads(said)
+        for name, made, here in pghalib.parse.from_json(said)
     ]

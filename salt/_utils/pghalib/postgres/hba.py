@@ -7,9 +7,10 @@ start ends because of that line (``load_hba`` in PostgreSQL's postmaster.c).
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
+
+import pghalib.parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def refused(said: str, file: str) -> list[str]:
 
 def unread(said: str) -> list[str]:
     """Return the answer to ``QUESTION`` as sentences for the status."""
-    found = [(one["line"], one["error"]) for one in json.loads(said)]
+    found = [(one["line"], one["error"]) for one in pghalib.parse.from_json(said)]
     return [
         f"pg_hba.conf, {one}: the server works with the lines of before, and would not start with these: correct them"
         " where they were set (postgres:pg_hba in the pillar, or patronictl edit-config)"

@@ -4,7 +4,6 @@ vip-manager and the callback of Patroni: their configuration, and its difference
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, TypedDict
 
 import yaml
@@ -12,6 +11,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.consul.client
 import pghalib.consul.config
+import pghalib.parse
 import pghalib.patroni.config
 from pghalib.vip_manager import dcs_type
 
@@ -90,7 +90,7 @@ def interfaces(listing: str) -> list[Interface]:
     Raises ValueError for any other text.
     """
     found: list[Interface] = []
-    for link in json.loads(listing or "[]"):
+    for link in pghalib.parse.from_json(listing or "[]"):
         for entry in link.get("addr_info", ()):
             if "local" in entry:
                 # `ip -j` gives empty entries for filtered links.

@@ -58,7 +58,8 @@ def turn(config):
     """Whether it is this host's turn: the first replica by its name, else the leader that has none."""
     found = members(config["url"])
     replicas = sorted(one["name"] for one in found if one.get("state") == "streaming")
-    return (replicas or sorted(one["name"] for one in found))[:1] == [config["name"]]
+    leaders = [one["name"] for one in found if one.get("role") in ("leader", "standby_leader")]
+    return (replicas or leaders)[:1] == [config["name"]]
 
 
 def run(words, what, timeout=CHECK, stdout=subprocess.PIPE):
