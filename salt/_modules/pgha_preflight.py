@@ -163,8 +163,7 @@ def sources():
 
 def data_directory():
     """
-    Return the state of PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
-    None without data) and ``link`` (whether the last name of the path is a link).
+    Return the state of PostgreSQL's data directory, see ``pghalib.preflight.facts.data_directory``.
 
     CLI Example:
 

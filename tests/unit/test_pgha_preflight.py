@@ -400,13 +400,16 @@ class TestRoutes:
 
 
 class TestDataDirectory:
+    def data(self, **over):
+        found = {"path": "/pgdata/test", "entries": [], "version": None, "link": False, "root": False, "settled": False}
+        return {**found, **over}
+
     @pytest.mark.parametrize(
         ("entries", "version", "fault", "warning"),
         [
             ([], None, None, None),
             (["PG_VERSION", "base", "anything"], "18", None, None),
             (["PG_VERSION"], "15", "holds data of PostgreSQL 15, the pillar says 18", None),
-            (["lost+found"], None, "root of a file system", None),
             (["notes.txt", "base"], None, "(notes.txt)", None),
             (["base", "global", "pg_wal"], None, None, "interrupted"),
             (["base", "backup.manifest", "pg_hba.conf.backup", "PG_VERSION.pgbackrest.tmp"], None, None, "interrupted"),
@@ -414,17 +417,42 @@ class TestDataDirectory:
         ],
     )
     def test_verdict(self, foreign, settings_of, entries, version, fault, warning):
-        data = {"path": "/pgdata/test", "entries": entries, "version": version, "link": False}
+        data = self.data(entries=entries, version=version)
         faults, warnings = foreign.data_directory(data, settings_of(postgres={"version": 18}))
         assert (len(faults), len(warnings)) == (bool(fault), bool(warning))
         assert all(fault in text for text in faults)
         assert all(warning in text for text in warnings)
 
     def test_a_link_that_patroni_cannot_replace_is_a_warning(self, foreign, settings_of):
-        data = {"path": "/pgdata/test", "entries": [], "version": None, "link": True}
-        faults, warnings = foreign.data_directory(data, settings_of())
+        faults, warnings = foreign.data_directory(self.data(link=True), settings_of())
         assert (faults, len(warnings)) == ([], 1)
         assert "patronictl reinit cannot replace" in warnings[0]
+
+    @pytest.mark.parametrize(
+        ("entries", "version", "settled", "fatal"),
+        [
+            ([], None, False, True),
+            (["lost+found"], None, False, True),
+            (["PG_VERSION", "base"], "18", True, False),
+            (["PG_VERSION", "base", "lost+found"], "18", True, False),
+            # Its data are lost, and pgha:new_data allows a new copy.
+            (["lost+found"], None, True, False),
+        ],
+    )
+    def test_the_root_of_a_file_system_is_a_fault_until_data_are_there(
+        self, foreign, settings_of, entries, version, settled, fatal
+    ):
+        data = self.data(entries=entries, version=version, root=True, settled=settled)
+        found = foreign.data_directory(data, settings_of(postgres={"version": 18}))
+        assert [len(texts) for texts in found] == ([1, 0] if fatal else [0, 1])
+        (text,) = found[0] + found[1]
+        assert "/pgdata/test is the root of a file system: proofs of backups write to the disk of /pgdata," in text
+        assert "a restore cannot keep the data of now, Patroni cannot remove" in text
+        assert "mount the disk at a directory above, or set postgres:data_dir to a directory in it" in text
+
+    def test_the_root_of_a_file_system_hides_no_other_fault(self, foreign, settings_of):
+        data = self.data(entries=["lost+found", "notes.txt"], root=True)
+        assert [text.split(" ", 2)[1] for text in foreign.data_directory(data, settings_of())[0]] == ["holds", "is"]
 
     def test_a_real_data_directory_without_its_version_is_known_as_one(self, foreign):
         assert {"base", "global", "pg_wal", "postgresql.conf", "pg_hba.conf", "PG_VERSION"} - foreign.PGDATA == {
@@ -645,8 +673,35 @@ class TestExecution:
         (tmp_path / "pgdata").mkdir()
         (tmp_path / "pgdata/PG_VERSION").write_text("18\n")
         assert module.data_directory() == {
-            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18", "link": False,
+            "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18", "link": False, "root": False,
+            "settled": True,
         }  # fmt: skip
+
+    def test_a_host_with_data_or_a_note_of_them_is_no_new_one(self, execution, tmp_path, monkeypatch):
+        monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))
+        (tmp_path / "pgdata").mkdir()
+        module = execution()
+        assert module.data_directory()["settled"] is False
+        (tmp_path / "member.json").touch()
+        assert module.data_directory()["settled"] is True
+
+    @pytest.mark.parametrize("link", [False, True])
+    @pytest.mark.parametrize("way", ["lost+found", "another disk", "a directory of the same disk"])
+    def test_a_data_directory_that_is_a_mount_point(self, execution, tmp_path, monkeypatch, way, link):
+        place = tmp_path / ("disk" if link else "pgdata")
+        place.mkdir()
+        if link:
+            (tmp_path / "pgdata").symlink_to("disk")
+        module = execution()
+        assert module.data_directory()["root"] is False
+        if way == "lost+found":
+            (place / "lost+found").mkdir()
+        elif way == "another disk":
+            monkeypatch.setattr("os.path.ismount", lambda path: path == str(place))
+        else:
+            mounted = [SimpleNamespace(mountpoint=str(place))]
+            monkeypatch.setattr("psutil.disk_partitions", lambda all: mounted if all else [])  # noqa: A002
+        assert module.data_directory()["root"] is True
 
     def test_data_directory_that_is_a_file(self, execution, tmp_path):
         (tmp_path / "pgdata").touch()

@@ -17,6 +17,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
 import pghalib.host.os_release
+import pghalib.postgres.member_note
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Data(TypedDict):
     entries: list[str]
     version: str | None
     link: bool
+    root: bool
+    settled: bool
 
 
 def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
@@ -84,7 +87,8 @@ def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
 def data_directory(path: str | Path) -> Data:
     """
     Return the state of PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
-    None without data) and ``link`` (whether the last name of the path is a link).
+    None without data), ``link`` (whether the last name of the path is a link), ``root`` (whether it is the root of a
+    file system, or something else is mounted there) and ``settled`` (see :py:func:`settled`).
 
     path
         Absolute path, which need not exist.
@@ -107,7 +111,28 @@ def data_directory(path: str | Path) -> Data:
     # The user of PostgreSQL can write this file, and its text goes into a message.
     said = pghalib.host.files.read_foreign(str(path / "PG_VERSION"), 64) or ""
     version = said.strip() if re.fullmatch(r"\d+(\.\d+)*\s*", said) else None
-    return {"path": str(path), "entries": entries, "version": version, "link": path.is_symlink()}
+    return {
+        "path": str(path),
+        "entries": entries,
+        "version": version,
+        "link": path.is_symlink(),
+        "root": "lost+found" in entries or _mounted(path),
+        "settled": settled(path),
+    }
+
+
+def settled(path: str | Path) -> bool:
+    """
+    Return whether this host has data in PostgreSQL's data directory, or had some, by its note: what is odd about such a
+    host does not stop a run.
+    """
+    return any(map(os.path.lexists, (f"{path}/PG_VERSION", pghalib.postgres.member_note.NOTE)))
+
+
+def _mounted(path: Path) -> bool:
+    """Whether something is mounted at a path, or where it leads: also a directory of the same file system."""
+    real = os.path.realpath(path)
+    return os.path.ismount(real) or real in [one.mountpoint for one in psutil.disk_partitions(all=True)]
 
 
 def _disk(path: str) -> Disk:

@@ -81,8 +81,7 @@ def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]
     Return (faults, warnings) on PostgreSQL's data directory.
 
     data
-        ``{"path", "entries", "version", "link"}``: its path, the names in it, the content of its PG_VERSION (None
-        without one), and whether the path is a link.
+        The result of ``pghalib.preflight.facts.data_directory``.
     """
     faults, warnings = _contents(data, settings)
     if data["link"]:
@@ -90,6 +89,14 @@ def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]
         warnings.append(
             f"{data['path']} is a link, which patronictl reinit cannot replace: name the directory that it leads to in"
             " postgres:data_dir, or make a link of the directory above"
+        )
+    if data["root"]:
+        beside = data["path"].rpartition("/")[0] or "/"
+        # A member on such a disk goes on: Patroni empties the directory before it fails to remove it.
+        (warnings if data["settled"] else faults).append(
+            f"{data['path']} is the root of a file system: proofs of backups write to the disk of {beside}, a restore"
+            " cannot keep the data of now, Patroni cannot remove or rename the directory; mount the disk at a directory"
+            " above, or set postgres:data_dir to a directory in it"
         )
     return faults, warnings
 
@@ -103,13 +110,12 @@ def _contents(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
                 " another postgres:data_dir (this formula upgrades no data)"
             ], []
         return [], []
-    strange = sorted(name for name in set(data["entries"]) - PGDATA if not name.endswith(UNFINISHED))
-    if "lost+found" in strange:
-        return [f"{path} is the root of a file system (lost+found): set postgres:data_dir to a directory in it"], []
+    names = set(data["entries"]) - {"lost+found"}
+    strange = sorted(name for name in names - PGDATA if not name.endswith(UNFINISHED))
     if strange:
         some = _some(strange)
         return [f"{path} holds files that are not PostgreSQL's ({some}): move them away or set postgres:data_dir"], []
-    if data["entries"]:
+    if names:
         return [], [f"{path} has no PG_VERSION: it looks like an initdb or a copy that was interrupted"]
     return [], []
 
