@@ -25,6 +25,7 @@ _FAULTS = (
     "pgha_disk.faults",
     "pgha_archive.faults",
     "pgha_member.mount_faults",
+    "pgha_server_user.faults",
     "pgha_parameters.server_faults",
     "pgha_backup.faults",
     "pgha_repository.faults",

@@ -86,6 +86,8 @@ def check():
         told((pghalib.preflight.foreign.locales(locales(), settings), []))
         member = __salt__["pgha_member.verdict"]()
         told((member["faults"] + __salt__["pgha_member.strangers"](), member["warnings"]))
+        user = __salt__["pgha_server_user.verdict"]()
+        told((user["faults"], user["warnings"]))
         fault = __salt__["pgha_postgres.tls_fault"]()
         told(([fault] if fault else [], []))
     wrong_network, odd_network = pghalib.preflight.verdicts.network(facts, settings)

@@ -636,6 +636,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha_founding.founding_state": lambda: {"begun": begun},
             "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
             "pgha_member.strangers": list,
+            "pgha_server_user.verdict": lambda: {"faults": ["its user is odd"], "warnings": ["its user is far"]},
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
             "pgha_vip.neighbours": neighbours,
@@ -863,7 +864,10 @@ class TestExecution:
         (tmp_path / "consul.d").mkdir()
         (tmp_path / "consul.d/x.json").write_text('{"datacenter": "prod"}')
         module = execution(address="198.51.100.77")
-        text = "\n".join(module.check()["faults"])
+        found = module.check()
+        assert "its user is far" in found["warnings"]
+        text = "\n".join(found["faults"])
+        assert "its user is odd" in text
         assert "holiday.jpg" in text
         assert "built without TLS" in text
         assert "its data are gone" in text
