@@ -1,20 +1,31 @@
-"""The user of PostgreSQL: whether logind spares its memory, and the host knows it."""
+"""The user of PostgreSQL: whether logind spares its memory, the host knows it, and it may run interpreters."""
 
+import os
+import pwd
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import salt.modules.cmdmod
 from salt.exceptions import CommandExecutionError
 
 STOCK = (
     "# /etc/systemd/logind.conf\n# See logind.conf(5) for details.\n\n[Login]\n#KillExcludeUsers=root\n#RemoveIPC=yes\n"
 )
 DROP_IN = "\n# /etc/systemd/logind.conf.d/postgres.conf\n"
+GETPWNAM = pwd.getpwnam
 OFF = f"{STOCK}{DROP_IN}[Login]\nRemoveIPC=no\n"
 
 
 @pytest.fixture
 def library(loader_module):
     return loader_module("_utils/pghalib/preflight/account.py")
+
+
+@pytest.fixture
+def interpreters(loader_module):
+    return loader_module("_utils/pghalib/preflight/interpreters.py")
 
 
 class Host:
@@ -25,15 +36,19 @@ class Host:
         self.settings = {
             "role": "db",
             "postgres": {"user": "postgres", "data_dir": str(tmp_path / "pgdata")},
+            "patroni": {"python": "/usr/bin/python3"},
         }
         self.passwd, self.defs = tmp_path / "passwd", tmp_path / "login.defs"
         self.passwd.write_text("root:x:0:0:root:/root:/bin/bash\npostgres:x:1500:1500::/home/postgres:/bin/bash\n")
-        self.uid = 1500
+        self.uid, self.release, self.codes = 1500, {"ID": "debian"}, {}
         (tmp_path / "linger").mkdir()
         for name, place in (("USERS", self.passwd), ("LOGIN_DEFS", self.defs), ("LINGER", tmp_path / "linger")):
             monkeypatch.setattr(f"pghalib.preflight.account.{name}", str(place))
         monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))
         monkeypatch.setattr("pwd.getpwnam", self.known)
+        monkeypatch.setattr("pghalib.host.os_release.read", lambda: self.release)
+        # This machine may have attributes of a security module.
+        monkeypatch.setattr("os.listxattr", lambda _path: [])
         salt = {
             "pgha.settings": lambda: self.settings,
             "pgha_founding.founding_state": lambda: {"begun": self.begun},
@@ -42,15 +57,21 @@ class Host:
         self.module = loader_module("_modules/pgha_server_user.py", salt=salt)
 
     def known(self, name):
+        if name != "postgres":
+            return GETPWNAM(name)
         if self.uid is None:
             raise KeyError(name)
         return SimpleNamespace(pw_uid=self.uid)
 
     def run(self, words, **_options):
         self.ran.append(words)
-        if self.said is None:
-            raise CommandExecutionError("no such program")
-        return {"retcode": 0, "stdout": self.said, "stderr": ""}
+        if words[0] == "systemd-analyze":
+            if self.said is None:
+                raise CommandExecutionError("no such program")
+            return {"retcode": 0, "stdout": self.said, "stderr": ""}
+        program = words[words.index("env") + 1]
+        code = self.codes.get(program, 0)
+        return {"retcode": code, "stdout": "", "stderr": f"env: {program}: Permission denied" if code else ""}
 
 
 @pytest.fixture
@@ -151,3 +172,96 @@ class TestDirectoryService:
         host.passwd.write_text("")
         assert host.module.account() is None
         assert host.module.verdict() == {"faults": [], "warnings": []}
+
+
+class TestInterpreters:
+    @pytest.fixture(autouse=True)
+    def system_user(self, host):
+        host.uid = 110
+
+    def test_no_program_is_run_where_nothing_is_odd(self, host):
+        host.codes = {"/bin/sh": 126}
+        assert host.module.verdict() == {"faults": [], "warnings": []}
+        assert host.ran == []
+
+    @pytest.mark.parametrize(
+        ("uid", "user", "code"), [(110, "postgres", 126), (None, "nobody", 126), (110, "postgres", 137)]
+    )
+    def test_a_lock_of_astra_is_a_fault_with_its_remedy(self, host, uid, user, code):
+        host.uid, host.release, host.codes = uid, {"ID": "astra"}, {"/bin/sh": code, "/usr/bin/python3": code}
+        (fault,) = host.module.verdict()["faults"]
+        assert f"the user {user} may not run what" in fault
+        assert f"/bin/sh: exit code {code} env: /bin/sh: Permission denied; /usr/bin/python3: exit code" in fault
+        assert "run astra-interpreters-lock disable" in fault
+        assert [words[2:] for words in host.ran] == [
+            ["runuser", "-u", user, "--", "env", "/bin/sh", "-c", ":"],
+            ["runuser", "-u", user, "--", "env", "/usr/bin/python3", "-I", "-c", ""],
+        ]
+
+    def test_astra_without_the_lock_is_good(self, host):
+        host.release = {"ID": "astra"}
+        assert host.module.verdict() == {"faults": [], "warnings": []}
+        assert len(host.ran) == 2
+
+    def test_where_data_are_it_is_a_warning(self, host):
+        host.release, host.codes = {"ID": "astra"}, {"/usr/bin/python3": 126}
+        (host.tmp_path / "pgdata").mkdir()
+        (host.tmp_path / "pgdata/PG_VERSION").touch()
+        found = host.module.verdict()
+        assert (found["faults"], len(found["warnings"])) == ([], 1)
+        assert "/bin/sh" not in found["warnings"][0]
+
+    def test_an_attribute_of_a_security_module_is_a_reason_to_look(self, host, monkeypatch):
+        monkeypatch.setattr("os.listxattr", lambda path: ["security.interp"] if path == "/bin/sh" else ["user.x"])
+        host.codes = {"/usr/bin/python3": 126}
+        (fault,) = host.module.verdict()["faults"]
+        assert "give everybody the right to execute it" in fault
+        assert "astra" not in fault
+
+    def test_the_interpreter_of_patroni_is_tried_too(self, host):
+        other = host.tmp_path / "python3.12"
+        other.touch(mode=0o750)
+        host.settings["patroni"]["python"] = str(other)
+        host.codes = {str(other): 126}
+        (fault,) = host.module.verdict()["faults"]
+        assert f"({other}: exit code 126" in fault
+        other.unlink()
+        # A package may still bring it.
+        assert host.module.verdict()["faults"] == []
+
+    def test_a_file_system_without_attributes_is_not_odd(self, interpreters, monkeypatch):
+        def none(_path):
+            raise OSError(95, "Operation not supported")
+
+        monkeypatch.setattr("os.listxattr", none)
+        assert interpreters.doubtful({"ID": "debian"}, ["/bin/sh", "/no/such"]) is False
+        assert interpreters.doubtful({}, []) is False
+
+    @pytest.mark.parametrize(("code", "refused"), [(0, False), (1, False), (126, True), (127, True), (-9, True)])
+    def test_a_program_that_fails_is_not_locked(self, interpreters, code, refused):
+        found = interpreters.refusal("/bin/sh", "nobody", {"retcode": code, "stdout": "", "stderr": "a\nb"})
+        assert (found is not None) is refused
+
+    @pytest.mark.root
+    def test_a_real_program_that_others_may_not_run_is_found(self, host, monkeypatch, tmp_path):
+        for name, value in (("__opts__", {"test": False}), ("__grains__", {"os": "Debian", "os_family": "Debian"})):
+            monkeypatch.setattr(salt.modules.cmdmod, name, value, raising=False)
+        for name in ("__salt__", "__pillar__"):
+            monkeypatch.setattr(salt.modules.cmdmod, name, {}, raising=False)
+        host.module.__salt__["cmd.run_all"] = salt.modules.cmdmod.run_all
+        host.uid = None
+        shell = tmp_path / "sh"
+        shutil.copy(os.path.realpath("/bin/sh"), shell)
+        for step in (tmp_path, *tmp_path.parents):
+            if step != Path("/tmp") and step.is_relative_to("/tmp"):  # noqa: S108
+                step.chmod(0o755)
+        monkeypatch.setattr("pghalib.preflight.interpreters.SHELL", str(shell))
+        shell.chmod(0o750)
+        (found,) = host.module.refused()
+        assert (found["program"], found["user"], found["code"]) == (str(shell), "nobody", 126)
+        shell.chmod(0o755)
+        host.release = {"ID": "astra"}
+        assert host.module.refused() == []
+        # A module of the kernel that kills it.
+        shell.write_text("#!/bin/sh\nkill -9 $$\n")
+        assert [one["code"] for one in host.module.refused()] == [137]
