@@ -15,6 +15,7 @@ import pghalib.backup.keeper
 import pghalib.consul.files
 import pghalib.host.astra
 import pghalib.host.files
+import pghalib.host.packages
 import pghalib.host.routes
 import pghalib.postgres.locales
 import pghalib.preflight.facts
@@ -67,8 +68,9 @@ def check():
     ports = pghalib.preflight.verdicts.ports(settings)
     places = pghalib.preflight.listening.places(listening, settings)
     told(pghalib.preflight.foreign.listeners(listening, settings, ports, places))
-    told((pghalib.backup.keeper.unencrypted(settings), []))
+    told((pghalib.backup.keeper.unencrypted(settings) + __salt__["pgha_tls.not_yet"](), []))
     told(([], pghalib.preflight.packages.warnings(packages(), pghalib.preflight.packages.programs(settings))))
+    told(([], pghalib.host.packages.reboots(__salt__["cmd.run_all"])))
     if settings["role"] == "repository":
         told((__salt__["pgha_repository.early_faults"](), []))
     else:

@@ -95,6 +95,28 @@ def stays():
     return True
 
 
+def not_yet():
+    """
+    Return a fault, as a list, when a certificate that the master serves to this host begins later than now: then this
+    host's clock is behind, and nobody here would trust anybody.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.not_yet
+    """
+    served = (__pillar__.get("pgha_secrets") or {}).get("tls") or {}
+    own = [pghalib.secrets.x509.describe(served[one]) for one in services() if one in served] if authorities() else []
+    behind = max((one["begins_in"] for one in own), default=0)
+    if behind <= 0:
+        return []
+    return [
+        f"the clock of this host is at least {behind / 60:.0f} minutes behind that of whoever made its certificate,"
+        " which is not valid yet: set the clock (timedatectl; an RTC in local time is read as UTC), or the master's"
+    ]
+
+
 def services():
     """
     Return which services of this host have a certificate: ``consul``, and on a database host ``postgres``; on a
@@ -111,8 +133,8 @@ def services():
 
 def certificate(service="consul"):
     """
-    Return facts of a certificate on the disk: ``serial``, ``subject``, ``issuer``, ``names``, ``until``, ``days`` left
-    and ``due`` (less than a third of its lifetime is left). None when there is no certificate.
+    Return facts of a certificate on the disk: ``serial``, ``subject``, ``issuer``, ``names``, ``begins_in`` (seconds),
+    ``until``, ``days`` left and ``due`` (less than a third of its lifetime is left). None when there is no certificate.
 
     service
         ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.

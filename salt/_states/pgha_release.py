@@ -121,7 +121,10 @@ def _fetched(source, sha256):
     except (SaltException, OSError) as error:
         raise CommandExecutionError(f"{source} could not be fetched: {error}") from None
     if not cached or not Path(cached).is_file():
-        raise CommandExecutionError(f"{source} could not be fetched: is the URL right, and reached from this host?")
+        raise CommandExecutionError(
+            f"{source} could not be fetched: is the URL right, and reached from this host? Salt"
+            " takes a proxy from the minion's configuration alone (docs/settings.md, Behind a proxy)"
+        )
     digest = hashlib.sha256()
     with open(cached, "rb") as stream:
         while block := stream.read(2**20):

@@ -20,5 +20,6 @@ include:
   - pgha.consul.clean
 {% endif %}
   - pgha.hosts.clean
+  - pgha.packages.clean
   - pgha.notes.clean
 {% endif %}

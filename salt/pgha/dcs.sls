@@ -7,6 +7,7 @@
 include:
   - pgha.notes.role
   - pgha.hosts
+  - pgha.packages.updates
   - pgha.consul
   - pgha.consul.acl
   - pgha.notes.secrets

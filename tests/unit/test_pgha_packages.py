@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import pghalib.host.packages
 import pghalib.preflight.packages
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -70,3 +71,29 @@ def test_a_host_without_dpkg_has_another_fault(packages):
         raise CommandExecutionError("Unable to run command")
 
     assert packages(run_all) == ""
+
+
+@pytest.mark.parametrize("word", ["true", "1", "Yes", "on"])
+def test_a_host_that_reboots_by_itself_after_updates_is_warned_of(word):
+    said = f'Unattended-Upgrade "";\nUnattended-Upgrade::Automatic-Reboot "{word}";\n'
+    asked = []
+
+    def run_all(words, **_how):
+        asked.append(words)
+        return {"stdout": said + 'Unattended-Upgrade::Automatic-Reboot-Time "02:00";\n', "retcode": 0}
+
+    (warning,) = pghalib.host.packages.reboots(run_all)
+    assert "reboots by itself after updates (Unattended-Upgrade::Automatic-Reboot, at 02:00)" in warning
+    assert asked == [["apt-config", "dump", "Unattended-Upgrade"]]
+
+
+@pytest.mark.parametrize("said", ["", 'Unattended-Upgrade::Automatic-Reboot "false";', 'X::Automatic-Reboot "true";'])
+def test_a_host_that_a_person_reboots_is_not_warned_of(said):
+    assert pghalib.host.packages.reboots(lambda _words, **_how: {"stdout": said, "retcode": 0}) == []
+
+
+def test_a_host_without_apt_has_no_such_setting():
+    def run_all(*_words, **_how):
+        raise CommandExecutionError("there is no apt-config")
+
+    assert pghalib.host.packages.reboots(run_all) == []

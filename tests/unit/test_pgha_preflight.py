@@ -630,6 +630,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha.plan": lambda: {"hosts": [minion_id]},
             "pgha_tls.speaks": lambda: None,
             "pgha_tls.bundle": lambda: None,
+            "pgha_tls.not_yet": lambda: ["its clock is behind"],
             "pgha_postgres.tls_fault": lambda: "built without TLS",
             "pgha_backup.early_faults": list,
             "pgha_founding.faults": list,
@@ -868,6 +869,7 @@ class TestExecution:
         assert "its user is far" in found["warnings"]
         text = "\n".join(found["faults"])
         assert "its user is odd" in text
+        assert "its clock is behind" in text
         assert "holiday.jpg" in text
         assert "built without TLS" in text
         assert "its data are gone" in text

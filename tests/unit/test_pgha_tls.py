@@ -1,6 +1,7 @@
 """Encryption as it is chosen: by the pillar, else as the datacenter was built; and what is warned of without it."""
 
 import contextlib
+import datetime
 import json
 import logging
 import socket
@@ -115,6 +116,24 @@ def test_a_host_is_behind_until_its_services_have_read_the_authorities(loader_mo
         "Patroni has not read the authorities yet: salt-run state.orchestrate pgha",
         "vip-manager was started with others: salt-run state.orchestrate pgha.restart",
     ]
+
+
+@pytest.mark.parametrize(("minutes", "enabled", "said"), [(130, True, 70), (50, True, None), (130, False, None)])
+def test_a_host_whose_clock_is_so_far_behind_that_its_certificate_is_none_yet_is_told(
+    loader_module, monkeypatch, minutes, enabled, said
+):
+    made = pghalib.secrets.x509.authority("dc", 1)
+    host = pghalib.secrets.x509.issue("db1", {"db1"}, made, 1)
+    later = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=minutes)
+    monkeypatch.setattr(pghalib.secrets.x509, "_now", lambda: later)
+    module = loader_module(
+        "_modules/pgha_tls.py",
+        salt={"pgha.settings": lambda: {"role": "db", "tls": {"enabled": enabled}}},
+        pillar={"pgha_secrets": {"tls": {"ca": made["certificate"], "consul": host["certificate"]}}},
+    )
+    found = module.not_yet()
+    assert len(found) == (1 if said else 0)
+    assert not said or f"at least {said} minutes behind that of whoever made its certificate" in found[0]
 
 
 @pytest.mark.parametrize("text", ['{"ca_file": ', "[" * 9000, "7", "null", "[[]]"])

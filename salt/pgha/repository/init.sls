@@ -7,6 +7,7 @@
 include:
   - pgha.notes.role
   - pgha.hosts
+  - pgha.packages.updates
   - pgha.repository.install
   - pgha.repository.config
   - pgha.repository.service

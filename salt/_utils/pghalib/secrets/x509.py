@@ -63,6 +63,7 @@ class Described(End):
     subject: str
     issuer: str
     names: list[str]
+    begins_in: float
 
 
 def authority(datacenter: str, days: int) -> Pair:
@@ -115,8 +116,8 @@ def issue(name: str, names: set[str], signer: Pair, days: int) -> Pair:
 
 def describe(pem: str) -> Described:
     """
-    Return the data of the first certificate in a PEM text: ``serial`` (hexadecimal), ``subject``, ``issuer``,
-    ``names``, ``until`` (ISO 8601, UTC), ``days`` left, and ``due`` (whether it is time to renew it).
+    Return the data of the first certificate in a PEM text. ``serial`` is hexadecimal, ``begins_in`` the seconds until
+    it is valid, ``until`` in ISO 8601 (UTC), ``days`` what is left; ``due`` says whether it is time to renew it.
     """
     certificate = x509.load_pem_x509_certificates(pem.encode())[0]
     left = certificate.not_valid_after_utc - _now()
@@ -125,6 +126,7 @@ def describe(pem: str) -> Described:
         "subject": certificate.subject.rfc4514_string(),
         "issuer": certificate.issuer.rfc4514_string(),
         "names": sorted(_names(certificate)),
+        "begins_in": (certificate.not_valid_before_utc - _now()).total_seconds(),
         "until": certificate.not_valid_after_utc.isoformat(),
         "days": round(left / datetime.timedelta(days=1), 1),
         "due": _due(certificate),

@@ -1,0 +1,11 @@
+{# Before the first package: needrestart looks after each installation. Where it comes later, the file is there. #}
+Updates of libraries restart no service of the cluster:
+  file.managed:
+    - name: /etc/needrestart/conf.d/pgha.conf
+    - source: salt://pgha/packages/files/needrestart.conf
+    - user: root
+    - group: root
+    - mode: "0644"
+    - makedirs: True
+    - dir_mode: "0755"
+    - order: first
