@@ -1,4 +1,5 @@
-{# Before the first package: needrestart looks after each installation. Where it comes later, the file is there. #}
+{# Included before all that installs a package, since needrestart looks after each. Where it comes later, the file is
+   there. #}
 Updates of libraries restart no service of the cluster:
   file.managed:
     - name: /etc/needrestart/conf.d/pgha.conf
@@ -8,4 +9,3 @@ Updates of libraries restart no service of the cluster:
     - mode: "0644"
     - makedirs: True
     - dir_mode: "0755"
-    - order: first

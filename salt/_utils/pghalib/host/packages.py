@@ -46,6 +46,6 @@ def reboots(run_all: Callable[..., Ran]) -> list[str]:
     when = values.get("Automatic-Reboot-Time", "now")
     return [
         f"this host reboots by itself after updates (Unattended-Upgrade::Automatic-Reboot, at {when}), maybe in"
-        " the same minute as the others, and then the cluster stands still: set that to false in /etc/apt/apt.conf.d/, or give"
-        " each host an Automatic-Reboot-Time of its own, an hour from the others'"
+        " the same minute as the others, and then the cluster stands still: set that to false in /etc/apt/apt.conf.d/,"
+        " or give each host an Automatic-Reboot-Time of its own, an hour from the others'"
     ]
