@@ -243,9 +243,53 @@ def test_a_history_without_an_end_is_not_fetched_for_ever(minion, monkeypatch):
 
 
 def test_letters_that_no_client_writes_are_kept_as_no_letters(minion):
-    minion.noted = "\ud800é\n"
+    minion.noted = "\ud800é"
     minion.client.fetch()
-    assert minion.history.read_bytes() == b"??\n"
+    assert minion.history.read_bytes() == b"??"
+
+
+LOOK = {"kind": "look", "host": "\x1b]0;owned\x07", "start": 1, "end": 2, "address": True, "acknowledged": True}
+MARK = {"kind": "mark", "at": 1, "what": "kill-postgres on db1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (json.dumps(LOOK), "a look is none of write, visit, read, trouble, final, which alone its writer notes"),
+        (json.dumps({**LOOK, "host": "db1"}), "a look is none of write"),
+        (json.dumps(MARK), "a mark is none of write"),
+        ('{"kind": "write", "key": 1}', "value, start, end, outcome of a write is missing or of another type"),
+        ("nonsense", "is not JSON"),
+        # What separates lines elsewhere separates none here: the line would be looked at by nobody.
+        (json.dumps(LOOK) + "\x0b" + LINE.strip(), "is not JSON"),
+        (LINE.strip() + "\r" + json.dumps(LOOK), "is not JSON"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", LINE, LINE * 3], ids=["first", "second", "fourth"])
+@pytest.mark.parametrize("size", [7, 64, 10**6])
+def test_a_minion_speaks_for_nobody_but_its_clients(minion, monkeypatch, size, before, line, why):
+    """Also a line that comes in several pieces; what came before it is kept, and the history can be read."""
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", size)
+    minion.noted = before + line + "\n"
+    for _ in range(2):
+        with pytest.raises(CommandExecutionError) as error:
+            minion.client.fetch()
+        assert why in str(error.value)
+        assert str(error.value).startswith("app1, piece at byte ")
+        assert str(error.value).isprintable()
+    (missing,) = minion.client.stop()
+    assert missing.startswith("what the client on app1 noted is missing: app1, piece at byte ")
+    course = pghalib.drill.course.Course(None, None, None, None, minion.place, client=minion.client)
+    found = {kind: len(records) for kind, records in course.history().items()}
+    assert found.pop("writes") <= before.count("\n")
+    assert not any(found.values())
+
+
+def test_a_line_may_hold_what_ends_a_line_elsewhere(minion):
+    minion.noted = '{"kind":"trouble",\r"at":1,\r\n'.replace("\n", '"what":"x"}\n')
+    minion.client.fetch()
+    course = pghalib.drill.course.Course(None, None, None, None, minion.place, client=minion.client)
+    assert [one["what"] for one in course.history()["troubles"]] == ["x"]
 
 
 def test_what_is_missing_and_what_is_left_is_said(minion):

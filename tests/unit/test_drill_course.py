@@ -310,7 +310,17 @@ def test_what_is_observed_is_asked_for_in_pieces_that_salt_can_carry(course, mon
     assert found["early"] is None
 
 
-@pytest.mark.parametrize("answer", ["VALUE_TRIMMED", {"text": "", "next": 0}, None, {"text": "[]\n", "next": 3}])
+FINAL = json.dumps({"kind": "final", "key": 1, "values": []}) + "\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("VALUE_TRIMMED", {"text": "", "next": 0}, None, {"text": "[]\n", "next": 3}),
+        # An observer speaks for no client.
+        piece(json.dumps({**LOOK, "acknowledged": False}) + "\n" + FINAL, 0),
+    ],
+)
 def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer):
     """Without a look no rule about hosts can be broken."""
     ask = course.ask

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import secrets
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.drill.history
 import pghalib.drill.pieces
 import pghalib.drill.settings
 import pghalib.postgres.scram
@@ -169,6 +171,8 @@ class Remote:
         self._ask, self._place = ask, place
         self._authorities: str | None = None
         self._offset = 0
+        # The last line as far as it has come.
+        self._rest: list[str] = []
 
     def against(self) -> list[str]:
         """Return why no client can run there: no answer, no module, no psycopg, another time."""
@@ -242,10 +246,22 @@ class Remote:
         return self._ask(self.where, f"{MODULE}.{function}", *given)
 
     def _piece(self) -> int:
-        """Fetch one piece and return its size."""
+        """Fetch one piece and return its size. Only what clients note becomes a part of the history."""
         text, after = pghalib.drill.pieces.checked(self._call("noted", self._offset), self._offset, self.where)
+        content = text.encode("ascii", errors="replace")
+        whole, ended, rest = content.decode().rpartition("\n")
+        if ended:
+            lines = io.StringIO("".join([*self._rest, whole, ended]))
+            try:
+                pghalib.drill.history.read(lines, pghalib.drill.history.CLIENT)
+            except CommandExecutionError as error:
+                name = pghalib.text.printable(self.where)
+                # The lines are counted in this piece.
+                raise CommandExecutionError(f"{name}, piece at byte {self._offset}: {error}") from None
+            self._rest.clear()
+        self._rest.append(rest)
         with (self._place / "client.jsonl").open("ab") as history:
-            history.write(text.encode("ascii", errors="replace"))
+            history.write(content)
         self._offset = after
         return len(text)
 

@@ -140,7 +140,8 @@ class Course:
 
         def lines() -> Iterator[str]:
             for path in sorted(self.place.glob("*.jsonl")):
-                with path.open(encoding="utf-8") as file:
+                # A line ends where it does for those who looked at it when it came.
+                with path.open(encoding="utf-8", newline="\n") as file:
                     yield from file
 
         return pghalib.drill.history.read(lines())
@@ -237,8 +238,8 @@ class Course:
         """Wait until the client writes. Before the first fault, only its way to the server can be in its way."""
         try:
             self._calm(BEGIN)
-        except CommandExecutionError:
-            why = pghalib.text.line(self._trouble) or "they say nothing"
+        except CommandExecutionError as error:
+            why = pghalib.text.line(self._trouble) or f"they say nothing ({pghalib.text.line(error)})"
             raise CommandExecutionError(
                 f"No fault was made, since the clients on {self._client.where} cannot write: {why}. They connect as"
                 f" {pghalib.drill.NAME}: postgres:client_networks has to allow their address, and so has each firewall"

@@ -14,7 +14,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pghalib.shapes import Json
 
@@ -110,6 +110,8 @@ _WHOLE = {
     "trouble": {"at": int, "what": str},
     "final": {"key": int, "values": list},
 }
+#: The kinds of line that a client notes, and those that an observer does. Marks are the drill's own.
+CLIENT, OBSERVER = ("write", "visit", "read", "trouble", "final"), ("look",)
 # What a look may lack, and may have as null.
 _OPTIONAL = {"look": {"primary": bool, "timeline": int, "synchronous": list}}
 _OUTCOMES = {"write": ("ok", "fail", "info"), "visit": ("ok", "fail")}
@@ -119,13 +121,16 @@ _NAME = 63
 _LARGEST = 2**63
 
 
-def read(lines: Iterable[str]) -> History:
+def read(lines: Iterable[str], kinds: Collection[str] = tuple(_WHOLE)) -> History:
     """
     Return the history in lines of JSON.
 
     lines
         In any order, of one or several files. A line that was cut off at its end (its writer was killed) is passed over
         when it is the last one of its file: give the files one after another.
+    kinds
+        The kinds of line that their writer may note. Default: all, for lines of which each writer's own were looked at
+        when they came.
 
     Raises CommandExecutionError that names the number and the fault of a line that is no record.
     """
@@ -137,7 +142,7 @@ def read(lines: Iterable[str]) -> History:
             record = pghalib.parse.from_json(line, _shared)
         except ValueError:
             raise CommandExecutionError(f"line {number} of the history is not JSON") from None
-        fault = _fault(record)
+        fault = _fault(record, kinds)
         if fault:
             raise CommandExecutionError(f"line {number} of the history: {fault}")
         found[record["kind"]].append(record)
@@ -170,10 +175,12 @@ def _at(record: Json) -> int:
     return at
 
 
-def _fault(record: object) -> str | None:
+def _fault(record: object, kinds: Collection[str]) -> str | None:
     """What is wrong with the shape of a record, or None. The true type is asked for: a boolean is no number."""
     if not isinstance(record, dict) or str(record.get("kind")) not in _WHOLE:
         return "it has no known kind"
+    if record["kind"] not in kinds:
+        return f"a {record['kind']} is none of {', '.join(kinds)}, which alone its writer notes"
     wrong = [key for key, kind in _WHOLE[record["kind"]].items() if type(record.get(key)) is not kind]
     optional = _OPTIONAL.get(record["kind"], {})
     wrong += [key for key, kind in optional.items() if type(record.get(key)) not in (kind, type(None))]

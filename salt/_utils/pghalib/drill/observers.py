@@ -5,6 +5,7 @@ a look of an observer no rule about hosts could be broken, so a host without one
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pghalib.drill.history import History
     from pghalib.shapes import Json
 
     # (minion id, function, arguments) -> its checked answer; raises CommandExecutionError.
@@ -74,7 +76,7 @@ class Observers:
         missing = []
         for host in hosts:
             try:
-                seen = pghalib.drill.history.read(self._seen(host).splitlines(keepends=True))
+                seen = self._seen(host)
                 if not seen["looks"]:
                     raise CommandExecutionError("its answer has no look")
             except CommandExecutionError as error:
@@ -87,11 +89,13 @@ class Observers:
                 file.write("".join(lines))
         return missing
 
-    def _seen(self, host: str) -> str:
+    def _seen(self, host: str) -> History:
         """All that an observer has written; it has ended with the first question."""
-        whole, offset = "", 0
+        whole, offset = list[str](), 0
         while True:
             text, after = pghalib.drill.pieces.checked(self._ask(host, "pgha_drill.observed", offset), offset, host)
-            whole, offset = whole + text, after
+            whole.append(text)
+            offset = after
             if len(text) < pghalib.drill.pieces.PIECE:
-                return whole
+                lines = io.StringIO("".join(whole))
+                return pghalib.drill.history.read(lines, pghalib.drill.history.OBSERVER)
