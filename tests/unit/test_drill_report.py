@@ -82,6 +82,19 @@ def test_names_of_hosts_are_text():
     assert "script" not in {tag for tag, _ in parser.tags}
 
 
+def test_no_control_character_of_a_host_reaches_the_page_or_the_terminal():
+    seen = history()
+    for look in seen["looks"]:
+        look["synchronous"] = ["\x1b]0;owned\x07\ud800"]
+    hostile = {**verdict(1), "examples": ["\x1b]0;owned\x07 and db1 both\nhad \u202eit"]}
+    told = outcome([result()], [hostile], seen, early="\x1b[2J")
+    page, text = parsed("test", told, {"Patroni": "\x1b[2J"})[0], pghalib.drill.outcome.text("test", told, "/x")
+    for one in (page, text):
+        assert [letter for letter in one if not letter.isprintable() and letter != "\n"] == []
+        assert "?]0;owned? and db1 both had ?it" in one
+        assert "?[2J" in one
+
+
 def test_a_drill_in_which_nobody_wrote_has_a_page_too():
     nothing = {"writes": [], "reads": [], "looks": [], "marks": [], "final": {}}
     _, parser = parsed("test", outcome([], [verdict()], nothing), {})

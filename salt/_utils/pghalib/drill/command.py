@@ -99,6 +99,10 @@ def run(
     def standing() -> tuple[str | None, list[str], list[str]]:
         return pghalib.drill.begin.standing(cluster, plan, state())
 
+    def say(line: str) -> None:
+        shown = pghalib.text.line(line, pghalib.drill.outcome.TEXT)
+        print(f"{time.monotonic() - began:7.1f} s  {shown}", flush=True)
+
     writer: Client = pghalib.drill.clients.Local(place, program)
     if client is not None:
         writer = pghalib.drill.clients.Remote(soon, str(client), place)
@@ -119,7 +123,7 @@ def run(
         ask,
         standing,
         lambda name: pghalib.drill.faults.bound(name, settings["patroni"]),
-        lambda line: print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True),
+        say,
         place,
         client=writer,
     )

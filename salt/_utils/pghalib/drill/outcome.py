@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from pghalib.drill.history import History
 
 
+#: The most characters of one text in a report: why a drill ended early may be several sentences.
+TEXT = 10_000
 # A verdict's word; None: it cannot be judged.
 _WORDS = {True: "held  ", False: "BROKEN", None: "?     "}
 
@@ -100,11 +104,11 @@ def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False, 
     lines.append("")
     for verdict in outcome["verdicts"]:
         lines.append(f"{_WORDS[verdict['held']]}  {verdict['rule']}")
-        lines += [f"          {example}" for example in verdict["examples"]]
+        lines += [f"          {pghalib.text.line(example)}" for example in verdict["examples"]]
         if verdict["count"] > len(verdict["examples"]):
             lines.append(f"          and {verdict['count'] - len(verdict['examples'])} more")
     if outcome["early"]:
-        lines += ["", f"The drill ended early. {outcome['early']}"]
+        lines += ["", f"The drill ended early. {pghalib.text.line(outcome['early'], TEXT)}"]
     if again and not good(outcome):
         lines += ["", f"The same faults again: {again}"]
     return "\n".join([*lines, "", f"The report is {place}/report.html, with the history beside it"])

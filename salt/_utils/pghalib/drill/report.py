@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pghalib.drill.checker
 import pghalib.drill.outcome
+import pghalib.text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,7 +95,7 @@ def page(cluster: str, outcome: Outcome, about: Mapping[str, object], repeated: 
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(pghalib.text.line(value, pghalib.drill.outcome.TEXT))
 
 
 def _class(good: bool) -> str:
