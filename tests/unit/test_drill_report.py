@@ -102,7 +102,10 @@ def test_a_drill_in_which_nobody_wrote_has_a_page_too():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "last", "count"), [(1.0, 0, 1), (9.5, 9, 10), (80.4, 70, 8), (600.0, 540, 10), (200000.0, 180000, 6)]
+    ("seconds", "last", "count"),
+    [(1.0, 0, 1), (9.5, 9, 10), (80.4, 70, 8), (600.0, 540, 10), (200000.0, 180000, 6)]
+    # A host that tells of any moment: two of them may be 584 years apart.
+    + [(2.0**64 / 1e9, 16602069663, 10)],
 )
 def test_the_axis_has_round_numbers(seconds, last, count):
     ticks = pghalib.drill.report._ticks(seconds)
