@@ -69,6 +69,21 @@ def test_a_client_that_ends_without_its_last_lists_is_missed(tmp_path, monkeypat
     assert client.stop() == ["the client on the master ended without its last lists (exit code 1)"]
 
 
+def test_what_a_server_says_to_a_client_on_the_master_comes_to_the_terminal_as_a_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
+    words = "x" * 10**5 + "\\nThe last lists cannot be read: \x1b]0;owned\x07 no\\n\\n"
+    program = PROGRAM.format(1).replace("print(", f"sys.stderr.write('{words}'); print(")
+    client, output = pghalib.drill.clients.Local(tmp_path, program), tmp_path / "client.jsonl"
+    client.start(SETTINGS)
+    noted(output)
+    (missing,) = client.stop()
+    ended = "the client on the master ended without its last lists (exit code 1)"
+    assert missing == f"{ended}: The last lists cannot be read: ?]0;owned? no"
+    assert capfd.readouterr() == ("", "")
+    # It is no part of the history.
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["client.jsonl"]
+
+
 def test_the_authorities_are_where_the_client_is(tmp_path):
     local = pghalib.drill.clients.Local(tmp_path, PROGRAM)
     assert local.trust(None) is None

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -40,6 +41,8 @@ NEEDED = "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"
 ANSWER = 30
 #: The execution module of a minion where a client runs.
 MODULE = "pgha_drill_client"
+# Where the errors of a client on the master are, beside the history.
+ERRORS = "client.err"
 # Nanoseconds by which the clock of a minion may differ from that of the master.
 DIFFERENCE = 10**9
 
@@ -124,10 +127,19 @@ class Local:
         """Start the client. Raises CommandExecutionError when no Python has psycopg."""
         python, program = local_python(), self._place / "client.py"
         program.write_text(self._program, encoding="utf-8")
-        with (self._place / "client.jsonl").open("w", encoding="utf-8") as output:
+        with (
+            (self._place / "client.jsonl").open("w", encoding="utf-8") as output,
+            (self._place / ERRORS).open("w", encoding="utf-8") as errors,
+        ):
+            # Its errors are words of a server, and not for the terminal.
             # In a session of its own: Ctrl-C in the terminal is for the drill, which then asks for the last lists.
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program
-                [python, program], stdin=subprocess.PIPE, stdout=output, text=True, start_new_session=True
+                [python, program],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
             )
         if self._process.stdin:
             self._process.stdin.write(json.dumps(pghalib.drill.settings.with_password(settings, self._password)))
@@ -146,12 +158,22 @@ class Local:
             process.wait(150)
         process.kill()
         code = process.wait()
-        return [f"the client on the master ended without its last lists (exit code {code})"] if code else []
+        if not code:
+            return []
+        why = f": {self._last_error()}".rstrip(": ")
+        return [f"the client on the master ended without its last lists (exit code {code}){why}"]
 
     def clear(self) -> list[str]:
         """Forget the password. Nothing is left."""
         self._password = ""
         return []
+
+    def _last_error(self) -> str:
+        """The last line of the client's errors, made safe to show; the whole file is not read."""
+        with (self._place / ERRORS).open("rb") as errors:
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2**14))
+            lines = errors.read().decode(errors="replace").split("\n")
+        return next((line for line in map(pghalib.text.line, reversed(lines)) if line), "")
 
 
 class Remote:

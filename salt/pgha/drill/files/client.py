@@ -39,6 +39,11 @@ CERTAIN = ("25006", "42", "28")
 PATIENCE, VISIT = 120, 0.1
 
 
+def in_one_line(error):
+    """The words of an error, perhaps a server's, as one line that is not too long."""
+    return " ".join(str(error).split())[:1000]
+
+
 class Client:
     """The workers of one client, and what they share: the end, the output, and how far each list is."""
 
@@ -73,7 +78,7 @@ class Client:
 
     def trouble(self, error):
         """Note why there is no connection, each reason once, as long as nobody has written: then it is the setting."""
-        what = " ".join(str(error).split())[:1000]
+        what = in_one_line(error)
         if what not in self._troubles and not any(self.settled.values()):
             self._troubles.add(what)
             self.note(kind="trouble", at=time.time_ns(), what=what)
@@ -156,7 +161,7 @@ class Client:
                 break
             except psycopg.Error as error:
                 if time.monotonic() > deadline:
-                    sys.exit(f"The last lists cannot be read for {PATIENCE} s: {error}")
+                    sys.exit(f"The last lists cannot be read for {PATIENCE} s: {in_one_line(error)}")
                 time.sleep(0.1)
         for key, values in lists.items():
             self.note(kind="final", key=key, values=values)
