@@ -13,6 +13,7 @@ import pghalib.drill
 import pghalib.drill.clients
 import pghalib.drill.course
 import pghalib.drill.follow
+import pghalib.drill.observers
 import pghalib.drill.pieces
 import pghalib.postgres.scram
 import pytest
@@ -252,9 +253,73 @@ def test_what_is_no_piece_of_a_history_is_not_taken(minion, answer):
 def test_a_history_without_an_end_is_not_fetched_for_ever(minion, monkeypatch):
     monkeypatch.setattr(pghalib.drill.pieces, "LIMIT", 1000)
     minion.noted = "x" * 2000
-    with pytest.raises(CommandExecutionError, match="larger than 1000 bytes"):
+    with pytest.raises(CommandExecutionError, match="app1 is larger than 1000 bytes"):
         minion.client.fetch()
     assert minion.history.stat().st_size <= 1000
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is made up, in a list, for all who limit a history."""
+    moment = [1000.0]
+    made = types.SimpleNamespace(monotonic=lambda: moment[0], time_ns=time.time_ns)
+    for module in (pghalib.drill.clients, pghalib.drill.observers):
+        monkeypatch.setattr(module, "time", made)
+    return moment
+
+
+@pytest.mark.parametrize("size", [2**9, 2**19])
+@pytest.mark.parametrize("name", ["fetch", "stop"])
+def test_a_minion_that_always_fills_the_piece_does_not_fill_the_master(minion, monkeypatch, clock, name, size):
+    """Each of its answers comes late enough for one more of that size."""
+    monkeypatch.setattr(pghalib.drill.pieces, "PIECE", size)
+    monkeypatch.setattr(pghalib.drill.pieces, "AHEAD", 1)
+    monkeypatch.setattr(pghalib.drill.clients, "NOTED", 10**6)
+
+    def ask(_host, function, *given):
+        if not function.endswith(".noted"):
+            return None
+        assert given[0] < 10**8, "there is no end"
+        clock[0] += size / 10**6
+        return {"text": " " * size, "next": given[0] + size}
+
+    minion.client._ask = ask
+    minion.client.start({**SETTINGS, "workers": 4})
+    clock[0] += 3
+    said = "the history of app1 is larger than 20000000 bytes, which is more than its writer can have written until now"
+    if name == "stop":
+        assert minion.client.stop() == [f"what the client on app1 noted is missing: {said}"]
+    else:
+        with pytest.raises(CommandExecutionError, match=said):
+            minion.client.fetch()
+    assert minion.history.stat().st_size == 2 * 10**7 // size * size
+
+
+def test_a_client_that_writes_as_fast_as_it_can_is_far_from_the_limit(clock):
+    """A write is shorter than 170 bytes with its share of the reads and the last lists; one comes each 10 ms."""
+    told = pghalib.drill.clients.bound(4)
+    clock[0] += 3600
+    write = {"kind": "write", "key": 48, "value": 10**7, "start": 2**62, "end": 2**62, "outcome": "info"}
+    longest = len(json.dumps(write) + "\n") + 3 * len("10000000, ")
+    assert longest <= 170
+    honest = 3600 * 100 * (4 * longest + 170)
+    assert 9 * honest < told() < 12 * honest
+    clock[0] += 10**9
+    assert told() == pghalib.drill.pieces.LIMIT
+
+
+def test_a_client_on_the_master_that_a_server_lets_write_without_an_end_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
+    monkeypatch.setattr(pghalib.drill.pieces, "AHEAD", 0)
+    monkeypatch.setattr(pghalib.drill.clients, "NOTED", 0.001)
+    client, output = pghalib.drill.clients.Local(tmp_path, PROGRAM.format(0)), tmp_path / "client.jsonl"
+    client.start(SETTINGS)
+    try:
+        noted(output)
+        with pytest.raises(CommandExecutionError, match="the history of the master is larger than 0 bytes"):
+            client.fetch()
+    finally:
+        assert client.stop() == []
 
 
 def test_letters_that_no_client_writes_are_kept_as_no_letters(minion):

@@ -339,6 +339,34 @@ def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer)
     assert [name for _, name, _ in course.calls][-2:] == ["observed", "remove"]
 
 
+def test_a_member_that_always_fills_the_piece_does_not_fill_the_master(slow):
+    """Three faults take 120 seconds; an observer notes 6.5 kB in each of them at the most."""
+    ask, asked = slow.ask, []
+
+    def endless(host, function, *given):
+        if (host, function) != ("db1", "pgha_drill.observed"):
+            return ask(host, function, *given)
+        asked.append(given[0])
+        assert given[0] < 10**8, "there is no end"
+        return {"text": " " * pghalib.drill.pieces.PIECE, "next": given[0] + pghalib.drill.pieces.PIECE}
+
+    slow.ask = endless
+    found = slow.run(["db1", "db2"], FAULTS, {"host": "h"}, 1, 250, 60)
+    assert len(found["results"]) == 3
+    most = 180 * pghalib.drill.observers.SEEN
+    assert most - pghalib.drill.pieces.PIECE < asked[-1] <= most
+    why = f"what db1 observed is missing: the history of db1 is larger than {most} bytes"
+    assert found["early"].startswith(f"restart-replica: {why}")
+    assert {look["host"] for look in found["history"]["looks"]} == {"db2"}
+
+
+def test_an_observer_that_notes_as_much_as_it_can_is_far_from_the_limit():
+    names = [f"member-{number}-of-a-long-name" for number in range(3)]
+    look = {**LOOK, "start": 2**62, "end": 2**62, "acknowledged": False, "synchronous": names}
+    honest = 2 / 0.1 * len(json.dumps(look) + "\n")
+    assert 9 * honest < pghalib.drill.observers.SEEN < 20 * honest
+
+
 def test_a_piece_that_is_missing_ends_the_drill_before_the_next_fault(slow):
     slow.refuses.add("observed")
     found = slow.run(["db1"], FAULTS, {"host": "h"}, 1, 250, 60)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from salt.exceptions import CommandExecutionError
 
-import pghalib.drill.history
 import pghalib.drill.pieces
 import pghalib.drill.settings
 import pghalib.postgres.scram
@@ -26,7 +23,7 @@ import pghalib.services
 import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pghalib.drill.observers import Ask
@@ -41,6 +38,9 @@ NEEDED = "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"
 ANSWER = 30
 #: The execution module of a minion where a client runs.
 MODULE = "pgha_drill_client"
+#: Bytes a second that are taken of a client for each that writes: ten times what it can note. It pauses for 10 ms after
+#: each write, and a write is less than 170 bytes with its share of the reads and the last lists.
+NOTED = 10 * 17_000
 # Where the errors of a client on the master are, beside the history.
 ERRORS = "client.err"
 # Nanoseconds by which the clock of a minion may differ from that of the master.
@@ -101,6 +101,7 @@ class Local:
         self._place, self._program = place, program
         self._password = ""
         self._process: subprocess.Popen[str] | None = None
+        self._most = bound(0)
 
     def against(self) -> list[str]:
         """Return why no client can run here, as sentences."""
@@ -126,12 +127,10 @@ class Local:
     def start(self, settings: Mapping[str, Json]) -> None:
         """Start the client. Raises CommandExecutionError when no Python has psycopg."""
         python, program = local_python(), self._place / "client.py"
+        self._most = bound(settings["workers"])
         program.write_text(self._program, encoding="utf-8")
-        with (
-            (self._place / "client.jsonl").open("w", encoding="utf-8") as output,
-            (self._place / ERRORS).open("w", encoding="utf-8") as errors,
-        ):
-            # Its errors are words of a server, and not for the terminal.
+        with (self._place / "client.jsonl").open("wb") as output, (self._place / ERRORS).open("wb") as errors:
+            # Its errors are words of a server: they have no terminal.
             # In a session of its own: Ctrl-C in the terminal is for the drill, which then asks for the last lists.
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program
                 [python, program],
@@ -146,7 +145,10 @@ class Local:
             self._process.stdin.close()
 
     def fetch(self) -> None:
-        """Do nothing: the client writes into the history itself."""
+        """Look at the size: the client writes into the history itself. Raises CommandExecutionError for too much."""
+        most = self._most()
+        if (self._place / "client.jsonl").stat().st_size > most:
+            raise CommandExecutionError(pghalib.drill.pieces.TOO_LARGE.format(self.where, most))
 
     def stop(self) -> list[str]:
         """End the client. Returns a sentence when it has not noted its last lists."""
@@ -158,22 +160,13 @@ class Local:
             process.wait(150)
         process.kill()
         code = process.wait()
-        if not code:
-            return []
-        why = f": {self._last_error()}".rstrip(": ")
-        return [f"the client on the master ended without its last lists (exit code {code}){why}"]
+        why = f"(exit code {code}): {pghalib.drill.pieces.last_line(self._place / ERRORS)}".rstrip(": ")
+        return [f"the client on the master ended without its last lists {why}"] if code else []
 
     def clear(self) -> list[str]:
         """Forget the password. Nothing is left."""
         self._password = ""
         return []
-
-    def _last_error(self) -> str:
-        """The last line of the client's errors, made safe to show; the whole file is not read."""
-        with (self._place / ERRORS).open("rb") as errors:
-            errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2**14))
-            lines = errors.read().decode(errors="replace").split("\n")
-        return next((line for line in map(pghalib.text.line, reversed(lines)) if line), "")
 
 
 class Remote:
@@ -190,11 +183,10 @@ class Remote:
 
     def __init__(self, ask: Ask, host: str, place: Path) -> None:
         self.where = host
-        self._ask, self._place = ask, place
+        self._ask = ask
         self._authorities: str | None = None
-        self._offset = 0
-        # The last line as far as it has come.
-        self._rest: list[str] = []
+        self._taken = pghalib.drill.pieces.Taken(host, place / "client.jsonl")
+        self._most = bound(0)
 
     def against(self) -> list[str]:
         """Return why no client can run there: no answer, no module, no psycopg, another time."""
@@ -233,16 +225,19 @@ class Remote:
 
     def start(self, settings: Mapping[str, Json]) -> None:
         """Let the minion start the client. Raises CommandExecutionError when it cannot."""
+        self._most = bound(settings["workers"])
         self._call("start", {**settings, "authorities": self._authorities})
 
     def fetch(self) -> None:
         """
         Ask for what was noted, piece by piece, and append it to the history.
 
-        Raises CommandExecutionError when an answer is no piece; the next call asks for the same piece again.
+        Raises CommandExecutionError when an answer is no piece, has lines of others, or has more than the client can
+        have written; the next call asks for the same piece again.
         """
         # The client goes on writing: a piece that is not full is the last one for now.
-        while self._piece() == pghalib.drill.pieces.PIECE:
+        limit = self._most()
+        while self._piece(limit) == pghalib.drill.pieces.PIECE:
             pass
 
     def stop(self) -> list[str]:
@@ -250,7 +245,8 @@ class Remote:
         try:
             self._call("stop")
             # Nobody writes any more: there is an end.
-            while self._piece():
+            limit = self._most()
+            while self._piece(limit):
                 pass
         except CommandExecutionError as error:
             return [f"what the client on {self.where} noted is missing: {error}"]
@@ -267,25 +263,16 @@ class Remote:
     def _call(self, function: str, *given: Json) -> Json:
         return self._ask(self.where, f"{MODULE}.{function}", *given)
 
-    def _piece(self) -> int:
-        """Fetch one piece and return its size. Only what clients note becomes a part of the history."""
-        text, after = pghalib.drill.pieces.checked(self._call("noted", self._offset), self._offset, self.where)
-        content = text.encode("ascii", errors="replace")
-        whole, ended, rest = content.decode().rpartition("\n")
-        if ended:
-            lines = io.StringIO("".join([*self._rest, whole, ended]))
-            try:
-                pghalib.drill.history.read(lines, pghalib.drill.history.CLIENT)
-            except CommandExecutionError as error:
-                name = pghalib.text.printable(self.where)
-                # The lines are counted in this piece.
-                raise CommandExecutionError(f"{name}, piece at byte {self._offset}: {error}") from None
-            self._rest.clear()
-        self._rest.append(rest)
-        with (self._place / "client.jsonl").open("ab") as history:
-            history.write(content)
-        self._offset = after
-        return len(text)
+    def _piece(self, limit: int) -> int:
+        """Fetch one piece and return its size."""
+        return self._taken.add(self._call("noted", self._taken.offset), limit)
+
+
+def bound(workers: int) -> Callable[[], int]:
+    """Return a function that returns how many bytes are taken of a client that begins now."""
+    began = time.monotonic()
+    # One more for the reads and the new connections.
+    return lambda: pghalib.drill.pieces.most(time.monotonic() - began, (workers + 1) * NOTED)
 
 
 def password() -> tuple[str, str]:
