@@ -1,9 +1,12 @@
 """The client of a drill: a process on the master, or a service on a minion that is made up here."""
 
 import base64
+import importlib.util
+import io
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 import types
@@ -92,6 +95,71 @@ def test_the_authorities_are_where_the_client_is(tmp_path):
     remote = pghalib.drill.clients.Remote(None, "app1", tmp_path)
     assert remote.trust(None) is None
     assert remote.trust("PEM") == "/run/pgha/drill/ca.pem"
+
+
+CLIENT = Path(__file__).resolve().parents[2] / "salt/pgha/drill/files/client.py"
+BOUND = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("client", sys.argv[1])
+client = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(client)
+client.BASE = 2**28
+client.bound({"workers": 1, "seconds": 1, "pause": 0.01})
+bytearray(2**26)
+sys.stdout.write("x" * 2**20)
+sys.stdout.flush()
+try:
+    bytearray(2**30)
+except MemoryError:
+    print("memory is bounded", file=sys.stderr)
+try:
+    for _ in range(400):
+        sys.stdout.write("x" * 2**20)
+        sys.stdout.flush()
+except OSError as error:
+    print(error.strerror, file=sys.stderr, flush=True)
+import os
+os._exit(0)
+"""
+
+
+def test_the_clients_program_takes_neither_the_memory_nor_the_disk_of_its_host(tmp_path):
+    """The limits are those of the process: a server decides how many rows it sends."""
+    with (tmp_path / "history").open("w") as output:
+        words = [sys.executable, "-c", BOUND, CLIENT]
+        done = subprocess.run(words, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines() == ["memory is bounded", "File too large"]
+    assert 2**28 < (tmp_path / "history").stat().st_size < 2**28 + 10**8
+
+
+def test_a_client_bounds_itself_before_it_connects(monkeypatch):
+    client, order = program(), []
+    monkeypatch.setattr(client, "bound", lambda settings: order.append(("bound", settings)))
+    monkeypatch.setattr(client.Client, "run", lambda self: order.append(("run", self.settings)))
+    monkeypatch.setattr(client.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(client.sys, "stdin", io.StringIO(json.dumps(SETTINGS)))
+    client.main()
+    assert order == [("bound", SETTINGS), ("run", SETTINGS)]
+
+
+@pytest.mark.parametrize("value", ["1", None, True, 1.5, 2**63, [1]])
+def test_what_a_server_sends_in_place_of_numbers_is_an_error_of_the_server(value):
+    """Who reads the history would refuse all of it."""
+    client = program()
+    answers = types.SimpleNamespace(execute=lambda *_: [(1,), (value,)])
+    made = client.Client(SETTINGS, None)
+    with pytest.raises(client.psycopg.Error, match="other values than numbers"):
+        made._values(answers, 1, 0)
+    answers.execute = lambda *_: [(1,), (2**63 - 1,)]
+    assert made._values(answers, 1, 0) == [1, 2**63 - 1]
+
+
+def program():
+    """The client's program as a module."""
+    spec = importlib.util.spec_from_file_location("drill_client", CLIENT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

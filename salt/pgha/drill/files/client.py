@@ -9,11 +9,14 @@ Its settings are JSON on standard input, its history is its standard output:
 The table has the columns ``key`` (integer) and ``value`` (bigint), and no unique key: a row that is there twice is to
 be seen, not to be refused. SIGTERM ends the client early, and so does the end of its parent. In the end it reads all
 lists once more. Needs psycopg 3; knows nothing of Salt.
+
+What a server sends is data: of another type, or without an end, it harms neither who reads the history nor this host.
 """
 
 import itertools
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -37,6 +40,11 @@ IMPATIENT = {
 CERTAIN = ("25006", "42", "28")
 # Seconds to wait for the lists in the end, and between two new connections.
 PATIENCE, VISIT = 120, 0.1
+# Bytes for the client itself, and for each write that it can make: of memory, and of its history. A write needs less
+# than 170 in the history, with its share of the reads and the last lists, and as much of memory while these are read.
+BASE, MEMORY, HISTORY = 2**30, 200, 1700
+# PostgreSQL's bigint is smaller.
+LARGEST = 2**63
 
 
 def in_one_line(error):
@@ -123,7 +131,8 @@ class Client:
                 connection = connection or self._connect()
                 settled, start = self.settled[key], time.time_ns()
                 values = self._values(connection, key, floors[key])
-            except psycopg.Error:
+            # Memory is bounded: see below.
+            except (psycopg.Error, MemoryError):
                 if connection is not None:
                     connection.close()
                     connection = None
@@ -147,7 +156,10 @@ class Client:
 
     def _values(self, connection, key, floor):
         select = psycopg.sql.SQL("SELECT value FROM {} WHERE key = %s AND value > %s").format(self.table)
-        return [row[0] for row in connection.execute(select, [key, floor])]
+        values = [row[0] for row in connection.execute(select, [key, floor])]
+        if any(type(value) is not int or abs(value) >= LARGEST for value in values):
+            raise psycopg.DataError("the server has other values than numbers in the lists")
+        return values
 
     def _final(self):
         if not any(self.settled.values()):
@@ -167,11 +179,22 @@ class Client:
             self.note(kind="final", key=key, values=values)
 
 
+def bound(settings):
+    """Bound the memory of this process and the size of its history by what a right server makes of them."""
+    writes = (settings["workers"] + 1) * (settings["seconds"] + PATIENCE) / max(settings["pause"], 0.001)
+    for kind, each in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_FSIZE, HISTORY)):
+        most, hard = BASE + int(writes * each), resource.getrlimit(kind)[1]
+        if hard == resource.RLIM_INFINITY or most < hard:
+            resource.setrlimit(kind, (most, hard))
+
+
 def main():
     """Run the client with the settings on standard input."""
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    Client(json.load(sys.stdin), over).run()
+    settings = json.load(sys.stdin)
+    bound(settings)
+    Client(settings, over).run()
 
 
 if __name__ == "__main__":
