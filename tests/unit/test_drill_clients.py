@@ -514,6 +514,16 @@ def test_a_drill_without_the_last_lists_of_its_client_is_not_called_good(course)
     assert in_order(course)[-2:] == ["remove", "client.remove"]
 
 
+def test_a_minion_whose_words_are_not_taken_is_named_before_the_first_fault(course, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.course, "BEGIN", 1)
+    line = json.dumps(LOOK) + "\n"
+    course.minion.answers["noted"] = {"text": line, "next": len(line)}
+    with pytest.raises(CommandExecutionError, match="app1, piece at byte 0: line 1 of the history: a look is none of"):
+        course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert "fault" not in course.order
+    assert in_order(course)[-2:] == ["remove", "client.remove"]
+
+
 def test_a_minion_that_cannot_start_the_client_keeps_nothing_of_the_drill(course):
     course.minion.answers["start"] = CommandExecutionError("app1: systemd-run failed")
     with pytest.raises(CommandExecutionError, match="systemd-run failed"):
