@@ -110,6 +110,7 @@ def status(form="text", timeout=STATUS):
         salt-run pgha.status
         salt-run pgha.status form=data --out=json
     """
+    form = pghalib.master.refusal.one_of("form", form, ("text", "data"))
     state = pghalib.master.state.now(__opts__, _checked(), _defaults(), timeout)
     if form == "data":
         return {**state, "retcode": int(bool(state["faults"]))}  # the exit code of `salt-run`
@@ -221,7 +222,8 @@ def backups(cluster=None):
 
         salt-run pgha.backups test
     """
-    return pghalib.master.backups.table(__opts__, cluster, _with_backups(cluster)[0])
+    hosts, _, cluster = _with_backups(cluster)
+    return pghalib.master.backups.table(__opts__, cluster, hosts)
 
 
 @pghalib.master.refusal.told
@@ -268,8 +270,7 @@ def _with_backups(cluster):
     """The hosts of a cluster, its repositories of backups by name, which it must have, and its own name as a text."""
     pgha = _checked()
     cluster = pghalib.master.refusal.one_of("cluster", cluster, [*pgha["clusters"]])
-    repositories = pghalib.secrets.needed.repositories(pgha, _defaults(), cluster)
-    if not repositories:
+    if not (repositories := pghalib.secrets.needed.repositories(pgha, _defaults(), cluster)):
         raise CommandExecutionError(f"{cluster} has no repository: name one in backup:repositories (docs/backup.md)")
     return pghalib.inventory.plan(pgha, narrowed=False)["clusters"][cluster], repositories, cluster
 
@@ -286,8 +287,7 @@ def _store():
 def _checked():
     """The pillar of the master's own id. Raises CommandExecutionError when it has faults: then nothing is changed."""
     pgha = _pillar().get("pgha") or {}
-    faults = pghalib.pillar.validate.faults(pgha, _defaults(), __opts__["id"])
-    if faults:
+    if faults := pghalib.pillar.validate.faults(pgha, _defaults(), __opts__["id"]):
         raise CommandExecutionError(pghalib.pillar.validate.refusal(faults))
     return pgha
 

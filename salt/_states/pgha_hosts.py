@@ -9,7 +9,7 @@ import pghalib.states
 @pghalib.states.state
 def present(ret):
     """
-    The names of all hosts of the datacenter and of its virtual IPs are in the file, with the addresses of the pillar.
+    The names that this host must know (``pgha_hosts.entries``) are in the file, with the addresses of the pillar.
 
     name
         The hosts file.

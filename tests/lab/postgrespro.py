@@ -9,7 +9,6 @@ is without ICU, and takes OpenSSL and all other libraries from Debian.
 import gzip
 import shutil
 import zipfile
-from pathlib import Path
 
 from . import archive, cache, machine
 from .tools import run, write
@@ -195,8 +194,3 @@ def _tree(server, tree):
     notes = tree / "usr/share/doc/postgrespro-1c-18/changelog.gz"
     notes.parent.mkdir(parents=True)
     notes.write_bytes(gzip.compress(b"stand-in of the pgha lab\n", mtime=0))
-
-
-def key_path():
-    """Path of the repository's key below the mirror's address."""
-    return Path(KEY)

@@ -23,7 +23,7 @@ _ERROR = re.compile(r"(?:.*?ERROR: | +(?=repo\d+: ))(.*)")
 _WHY = "journalctl -u pgha-backup on the leader says why"
 
 
-class Told(TypedDict):
+class Instructions(TypedDict):
     """
     What the programs are told: where Patroni is asked, the member and the stanza, the names of the repositories in the
     order of their numbers, the times; where a proof has its directory, and how many seconds it goes back; the server's
@@ -52,7 +52,7 @@ class Overview(TypedDict):
     lines: list[str]
 
 
-def config(settings: MemberSettings) -> Told:
+def config(settings: MemberSettings) -> Instructions:
     """Return what the program on a host is told; ``settings`` are those of the host."""
     backup, postgres = settings["backup"], settings["postgres"]
     return {

@@ -43,14 +43,12 @@ class Span(NamedTuple):
     host: str
 
 
-def check(history: History, skew: int = 0, overlap: int = 250, unseen: Iterable[str] = ()) -> list[Verdict]:
+def check(history: History, overlap: int = 250, unseen: Iterable[str] = ()) -> list[Verdict]:
     """
     Return the verdict of every rule.
 
     history
         The result of ``pghalib.drill.history.read``.
-    skew
-        Milliseconds that the clocks of the observers' hosts may differ: a shorter overlap proves nothing.
     overlap
         Milliseconds that two hosts may both have the virtual IP: as long as vip-manager and the guard do not look.
     unseen
@@ -68,8 +66,8 @@ def check(history: History, skew: int = 0, overlap: int = 250, unseen: Iterable[
         _verdict("every write is there once", _duplicates(final), ends),
         _verdict("a read shows what was acknowledged before it", _stale(history["writes"], history["reads"])),
         _verdict("what was read is there in the end", _vanished(history["reads"], final), ends),
-        _verdict("one server at most acknowledges writes", _primaries(history["looks"], skew), looks),
-        _verdict("one host at most has the virtual IP", _addresses(history["looks"], max(skew, overlap)), looks),
+        _verdict("one server at most acknowledges writes", _primaries(history["looks"]), looks),
+        _verdict("one host at most has the virtual IP", _addresses(history["looks"], overlap), looks),
     ]
 
 
@@ -212,9 +210,9 @@ def leaders(looks: Iterable[Look]) -> list[Span]:
     return sorted(spans.values())
 
 
-def _primaries(looks: Iterable[Look], skew: int) -> Iterator[str]:
+def _primaries(looks: Iterable[Look]) -> Iterator[str]:
     for one, other, both in _overlaps(leaders(looks)):
-        if both > skew * MS:
+        if both > 0:
             yield f"{one} and {other} both acknowledged writes for {both // MS} ms"
 
 

@@ -1,4 +1,4 @@
-"""The commands ``salt-run pgha.backup`` and ``pgha.backups`` on the master. What hosts answer is data."""
+"""``salt-run pgha.backup``, ``pgha.backups`` and ``pgha.proof`` on the master. What hosts answer is data."""
 
 from __future__ import annotations
 

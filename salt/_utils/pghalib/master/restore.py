@@ -1,5 +1,5 @@
 """
-A restore: whether it can be made, and what it costs. Pure functions, but for a look at the notes.
+A restore: whether it can be made, and what it costs. Pure functions, but for a look at the notes and the clock.
 """
 
 from __future__ import annotations

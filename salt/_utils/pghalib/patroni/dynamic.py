@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pghalib.host.diff
+import pghalib.postgres.settings
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -25,13 +26,7 @@ if TYPE_CHECKING:
 
 #: What Patroni checks by rules of its own, and gives to the server at its start: it may have another value in the file
 #: (Patroni 4.1, ``ConfigHandler.CMDLINE_OPTIONS``).
-_CHECKED = frozenset(
-    {
-        *("listen_addresses", "port", "cluster_name", "wal_level", "hot_standby", "max_connections", "max_wal_senders"),
-        *("wal_keep_segments", "wal_keep_size", "max_prepared_transactions", "max_locks_per_transaction"),
-        *("track_commit_timestamp", "max_replication_slots", "max_worker_processes", "wal_log_hints"),
-    }
-)
+_CHECKED = pghalib.postgres.settings.CLUSTER_WIDE | pghalib.postgres.settings.PATRONI_OWN | {"wal_keep_segments"}
 _WRITTEN = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*) = '(.*)'")
 #: The key of the note, and the key in it: a list of names like ``postgresql/parameters/work_mem``.
 NOTE, NAMES = "pgha", "declared"

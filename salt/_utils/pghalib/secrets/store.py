@@ -76,7 +76,7 @@ def locked(path: Path) -> AbstractContextManager[int]:
 
 
 def file(path: Path, kind: str, name: str) -> Path:
-    """Return the file of the store for a kind (``datacenter``, ``cluster``, ``tls``) and its name."""
+    """Return the file of the store for a kind (``datacenter``, ``cluster``, ``tls``, ``restore``) and its name."""
     return path / f"{kind}-{name}.json"
 
 

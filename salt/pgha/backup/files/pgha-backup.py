@@ -116,7 +116,7 @@ def split(backups, now):
 
 def due(config, backups, now):
     """
-    The type of the backup that is missing, or None. ``backups`` are those of the repository that has the fewest.
+    The type of the backup that is missing, or None. ``backups`` are those of one repository.
 
     A full one is missing when none began since the last time of a full one: also when that time was missed. The very
     first one is due at once.
