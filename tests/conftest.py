@@ -85,6 +85,7 @@ def http_service(serving):
         def log_message(self, *_):
             pass
 
-    state.port = serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)).server_port
+    state.server = serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+    state.port = state.server.server_port
     state.address = f"http://127.0.0.1:{state.port}"
     return state

@@ -4,15 +4,20 @@ import importlib.util
 import itertools
 import json
 import os
+import pwd
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import types
 from pathlib import Path
 
+import listeners
 import pghalib.patroni.guard
 import pghalib.pillar.validate
+import pghalib.secrets.x509
 import pytest
 import yaml
 
@@ -20,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 VIP, MAC = "192.0.2.40", "02:00:00:00:00:01"
 NOW = 1795944919
+# Patroni's user in these tests.
+UID = os.getuid()
+USER = pwd.getpwuid(UID).pw_name
 LEADS = (200, {"role": "primary"})
 SILENT = (None, {})
 NO = (503, {"role": "primary"})
@@ -44,7 +52,7 @@ def program(monkeypatch):
 @pytest.fixture
 def guard(program, monkeypatch):
     """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
-    one = program.guard.Guard({"limit": 18, "fresh": 12, "address": VIP, "port": 5432})
+    one = program.guard.Guard({"limit": 18, "fresh": 12, "address": VIP, "port": 5432, "user": USER})
     one.clock, one.done, one.state, one.rules, one.announced = 1000.0, [], "ready", [], []
     one.address_here = True
 
@@ -223,7 +231,7 @@ def member(program, tmp_path):
     data.mkdir()
     process = subprocess.Popen([server, "600"])
     (data / "postmaster.pid").write_text(PID_FILE.format(process.pid, "ready   "))
-    one = program.guard.Guard({"data_dir": str(data), "program": str(server), "address": None})
+    one = program.guard.Guard({"data_dir": str(data), "program": str(server), "address": None, "user": USER})
     one.process, one.data = process, data
     yield one
     process.kill()
@@ -344,6 +352,14 @@ def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
     assert not program.host.is_here(VIP)
 
 
+def asker(program, url, user=USER):
+    """A guard that asks at a URL, where the process of a user has to listen."""
+    one = program.guard.Guard({"url": url, "address": None, "user": user})
+    # It knows who listens there from its first question.
+    assert one.ask() == SILENT
+    return one
+
+
 @pytest.mark.parametrize(
     ("answer", "heard"),
     [
@@ -356,12 +372,162 @@ def test_an_address_of_the_host_is_seen_and_another_one_is_not(program):
 )
 def test_patroni_is_asked_whether_this_host_leads(program, http_service, answer, heard):
     http_service.answers.append(answer)
-    assert program.guard.Guard({"url": http_service.address, "address": None}).ask() == heard
+    assert asker(program, http_service.address).ask() == heard
     assert [asked[:2] for asked in http_service.asked] == [("GET", "/leader")]
 
 
-def test_nobody_who_listens_is_no_answer(program):
-    assert program.guard.Guard({"url": "http://127.0.0.1:1", "address": None}).ask() == SILENT
+def test_nobody_who_listens_is_no_answer(program, capsys):
+    assert asker(program, "http://127.0.0.1:1").ask() == SILENT
+    assert capsys.readouterr().out == ""
+
+
+def test_patroni_is_asked_by_tls_whoever_has_signed_its_certificate(program, http_service, tmp_path):
+    own = pghalib.secrets.x509.issue("db1", {"127.0.0.1"}, pghalib.secrets.x509.authority("dc", 3000), 365)
+    (tmp_path / "postgres.pem").write_text(own["key"] + own["certificate"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "postgres.pem")
+    http_service.server.socket = context.wrap_socket(http_service.server.socket, server_side=True)
+    http_service.answers.append((200, json.dumps({"role": "primary"})))
+    assert asker(program, http_service.address.replace("http:", "https:")).ask() == LEADS
+
+
+@pytest.mark.root
+def test_a_yes_of_another_user_in_patronis_place_is_none(program, capsys):
+    with listeners.listening(status=200) as other:
+        one = asker(program, other.url)
+        assert [one.ask() for _ in range(3)] == [SILENT] * 3
+        # Each connection is left without a word.
+        assert set(other.heard()) <= {"b''"}
+    # It is said once.
+    assert capsys.readouterr().out == (
+        "in Patroni's place listens uid 65534, whose word does not count: end that process\n"
+    )
+
+
+def test_only_the_user_of_postgresql_is_asked(program, http_service, capsys):
+    """The same for any user who runs these tests."""
+    stranger = "nobody" if USER != "nobody" else "root"
+    one = asker(program, http_service.address, stranger)
+    assert one.ask() == SILENT
+    assert http_service.asked == []
+    one.user = UID
+    http_service.answers.append((200, json.dumps({"role": "primary"})))
+    assert one.ask() == LEADS
+    one.user = pwd.getpwnam(stranger).pw_uid
+    assert one.ask() == SILENT
+    assert capsys.readouterr().out.count(f"listens uid {UID}, ") == 1
+
+
+def test_after_the_yes_of_a_stranger_for_longer_than_the_lease_may_last_the_guard_acts(
+    program, guard, http_service, monkeypatch
+):
+    ask = program.guard.Guard.ask
+    guard.settings["url"] = http_service.address
+    http_service.answers += [(200, json.dumps({"role": "primary", "pause": False}))] * 30
+    guard.hears(LEADS)
+    monkeypatch.setattr(guard, "user", UID + 1)
+    for second in range(19):
+        assert guard.done == [], second
+        guard.hears(ask(guard))
+    assert guard.done == ["fence"]
+    assert http_service.asked == []
+    assert [when for when, *_ in guard.announced] == [1001.0]
+
+
+@pytest.mark.parametrize("stranger", [None, (UID, 2), (UID + 1, 3)])
+def test_only_who_listened_before_and_after_the_connection_is_asked(program, http_service, monkeypatch, stranger):
+    """Somebody else may have got the connection: who listened in between, and has closed his socket since."""
+    found = [(UID, 1), stranger, (UID, 4), (UID, 4)]
+    monkeypatch.setattr(program.host, "listener", lambda *_place: found.pop(0))
+    one = asker(program, http_service.address)
+    assert [one.ask() for _ in range(2)] == [SILENT] * 2
+    assert http_service.asked == []
+    assert one.ask()[0] == 200
+    assert found == []
+
+
+def test_a_kernel_that_does_not_tell_who_listens_is_no_answer(program, http_service, monkeypatch):
+    def refuses(*_place):
+        raise PermissionError("no tables here")
+
+    monkeypatch.setattr(program.host, "listener", refuses)
+    assert asker(program, http_service.address).ask() == SILENT
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [("127.0.0.1", "127.0.0.1"), ("", "127.0.0.1"), ("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")],
+)
+def test_a_listener_is_found_also_where_it_listens_at_all_addresses(program, bound, asked):
+    ipv6 = ":" in bound
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    try:
+        server = socket.create_server((bound, 0), family=family, dualstack_ipv6=bound == "::")
+    except OSError as error:
+        pytest.skip(f"no such address here: {error}")
+    with server:
+        port = server.getsockname()[1]
+        # A connection has the same address and port.
+        with socket.create_connection((asked, port)), server.accept()[0]:
+            assert program.host.listener(asked, port) == (UID, os.fstat(server.fileno()).st_ino)
+    assert program.host.listener(asked, port) is None
+
+
+def table(*rows):
+    """A table of the kernel with rows of (address, state, uid), all of port 8008."""
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    return head + "".join(
+        f"{number:4}: {local}:1F48 00000000:0000 {state} 0:0 00:0 0 {uid:5} 0 {1000 + number} 1 0\n"
+        for number, (local, state, uid) in enumerate(rows)
+    )
+
+
+def words(packed):
+    """An address as the kernel prints it on this machine."""
+    return "".join(
+        f"{int.from_bytes(packed[begin : begin + 4], sys.byteorder):08X}" for begin in range(0, len(packed), 4)
+    )
+
+
+OWN, OTHER, ANY = (words(socket.inet_aton(one)) for one in ("192.0.2.21", "192.0.2.22", "0.0.0.0"))
+OWN6, ANY6 = (words(socket.inet_pton(socket.AF_INET6, one)) for one in ("fd00:2::1", "::"))
+
+
+@pytest.mark.parametrize(
+    ("tcp", "tcp6", "address", "uid"),
+    [
+        ([(OTHER, "0A", 6), (OWN, "0A", 5)], [], "192.0.2.21", 5),
+        ([(OTHER, "0A", 6), (OWN, "01", 6)], [], "192.0.2.21", None),
+        ([(ANY, "0A", 5)], [], "192.0.2.21", 5),
+        ([], [(ANY6, "0A", 5)], "192.0.2.21", 5),
+        ([], [(OWN6, "0A", 5)], "fd00:2::1", 5),
+        ([], [(ANY6, "0A", 5)], "fd00:2::1", 5),
+        # The kernel gives them no connection beside a better one, and anybody may open them.
+        ([(ANY, "0A", 6), (OWN, "0A", 5)], [(ANY6, "0A", 6)], "192.0.2.21", 5),
+        ([(ANY, "0A", 5)], [(ANY6, "0A", 6)], "192.0.2.21", 5),
+        ([(ANY, "0A", 6)], [(ANY6, "0A", 6), (OWN6, "0A", 5)], "fd00:2::1", 5),
+        # It gets no connection to an address of IPv6.
+        ([(ANY, "0A", 6)], [], "fd00:2::1", None),
+    ],
+)
+def test_who_listens_is_whom_the_kernel_gives_the_connection(program, monkeypatch, tmp_path, tcp, tcp6, address, uid):
+    for name, rows in ("tcp", tcp), ("tcp6", tcp6):
+        (tmp_path / name).write_text(table(*rows))
+    monkeypatch.setattr(program.host, "TABLES", tmp_path)
+    assert (program.host.listener(address, 8008) or [None])[0] == uid
+    assert program.host.listener(address, 8009) is None
+
+
+def test_without_ipv6_its_table_is_not_missed(program, monkeypatch, tmp_path):
+    (tmp_path / "tcp").write_text(table((ANY, "0A", 5)))
+    monkeypatch.setattr(program.host, "TABLES", tmp_path)
+    assert program.host.listener("192.0.2.21", 8008) == (5, 1000)
+
+
+def test_what_is_connected_is_not_read_however_much_it_is(program, monkeypatch, tmp_path):
+    (tmp_path / "tcp").write_text(table((OTHER, "0A", 6), (ANY, "01", 6)) + "no row\n")
+    monkeypatch.setattr(program.host, "TABLES", tmp_path)
+    assert program.host.listener("192.0.2.21", 8008) is None
 
 
 def settings(**patroni):
@@ -388,6 +554,7 @@ def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
         "interval": 0.25,
         "address": VIP,
         "port": 5432,
+        "user": "postgres",
         "data_dir": "/pgdata/test",
         "program": "/usr/lib/postgresql/18/bin/postgres",
     }

@@ -27,6 +27,7 @@ class Guard(TypedDict):
     interval: float
     address: str | None
     port: int
+    user: str
     data_dir: str
     program: str
 
@@ -61,6 +62,7 @@ def config(settings: MemberSettings) -> Guard:
         "interval": INTERVAL,
         "address": vip["address"] if vip else None,
         "port": postgres["port"],
+        "user": postgres["user"],
         "data_dir": postgres["data_dir"],
         "program": f"{postgres['bin_dir']}/postgres",
     }

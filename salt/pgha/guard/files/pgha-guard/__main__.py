@@ -7,7 +7,7 @@ virtual IP away and stops PostgreSQL before another member can lead.
     python3 -I pgha-guard FILE
 
     FILE: {"url": "http://ADDRESS:8008", "limit": 18, "fresh": 12, "interval": 0.25, "address": VIRTUAL IP or null,
-           "port": 5432, "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres"}
+           "port": 5432, "user": "postgres", "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres"}
                                                                 (limit, fresh and interval in seconds)
 
 The age of the lease decides: Patroni is asked again and again whether this host has the leader's lock. ``limit``
@@ -23,16 +23,18 @@ What the guard never does:
 - It does not stop a server twice: what a person starts by hand after that is left alone.
 - It starts nothing. Patroni starts the server again as a replica.
 
-Nothing secret is sent and nothing is changed by what is answered, so no certificate is verified: whoever could answer
-in Patroni's place can keep the guard quiet, and no more.
+Any user of the host may listen on Patroni's port while Patroni does not run. So nobody is asked but a process of
+PostgreSQL's user, by the kernel's word; that user can read Patroni's key, and no certificate is verified.
 """
 
 import contextlib
 import http.client
 import json
 import os
+import pwd
 import select
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -59,6 +61,8 @@ class Guard:
         # When Patroni last said yes (seconds since the boot), whether it was paused, and questions without a yes since.
         self.held, self.paused, self.misses = None, False, 0
         self.clients = clients.Clients(settings) if settings["address"] else None
+        # The number of the user whose word counts, and who listened in Patroni's place the last time (see host.py).
+        self.user, self.listener = pwd.getpwnam(settings["user"]).pw_uid, (None, None)
 
     def round(self):
         """Ask once, and act if the lease may be over."""
@@ -82,19 +86,20 @@ class Guard:
             self.fence(f"for {age:.0f} s Patroni has not said that this host leads, and the lease may be over")
 
     def ask(self):
-        """Return (the code of Patroni's answer, its content as a mapping); (None, {}) without an answer."""
+        """Return (the code of Patroni's answer, its content as a mapping); (None, {}) without an answer of Patroni."""
         where = urllib.parse.urlsplit(self.settings["url"])
-        if where.scheme == "https":
-            # Not verified, see above.
-            asked = http.client.HTTPSConnection(
-                where.netloc,
-                timeout=host.PATIENCE,
-                context=ssl._create_unverified_context(),  # noqa: S323
-            )
-        else:
-            asked = http.client.HTTPConnection(where.netloc, timeout=host.PATIENCE)
+        place = where.hostname, where.port
         try:
-            with contextlib.closing(asked):
+            with (
+                socket.create_connection(place, host.PATIENCE) as wire,
+                contextlib.closing(http.client.HTTPConnection(where.netloc)) as asked,
+            ):
+                # Before anything is said or heard: a stranger may let an answer last for ever.
+                if not self.trusts(host.listener(*place)):
+                    return None, {}
+                # Not verified, see above.
+                tls = ssl._create_unverified_context() if where.scheme == "https" else None  # noqa: S323
+                asked.sock = tls.wrap_socket(wire) if tls else wire
                 asked.request("GET", "/leader")
                 answer = asked.getresponse()
                 said = json.loads(answer.read(65536))
@@ -102,6 +107,16 @@ class Guard:
         # RecursionError: thousands of nested brackets. Another program may listen there.
         except (OSError, http.client.HTTPException, ValueError, RecursionError):
             return None, {}
+
+    def trusts(self, listener):
+        """Return whether a connection that was just made is one to PostgreSQL's user, by who listens there now."""
+        if not listener:
+            return False
+        before, self.listener = self.listener, listener
+        if listener[0] not in (self.user, before[0]):
+            host.say(f"in Patroni's place listens uid {listener[0]}, whose word does not count: end that process")
+        # The same socket before and after: so it is the one that was connected to. A new one is asked the next time.
+        return listener == before and listener[0] == self.user
 
     def server(self):
         """The postmaster's word for its state, "" when no primary runs here."""

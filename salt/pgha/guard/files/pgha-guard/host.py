@@ -1,12 +1,18 @@
 """What the guard asks of its host, and does there: programs, addresses, the journal."""
 
+import contextlib
 import json
 import re
 import socket
+import struct
 import subprocess
 
 # Seconds to wait for an answer or a program.
 PATIENCE = 2
+# Where the kernel's tables of sockets are, and the state of one that listens.
+TABLES, LISTENS = "/proc/net", b"0A"
+# Bytes to read of them at a time, less than two rows: the kernel looks for more rows as long as more are asked for.
+ROW = 256
 
 
 def run(*words, **more):
@@ -28,6 +34,48 @@ def is_here(address):
             return any(line.split()[0] == socket.inet_pton(socket.AF_INET6, address).hex() for line in file)
     with open("/proc/net/fib_trie", encoding="ascii") as file:
         return re.search(rf"\|-- {re.escape(address)}\n\s+/32 host LOCAL\n", file.read()) is not None
+
+
+def listener(address, port):
+    """
+    Return the socket that gets a connection to an address and port of this host, as (number of its user, its own
+    number); None when nobody listens there.
+    """
+    ipv6 = ":" in address
+    own = place(socket.inet_pton(socket.AF_INET6 if ipv6 else socket.AF_INET, address), port)
+    # A socket of IPv6 for all addresses may get what comes by IPv4 as well.
+    for table, length in (("tcp", 4), ("tcp6", 16))[ipv6:]:
+        everywhere, found = place(bytes(length), port), None
+        for row in listening(table):
+            # The kernel prefers it to a socket for all addresses, which anybody may have opened beside it.
+            if row[1] == own:
+                return int(row[7]), int(row[9])
+            if row[1] == everywhere:
+                found = int(row[7]), int(row[9])
+        if found:
+            return found
+    return None
+
+
+def place(packed, port):
+    """An address and a port as the kernel's tables have them: words of 32 bits in the machine's order."""
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return b"".join(b"%08X" % word for word in words) + b":%04X" % port
+
+
+def listening(table):
+    """
+    The rows of the sockets that listen, with which a table begins. What is connected is not read: thousands of rows on
+    a host with many clients, which take milliseconds.
+    """
+    # Without IPv6 there is no tcp6.
+    with contextlib.suppress(FileNotFoundError), open(f"{TABLES}/{table}", "rb", ROW) as file:
+        next(file, None)
+        for line in file:
+            row = line.split()
+            if row[3] != LISTENS:
+                return
+            yield row
 
 
 def addresses():
