@@ -4,6 +4,11 @@ import datetime
 import importlib.machinery
 import importlib.util
 import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -24,6 +29,60 @@ def program():
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module
+
+
+# ``python3 -c ASKS PROGRAM FUNCTION URL``: calls a function of a program, which waits for a second altogether.
+ASKS = """
+import runpy, sys
+there = runpy.run_path(sys.argv[1])
+asks = there[sys.argv[2]]
+asks.__globals__["ALTOGETHER"] = 1
+print(asks(sys.argv[3]))
+"""
+
+
+def asked(name, function, url):
+    """How a program of the backups ends that asks in Patroni's place, and what it hears."""
+    place = ROOT / "salt/pgha/backup/files" / name
+    words = [sys.executable, "-c", ASKS, place, function, url]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False, timeout=20)
+    return done.returncode, done.stdout.strip()
+
+
+PROGRAMS = [("pgha-backup.py", "leads", "False"), ("pgha-proof.py", "members", "[]")]
+
+
+@pytest.mark.parametrize(("name", "function"), [one[:2] for one in PROGRAMS])
+def test_an_answer_without_an_end_holds_nothing_up(name, function):
+    """Whoever listens in Patroni's place may give one, byte by byte."""
+    over = threading.Event()
+
+    def trickle(connection):
+        with connection:
+            connection.sendall(b"HTTP/1.0 200 OK\r\n")
+            while not over.wait(0.05):
+                try:
+                    connection.sendall(b"A")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: trickle(server.accept()[0]))
+        thread.start()
+        try:
+            ended, _ = asked(name, function, f"http://127.0.0.1:{server.getsockname()[1]}")
+        finally:
+            over.set()
+            thread.join()
+    assert ended == -signal.SIGALRM
+
+
+@pytest.mark.parametrize(("name", "function", "nothing"), PROGRAMS)
+def test_an_answer_too_long_to_be_patronis_is_none(http_service, name, function, nothing):
+    whole = json.dumps({"role": "primary", "state": "running", "members": [{"name": "db1"}]})
+    http_service.answers += [(200, whole), (200, " " * (1 << 20) + whole)]
+    assert asked(name, function, http_service.address)[0] == 0
+    assert asked(name, function, http_service.address) == (0, nothing)
 
 
 def at(day, time):

@@ -16,6 +16,7 @@ Standard library alone: the host's Python runs it as the user of PostgreSQL.
 import datetime
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -25,8 +26,8 @@ CONFIG = "/etc/pgha/backup.json"
 BINARY = "/usr/bin/pgbackrest"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ROLES = ("primary", "master", "leader")
-# Seconds for Patroni's answer.
-TIMEOUT = 5
+# Seconds for Patroni to answer, and for its whole answer; bytes of it that are read.
+TIMEOUT, ALTOGETHER, LONGEST = 5, 15, 1 << 20
 # Seconds for the server to take the note.
 WRITE = 30
 # A repository that answers nothing fails after so many seconds, where a person or the status waits.
@@ -42,17 +43,22 @@ def heard(words, **how):
 
 def leads(url):
     """
-    Whether Patroni says that this host's server is the primary, and runs. Its certificate is not verified: the answer
-    decides only who tries, and pgBackRest itself looks whether the server is a primary.
+    Whether Patroni says that this host's server is the primary, and runs. Neither its certificate nor its user is
+    looked at: the answer decides only who tries, and pgBackRest itself looks whether the server is a primary. A
+    stranger in Patroni's place can keep a backup from being made, which the status names then.
     """
     unverified = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())  # noqa: S323
     # No proxy of the environment has anything to do with it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), unverified)
+    # An answer without an end ends this program, and the timer starts the next one.
+    signal.alarm(ALTOGETHER)
     try:
         with opener.open(f"{url}/patroni", timeout=TIMEOUT) as answer:
-            said = json.load(answer)
+            said = json.loads(answer.read(LONGEST))
     except (OSError, ValueError):
         return False
+    finally:
+        signal.alarm(0)
     return isinstance(said, dict) and said.get("role") in ROLES and said.get("state") == "running"
 
 

@@ -31,8 +31,10 @@ BINARY = "/usr/bin/pgbackrest"
 RESULT = "/var/spool/pgbackrest/proof.json"
 # This directory is locked while a proof runs here: the next one would remove its files.
 LOCK = "/var/spool/pgbackrest"
-# Seconds for Patroni's answer; for the copy to recover; for one check of it; by which the newest note may be old.
+# Seconds for Patroni to answer; for the copy to recover; for one check of it; by which the newest note may be old.
 TIMEOUT, RECOVERY, CHECK, OLD = 5, 2 * 86400, 86400, 3600
+# Seconds for Patroni's whole answer, and bytes of it that are read.
+ALTOGETHER, LONGEST = 15, 1 << 20
 WEEK = 7 * 86400
 # Seconds for the copy to answer: the databases of the host come first.
 ANSWER = 300
@@ -43,14 +45,20 @@ class Failed(Exception):
 
 
 def members(url):
-    """The members as Patroni tells them, [] when it does not. Its certificate is not verified: see pgha-backup."""
+    """
+    The members as Patroni tells them, [] when it does not. It decides only who makes the proof. Neither its certificate
+    nor its user is looked at: see pgha-backup.
+    """
     unverified = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())  # noqa: S323
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), unverified)
+    signal.alarm(ALTOGETHER)
     try:
         with opener.open(f"{url}/cluster", timeout=TIMEOUT) as answer:
-            said = json.load(answer)
+            said = json.loads(answer.read(LONGEST))
     except (OSError, ValueError):
         return []
+    finally:
+        signal.alarm(0)
     return said.get("members", []) if isinstance(said, dict) else []
 
 
