@@ -11,6 +11,7 @@ import pghalib.patroni.environment
 import pghalib.patroni.files
 import pghalib.patroni.founding
 import pghalib.patroni.member
+import pghalib.patroni.proof
 import pghalib.patroni.sending
 import pghalib.postgres.settings
 import pghalib.preflight.verdicts
@@ -270,9 +271,8 @@ def serves_writes(ret, timeout):
         pghalib.wait.until(writes, timeout, "a write through the address of the cluster")
     except CommandExecutionError as error:
         # On a replica nothing else tells why nobody has the address.
-        if outdated := __salt__["pgha_vip.outdated"]():
-            raise CommandExecutionError(f"{outdated} {error}")
-        raise
+        outdated, member = __salt__["pgha_vip.outdated"](), __salt__["pgha_patroni.member"]() or {}
+        raise CommandExecutionError(pghalib.patroni.proof.failure(str(error), outdated, member))
     return "A write succeeded."
 
 

@@ -560,7 +560,7 @@ def test_write_is_tried_until_it_works(states):
 
 
 def test_write_that_never_works_says_why(states):
-    ret = states(write_error=lambda: "in recovery").serves_writes("x", 0)
+    ret = states(write_error=lambda: "in recovery", member=lambda: REPLICA).serves_writes("x", 0)
     assert ret["result"] is False
     assert "in recovery" in ret["comment"]
 
@@ -568,9 +568,37 @@ def test_write_that_never_works_says_why(states):
 def test_write_to_an_address_that_vip_manager_does_not_know_yet_says_what_to_do(states):
     salt = {"pgha_vip.outdated": lambda: "a sentence."}
     assert states(write_error=lambda: None, salt=salt).serves_writes("x", 0)["result"] is True
-    ret = states(write_error=lambda: "no route", salt=salt).serves_writes("x", 0)
+    ret = states(write_error=lambda: "no route", salt=salt, member=lambda: None).serves_writes("x", 0)
     assert ret["result"] is False
     assert ret["comment"].startswith("a sentence. Not within 0 s: a write through the address")
+
+
+TO = 'psql: error: connection to server at "198.51.100.40", port 5432 failed:'
+HERE = "\n\tIs the server running on that host and accepting TCP/IP connections?"
+
+
+@pytest.mark.parametrize(
+    ("error", "member", "asked"),
+    [
+        (f"{TO} timeout expired", REPLICA, True),
+        (f"{TO} No route to host{HERE}", REPLICA, True),
+        (f"{TO} Connection timed out{HERE}", None, True),
+        # Of versions before 14, as they were.
+        (f"psql: could not connect to server: No route to host{HERE}", REPLICA, True),
+        ("psql: error: timeout expired", REPLICA, True),
+        # The leader reaches its own address without the network.
+        (f"{TO} timeout expired", LEADER, False),
+        # A host, or PostgreSQL, has answered.
+        (f"{TO} Connection refused{HERE}", REPLICA, False),
+        (f"{TO} FATAL:  the database system is starting up", REPLICA, False),
+        ("ERROR:  cannot execute pg_logical_emit_message() during recovery", REPLICA, False),
+    ],
+)
+def test_a_replica_that_the_network_keeps_from_the_address_asks_for_the_hypervisor(states, error, member, asked):
+    ret = states(write_error=lambda: error, member=lambda: member).serves_writes("x", 0)
+    assert ret["result"] is False
+    assert error in ret["comment"]
+    assert all((word in ret["comment"]) is asked for word in ("pgha.status", "allowed_address_pairs", "ipfilter"))
 
 
 def test_dry_run_writes_nothing(states):

@@ -8,13 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pghalib.patroni.config
+import pghalib.patroni.member
 import pghalib.tls
 
 if TYPE_CHECKING:
-    from pghalib.shapes import MemberSettings, Settings
+    from pghalib.shapes import Json, MemberSettings, Settings
 
 #: Seconds that the whole write may take.
 TIMEOUT = 15
+# What psql says when the network, and no server, has answered or stayed silent.
+_NETWORK = ("timeout expired", "Connection timed out", "No route to host", "Network is unreachable", "Host is down")
+_ASKED = (
+    "Whether the leader has the address is what pgha.status says. If it has it, does the hypervisor or the switch allow"
+    " an address there that is not the port's own (OpenStack: allowed_address_pairs; Proxmox: ipfilter; VMware NSX:"
+    " SpoofGuard)?"
+)
 
 
 def address(settings: MemberSettings) -> str:
@@ -44,3 +52,20 @@ def environment(settings: Settings, host: str) -> dict[str, str]:
         "PGOPTIONS": "-c statement_timeout=5s",
         "LC_ALL": "C",
     }
+
+
+def failure(error: str, outdated: str | None, member: dict[str, Json]) -> str:
+    """
+    Return why no write through the address of the cluster succeeded, with the remedy or a question that leads to it.
+
+    error
+        The last error; in it are the words of psql.
+    outdated
+        A sentence when vip-manager works with an old configuration.
+    member
+        This host's member by its own answer. A leader reaches its own address without the network.
+    """
+    if outdated:
+        return f"{outdated} {error}"
+    unreached = any(words in error for words in _NETWORK) and "FATAL:" not in error
+    return f"{error}\n{_ASKED}" if unreached and not pghalib.patroni.member.leads(member) else error
