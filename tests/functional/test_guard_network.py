@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from functional import places
 
 GUARD = Path(__file__).resolve().parents[2] / "salt/pgha/guard/files/pgha-guard"
 ADDRESSES = {"192.0.2.1": "192.0.2.40", "fd00:2::1": "fd00:2::40"}
@@ -44,24 +45,7 @@ else:
 """
 
 
-class Place:
-    """A network namespace that ends with its process."""
-
-    def __init__(self, stack):
-        self.process = stack.enter_context(subprocess.Popen(["unshare", "--net", "sleep", "120"]))
-        stack.callback(self.process.kill)
-        while Path(f"/proc/{self.process.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
-            time.sleep(0.01)
-
-    def words(self, *words):
-        return ["nsenter", f"--target={self.process.pid}", "--net", *words]
-
-    def run(self, *words):
-        return subprocess.run(self.words(*words), check=True, capture_output=True, text=True, timeout=30).stdout
-
-    def ip(self, words):
-        return json.loads(self.run("ip", "-j", *words.split()) or "[]")
-
+class Place(places.Place):
     def guard(self, *call):
         return self.run(sys.executable, "-c", CALL, str(GUARD), json.dumps(call)).strip()
 

@@ -283,13 +283,22 @@ class TestMeeting:
             ("198.51.100.22", 5432, "tcp"): link(),
             ("198.51.100.23", 8301, "udp"): link(False, "refused"),
             ("198.51.100.29", 8301, "tcp"): link(False, "no route"),
+            ("198.51.100.29", 8300, "tcp"): link(False, "unreachable"),
+            ("198.51.100.29", 8301, "udp"): link(False, "not permitted"),
+            ("198.51.100.29", 5432, "tcp"): link(False, "ENOBUFS"),
         }
         assert verdict.reachability(found, self.NAMES) == [
             "cannot reach test-db2 (198.51.100.22) at 8301/tcp, 8008/tcp: timed out"
-            " (a firewall in between, or the host is off)",
+            " (a firewall here, there or in between, or the host is off)",
             "cannot reach test-db3 (198.51.100.23) at 8301/udp: refused"
             " (its preflight did not run at the same time, or a firewall rejects it)",
-            "cannot reach 198.51.100.29 (198.51.100.29) at 8301/tcp: no route",
+            "cannot reach 198.51.100.29 (198.51.100.29) at 8301/tcp: no route"
+            " (no route of this host leads there, or a firewall rejects what is sent to it)",
+            "cannot reach 198.51.100.29 (198.51.100.29) at 8300/tcp: unreachable"
+            " (the host is off, or a firewall rejects what is sent to it)",
+            "cannot reach 198.51.100.29 (198.51.100.29) at 8301/udp: not permitted"
+            " (a firewall of this host forbids it)",
+            "cannot reach 198.51.100.29 (198.51.100.29) at 5432/tcp: ENOBUFS",
         ]
 
     def test_host_at_the_address_of_another(self, verdict):

@@ -1,6 +1,7 @@
 """Hosts that try to reach each other before anything listens, each at an address of its own on the loopback."""
 
 import contextlib
+import errno
 import http.server
 import json
 import logging
@@ -132,6 +133,34 @@ def test_silence_is_a_time_out(meet, ports):
     assert took < AT_ONCE
     for one in [deaf, *fillers]:
         one.close()
+
+
+@pytest.mark.parametrize(
+    ("errors", "why"),
+    [
+        ([errno.EHOSTUNREACH], "unreachable"),
+        ([errno.ENETUNREACH], "no route"),
+        ([errno.ECONNREFUSED], "refused"),
+        ([errno.EACCES], "prohibited"),
+        ([errno.EPERM], "not permitted"),
+        ([errno.ENOBUFS], "ENOBUFS"),
+        ([errno.ETIMEDOUT], "timed out"),
+        # The kernel of a firewall sends few messages a second.
+        ([errno.EHOSTUNREACH, errno.ETIMEDOUT], "unreachable"),
+        ([errno.ETIMEDOUT, errno.EHOSTUNREACH], "unreachable"),
+        ([errno.ECONNREFUSED, errno.EHOSTUNREACH], "unreachable"),
+    ],
+)
+def test_what_the_kernel_says_is_a_word_and_silence_does_not_replace_it(meet, ports, monkeypatch, errors, why):
+    left = list(errors)
+
+    async def attempt(*_args, **_how):
+        number = left.pop(0) if len(left) > 1 else left[0]
+        raise OSError(number, "it is so")
+
+    monkeypatch.setattr("asyncio.open_connection", attempt)
+    found, _ = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}}, timeout=0.3)[A]
+    assert found[(B, ports[0], "tcp")]["error"] == why
 
 
 def test_running_services_cost_no_time(meet, ports, service):

@@ -42,17 +42,20 @@ async def answered(address: str, peer: str, port: int, deadline: float) -> bool:
     deadline
         Until when, by ``time.monotonic``.
 
-    Raises OSError when nothing can be sent from that address.
+    Raises OSError when nothing can be sent from that address, and the last error when a firewall has rejected it.
     """
     answer = asyncio.Event()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _Question(answer), (address, 0), (peer, port))
+    question = _Question(answer)
+    transport, _ = await loop.create_datagram_endpoint(lambda: question, (address, 0), (peer, port))
     try:
         while time.monotonic() < deadline:
             transport.sendto(DATAGRAM)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(answer.wait(), AGAIN)
                 return True
+        if question.error:
+            raise question.error
         return False
     finally:
         transport.close()
@@ -75,6 +78,11 @@ class _Echo(asyncio.DatagramProtocol):
 class _Question(asyncio.DatagramProtocol):
     def __init__(self, answer: asyncio.Event) -> None:
         self.answer = answer
+        self.error: OSError | None = None
+
+    # asyncio hands over errors of the system alone.
+    def error_received(self, exc: OSError) -> None:  # type: ignore[override]
+        self.error = exc
 
     def datagram_received(self, data: bytes, _addr: tuple[Json, ...]) -> None:
         if data == DATAGRAM:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio  # Its TimeoutError is the built-in one only from Python 3.11 on; older Pythons run this too.
 import contextlib
-import errno
 import logging
-import socket
 import ssl
 import threading
 import time
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.preflight.echo
 import pghalib.preflight.greeting
+import pghalib.preflight.reasons
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     Links = dict[tuple[str, int, str], "Link"]
 
 log = logging.getLogger(__name__)
-NONSENSE = "answered nonsense"
 # Seconds: for one attempt to connect; between two attempts; for the line of a temporary listener.
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
 # The most bytes that are read from a peer; a real answer is shorter.
@@ -204,7 +202,10 @@ class _Meeting:
                 connecting = self.connected(peer, port)
                 reader, writer = await asyncio.wait_for(connecting, max(0.05, min(left, ATTEMPT)))
             except (OSError, asyncio.TimeoutError) as error:
-                found["error"] = _reason(error)
+                why = pghalib.preflight.reasons.word(error)
+                # A kernel that rejects sends a few messages of ICMP in a second, and then is silent for a while.
+                if why != pghalib.preflight.reasons.TIMED_OUT or not found["error"]:
+                    found["error"] = why
             else:
                 found["ok"], found["error"] = True, None
                 with contextlib.suppress(OSError, asyncio.TimeoutError):
@@ -257,7 +258,7 @@ class _Meeting:
         margin = (time.time() - begin) / 2
         told = pghalib.preflight.greeting.said(answer, port == self.http)
         if told is None:
-            found["ok"], found["error"] = False, NONSENSE
+            found["ok"], found["error"] = False, pghalib.preflight.reasons.NONSENSE
             return
         if "time" in told:
             found["offset"], found["margin"] = told["time"] - begin - margin, margin + told.get("unsure", 0)
@@ -273,9 +274,9 @@ class _Meeting:
         try:
             found["ok"] = await pghalib.preflight.echo.answered(self.address, peer, port, self.deadline)
         except OSError as error:
-            found["error"] = _reason(error)
+            found["error"] = pghalib.preflight.reasons.word(error)
         else:
-            found["error"] = None if found["ok"] else "timed out"
+            found["error"] = None if found["ok"] else pghalib.preflight.reasons.TIMED_OUT
         _log(peer, f"{port} by UDP", found, began)
 
 
@@ -285,13 +286,3 @@ def _log(peer: str, port: int | str, found: Link, began: float) -> None:
 
 def _unknown() -> Link:
     return {"ok": False, "error": None, "id": None, "offset": None, "margin": None}
-
-
-def _reason(error: OSError | asyncio.TimeoutError) -> str:
-    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
-        return "timed out"
-    number = error.errno
-    if isinstance(error, socket.gaierror) or number is None:
-        return str(error)
-    known = {errno.ECONNREFUSED: "refused", errno.EHOSTUNREACH: "no such host", errno.ENETUNREACH: "no route"}
-    return known.get(number, errno.errorcode.get(number, str(error)))

@@ -9,6 +9,7 @@ import ipaddress
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.backup.repositories
+import pghalib.preflight.reasons
 import pghalib.tls
 import pghalib.versions
 from pghalib.consul.ports import GOSSIP, HTTP, HTTPS, SERVER
@@ -249,11 +250,7 @@ def reachability(found: Links, names: Mapping[str, str]) -> list[str]:
     for (peer, port, protocol), link in found.items():
         if not link["ok"]:
             missing.setdefault((peer, link["error"]), []).append(f"{port}/{protocol}")
-    hints = {
-        "timed out": "a firewall in between, or the host is off",
-        "answered nonsense": "another program has that port there",
-        "refused": "its preflight did not run at the same time, or a firewall rejects it",
-    }
+    hints = pghalib.preflight.reasons.HINTS
     return [
         f"cannot reach {names.get(peer, peer)} ({peer}) at {', '.join(where)}: {reason}"
         + (f" ({hints[reason]})" if reason in hints else "")
