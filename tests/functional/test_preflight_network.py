@@ -1,4 +1,4 @@
-"""The preflight on a real network: firewalls."""
+"""The preflight on a real network: firewalls, and packets that are too large for it."""
 
 import contextlib
 import json
@@ -12,8 +12,8 @@ from functional.places import Place
 LIBRARY = Path(__file__).resolve().parents[2] / "salt/_utils"
 ADDRESSES = {"a": "192.0.2.2", "b": "198.51.100.2"}
 PORT, HTTP = 8301, 8008
-# Seconds for what is lost.
-LOST = 1
+# Seconds: for what is let through, and for what is lost.
+GOOD, LOST = 20, 1
 MEET = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -66,6 +66,20 @@ def network():
 
 def unreached(other, where, why):
     return f"cannot reach {ADDRESSES[other]} ({ADDRESSES[other]}) at {where}: {why}"
+
+
+@pytest.mark.parametrize(("size", "between"), [(1500, 1450), (9000, 1500), (9000, 8950)])
+def test_large_packets_that_a_tunnel_swallows_are_named(network, size, between):
+    tunnel = network(size, between)
+    tunnel.rule(tunnel.router, "output", "icmp type destination-unreachable drop")
+    why = "small packets arrive, large ones do not (compare the MTU of both hosts' interfaces"
+    why += " with that of the network between them)"
+    ports = f"{PORT}/tcp, {HTTP}/tcp"
+    assert tunnel.meet(GOOD) == {"a": [unreached("b", ports, why)], "b": [unreached("a", ports, why)]}
+
+
+def test_a_tunnel_that_says_what_is_too_large_for_it_is_no_fault(network):
+    assert network(1500, 1450).meet(GOOD, udp=PORT) == {"a": [], "b": []}
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,7 @@ class TestMeeting:
             ("198.51.100.29", 8301, "tcp"): link(False, "no route"),
             ("198.51.100.29", 8300, "tcp"): link(False, "unreachable"),
             ("198.51.100.29", 8301, "udp"): link(False, "not permitted"),
+            ("198.51.100.29", 8008, "tcp"): link(False, "small packets arrive, large ones do not"),
             ("198.51.100.29", 5432, "tcp"): link(False, "ENOBUFS"),
         }
         assert verdict.reachability(found, self.NAMES) == [
@@ -298,6 +299,8 @@ class TestMeeting:
             " (the host is off, or a firewall rejects what is sent to it)",
             "cannot reach 198.51.100.29 (198.51.100.29) at 8301/udp: not permitted"
             " (a firewall of this host forbids it)",
+            "cannot reach 198.51.100.29 (198.51.100.29) at 8008/tcp: small packets arrive, large ones do not"
+            " (compare the MTU of both hosts' interfaces with that of the network between them)",
             "cannot reach 198.51.100.29 (198.51.100.29) at 5432/tcp: ENOBUFS",
         ]
 

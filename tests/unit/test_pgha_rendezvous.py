@@ -1,5 +1,6 @@
 """Hosts that try to reach each other before anything listens, each at an address of its own on the loopback."""
 
+import asyncio
 import contextlib
 import errno
 import http.server
@@ -10,6 +11,8 @@ import socket
 import threading
 import time
 
+import pghalib.preflight.packets
+import pghalib.preflight.rendezvous
 import pytest
 
 A, B, C = "127.0.0.11", "127.0.0.12", "127.0.0.13"
@@ -242,7 +245,8 @@ def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, servi
     }  # fmt: skip
 
 
-GOOD = {"pgha-preflight": 1, "id": "b", "time": 1.8e9, "udp": False, "hold": [5432], "seen_as": "192.0.2.7"}
+OLDER = {"pgha-preflight": 1, "id": "b", "time": 1.8e9, "udp": False, "hold": [5432], "seen_as": "192.0.2.7"}
+GOOD = {**OLDER, "follows": 5}
 WRONG = [None, True, "7", "\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"], {}, [[[]]], {"a": 1}]
 
 
@@ -253,6 +257,8 @@ def said(loader_module):
 
 def test_what_a_peer_says(said):
     assert {"pgha-preflight": 1, **said(json.dumps(GOOD).encode() + b"\n", False)} == GOOD
+    assert said(json.dumps(GOOD).encode() + b"\n    ", False) == said(json.dumps(GOOD).encode(), False)
+    assert said(json.dumps(OLDER).encode() + b"\n", False)["follows"] == 0
     assert said(b"", True) == {}
     http = b"HTTP/1.0 200 OK\r\nDate: Wed, 25 Nov 2026 10:00:00 GMT\r\n\r\n"
     assert said(http, True) == {"http": True, "time": 1795600800.5, "unsure": 0.5}
@@ -271,7 +277,9 @@ def test_nothing_wrong_that_a_peer_says_gets_through(said):
                 assert isinstance(told["udp"], bool)
                 assert all(isinstance(port, int) for port in told["hold"])
                 assert told["seen_as"] in (None, "192.0.2.7")
-        assert said(json.dumps({name: value for name, value in GOOD.items() if name != key}).encode(), False) is None
+                assert 0 <= told["follows"] <= 65536
+        less = {name: value for name, value in OLDER.items() if name != key}
+        assert key == "follows" or said(json.dumps(less).encode(), False) is None
     line = json.dumps(GOOD).encode()
     assert all(said(line[:length], False) is None for length in range(1, len(line)))
     for date in ("yesterday", "", "Wed, 99 Nov 2026 99:00:00 GMT", "Mon, 01 Jan 1900 00:00:00 GMT", "1 2 3 4 5 6 7"):
@@ -333,3 +341,84 @@ def test_a_stranger_that_says_nothing_or_leaves_is_no_delay_and_gives_no_time(me
     found, took = meet({A: {"links": links, "listen": [], "expect": {}, "http": ports[0]}})[A]
     assert all(link["offset"] is None and link["id"] is None for link in found.values())
     assert took < AT_ONCE
+
+
+def test_a_listener_sends_large_packets_and_lets_the_peer_hang_up(ports):
+    """It does not close while words of the peer are unread: that would throw away what is on its way to the peer."""
+    result = {}
+
+    def run():
+        result.update(pghalib.preflight.rendezvous.meet("a", A, [], ports[:1], {ports[0]: [B]}, timeout=TIMEOUT))
+
+    host = threading.Thread(target=run)
+    host.start()
+    with contextlib.ExitStack() as stack:
+        end = time.monotonic() + TIMEOUT
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                peer = stack.enter_context(socket.create_connection((A, ports[0]), 5, source_address=(B, 0)))
+                break
+            assert time.monotonic() < end
+        peer.sendall(b"HEAD /liveness HTTP/1.0\r\n\r\n")
+        got = peer.recv(4096)
+        told = json.loads(got)
+        while len(got) - len(got.rstrip()) < told["follows"]:
+            more = peer.recv(4096)
+            assert more
+            got += more
+        # More than one packet, also where jumbo frames are.
+        assert told["follows"] > 9000
+        assert len(got) == len(got.rstrip()) + told["follows"]
+        peer.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            peer.recv(1)
+    host.join(AT_ONCE)
+    assert not host.is_alive()
+
+
+LINE = b'{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "ends", "fault"),
+    [
+        (b"", b"", False, None),
+        (b"\n    ", b"", False, None),
+        (b"\n", b"    ", False, None),
+        (b"", b"\n    and more", False, None),
+        (b"\n", b"", False, "small packets arrive, large ones do not"),
+        (b"\n", b"   ", False, "small packets arrive, large ones do not"),
+        (b"\n", b"   ", True, "answered nonsense"),
+        (b"\n", b"   ", ConnectionResetError(), None),
+    ],
+)
+def test_an_answer_is_complete_or_it_has_a_word(monkeypatch, first, then, ends, fault):
+    monkeypatch.setattr(pghalib.preflight.packets, "COMES", 0.05)
+    follows = 5 if first or then else 0
+
+    async def found():
+        reader = asyncio.StreamReader()
+        reader.feed_data(then)
+        if isinstance(ends, OSError):
+            reader.set_exception(ends)
+        elif ends:
+            reader.feed_eof()
+        return await pghalib.preflight.packets.fault(reader, LINE + first, follows)
+
+    assert asyncio.run(found()) == fault
+
+
+def test_a_line_without_its_large_packets_is_a_link_that_is_not_there(meet, ports, stranger, monkeypatch):
+    monkeypatch.setattr(pghalib.preflight.packets, "COMES", 0.05)
+    line = json.dumps({**GOOD, "time": time.time(), "follows": 10000}).encode() + b"\n"
+    stranger(B, ports[0], line)
+    found, took = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}})[A]
+    link = found[(B, ports[0], "tcp")]
+    assert (link["ok"], link["error"], link["id"]) == (False, "small packets arrive, large ones do not", "b")
+    assert took < AT_ONCE
+
+
+def test_a_listener_of_an_older_version_is_reached(meet, ports, stranger):
+    stranger(B, ports[0], json.dumps({**OLDER, "time": time.time()}).encode() + b"\n")
+    found, _ = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}})[A]
+    assert found[(B, ports[0], "tcp")]["ok"]

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.parse
+import pghalib.preflight.packets
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ LAST = 10**11
 
 
 class Said(TypedDict, total=False):
-    """What a peer says, see :py:func:`said`. ``id``, ``udp``, ``hold`` and ``seen_as`` are there together or not."""
+    """What a peer says, see :py:func:`said`. All keys of a temporary listener are there together or not."""
 
     id: str
     udp: bool
     hold: list[int]
     seen_as: str | None
+    follows: int
     http: bool
     time: float
     unsure: float
@@ -48,7 +50,7 @@ def line(me: str, udp: bool, hold: Iterable[int], seen_as: str | None) -> bytes:
         The address from which the peer connects, None when it has gone already.
     """
     told = {MAGIC: 1, "id": me, "time": time.time(), "udp": udp, "hold": sorted(hold), "seen_as": seen_as}
-    return json.dumps(told).encode() + b"\n"
+    return json.dumps({**told, "follows": pghalib.preflight.packets.FOLLOWS}).encode() + b"\n"
 
 
 def said(answer: bytes, http: bool) -> Said | None:
@@ -59,8 +61,8 @@ def said(answer: bytes, http: bool) -> Said | None:
         Whether the port speaks HTTP.
 
     The keys: ``time`` of the peer and its ``unsure`` seconds; from a temporary listener ``id``, ``udp`` (it listens on
-    UDP too), ``hold`` (ports that it does not open) and ``seen_as`` (the address from which the peer sees this host
-    connect); from a service ``http``.
+    UDP too), ``hold`` (ports that it does not open), ``seen_as`` (the address from which the peer sees this host
+    connect) and ``follows`` (how many bytes it sends after the last brace); from a service ``http``.
     """
     try:
         if answer.startswith(b"{"):
@@ -69,13 +71,16 @@ def said(answer: bytes, http: bool) -> Said | None:
             fits = MAGIC in given and isinstance(told["id"], str) and isinstance(told["udp"], bool)
             fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
             fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
-            if not fits:
+            # A listener of an older version sends nothing more.
+            follows = given.get("follows", 0)
+            if not fits or not isinstance(follows, int) or not 0 <= follows <= pghalib.preflight.packets.MOST:
                 return None
             # ip_address takes numbers too, and anything may follow a %.
             seen = told["seen_as"]
             seen = None if seen is None else str(ipaddress.ip_address(seen.partition("%")[0]))
             name = pghalib.text.printable(told["id"])
-            return {"id": name, "time": told["time"], "udp": told["udp"], "hold": told["hold"], "seen_as": seen}
+            listener: Said = {"id": name, "time": told["time"], "udp": told["udp"], "hold": told["hold"]}
+            return {**listener, "seen_as": seen, "follows": follows}
         if answer.startswith(b"HTTP/") and http:
             service: Said = {"http": True}
             for header in answer.decode("latin-1").split("\r\n")[1:]:

@@ -10,9 +10,11 @@ import socket
 
 TIMED_OUT = "timed out"
 NONSENSE = "answered nonsense"
+INCOMPLETE = "small packets arrive, large ones do not"
 HINTS = {
     TIMED_OUT: "a firewall here, there or in between, or the host is off",
     NONSENSE: "another program has that port there",
+    INCOMPLETE: "compare the MTU of both hosts' interfaces with that of the network between them",
     "refused": "its preflight did not run at the same time, or a firewall rejects it",
     "unreachable": "the host is off, or a firewall rejects what is sent to it",
     "no route": "no route of this host leads there, or a firewall rejects what is sent to it",

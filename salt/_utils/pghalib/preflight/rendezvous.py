@@ -3,9 +3,9 @@ Checks whether the hosts of a cluster can reach each other before their services
 time: each opens the ports of its services that are still free, connects to the ports of the others, and stops when
 every expected host has connected.
 
-A temporary listener sends each client one line of JSON: its id, its time, and what else to expect. A real service sends
-nothing until it gets a request, and counts as reached. Any other answer is nonsense: another program has the port, and
-the port counts as not reached.
+A temporary listener sends each client one line of JSON: its id, its time, and what else to expect. After it come large
+packets, without which the port counts as not reached. A real service sends nothing until it gets a request, and counts
+as reached. Any other answer is nonsense: another program has the port, and the port counts as not reached.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.preflight.echo
 import pghalib.preflight.greeting
+import pghalib.preflight.packets
 import pghalib.preflight.reasons
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # Seconds: for one attempt to connect; between two attempts; for the line of a temporary listener.
 ATTEMPT, PAUSE, LINE = 2.0, 0.1, 0.3
-# The most bytes that are read from a peer; a real answer is shorter.
+# The most bytes that are read as the answer of a peer; a real one is shorter.
 MOST = 4096
 
 
@@ -181,12 +182,14 @@ class _Meeting:
             self.servers[port] = await asyncio.start_server(self.welcome, self.address, port, reuse_address=True)
         self.pending.discard(port)
 
-    async def welcome(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # None when the client has gone already.
         peer, port = (writer.get_extra_info("peername") or [None])[0], writer.get_extra_info("sockname")[1]
         with contextlib.suppress(OSError):
-            writer.write(pghalib.preflight.greeting.line(self.me, self.echo is not None, self.hold, peer))
+            line = pghalib.preflight.greeting.line(self.me, self.echo is not None, self.hold, peer)
+            pghalib.preflight.packets.send(writer, line)
             await writer.drain()
+            await pghalib.preflight.packets.heard_out(reader)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -253,12 +256,15 @@ class _Meeting:
             if port == self.http and not answer:
                 writer.write(b"HEAD /liveness HTTP/1.0\r\n\r\n")
             answer = answer or await asyncio.wait_for(reader.read(MOST), LINE)
+            margin = (time.time() - begin) / 2
+            told = pghalib.preflight.greeting.said(answer, port == self.http)
+            fault: str | None = pghalib.preflight.reasons.NONSENSE
+            if told is not None:
+                fault = await pghalib.preflight.packets.fault(reader, answer, told.get("follows", 0))
         finally:
             writer.close()
-        margin = (time.time() - begin) / 2
-        told = pghalib.preflight.greeting.said(answer, port == self.http)
+        found["ok"], found["error"] = fault is None, fault
         if told is None:
-            found["ok"], found["error"] = False, pghalib.preflight.reasons.NONSENSE
             return
         if "time" in told:
             found["offset"], found["margin"] = told["time"] - begin - margin, margin + told.get("unsure", 0)
