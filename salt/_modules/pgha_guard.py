@@ -3,6 +3,7 @@ The guard of a database host, which takes the virtual IP away and stops PostgreS
 """
 
 import pghalib.patroni.guard
+import pghalib.vip
 
 
 def config():
@@ -16,7 +17,7 @@ def config():
 
         salt 'test-db1' pgha_guard.config
     """
-    return dict(pghalib.patroni.guard.config(__salt__["pgha.settings"]()))
+    return dict(pghalib.patroni.guard.config(__salt__["pgha.settings"](), pghalib.vip.HELPER))
 
 
 def faults():

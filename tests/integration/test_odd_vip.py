@@ -68,6 +68,16 @@ def test_a_restarted_leader_has_the_address_again(cluster):
     assert cluster.leader() is leader
 
 
+def test_an_address_that_the_hosts_network_has_taken_away_comes_back(cluster, ledger):
+    """As systemd-networkd does when it is restarted: Patroni's callback is not called then."""
+    leader = cluster.leader()
+    leader.run(["ip", "addr", "flush", "to", cluster.vip])
+    wait_for(lambda: cluster.vip in leader.addresses(), timeout=20, what="the address is back", interval=0.2)
+    ledger.wait_for_writes()
+    assert cluster.leader() is leader
+    assert "was gone while this host led, and is put back\n" in leader.run(["journalctl", "-u", "pgha-guard"]).stdout
+
+
 def test_the_address_leaves_a_leader_that_is_cut_off_before_its_lease_ends(cluster, ledger, observer):
     cluster.wait_synchronous()
     leader = cluster.leader()

@@ -24,6 +24,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = yaml.safe_load((ROOT / "salt/pgha/defaults.yaml").read_text())
 VIP, MAC = "192.0.2.40", "02:00:00:00:00:01"
+HELPER = "/usr/local/sbin/pgha-vip"
 NOW = 1795944919
 # Patroni's user in these tests.
 UID = os.getuid()
@@ -141,6 +142,62 @@ def test_what_is_not_here_is_not_announced(guard):
     guard.address_here = False
     guard.hears(*[LEADS] * 20)
     assert guard.announced == []
+
+
+@pytest.fixture
+def moved(guard, program, monkeypatch):
+    """What the guard tells the program that moves the address, by the clock; the address is away."""
+    told = []
+    guard.settings["mover"], guard.address_here = "/usr/local/sbin/pgha-vip", False
+    monkeypatch.setattr(program.host, "run", lambda *words: told.append((guard.clock, *words)) or ("", ""))
+    return told
+
+
+def test_a_leader_without_the_address_puts_it_back_where_the_callback_moves_it(guard, moved, capsys):
+    guard.hears(*[LEADS] * 8, apart=0.25)
+    assert moved == []
+    guard.hears(*[LEADS] * 9, apart=0.25)
+    # Again after as long, if it was in vain.
+    assert moved == [(1002.25, "/usr/local/sbin/pgha-vip", "add"), (1004.25, "/usr/local/sbin/pgha-vip", "add")]
+    guard.address_here = True
+    guard.hears(*[LEADS] * 20)
+    assert len(moved) == 2
+    assert capsys.readouterr().out.count(f"{VIP} was gone while this host led, and is put back\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (NO, "ready"),
+        (SILENT, "ready"),
+        ((503, {"role": "replica"}), ""),
+        # Its server ends: the address is to go.
+        (LEADS, "stopping"),
+        # Another one may lead, or a person works on it.
+        ((200, {"role": "primary", "dcs_last_seen": NOW - 13}), "ready"),
+        ((200, {"role": "primary", "pause": True}), "ready"),
+    ],
+)
+def test_only_a_leader_that_is_well_puts_the_address_back(guard, moved, answer, state):
+    guard.hears(LEADS)
+    guard.state = state
+    guard.hears(*[answer] * 10)
+    assert [what for what in moved if "add" in what] == []
+
+
+def test_what_was_under_way_is_waited_for(guard, moved):
+    for _ in range(10):
+        guard.hears(*[LEADS] * 7, apart=0.25)
+        guard.address_here = True
+        guard.hears(LEADS, apart=0.25)
+        guard.address_here = False
+    assert moved == []
+
+
+def test_vip_manager_puts_the_address_back_by_itself(guard, moved):
+    guard.settings["mover"] = None
+    guard.hears(*[LEADS] * 10)
+    assert moved == []
 
 
 def test_the_link_is_looked_up_again_when_the_address_has_come_back(guard, program, monkeypatch):
@@ -547,7 +604,7 @@ def settings(**patroni):
 
 
 def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
-    assert pghalib.patroni.guard.config(settings()) == {
+    assert pghalib.patroni.guard.config(settings(), HELPER) == {
         "url": "http://192.0.2.21:8008",
         "limit": 18,
         "fresh": 12,
@@ -557,7 +614,13 @@ def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
         "user": "postgres",
         "data_dir": "/pgdata/test",
         "program": "/usr/lib/postgresql/18/bin/postgres",
+        "mover": None,
     }
+
+
+@pytest.mark.parametrize(("manager", "mover"), [("callback", HELPER), ("none", None)])
+def test_the_guard_is_told_who_moves_the_address_where_nobody_else_puts_it_back(manager, mover):
+    assert pghalib.patroni.guard.config({**settings(), "vip": {"manager": manager}}, HELPER)["mover"] == mover
 
 
 def refused(**patroni):
@@ -578,7 +641,7 @@ def test_with_every_timing_that_the_pillar_may_have_the_guard_acts_before_the_le
             timing = {"ttl": ttl, "loop_wait": loop_wait}
             if not refused(**timing, retry_timeout=retry):
                 taken += 1
-                limit = pghalib.patroni.guard.config(settings(**timing))["limit"]
+                limit = pghalib.patroni.guard.config(settings(**timing), HELPER)["limit"]
                 assert pghalib.patroni.guard.LEAST <= limit < ttl - loop_wait
     assert taken > 100
 
@@ -594,7 +657,7 @@ def test_a_lease_too_short_for_the_guard_is_refused_with_the_remedy_where_there_
 
 @pytest.mark.parametrize("over", [{"vip": {"manager": "none"}}, {"cluster": {"vip": None}}])
 def test_without_a_virtual_ip_there_is_none_to_take_away(over):
-    assert pghalib.patroni.guard.config(settings() | over)["address"] is None
+    assert pghalib.patroni.guard.config(settings() | over, HELPER)["address"] is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class Guard(TypedDict):
     user: str
     data_dir: str
     program: str
+    mover: str | None
 
 
 def limit(ttl: int, loop_wait: int) -> int:
@@ -46,12 +47,14 @@ def limit(ttl: int, loop_wait: int) -> int:
     return ttl - loop_wait - MARGIN
 
 
-def config(settings: MemberSettings) -> Guard:
+def config(settings: MemberSettings, helper: str) -> Guard:
     """
     Return what the guard of a host is told.
 
     settings
         Those of the host.
+    helper
+        The path of the program that Patroni's callback calls to move the virtual IP.
     """
     patroni, postgres = settings["patroni"], settings["postgres"]
     vip = settings["cluster"]["vip"] if settings["vip"]["manager"] != "none" else None
@@ -65,4 +68,6 @@ def config(settings: MemberSettings) -> Guard:
         "user": postgres["user"],
         "data_dir": postgres["data_dir"],
         "program": f"{postgres['bin_dir']}/postgres",
+        # vip-manager looks by itself where the address is.
+        "mover": helper if vip and settings["vip"]["manager"] == "callback" else None,
     }

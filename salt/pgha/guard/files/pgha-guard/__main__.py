@@ -7,8 +7,8 @@ virtual IP away and stops PostgreSQL before another member can lead.
     python3 -I pgha-guard FILE
 
     FILE: {"url": "http://ADDRESS:8008", "limit": 18, "fresh": 12, "interval": 0.25, "address": VIRTUAL IP or null,
-           "port": 5432, "user": "postgres", "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres"}
-                                                                (limit, fresh and interval in seconds)
+           "port": 5432, "user": "postgres", "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres",
+           "mover": "/…/pgha-vip" or null}                      (limit, fresh and interval in seconds)
 
 The age of the lease decides: Patroni is asked again and again whether this host has the leader's lock. ``limit``
 seconds after its last yes the lease may soon be over, and somebody else may lead. Patroni itself steps down before that
@@ -21,7 +21,7 @@ What the guard never does:
   place does no harm.
 - It does not act while Patroni is paused, also when Patroni is stopped during the pause.
 - It does not stop a server twice: what a person starts by hand after that is left alone.
-- It starts nothing. Patroni starts the server again as a replica.
+- It starts no server. Patroni starts it again as a replica.
 
 Any user of the host may listen on Patroni's port while Patroni does not run. So nobody is asked but a process of
 PostgreSQL's user, by the kernel's word; that user can read Patroni's key, and no certificate is verified.

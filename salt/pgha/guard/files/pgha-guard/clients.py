@@ -6,6 +6,8 @@ How clients find the leader: where the virtual IP is, and that it is not here an
   DCS for a while: then another one may lead, which is to be heard.
 - A host that has led refuses, for some seconds, who connects to the address there. Without an answer, a client's system
   would ask again only a second or more later.
+- Where Patroni's callback moves the address, a host that leads puts it back when something else has taken it away, such
+  as the network's own service: Patroni calls its callback only when a role changes.
 """
 
 import socket
@@ -19,6 +21,8 @@ AGAIN = 1
 # Seconds for which a host refuses that has lost the address. A refusal keeps a client's system from finding out that
 # the address is elsewhere: it takes it for a sign of life (seen with Linux 6.18).
 REFUSING = 3
+# Seconds for which a host leads without the address before it is put back: a callback that is under way needs less.
+AWAY = 2
 # Only the first packet of a connection is refused: what was connected outlives a moment without the address.
 REFUSED = """
 table inet pgha_guard
@@ -42,6 +46,8 @@ class Clients:
         # When the address was last here and when that was last told, its link (name, hardware address), and whether its
         # clients are refused.
         self.here, self.told, self.link, self.refuses = None, 0, None, False
+        # Since when this host leads without the address.
+        self.missed = None
         # Why they could not be helped the last time, which is said once.
         self.trouble = None
 
@@ -71,6 +77,11 @@ class Clients:
         # is refused who would have been served. A Patroni that only starts again is no reason.
         reason = not ready or code not in (200, None) or (code is None and self.refuses)
         self.refuse(reason and self.here is not None and now - self.here < REFUSING)
+        leads = code == 200 and ready and self.fresh(said) and said.get("pause") is not True
+        self.missed = (now if self.missed is None else self.missed) if leads and not here else None
+        if self.missed is not None and now - self.missed >= AWAY and self.settings.get("mover"):
+            self.missed = now
+            self.put_back()
         if not here:
             self.link = None
         elif code == 200 and now - self.told >= AGAIN and self.fresh(said):
@@ -89,6 +100,11 @@ class Clients:
         _, why = host.run("/usr/sbin/nft", "-f", "-", input=rules)
         if why:
             host.say(f"who connects to {self.address} while it is not here is not refused, and waits: {why}")
+
+    def put_back(self):
+        """Put the address back on this host."""
+        _, why = host.run(self.settings["mover"], "add")
+        host.say(f"{self.address} was gone while this host led, and is put back{why and f' in vain ({why})'}")
 
     def fresh(self, said):
         """Whether Patroni has seen the DCS in one of its last loops, as it says."""
