@@ -3,13 +3,7 @@ Remove what the formula put on a host, and nothing else: files of others in the 
 would go on without Patroni is left as it is.
 """
 
-import contextlib
-import fnmatch
-import os
-import stat
-
-import pghalib.errors
-import pghalib.host.descriptors
+import pghalib.host.clean
 import pghalib.states
 from salt.exceptions import CommandExecutionError
 
@@ -45,8 +39,7 @@ def release(ret, path, program):
     program
         Name of the program in each version directory; drafts of it are named ``.PROGRAM.…``.
     """
-    patterns = (program, f".{program}.*")
-    return _cleaned(ret, path, lambda place: _versions(place, patterns))
+    return _cleaned(ret, pghalib.host.clean.release, path, program)
 
 
 @pghalib.states.state
@@ -61,75 +54,19 @@ def files(ret, path, patterns):
     patterns
         Names of files; ``*`` stands for any characters.
     """
-    return _cleaned(ret, path, lambda place: _matching(place, patterns))
+    return _cleaned(ret, pghalib.host.clean.files, path, patterns)
 
 
-def _cleaned(ret, path, chosen):
-    """Remove what a function chooses in a directory, and then the directory when nothing else is in it."""
+def _cleaned(ret, clean, path, what):
+    """Let a function of the library remove something from a directory, and tell what went, also before a failure."""
+
+    def gone(removed):
+        ret.changes[removed] = {"old": "there", "new": None}
+
     try:
-        # A sticky directory of root is allowed as well: others can add files there, but not exchange them.
-        with pghalib.host.descriptors.trusted(path, sticky=True) as place:
-            entries = chosen(place)
-            left = set(os.listdir(place)) - entries.keys()
-            for entry, inside in entries.items():
-                if not ret.test:
-                    _remove(place, entry, inside)
-                ret.changes[f"{path}/{entry}"] = {"old": "there", "new": None}
+        left = clean(path, what, gone, test=ret.test)
     except FileNotFoundError:
         return f"There is nothing to remove in {path}."
-    except OSError as error:
-        raise CommandExecutionError(pghalib.errors.sentence(error, path)) from None
-    except CommandExecutionError as error:
-        # In a directory that others may change, nobody can know which files are the formula's.
-        raise CommandExecutionError(f"{path} stays as it is: {error}") from None
-    if not left:
-        if not ret.test:
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
-        ret.changes[path] = {"old": "there", "new": None}
     if ret.changes:
         ret.say(f"What the formula put into {path} {'would be' if ret.test else 'was'} removed.")
     return f"{path} stays, as others have put something there." if left else None
-
-
-def _remove(place, entry, inside):
-    if inside is None:
-        os.unlink(entry, dir_fd=place)
-        return
-    handle = _opened(place, entry)
-    try:
-        for file in inside:
-            os.unlink(file, dir_fd=handle)
-    finally:
-        os.close(handle)
-    os.rmdir(entry, dir_fd=place)
-
-
-def _versions(place, patterns):
-    """``{directory: files in it}`` of the version directories that hold only the formula's files."""
-    found = {}
-    for entry in os.listdir(place):
-        if not stat.S_ISDIR(os.stat(entry, dir_fd=place, follow_symlinks=False).st_mode):
-            continue
-        handle = _opened(place, entry)
-        try:
-            inside = os.listdir(handle)
-            # An empty directory is left by an interrupted run, or belongs to others: its name must look like a version.
-            if len(_matching(handle, patterns)) == len(inside) and (inside or entry[0].isdigit()):
-                found[entry] = inside
-        finally:
-            os.close(handle)
-    return found
-
-
-def _matching(place, patterns):
-    return {
-        entry: None
-        for entry in os.listdir(place)
-        if any(fnmatch.fnmatchcase(entry, pattern) for pattern in patterns)
-        and not stat.S_ISDIR(os.stat(entry, dir_fd=place, follow_symlinks=False).st_mode)
-    }
-
-
-def _opened(place, entry):
-    return os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)

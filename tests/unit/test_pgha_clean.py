@@ -2,7 +2,9 @@
 
 import os
 
+import pghalib.host.clean
 import pytest
+from salt.exceptions import CommandExecutionError
 
 
 @pytest.fixture
@@ -54,6 +56,19 @@ def test_the_data_of_another_consul_stay(clean, tmp_path):
     assert (home / "raft/raft.db").read_text() == "data"
     assert "others have put something there" in ret["comment"]
     assert clean[True].release("n", str(home), "consul")["changes"] == {}
+
+
+def test_a_link_that_has_taken_the_place_of_a_version_is_not_followed(tmp_path):
+    home, others = unpacked(tmp_path / "consul", "1.8.7", "1.22.3"), tmp_path / "others"
+
+    def exchange(_gone):
+        (version,) = home.iterdir()
+        version.rename(others)
+        version.symlink_to(others)
+
+    with pytest.raises(CommandExecutionError, match="Not a directory"):
+        pghalib.host.clean.release(str(home), "consul", exchange, test=False)
+    assert os.listdir(others) == ["consul"]
 
 
 @pytest.mark.root

@@ -38,8 +38,8 @@ WORDS = {
 # They ask nothing of anybody.
 PURE = {("pgha_orchestration", "possible"), ("pgha_orchestration", "summarised")}
 # Of those that ask nothing of the loader at first: what they call instead.
-FIRST = {("pgha_release", "in_use"): "is_symlink"}
 UTILITY = {
+    ("pgha_release", "in_use"): "pghalib.host.release.leads_to",
     ("pgha_release", "unpacked"): "pghalib.host.descriptors.trusted",
     ("pgha_clean", "release"): "pghalib.host.descriptors.trusted",
     ("pgha_clean", "files"): "pghalib.host.descriptors.trusted",
@@ -95,9 +95,6 @@ def state(loader_module, monkeypatch):
             monkeypatch.setattr(loaded.salt.client, "get_local_client", Failing(error)["x"], raising=False)
         if (module, function) in UTILITY:
             monkeypatch.setattr(UTILITY[module, function], Failing(error)["x"])
-        if (module, function) in FIRST:
-            monkeypatch.setattr(loaded, "Path", type("Broken", (), {FIRST[module, function]: Failing(error)["x"]}))
-            monkeypatch.setattr(loaded.Path, "__init__", lambda *_: None)
         return getattr(loaded, function)
 
     return build

@@ -125,7 +125,7 @@ def test_what_was_done_before_a_failure_is_told(release, tmp_path, monkeypatch):
     archive, target = tmp_path / "tool.zip", tmp_path / "opt/tool/1.2.3/tool"
     zipped(archive)
     module = release(archive)
-    monkeypatch.setattr(module, "_forget", refuse)
+    monkeypatch.setattr("pghalib.host.release.forget", refuse)
     ret = module.unpacked("n", str(target), "https://x/t", digest(archive))
     assert (ret["result"], ret["changes"]) == (False, {str(target): {"old": None, "new": "https://x/t"}})
     assert target.read_bytes() == CONTENT
