@@ -27,8 +27,6 @@ PYTHONS = ("/opt/patroni/bin/python", sys.executable, "/usr/bin/python3")
 # Who the client is while it is only asked whether a Python has psycopg; systemd makes a user for the client itself.
 NOBODY = "nobody"
 FILES = ("client.secret", "client.json", "client.jsonl", "client.py", "ca.pem")
-# The client has as long for its last lists.
-PATIENCE = 150
 
 
 def ready():
@@ -105,7 +103,7 @@ def start(settings):
         *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"),
         "--property=DynamicUser=yes",
         f"--property=RuntimeMaxSec={settings['seconds']}",
-        f"--property=TimeoutStopSec={PATIENCE}",
+        f"--property=TimeoutStopSec={pghalib.drill.clients.ENDS}",
         f"--property=StandardInput=file:{_place('client.json')}",
         f"--property=StandardOutput=truncate:{_place('client.jsonl')}",
         # By default errors go where the output goes: into the history.

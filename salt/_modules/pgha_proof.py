@@ -11,8 +11,7 @@ import pghalib.parse
 import pghalib.services.transient
 from salt.exceptions import CommandExecutionError
 
-PROGRAM = "/usr/local/lib/pgha-proof"
-RESULT = "/var/spool/pgbackrest/proof.json"
+PROGRAM, RESULT = pghalib.backup.proof.PROGRAM, pghalib.backup.proof.RESULT
 TIMER = "pgha-proof.timer"
 UNIT = f"/etc/systemd/system/{TIMER}"
 # The unit of a proof that a person asks for, and that of the timer.

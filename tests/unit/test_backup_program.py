@@ -349,3 +349,7 @@ def test_a_backup_with_an_error_does_not_count(program):
     found = info(1)
     found["backup"][0]["error"] = True
     assert program.kept(found) == []
+
+
+def test_the_module_waits_for_the_program_as_long_as_that_waits_for_a_repository(program, loader_module):
+    assert loader_module("_modules/pgha_backup.py").PATIENCE == program.PATIENCE

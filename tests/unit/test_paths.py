@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pghalib.backup.proof
 import pghalib.patroni.config
 import pghalib.postgres.archive
 import pghalib.vip
@@ -19,9 +20,9 @@ SALT = Path(__file__).resolve().parents[2] / "salt/pgha"
             {pghalib.vip.PROGRAM, pghalib.vip.CONFIG, pghalib.vip.HELPER, pghalib.patroni.config.CALLBACK},
         ),
         ("vip/files/pgha-vip-callback", {pghalib.vip.HELPER}),
-        ("backup/parts.jinja", {pghalib.postgres.archive.PROGRAM}),
+        ("backup/parts.jinja", {pghalib.postgres.archive.PROGRAM, pghalib.backup.proof.PROGRAM}),
         ("backup/files/pgha-backup.py", {pghalib.postgres.archive.PGBACKREST}),
-        ("backup/files/pgha-proof.py", {pghalib.postgres.archive.PGBACKREST}),
+        ("backup/files/pgha-proof.py", {pghalib.postgres.archive.PGBACKREST, pghalib.backup.proof.RESULT}),
         ("repository/files/pgha-repository.service.jinja", {pghalib.postgres.archive.PGBACKREST}),
     ],
 )

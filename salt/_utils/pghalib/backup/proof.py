@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from pghalib.shapes import Json
 
+#: What makes a proof, and what the last one has shown; both paths stand in files of hosts as they are.
+PROGRAM = "/usr/local/lib/pgha-proof"
+RESULT = f"{pghalib.backup.config.SPOOL}/proof.json"
 _LIMITS = {"Nice": "15", "CPUWeight": "20", "IOWeight": "20", "NoNewPrivileges": "yes", "PrivateTmp": "yes",
            "ProtectSystem": "strict"}  # fmt: skip
 _NUMBERS = ("at", "size", "fetched", "recovered", "checked", "newest", "canary", "back", "noted")

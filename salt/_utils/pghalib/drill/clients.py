@@ -36,6 +36,8 @@ REMEDY = "apt install python3-psycopg"
 NEEDED = "import psycopg.sql; raise SystemExit(psycopg.__version__ < '3')"
 #: Seconds for one of them to say so.
 ANSWER = 30
+#: Seconds for a client to note its last lists and end.
+ENDS = 150
 #: The execution module of a minion where a client runs.
 MODULE = "pgha_drill_client"
 #: Bytes a second that are taken of a client for each that writes: ten times what it can note. It pauses for 10 ms after
@@ -157,7 +159,7 @@ class Local:
             return []
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(150)
+            process.wait(ENDS)
         process.kill()
         code = process.wait()
         why = f"(exit code {code}): {pghalib.drill.pieces.last_line(self._place / ERRORS)}".rstrip(": ")
