@@ -88,7 +88,7 @@ def put_aside(restore, keep=True):
     kept = pghalib.backup.recovering.aside(path, restore) if keep else __salt__["pgha_member.emptied"]()
     # Without data on purpose: the note that they were there would take that for a lost disk.
     pghalib.host.files.remove(pghalib.postgres.member_note.NOTE, test=False)
-    pghalib.backup.recovering.write(restore, "aside", control)
+    pghalib.backup.recovering.write(restore, pghalib.backup.recovering.ASIDE, control)
     return kept
 
 

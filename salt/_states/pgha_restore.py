@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError
 # Seconds for the last file of WAL to get into the repository.
 ARCHIVED = 120
 # Seconds for the server to recover: as long as it goes on.
-RECOVERED = 7 * 86400
+RECOVERY = 7 * 86400
 
 
 @pghalib.states.state
@@ -161,7 +161,7 @@ def restored(ret, note):
         ``pghalib.secrets.restores.Note``.
     """
     path = __salt__["pgha.settings"]()["postgres"]["data_dir"]
-    if __salt__["pgha_restore.note"]() == {"id": note["id"], "step": "restored"}:
+    if __salt__["pgha_restore.note"]() == {"id": note["id"], "step": pghalib.backup.recovering.RESTORED}:
         return f"{path} is restored."
     ret.plan({path: {"old": None, "new": note["target"]["text"]}})
     if ret.test:
@@ -174,7 +174,7 @@ def _recover(note):
     """Fetch the data of a note's target, and recover them; both go on where an interrupted run has ended."""
     copy, seen = "source" in note, __salt__["pgha_restore.note"]()
     # Recovered once more, the data would follow the timeline that the first recovery has begun, and miss the target.
-    done = (seen.get("id"), seen.get("step")) == (note["id"], "recovered")
+    done = (seen.get("id"), seen.get("step")) == (note["id"], pghalib.backup.recovering.RECOVERED)
     if copy or not done:
         if not __salt__["pgha_restore.running"]():
             # It may still be about to end.
@@ -184,12 +184,12 @@ def _recover(note):
             elif not done:
                 __salt__["pgha_restore.fetched"](note["target"], note.get("source"))
             __salt__["pgha_restore.start"](copy)
-        pghalib.wait.until(_has_recovered, RECOVERED, "the server has recovered", 1)
-        pghalib.backup.recovering.write(note["id"], "recovered")
+        pghalib.wait.until(_has_recovered, RECOVERY, "the server has recovered", 1)
+        pghalib.backup.recovering.write(note["id"], pghalib.backup.recovering.RECOVERED)
     if copy:
         __salt__["pgha_copy.own_passwords"]()
     __salt__["pgha_restore.stop"](copy)
-    pghalib.backup.recovering.write(note["id"], "restored")
+    pghalib.backup.recovering.write(note["id"], pghalib.backup.recovering.RESTORED)
 
 
 def _has_recovered():
@@ -218,7 +218,7 @@ def founded(ret):
     # Data that somebody has moved away since are fetched again, however far the note is.
     begun = found["begun"] and not found["empty"]
     step = __salt__["pgha_restore.note"]().get("step") if begun else None
-    if step not in ("recovered", "restored"):
+    if step not in (pghalib.backup.recovering.RECOVERED, pghalib.backup.recovering.RESTORED):
         told = __salt__["pgha_backup.told"]()
         faults = [one["fault"] for one in told["repositories"] if one["fault"]]
         if not told["backups"]:
@@ -226,8 +226,8 @@ def founded(ret):
             raise CommandExecutionError(
                 f"no repository has a backup of {cluster}{why}. To found it empty, leave pgha:from_backup out"
             )
-        pghalib.backup.recovering.write(note["id"], "begun")
-    if step != "restored":
+        pghalib.backup.recovering.write(note["id"], pghalib.backup.recovering.BEGUN)
+    if step != pghalib.backup.recovering.RESTORED:
         _recover(note)
     __salt__["pgha_restore.forget_dcs"]()
     return f"{path} has the newest data of the repositories."
@@ -265,7 +265,7 @@ def backed_up(ret):
         seen = __salt__["pgha_backup.progress"]()
         return seen if seen["state"] != "running" else None
 
-    seen = pghalib.wait.until(ended, RECOVERED, "the backup has ended", 1)
+    seen = pghalib.wait.until(ended, RECOVERY, "the backup has ended", 1)
     if seen["state"] != "done":
         raise CommandExecutionError("The first backup has failed: " + " ".join(seen["lines"][-5:]))
     ret.changes = {"backup": {"old": None, "new": "full"}}

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from pghalib.shapes import Json
 
-#: {"id": ID of the restore, "step": BEGUN, "aside", "recovered" or "restored", "control": see :py:func:`write`}
+#: {"id": ID of the restore, "step": one of the steps below, "control": see :py:func:`write`}
 NOTE = "/etc/pgha/restore.json"
 #: The step in the note of a host whose data were begun to be put aside, and may be there in part.
 BEGUN = "begun"
+#: The steps after it: the data of before are aside; those of the target have recovered; their server was stopped.
+ASIDE, RECOVERED, RESTORED = "aside", "recovered", "restored"
 #: The id in the note of a host that restores because its cluster is founded with a backup.
 FOUNDING = "founding"
 #: Seconds for pgBackRest to fetch all data: the next step waits for it, and nothing else does.
