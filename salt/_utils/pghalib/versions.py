@@ -1,6 +1,6 @@
 """
-Versions of programs, compared part by part; and the oldest Salt, with the oldest Python, that the formula runs with: an
-older one fails during a run, with a traceback.
+Versions of programs, compared part by part, and looked up in the list of their downloads; and the oldest Salt, with the
+oldest Python, that the formula runs with: an older one fails during a run, with a traceback.
 
 Pure functions.
 """
@@ -8,8 +8,14 @@ Pure functions.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pghalib.shapes import Json
 
 # The oldest versions with the Python and the cryptography that the modules need.
 OLDEST_SALT, OLDEST_PYTHON = "3006.27", "3.10"
@@ -36,6 +42,23 @@ def parts(version: object) -> tuple[int, int, int]:
         raise CommandExecutionError(f"{version!r} is not a version such as 1.22.3")
     major, minor, patch = (*numbers, 0, 0)[:3]
     return major, minor, patch
+
+
+def unlisted(path: str, what: str, settings: Mapping[str, Json]) -> list[str]:
+    """
+    Return a fault of the pillar, as a list, when nothing is listed by which the download of a program could be checked.
+
+    path
+        The path in the pillar of the section's ``hashes``.
+    what
+        The program, for the message.
+    settings
+        The merged section, with ``version`` and ``hashes``.
+    """
+    version = settings["version"]
+    if version in (settings["hashes"] or {}):
+        return []
+    return [f"{path}: no SHA-256 of {what} {version} is listed, so its download could not be checked; add it"]
 
 
 def too_old(salt_version: object, python_version: object, who: str = "minion") -> str | None:

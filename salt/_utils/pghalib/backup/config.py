@@ -92,11 +92,7 @@ def faults(
             f"{place(('backup', 'version'))}: pgBackRest {backup['version']} does not know PostgreSQL"
             f" {postgres['version']}; give {least} or later"
         )
-    if backup["version"] not in (backup["hashes"] or {}):
-        found.append(
-            f"{place(('backup', 'hashes'))}: no SHA-256 of pgBackRest {backup['version']} is listed, so its download"
-            " could not be checked; add it"
-        )
+    found += pghalib.versions.unlisted(place(("backup", "hashes")), "pgBackRest", backup)
     if backup["new_replicas"] and not backup["catch_up"]:
         found.append(
             f"{place(('backup', 'new_replicas'))}: a replica that comes from a backup needs the WAL after"

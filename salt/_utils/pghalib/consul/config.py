@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pghalib.sections import Consul
     from pghalib.shapes import Json, Secrets, Settings
 
+#: From this version on an agent's token has a node identity, and node identities have no capitals.
+NODE_IDENTITIES = "1.8.1"
 # Keys that `consul reload` applies, or that even a restart would not apply; every other key needs a restart. From
 # "Reloadable configuration" in the documentation, the part that is the same from 1.8 to 1.22.
 RELOADED = (
@@ -261,7 +263,7 @@ def _nodes(settings: Settings) -> list[str]:
 
 
 def _node_identities(settings: Settings) -> bool:
-    return pghalib.versions.at_least(settings["consul"]["version"], "1.8.1")
+    return pghalib.versions.at_least(settings["consul"]["version"], NODE_IDENTITIES)
 
 
 def _reloaded(path: tuple[str, ...]) -> bool:

@@ -12,6 +12,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 import pghalib.backup.config
+import pghalib.consul.config
 import pghalib.inventory
 import pghalib.patroni.config
 import pghalib.patroni.guard
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 # Consul refuses a session TTL below 10 s, and Patroni asks for ttl/2 (Patroni, dcs/consul.py).
 SMALLEST_TTL = 20
-# From this version on an agent's token has a node identity, and node identities have no capitals.
-NODE_IDENTITIES = "1.8.1"
 
 
 def faults(pgha: Json, defaults: dict[str, Json], who: str | None = None) -> list[str]:
@@ -124,12 +123,12 @@ def _datacenter(name: str, pgha: dict[str, Json], defaults: dict[str, Json]) -> 
     found += pghalib.pillar.owned.consul(
         lambda keys: place(("consul", "config", *keys)), consul["config"] or {}, tls["enabled"]
     )
-    if pghalib.versions.at_least(consul["version"], NODE_IDENTITIES):
+    if pghalib.versions.at_least(consul["version"], pghalib.consul.config.NODE_IDENTITIES):
         found += pghalib.pillar.names.capitals(pgha, name)
     if pgha["datacenters"][name]["repository_hosts"]:
         backup = pghalib.inventory.section("backup", pgha, defaults, name, None)
-        found += _pinned(place(("backup", "hashes")), "pgBackRest", backup)
-    return found + _pinned(place(("consul", "hashes")), "consul", consul)
+        found += pghalib.versions.unlisted(place(("backup", "hashes")), "pgBackRest", backup)
+    return found + pghalib.versions.unlisted(place(("consul", "hashes")), "consul", consul)
 
 
 def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
@@ -152,7 +151,7 @@ def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, 
     found += pghalib.pillar.owned.consul(
         lambda keys: place(("consul", "config", *keys)), consul["config"] or {}, tls["enabled"]
     )
-    found += _pinned(place(("consul", "hashes")), "consul", consul)
+    found += pghalib.versions.unlisted(place(("consul", "hashes")), "consul", consul)
     found += _vip(path, place, given, entry, vip)
     found += _patroni(lambda *keys: place(*(("patroni", key) for key in keys)), patroni, len(entry["hosts"]))
     found += _postgres(place, postgres, pgha, defaults)
@@ -185,7 +184,7 @@ def _vip(path: str, place: Place, given: Json, entry: dict[str, Json], settings:
     if settings["manager"] == "none" and address is None:
         return found
     if settings["manager"] == "vip-manager":
-        found += _pinned(place(("vip", "hashes")), "vip-manager", settings)
+        found += pghalib.versions.unlisted(place(("vip", "hashes")), "vip-manager", settings)
     if address is None:
         if isinstance(given, dict):
             found.append(f"{path}:vip: None is no virtual IP; write ADDRESS/PREFIX, such as 192.0.2.40/24")
@@ -270,10 +269,3 @@ def _postgres(place: Place, settings: dict[str, Json], pgha: dict[str, Json], de
             if wrong:
                 found.append(f"{place(('postgres', key))}: {wrong}; write a network as 192.0.2.0/24, or samenet")
     return found
-
-
-def _pinned(path: str, what: str, settings: dict[str, Json]) -> list[str]:
-    version = settings["version"]
-    if version in (settings["hashes"] or {}):
-        return []
-    return [f"{path}: no SHA-256 of {what} {version} is listed, so its download could not be checked; add it"]
