@@ -1,5 +1,6 @@
 """
-JSON and YAML of others: of services, of files on a host, of other hosts. The text may be damaged, or made to harm.
+JSON and YAML of others, and the numbers in them: of services, of files on a host, of other hosts. The text may be
+damaged, or made to harm.
 """
 
 from __future__ import annotations
@@ -52,3 +53,8 @@ def from_yaml(text: str | bytes) -> Json:
     # PyYAML leaves what its constructors find to Python: a: 2024-13-45, !!int "", !!bool x, !!timestamp x.
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
         raise ValueError(f"a value cannot be read ({type(error).__name__})") from None
+
+
+def is_amount(value: Json, end: int = 2**33) -> bool:
+    """Return whether a value is a number from 0 to below ``end``, by default of seconds that are a day of some year."""
+    return type(value) in (int, float) and 0 <= value < end

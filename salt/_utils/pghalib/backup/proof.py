@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.backup.config
+import pghalib.parse
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def checked(given: Json) -> Proof | None:
     """
     if not isinstance(given, dict):
         return None
-    numbers = {key: given[key] if _is_number(key, given.get(key)) else None for key in _NUMBERS}
+    ends = dict.fromkeys(_NUMBERS, 2**33) | {"size": 2**63}
+    numbers = {key: given[key] if pghalib.parse.is_amount(given.get(key), end) else None for key, end in ends.items()}
     if numbers["at"] is None:
         return None
     texts = {key: None if given.get(key) is None else pghalib.text.line(given[key]) for key in ("backup", "fault")}
@@ -82,11 +84,6 @@ def checked(given: Json) -> Proof | None:
     }
     proof: Proof = found
     return proof
-
-
-def _is_number(key: str, value: Json) -> bool:
-    """Whether a value is a number of bytes, or of seconds that are a day of some year."""
-    return type(value) in (int, float) and 0 <= value < (2**63 if key == "size" else 2**33)
 
 
 def sentence(proof: Proof) -> str:

@@ -112,11 +112,6 @@ def jobs(answer: Json) -> list[str]:
     return [job["fun"] for job in _list(_job)(answer, "")]
 
 
-def is_amount(value: Json, end: int = 2**33) -> bool:
-    """Return whether a value is a number from 0 to below ``end``, by default of seconds that are a day of some year."""
-    return type(value) in (int, float) and 0 <= value < end
-
-
 def _wrong(where: str) -> NoReturn:
     raise CommandExecutionError(f"answered nonsense ({where or 'all of it'})")
 

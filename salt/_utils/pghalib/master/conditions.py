@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from salt.exceptions import CommandExecutionError
 
-import pghalib.master.answers
+import pghalib.parse
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Conditions(TypedDict):
 
 def checked(answer: Json) -> Conditions:
     """Return a checked answer of ``pgha_restore.conditions``. Raises CommandExecutionError naming the wrong part."""
-    own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.master.answers.is_amount
+    own, is_amount = answer if isinstance(answer, dict) else {}, pghalib.parse.is_amount
     wrong = [key for key in ("leads", "paused", "mount") if not isinstance(own.get(key), bool)]
     # Hosts get the modules of now later, and tell these no sooner.
     wrong += [key for key in ("link", "member") if not isinstance(own.get(key, False), bool)]
@@ -116,7 +116,7 @@ def _is_position(value: object) -> bool:
 
 
 def _is_backup(value: Json) -> bool:
-    is_amount = pghalib.master.answers.is_amount
+    is_amount = pghalib.parse.is_amount
     return isinstance(value, list) and len(value) == 2 and is_amount(value[0]) and is_amount(value[1], _BYTES)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from salt.exceptions import CommandExecutionError
 
 import pghalib.parse
+import pghalib.secrets.anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -136,7 +137,7 @@ def faults(text: str | None, settings: Settings, secrets: Secrets, allowed: Iter
         for name in sorted(served)
         if name in noted
         and _another(noted[name], served[name])
-        and not any(name == str(one) or name.startswith(f"{one}/") for one in allowed)
+        and not any(pghalib.secrets.anew.covers(str(one), [name]) for one in allowed)
     ]
     if not other:
         return []
