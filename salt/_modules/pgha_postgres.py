@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pghalib.host.files
 import pghalib.host.os_release
+import pghalib.host.space
 import pghalib.host.users
 import pghalib.postgres.answered
 import pghalib.postgres.data_directory
@@ -272,7 +273,7 @@ def log_errors(lines=5):
 def _tuned(settings):
     if not settings["tune"]:
         return {}, "none"
-    disk = shutil.disk_usage(_existing(Path(settings["data_dir"]))).total // 1024**2
+    disk = shutil.disk_usage(pghalib.host.space.nearest(settings["data_dir"])).total // 1024**2
     limit = {"max_slot_wal_keep_size": pghalib.postgres.settings.slot_limit(disk)}
     written = Path(settings.get("package_data_dir") or "/nonexistent", "postgresql.conf")
     block = pghalib.postgres.settings.parse_tuned(pghalib.host.files.read_foreign(str(written)) or "")
@@ -280,12 +281,6 @@ def _tuned(settings):
         return {**limit, **block}, "pgpro_tune"
     calculate = pghalib.postgres.settings.calculate
     return {**limit, **calculate(__grains__["mem_total"], __grains__["num_cpus"], disk)}, "calculated"
-
-
-def _existing(path):
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 def _run(settings, command):

@@ -86,3 +86,11 @@ def test_a_real_directory_that_is_not_there_yet_is_on_the_one_above(tmp_path):
     assert pghalib.host.space.short([f"{tmp_path}/not/there"], 0) == []
     (said,) = pghalib.host.space.short([f"{tmp_path}/not/there", str(tmp_path)], 100.1)
     assert said.endswith(f" MB) are free for {tmp_path}/not/there, {tmp_path}")
+
+
+def test_what_is_not_there_yet_counts_as_the_nearest_directory_that_is(tmp_path):
+    os.symlink(tmp_path / "gone", tmp_path / "link")
+    for path in (tmp_path, tmp_path / "not", tmp_path / "not/there", tmp_path / "link", tmp_path / "link/below"):
+        assert pghalib.host.space.nearest(str(path)) == str(tmp_path)
+    assert pghalib.host.space.nearest("/no/such/place") == "/"
+    assert pghalib.host.space.nearest("no/such/place") == "."

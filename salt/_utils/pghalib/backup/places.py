@@ -7,6 +7,8 @@ import pwd
 import stat
 from typing import TYPE_CHECKING
 
+import pghalib.host.space
+
 if TYPE_CHECKING:
     from pghalib.shapes import MemberSettings
 
@@ -36,7 +38,7 @@ def faults(settings: MemberSettings) -> list[str]:
             continue
         if not stat.S_ISDIR(info.st_mode):
             found.append(f"{path}, the repository {name}, is no directory")
-        elif info.st_dev == os.stat(_there(postgres["data_dir"])).st_dev:
+        elif info.st_dev == os.stat(pghalib.host.space.nearest(postgres["data_dir"])).st_dev:
             found.append(
                 f"{path}, the repository {name}, is on the same file system as {postgres['data_dir']}: with that disk"
                 " the backups would be lost, too; mount a share there"
@@ -47,13 +49,6 @@ def faults(settings: MemberSettings) -> list[str]:
                 " like where the share is"
             )
     return found
-
-
-def _there(path: str) -> str:
-    """A path, or the nearest directory above it that exists."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _owns(info: os.stat_result, user: str) -> bool:

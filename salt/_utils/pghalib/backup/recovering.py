@@ -13,6 +13,7 @@ from salt.exceptions import CommandExecutionError, SaltException
 import pghalib.errors
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.host.space
 import pghalib.parse
 
 if TYPE_CHECKING:
@@ -88,14 +89,12 @@ def space(path: str) -> Space:
     link, perhaps to one; ``path`` need not exist.
     """
     parent = path if os.path.ismount(path) or os.path.islink(path) else os.path.dirname(path)
-    while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
     tablespaces = 0
     with contextlib.suppress(OSError):
         tablespaces = len(os.listdir(f"{path}/pg_tblspc"))
     return {
         "size": sum(_sizes(path)),
-        "free": shutil.disk_usage(parent).free,
+        "free": shutil.disk_usage(pghalib.host.space.nearest(parent)).free,
         "mount": os.path.ismount(path),
         "link": os.path.islink(path),
         "tablespaces": tablespaces,

@@ -1,4 +1,4 @@
-"""The free space of this host's file systems."""
+"""The file systems of this host: on which one a directory is, or will be, and their free space."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def short(paths: Iterable[str], percent: float) -> list[str]:
     """
     places: dict[int, list[str]] = {}
     for path in dict.fromkeys(paths):
-        places.setdefault(os.stat(_there(path)).st_dev, []).append(path)
+        places.setdefault(os.stat(nearest(path)).st_dev, []).append(path)
     found = []
     for here in places.values():
-        told = os.statvfs(_there(here[0]))
+        told = os.statvfs(nearest(here[0]))
         free, room = told.f_bavail, told.f_blocks - told.f_bfree + told.f_bavail
         part = 100 * free / room if room else 100
         if part < percent:
@@ -34,7 +34,8 @@ def short(paths: Iterable[str], percent: float) -> list[str]:
     return found
 
 
-def _there(path: str) -> str:
+def nearest(path: str) -> str:
+    """Return a path, or the nearest directory above it that exists: above a relative one, the working directory."""
     while not os.path.exists(path):
-        path = os.path.dirname(path)
+        path = os.path.dirname(path) or "."
     return path

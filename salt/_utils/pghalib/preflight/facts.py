@@ -17,6 +17,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.host.files
 import pghalib.host.os_release
+import pghalib.host.space
 import pghalib.postgres.member_note
 import pghalib.text
 
@@ -139,9 +140,8 @@ def _disk(path: str) -> Disk:
     """Return the free space at the place of a directory, and whether the directory is already in use."""
     there = Path(path)
     in_use = there.is_dir() and any(there.iterdir())
-    while not there.exists():
-        there = there.parent
-    return {"path": path, "free_mb": shutil.disk_usage(there).free // 2**20, "in_use": in_use}
+    free = shutil.disk_usage(pghalib.host.space.nearest(path)).free
+    return {"path": path, "free_mb": free // 2**20, "in_use": in_use}
 
 
 def _interfaces() -> dict[str, dict[str, bool]]:
