@@ -243,7 +243,7 @@ def test_somebody_else_at_its_port_is_a_fault(process, said):
     assert warnings == []
     assert bool(faults) is bool(said)
     assert not said or said in faults[0]
-    assert pghalib.preflight.foreign.listeners([{**one, **process}], settings("db1"), ports) == [[], []]
+    assert pghalib.preflight.foreign.listeners([{**one, **process}], settings("db1"), ports) == ([], [])
 
 
 def test_where_the_traffic_is_not_encrypted_it_is_refused_on_the_hosts_concerned():

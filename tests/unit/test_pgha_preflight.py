@@ -519,7 +519,7 @@ class TestListeners:
             listener(22, "sshd", address="0.0.0.0"),
             listener(5432, "postgres", cwd="/var/lib/pgpro/1c-18/data", address="127.0.0.1"),
         ]
-        assert self.judge(foreign, verdict, settings_of(), *found) == [[], []]
+        assert self.judge(foreign, verdict, settings_of(), *found) == ([], [])
 
     @pytest.mark.parametrize(
         ("found", "told"),
@@ -576,7 +576,7 @@ class TestListeners:
         }
         assert [foreign.named(one) for one in found] == [["/srv/consul/"], [], ["/srv/patroni/patroni.yml"]]
         places = {"/etc/consul.d": "/srv/consul", "/pgdata/test": "/mnt/data/test", "/etc/patroni": "/srv/patroni"}
-        assert foreign.listeners(found, settings, ports, places) == [[], []]
+        assert foreign.listeners(found, settings, ports, places) == ([], [])
         faults, warnings = foreign.listeners(found, settings, ports)
         assert (len(faults), len(warnings)) == (2, 1)
 
@@ -589,7 +589,7 @@ class TestListeners:
             listener(5432, "x", address="0.0.0.0", protocol="udp"),
             *(listener(port, "nginx", address="0.0.0.0") for port in (8302, 8501, 8502, 8503)),
         ]
-        assert self.judge(foreign, verdict, settings_of(tls=False), *found) == [[], []]
+        assert self.judge(foreign, verdict, settings_of(tls=False), *found) == ([], [])
 
     def test_ports_of_consul_are_those_of_its_settings(self, foreign, verdict, settings_of):
         ports = {"dns": -1, "grpc": 8502, "serf_wan": 8302, "http": 9500}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pghalib.shapes import Json
 
+    Host = Literal["leader", "replica"]
+    Waits = Literal["loop", "lease"]
     AtOnce = Literal["switchover", "restart", "service", "kill", "postmaster"]
     Lasting = Literal[
         "hang", "hang-postmaster", "stop", "dead", "freeze", "full", "cut-servers", "cut-everyone", "cut-replication"
@@ -39,22 +41,39 @@ class Fault(TypedDict):
     """
 
     what: str
-    host: Literal["leader", "replica"]
+    host: Host
     how: AtOnce | Lasting
     unit: str | None
     lasting: int
     harmful: bool
     bound: float
-    waits: Literal["loop", "lease"] | None
+    waits: Waits | None
 
 
-def _fault(what: str, host: str, how: str, bound: float, unit: str | None = None, lasting: int = 0) -> Json:
+def _fault(
+    what: str,
+    host: Host,
+    how: AtOnce | Lasting,
+    bound: float,
+    unit: str | None = None,
+    lasting: int = 0,
+) -> Fault:
     harmful = how not in ("switchover", "restart", "service")
-    waits = "loop" if how == "postmaster" or (how, unit) == ("kill", "patroni") else None
+    waits: Waits | None = None
     if unit == "patroni" and lasting or how in ("freeze", "cut-everyone"):
         waits = "lease"
-    rest = {"unit": unit, "lasting": lasting, "harmful": harmful, "bound": bound, "waits": waits}
-    return {"what": what, "host": host, "how": how, **rest}
+    elif how == "postmaster" or (how, unit) == ("kill", "patroni"):
+        waits = "loop"
+    return {
+        "what": what,
+        "host": host,
+        "how": how,
+        "unit": unit,
+        "lasting": lasting,
+        "harmful": harmful,
+        "bound": bound,
+        "waits": waits,
+    }
 
 
 _OWN = "of the leader's host"

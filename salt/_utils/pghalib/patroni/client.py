@@ -19,7 +19,7 @@ TIMEOUT = 5
 
 def ask(
     settings: Settings,
-    secrets: Callable[[], Secrets],
+    secrets: Callable[[], Secrets] | None,
     method: str,
     path: str,
     *,
@@ -34,8 +34,8 @@ def ask(
     settings
         The result of ``pgha.settings``.
     secrets
-        A function that returns the secrets of this host; it is called only for a protected request. The password does
-        not leave this function.
+        A function that returns the secrets of this host; it is called only for a protected request, and may be None
+        for others. The password does not leave this function.
     method, path
         ``GET`` and ``/patroni``, for example.
     address
@@ -55,7 +55,7 @@ def ask(
         api["url"] + path,
         user=api["user"],
         verify=api["verify"],
-        auth=("patroni", secrets()["restapi"]) if protected else None,
+        auth=("patroni", secrets()["restapi"]) if protected and secrets else None,
         cert=api["cert"] if protected else None,
         payload=payload,
         timeout=timeout,

@@ -161,7 +161,7 @@ def named(one: Process) -> list[str]:
 
 def listeners(
     found: Iterable[Process], settings: Settings, ports: Mapping[str, int], places: Mapping[str, str] | None = None
-) -> list[list[str]]:
+) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on processes that listen on the ports of our services.
 
@@ -195,10 +195,12 @@ def listeners(
             fault, warning = verdict(one, settings, functools.partial(_place, places))
             faults.setdefault(fault, []).append(where)
             warnings.setdefault(warning, []).append(where)
-    return [
-        [f"{text} (it listens at {', '.join(where)})" for text, where in rows.items() if text]
-        for rows in (faults, warnings)
-    ]
+    return _with_places(faults), _with_places(warnings)
+
+
+def _with_places(rows: dict[str | None, list[str]]) -> list[str]:
+    """Sentences about processes, each with the places at which they listen."""
+    return [f"{text} (it listens at {', '.join(where)})" for text, where in rows.items() if text]
 
 
 def served(found: Iterable[Process], address: str) -> set[int]:
