@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pghalib.errors
+import pghalib.host.addresses
 import pghalib.host.arp
 import pghalib.host.diff
 import pghalib.host.users
@@ -17,7 +18,6 @@ import pghalib.services.started
 import pghalib.text
 import pghalib.tls
 import pghalib.vip
-import pghalib.vip.config
 from salt.exceptions import CommandExecutionError
 
 CONFIG, HELPER = pghalib.vip.CONFIG, pghalib.vip.HELPER
@@ -42,7 +42,7 @@ def addresses():
     ran = __salt__["cmd.run_all"](["ip", "-j", "addr", "show"], python_shell=False, output_loglevel="trace")
     if ran["retcode"]:
         raise CommandExecutionError(f"ip -j addr show failed: {ran['stderr']}")
-    return pghalib.vip.config.interfaces(ran["stdout"])
+    return pghalib.host.addresses.parsed(ran["stdout"])
 
 
 def interface():

@@ -113,10 +113,12 @@ class TestConfiguration:
             config(settings_of() | settings, "eth0", TOKEN)
 
     def test_api_with_a_certificate_or_ipv6(self, loader_module, settings_of):
-        settings = settings_of(patroni={"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009})
-        module = loader_module("_utils/pghalib/vip/config.py")
-        assert module.patroni_url(settings) == "https://198.51.100.21:8009"
-        assert module.patroni_url(settings | {"address": "2001:db8::1"}) == "https://[2001:db8::1]:8009"
+        patroni = {"config": {"restapi": {"certfile": "/x"}}, "restapi_port": 8009}
+        settings = settings_of(patroni=patroni, vip={"version": "5.0.0"})
+        config = loader_module("_utils/pghalib/vip/config.py").config
+        for address, url in (("198.51.100.21", "198.51.100.21:8009"), ("2001:db8::1", "[2001:db8::1]:8009")):
+            found = config(settings | {"address": address}, "eth0", TOKEN)
+            assert found["dcs-endpoints"] == [f"https://{url}"]
 
 
 @pytest.fixture

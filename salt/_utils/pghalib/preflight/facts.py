@@ -24,7 +24,7 @@ import pghalib.text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pghalib.vip.config import Interface
+    from pghalib.host.addresses import Address
 
 
 class Disk(TypedDict):
@@ -45,7 +45,7 @@ class Facts(TypedDict):
     hostname: str
     memory_mb: int
     disks: list[Disk]
-    addresses: list[Interface]
+    addresses: list[Address]
     interfaces: dict[str, dict[str, bool]]
 
 
@@ -60,7 +60,7 @@ class Data(TypedDict):
     settled: bool
 
 
-def host(paths: Iterable[str], addresses: list[Interface]) -> Facts:
+def host(paths: Iterable[str], addresses: list[Address]) -> Facts:
     """
     Return the facts of this host: ``release`` (os-release), ``machine``, ``systemd``, ``watchdog`` (whether there is a
     device), ``hostname``, ``memory_mb``, ``disks`` (of each path ``path``, ``free_mb``, ``in_use``), ``addresses`` and
