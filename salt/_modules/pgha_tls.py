@@ -154,7 +154,7 @@ def certificate(service="consul"):
         return None
     try:
         return pghalib.secrets.x509.describe(text)
-    except (ValueError, IndexError):
+    except ValueError:
         raise CommandExecutionError(f"{path} holds no certificate: run the main job, which writes it anew") from None
 
 

@@ -150,7 +150,7 @@ def home() -> list[str]:
     Return a fault, as a list, when others than root may change the data directory of HashiCorp's package: it lies where
     the formula unpacks its own programs.
     """
-    exposed = pghalib.host.users.exposed(HOME) if os.path.lexists(HOME) and os.path.exists(HOME) else None
+    exposed = pghalib.host.users.exposed(HOME) if os.path.exists(HOME) else None
     if not exposed:
         return []
     return [

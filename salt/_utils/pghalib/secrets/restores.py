@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
     from pghalib.backup.target import Target
-    from pghalib.shapes import Json
 
 
 class Note(TypedDict):
@@ -45,10 +44,8 @@ SHAPE = (
 
 def noted(store: Path, cluster: str) -> Note | None:
     """Return the note of a restore of a cluster that is not finished, or None. Raises the errors of the store."""
-    found: Note | dict[str, Json] = pghalib.secrets.store.read(
-        file(store, cluster), SHAPE if exists(store, cluster) else {}
-    )
-    return found or None  # type: ignore[return-value]
+    found: Note | None = pghalib.secrets.store.read(file(store, cluster), SHAPE) or None
+    return found
 
 
 def exists(store: Path, cluster: str) -> bool:
@@ -70,7 +67,7 @@ def copied_to(store: Path, minion_id: str, clusters: Iterable[str]) -> str | Non
         Names of the clusters of the store.
     """
     for name in clusters:
-        note = noted(store, name) if exists(store, name) else None
+        note = noted(store, name)
         if note and note["host"] == minion_id:
             return note.get("source")
     return None
@@ -86,7 +83,7 @@ def readers(store: Path, clusters: Iterable[str]) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in sorted(clusters):
-        note = noted(store, name) if exists(store, name) else None
+        note = noted(store, name)
         if note and "source" in note:
             found.setdefault(note["source"], []).append(note["host"])
     return found
