@@ -59,6 +59,11 @@ def test_the_bound_follows_what_has_to_be_waited_for():
     assert [bound("kill-postgres", one) for one in (NORMAL, FAST)] == [15, 6]
     assert [bound("switchover", one) for one in (NORMAL, FAST)] == [3, 3]
     assert [bound("hang-vip-manager+switchover", one) for one in (NORMAL, FAST)] == [8, 8]
+    # Without Consul nobody begins to lead again: another member does, after the lease.
+    for ended in ("kill-patroni", "kill-postgres"):
+        assert [bound(f"cut-consul+{ended}", one) for one in (NORMAL, FAST)] == [50, 31]
+        assert [bound(f"stop-agent+{ended}", one) for one in (NORMAL, FAST)] == [65, 46]
+    assert bound("cut-consul+kill-vip-manager", FAST) == 8
     waits = {name: one["waits"] for name, one in FAULTS.items() if one["waits"]}
     assert waits == {
         "kill-postgres": "loop",

@@ -218,10 +218,15 @@ def bound(step: str, patroni: Mapping[str, Json]) -> float:
         The fault; of two together the bounds add up.
     patroni
         The section ``patroni`` of a cluster's settings.
+
+    A leader that is cut off from Consul works on by ``failsafe_mode``. When its Patroni or its server ends meanwhile,
+    it cannot begin to lead again without Consul: another member does, after the lease.
     """
-    loop = patroni["loop_wait"]
-    waits: dict[str | None, float] = {None: 0, "loop": loop, "lease": patroni["ttl"] + loop}
-    return sum(FAULTS[name]["bound"] + waits[FAULTS[name]["waits"]] for name in parts(step))
+    loop, faults = patroni["loop_wait"], [FAULTS[name] for name in parts(step)]
+    lease = patroni["ttl"] + loop
+    without = any(one["how"] == "cut-servers" or (one["how"], one["unit"]) == ("stop", "consul") for one in faults)
+    waits: dict[str | None, float] = {None: 0, "loop": lease if without else loop, "lease": lease}
+    return sum(one["bound"] + waits[one["waits"]] for one in faults)
 
 
 def table(patroni: Mapping[str, Json]) -> str:
