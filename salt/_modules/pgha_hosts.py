@@ -154,12 +154,16 @@ def _without_block(text, path):
 def _with_block(kept, position, wanted):
     rows = [list(row["names"]) for row in wanted]
     lines, moved = [], []
+    ordered = []
     for line in kept:
         address, names = _fields(line)
         ours = [row for row in rows if address is not None and address.is_loopback and _common(row, names)]
         for row in ours:
             forms = [name for name in names if _form_of(name, row)]
-            row[:] = forms + [name for name in row if not _common([name], forms)]
+            more = [name for name in row if not _common([name], forms)]
+            # The first line that names a host has told its order.
+            row[:] = row + [name for name in forms if not _common([name], row)] if row in ordered else forms + more
+        ordered += ours
         others = [name for name in names if not any(_common([name], row) for row in ours)]
         moved += [f"{address} {' '.join(others)}"] if ours and others else []
         lines.append(MARK + line if ours else line)

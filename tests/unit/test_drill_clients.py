@@ -130,6 +130,8 @@ def test_the_clients_program_takes_neither_the_memory_nor_the_disk_of_its_host(t
         done = subprocess.run(words, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.stderr.splitlines() == ["memory is bounded", "File too large"]
     assert 2**28 < (tmp_path / "history").stat().st_size < 2**28 + 10**8
+    # pytest keeps the files of the last runs.
+    (tmp_path / "history").unlink()
 
 
 def test_a_client_bounds_itself_before_it_connects(monkeypatch):

@@ -53,7 +53,8 @@ def program(monkeypatch):
 @pytest.fixture
 def guard(program, monkeypatch):
     """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
-    one = program.guard.Guard({"limit": 18, "fresh": 12, "address": VIP, "port": 5432, "user": USER})
+    told = {"limit": 18, "fresh": 12, "address": VIP, "port": 5432, "user": USER, "mover": None}
+    one = program.guard.Guard(told)
     one.clock, one.done, one.state, one.rules, one.announced = 1000.0, [], "ready", [], []
     one.address_here = True
 
@@ -148,8 +149,9 @@ def test_what_is_not_here_is_not_announced(guard):
 def moved(guard, program, monkeypatch):
     """What the guard tells the program that moves the address, by the clock; the address is away."""
     told = []
-    guard.settings["mover"], guard.address_here = "/usr/local/sbin/pgha-vip", False
-    monkeypatch.setattr(program.host, "run", lambda *words: told.append((guard.clock, *words)) or ("", ""))
+    guard.settings["mover"], guard.address_here = HELPER, False
+    said = f"{VIP}/24 added to eth0\n"
+    monkeypatch.setattr(program.host, "run", lambda *words: told.append((guard.clock, *words)) or (said, ""))
     return told
 
 
@@ -157,12 +159,37 @@ def test_a_leader_without_the_address_puts_it_back_where_the_callback_moves_it(g
     guard.hears(*[LEADS] * 8, apart=0.25)
     assert moved == []
     guard.hears(*[LEADS] * 9, apart=0.25)
-    # Again after as long, if it was in vain.
-    assert moved == [(1002.25, "/usr/local/sbin/pgha-vip", "add"), (1004.25, "/usr/local/sbin/pgha-vip", "add")]
+    assert moved == [(1002.25, HELPER, "add")]
     guard.address_here = True
     guard.hears(*[LEADS] * 20)
-    assert len(moved) == 2
-    assert capsys.readouterr().out.count(f"{VIP} was gone while this host led, and is put back\n") == 2
+    assert len(moved) == 1
+    assert capsys.readouterr().out == f"{VIP} was gone while this host led, and is put back\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "how"),
+    [
+        (("", "no interface has the host's address"), "in vain (no interface has the host's address)"),
+        # The interface is down, or the program has another address than the guard already.
+        ((f"{VIP}/24 is here already\n", ""), "in vain (the host has it)"),
+    ],
+)
+def test_what_is_in_vain_is_tried_again_after_twice_as_long(guard, program, moved, monkeypatch, capsys, answer, how):
+    times = []
+    monkeypatch.setattr(program.host, "run", lambda *_words: times.append(guard.clock) or answer)
+    guard.hears(*[LEADS] * 300)
+    assert [round(after - before) for before, after in zip(times, times[1:], strict=False)] == [
+        4,
+        8,
+        16,
+        32,
+        60,
+        60,
+        60,
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        f"{VIP} was gone while this host led, and is put back {how}" for _ in times
+    ]
 
 
 @pytest.mark.parametrize(
@@ -482,7 +509,7 @@ def test_after_the_yes_of_a_stranger_for_longer_than_the_lease_may_last_the_guar
     guard.settings["url"] = http_service.address
     http_service.answers += [(200, json.dumps({"role": "primary", "pause": False}))] * 30
     guard.hears(LEADS)
-    monkeypatch.setattr(guard, "user", UID + 1)
+    guard.settings["user"] = "nobody" if USER != "nobody" else "root"
     for second in range(19):
         assert guard.done == [], second
         guard.hears(ask(guard))
@@ -501,6 +528,25 @@ def test_only_who_listened_before_and_after_the_connection_is_asked(program, htt
     assert http_service.asked == []
     assert one.ask()[0] == 200
     assert found == []
+
+
+def test_the_user_of_postgresql_may_get_another_number(program, http_service, monkeypatch):
+    one = asker(program, http_service.address)
+    one.user, one.listener = UID + 1, (None, None)
+    http_service.answers.append((200, json.dumps({"role": "primary"})))
+    assert [one.ask(), one.ask()] == [SILENT, LEADS]
+
+
+def test_a_kernel_that_answers_no_questions_about_sockets_has_its_tables(program, monkeypatch):
+    def refuses(*_place):
+        raise OSError("Protocol not supported")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found, port = (UID, os.fstat(server.fileno()).st_ino), server.getsockname()[1]
+        assert program.host.looked_up("127.0.0.1", port) == found
+        for answer in (refuses, lambda *_place: None):
+            monkeypatch.setattr(program.host, "looked_up", answer)
+            assert program.host.listener("127.0.0.1", port) == found
 
 
 def test_a_kernel_that_does_not_tell_who_listens_is_no_answer(program, http_service, monkeypatch):
@@ -528,6 +574,7 @@ def test_a_listener_is_found_also_where_it_listens_at_all_addresses(program, bou
         with socket.create_connection((asked, port)), server.accept()[0]:
             assert program.host.listener(asked, port) == (UID, os.fstat(server.fileno()).st_ino)
     assert program.host.listener(asked, port) is None
+    assert program.host.looked_up(asked, port) is None
 
 
 def table(*rows):

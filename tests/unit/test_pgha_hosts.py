@@ -103,6 +103,11 @@ def test_block_is_added_and_foreign_lines_stay(state, path):
         ("127.0.1.1 test-db1", None, "test-db1 test-db1.test.local"),
         ("127.0.1.1 test-db1.corp.example TEST-DB1", None, "test-db1.corp.example TEST-DB1 test-db1.test.local"),
         ("127.0.1.1 test-db1.test.local test-db1", None, "test-db1.test.local test-db1"),
+        (
+            "127.0.1.1 test-db1.corp test-db1\n127.0.0.1 localhost test-db1 test-db1.other",
+            "localhost",
+            "test-db1.corp test-db1 test-db1.test.local test-db1.other",
+        ),
         ("127.0.0.1 localhost test-db1 test-db10.corp", "localhost test-db10.corp", "test-db1 test-db1.test.local"),
     ],
 )

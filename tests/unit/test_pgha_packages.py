@@ -73,21 +73,32 @@ def test_a_host_without_dpkg_has_another_fault(packages):
     assert packages(run_all) == ""
 
 
+PERIODIC = 'APT::Periodic "";\nAPT::Periodic::Unattended-Upgrade "1";\nUnattended-Upgrade "";\n'
+REBOOT = 'Unattended-Upgrade::Automatic-Reboot "{}";\n'
+
+
 @pytest.mark.parametrize("word", ["true", "1", "Yes", "on"])
 def test_a_host_that_reboots_by_itself_after_updates_is_warned_of(word):
-    said = f'Unattended-Upgrade "";\nUnattended-Upgrade::Automatic-Reboot "{word}";\n'
     asked = []
 
     def run_all(words, **_how):
         asked.append(words)
-        return {"stdout": said + 'Unattended-Upgrade::Automatic-Reboot-Time "02:00";\n', "retcode": 0}
+        said = PERIODIC + REBOOT.format(word) + 'Unattended-Upgrade::Automatic-Reboot-Time "02:00";\n'
+        return {"stdout": said, "retcode": 0}
 
     (warning,) = pghalib.host.packages.reboots(run_all)
-    assert "reboots by itself after updates (Unattended-Upgrade::Automatic-Reboot, at 02:00)" in warning
-    assert asked == [["apt-config", "dump", "Unattended-Upgrade"]]
+    assert "reboots by itself after updates (Unattended-Upgrade::Automatic-Reboot, 02:00)" in warning
+    assert asked == [["apt-config", "dump", "Unattended-Upgrade", "APT::Periodic"]]
 
 
-@pytest.mark.parametrize("said", ["", 'Unattended-Upgrade::Automatic-Reboot "false";', 'X::Automatic-Reboot "true";'])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", PERIODIC, PERIODIC + REBOOT.format("false"), PERIODIC + 'X::Automatic-Reboot "true";'),
+        # Nothing installs updates.
+        *(REBOOT.format("true"), PERIODIC.replace('"1"', '"0"') + REBOOT.format("true")),
+    ],
+)
 def test_a_host_that_a_person_reboots_is_not_warned_of(said):
     assert pghalib.host.packages.reboots(lambda _words, **_how: {"stdout": said, "retcode": 0}) == []
 

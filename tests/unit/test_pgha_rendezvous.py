@@ -12,6 +12,7 @@ import threading
 import time
 
 import pghalib.preflight.packets
+import pghalib.preflight.reasons
 import pghalib.preflight.rendezvous
 import pytest
 
@@ -416,6 +417,18 @@ def test_a_line_without_its_large_packets_is_a_link_that_is_not_there(meet, port
     link = found[(B, ports[0], "tcp")]
     assert (link["ok"], link["error"], link["id"]) == (False, "small packets arrive, large ones do not", "b")
     assert took < AT_ONCE
+
+
+def test_a_peer_that_stood_still_for_a_moment_is_heard_once_more(meet, ports, stranger, monkeypatch):
+    found = [pghalib.preflight.reasons.INCOMPLETE, None]
+
+    async def fault(*_what):
+        return found.pop(0)
+
+    monkeypatch.setattr(pghalib.preflight.packets, "fault", fault)
+    stranger(B, ports[0], json.dumps({**GOOD, "time": time.time()}).encode() + b"\n")
+    links, _ = meet({A: {"links": [(B, ports[0])], "listen": [], "expect": {}}})[A]
+    assert (links[(B, ports[0], "tcp")]["ok"], found) == (True, [])
 
 
 def test_a_listener_of_an_older_version_is_reached(meet, ports, stranger):

@@ -139,7 +139,8 @@ def hosted(
         if not encrypted(repository):
             found.append(
                 f"{at(at(place, name), 'encrypted')}: a repository host gives each of its clusters all that lies there,"
-                " and only what is encrypted cannot be read, or changed unseen, by another: leave it at true"
+                " and only what is encrypted cannot be read, or changed unseen, by another: leave it at true. One that"
+                " has backups without encryption needs another name and another path (docs/backup.md)"
             )
         if tls["enabled"] is False:
             found.append(

@@ -35,17 +35,18 @@ def reboots(run_all: Callable[..., Ran]) -> list[str]:
     run_all
         ``__salt__["cmd.run_all"]``.
     """
+    words = ["apt-config", "dump", "Unattended-Upgrade", "APT::Periodic"]
     try:
-        said = run_all(["apt-config", "dump", "Unattended-Upgrade"], python_shell=False, ignore_retcode=True)["stdout"]
+        said = run_all(words, python_shell=False, ignore_retcode=True)["stdout"]
     except CommandExecutionError:
         return []
-    values = dict(re.findall(r'^Unattended-Upgrade::([\w-]+) "(.*)";$', said, re.MULTILINE))
-    # As apt reads a truth (apt.conf(5)).
-    if values.get("Automatic-Reboot", "").lower() not in ("1", "yes", "true", "with", "on", "enable"):
+    values = dict(re.findall(r'^(?:Unattended-Upgrade|APT::Periodic)::([\w-]+) "(.*)";$', said, re.MULTILINE))
+    # How often updates are installed: never, where it is 0 or not said. Then a truth as apt reads it (apt.conf(5)).
+    often, reboot = values.get("Unattended-Upgrade", "0"), values.get("Automatic-Reboot", "").lower()
+    if often == "0" or reboot not in ("1", "yes", "true", "with", "on", "enable"):
         return []
-    when = values.get("Automatic-Reboot-Time", "now")
     return [
-        f"this host reboots by itself after updates (Unattended-Upgrade::Automatic-Reboot, at {when}), maybe in"
-        " the same minute as the others, and then the cluster stands still: set that to false in /etc/apt/apt.conf.d/,"
-        " or give each host an Automatic-Reboot-Time of its own, an hour from the others'"
+        "this host reboots by itself after updates (Unattended-Upgrade::Automatic-Reboot,"
+        f" {values.get('Automatic-Reboot-Time', 'now')}), and the others may do so in the same minute, so that the"
+        " whole cluster stands still: set that to false in /etc/apt/apt.conf.d/, and reboot one host after another"
     ]

@@ -41,7 +41,7 @@ def follow(opts: Mapping[str, Json], timeout: float) -> str:
             line, ended = progress(event, jobs) if event else (None, None)
             if line:
                 print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True)
-            well = ended if ended is not None else None if line else well
+            well = well if ended is None else ended
             if well is None or pghalib.master.alone.taken(pghalib.secrets.store.directory(opts)):
                 continue
             if well:

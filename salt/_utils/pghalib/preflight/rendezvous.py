@@ -197,7 +197,7 @@ class _Meeting:
 
     async def reach(self, peer: str, port: int) -> None:
         found = self.found.setdefault((peer, port, "tcp"), _unknown())
-        began = time.monotonic()
+        began, again = time.monotonic(), False
         while True:
             left = self.deadline - time.monotonic()
             begin = time.time()
@@ -213,7 +213,10 @@ class _Meeting:
                 found["ok"], found["error"] = True, None
                 with contextlib.suppress(OSError, asyncio.TimeoutError):
                     await self.listen_to(reader, writer, peer, port, begin, found)
-                break
+                # A host that stood still for a moment is no network that loses large packets.
+                if found["error"] != pghalib.preflight.reasons.INCOMPLETE or again:
+                    break
+                again = True
             if self.excused(peer, port) or time.monotonic() >= self.deadline:
                 break
             await asyncio.sleep(PAUSE)

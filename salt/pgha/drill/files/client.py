@@ -43,6 +43,8 @@ PATIENCE, VISIT = 120, 0.1
 # Bytes for the client itself, and for each write that it can make: of memory, and of its history. A write needs less
 # than 170 in the history, with its share of the reads and the last lists, and as much of memory while these are read.
 BASE, MEMORY, HISTORY = 2**30, 200, 1700
+# Bytes for a thread's stack.
+STACK = 2**20
 # PostgreSQL's bigint is smaller.
 LARGEST = 2**63
 
@@ -181,6 +183,8 @@ class Client:
 
 def bound(settings):
     """Bound the memory of this process and the size of its history by what a right server makes of them."""
+    # The stacks of its threads count as well, and by default they are as large as the shell's limit says.
+    threading.stack_size(STACK)
     writes = (settings["workers"] + 1) * (settings["seconds"] + PATIENCE) / max(settings["pause"], 0.001)
     for kind, each in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_FSIZE, HISTORY)):
         most, hard = BASE + int(writes * each), resource.getrlimit(kind)[1]

@@ -113,6 +113,10 @@ class Guard:
         if not listener:
             return False
         before, self.listener = self.listener, listener
+        if listener != before:
+            # A user may get another number while the guard runs.
+            with contextlib.suppress(KeyError):
+                self.user = pwd.getpwnam(self.settings["user"]).pw_uid
         if listener[0] not in (self.user, before[0]):
             host.say(f"in Patroni's place listens uid {listener[0]}, whose word does not count: end that process")
         # The same socket before and after: so it is the one that was connected to. A new one is asked the next time.

@@ -21,8 +21,9 @@ AGAIN = 1
 # Seconds for which a host refuses that has lost the address. A refusal keeps a client's system from finding out that
 # the address is elsewhere: it takes it for a sign of life (seen with Linux 6.18).
 REFUSING = 3
-# Seconds for which a host leads without the address before it is put back: a callback that is under way needs less.
-AWAY = 2
+# Seconds for which a host leads without the address before it is put back: a callback that is under way needs less. In
+# vain, it is tried again after twice as long, at most PATIENT.
+AWAY, PATIENT = 2, 60
 # Only the first packet of a connection is refused: what was connected outlives a moment without the address.
 REFUSED = """
 table inet pgha_guard
@@ -46,8 +47,8 @@ class Clients:
         # When the address was last here and when that was last told, its link (name, hardware address), and whether its
         # clients are refused.
         self.here, self.told, self.link, self.refuses = None, 0, None, False
-        # Since when this host leads without the address.
-        self.missed = None
+        # Since when this host leads without the address, and for how long until that is changed.
+        self.missed, self.wait = None, AWAY
         # Why they could not be helped the last time, which is said once.
         self.trouble = None
 
@@ -78,9 +79,12 @@ class Clients:
         reason = not ready or code not in (200, None) or (code is None and self.refuses)
         self.refuse(reason and self.here is not None and now - self.here < REFUSING)
         leads = code == 200 and ready and self.fresh(said) and said.get("pause") is not True
-        self.missed = (now if self.missed is None else self.missed) if leads and not here else None
-        if self.missed is not None and now - self.missed >= AWAY and self.settings.get("mover"):
+        if not leads or here:
+            self.missed, self.wait = None, AWAY
+        elif self.missed is None:
             self.missed = now
+        elif now - self.missed >= self.wait and self.settings["mover"]:
+            self.missed, self.wait = now, min(2 * self.wait, PATIENT)
             self.put_back()
         if not here:
             self.link = None
@@ -103,8 +107,10 @@ class Clients:
 
     def put_back(self):
         """Put the address back on this host."""
-        _, why = host.run(self.settings["mover"], "add")
-        host.say(f"{self.address} was gone while this host led, and is put back{why and f' in vain ({why})'}")
+        said, why = host.run(self.settings["mover"], "add")
+        # Where it changed nothing, another address is in the pillar, or the interface is down.
+        how = f" in vain ({why})" if why else "" if " added to " in said else " in vain (the host has it)"
+        host.say(f"{self.address} was gone while this host led, and is put back{how}")
 
     def fresh(self, said):
         """Whether Patroni has seen the DCS in one of its last loops, as it says."""

@@ -9,6 +9,8 @@ import subprocess
 
 # Seconds to wait for an answer or a program.
 PATIENCE = 2
+# A question about a socket, of the family NETLINK_SOCK_DIAG (linux/sock_diag.h, linux/inet_diag.h).
+SOCK_DIAG, BY_FAMILY, NO_COOKIE, LISTEN = 4, 20, 0xFFFFFFFF, 10
 # Where the kernel's tables of sockets are, and the state of one that listens.
 TABLES, LISTENS = "/proc/net", b"0A"
 # Bytes to read of them at a time, less than two rows: the kernel looks for more rows as long as more are asked for.
@@ -41,6 +43,32 @@ def listener(address, port):
     Return the socket that gets a connection to an address and port of this host, as (number of its user, its own
     number); None when nobody listens there.
     """
+    with contextlib.suppress(OSError):
+        if found := looked_up(address, port):
+            return found
+    # Nobody listens there, or this kernel answers no such questions.
+    return in_tables(address, port)
+
+
+def looked_up(address, port):
+    """Ask the kernel for the socket that gets a connection: it looks as it does for a connection (0.02 ms)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    asked = struct.pack("=BBHI", family, socket.IPPROTO_TCP, 0, 1 << LISTEN)
+    # From nobody: so no connection is meant.
+    asked += struct.pack("!HH16s16s", port, 0, socket.inet_pton(family, address), b"")
+    asked += struct.pack("=III", 0, NO_COOKIE, NO_COOKIE)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, SOCK_DIAG) as kernel:
+        kernel.settimeout(PATIENCE)
+        kernel.send(struct.pack("=IHHII", 16 + len(asked), BY_FAMILY, 1, 0, 0) + asked)
+        said = kernel.recv(8192)
+    # The head has 16 bytes; then family, state, two more, the socket's ends (48), and five numbers.
+    if struct.unpack_from("=IH", said)[1] != BY_FAMILY or said[17] != LISTEN:
+        return None
+    return struct.unpack_from("=II", said, 16 + 4 + 48 + 12)
+
+
+def in_tables(address, port):
+    """Look for that socket in the kernel's tables. It takes up to ten milliseconds, on a host with much memory."""
     ipv6 = ":" in address
     own = place(socket.inet_pton(socket.AF_INET6 if ipv6 else socket.AF_INET, address), port)
     # A socket of IPv6 for all addresses may get what comes by IPv4 as well.
