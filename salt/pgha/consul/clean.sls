@@ -1,7 +1,7 @@
 {% set pgha = salt["pgha.settings"]() %}
 # Stops Consul and removes what the formula installed. The data directory, the logs and the user stay: with them and the
-# store of the master the same states bring back the same datacenter. A host that goes for good leaves first, as root:
-# `consul leave`.
+# store of the master the same states bring back the same datacenter. What else a host needs that goes for good is in
+# docs/runbooks.md, "Remove a host".
 
 Consul does not run:
   pgha_unit.stopped:
