@@ -86,3 +86,17 @@ def test_nothing_of_the_library_is_imported_before_a_newer_one_comes():
 def test_a_master_that_hashes_otherwise_has_none(master, figure):
     assert master("md5") == ""
     assert figure() != ""
+
+
+def test_the_master_has_every_file_at_hand_before_hosts_ask_for_it_side_by_side(loader_module):
+    """The cache of gitfs bears no two first questions for files of one directory."""
+    asked = []
+    listed = ["pgha/packages/updates.sls", "pgha/guard/files/pgha-guard/host.py", "_modules/pgha.py", "top.sls"]
+
+    def hash_file(path, _saltenv):
+        asked.append(path)
+        return {"hsum": "0" * 64, "hash_type": "sha256"}
+
+    salt = {"cp.list_master": lambda _saltenv: listed, "cp.hash_file": hash_file}
+    loader_module("_modules/pgha_library.py", salt=salt).served()
+    assert asked == [f"salt://{path}" for path in listed[:3]]
