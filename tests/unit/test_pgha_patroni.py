@@ -62,7 +62,12 @@ def test_names_and_addresses_are_the_hosts_own(document):
     assert config["postgresql"]["connect_address"] == "198.51.100.22:5432"
     assert config["postgresql"]["listen"] == "0.0.0.0:5432"
     assert config["postgresql"]["data_dir"] == "/pgdata/test"
-    consul = {"host": "127.0.0.1:8500", "register_service": True, "token": "consul-token"}
+    consul = {
+        "host": "127.0.0.1:8500",
+        "consistency": "consistent",
+        "register_service": True,
+        "token": "consul-token",
+    }
     assert config["consul"] == consul
     assert document(patroni={"serf_health": True})["consul"] == {**consul, "checks": ["serfHealth"]}
     assert config["bootstrap"]["initdb"] == [{"encoding": "UTF8"}, "data-checksums", {"locale": "ru_RU.UTF-8"}]

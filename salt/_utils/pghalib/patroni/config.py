@@ -163,6 +163,9 @@ def document(
         },
         "consul": {
             "host": pghalib.consul.client.api(settings)["address"].partition("://")[2],
+            # A server of Consul that leads again right after its restart answers with the state of its last snapshot,
+            # until it has read its log. By that state of a minute ago a replica took itself for the leader.
+            "consistency": "consistent",
             "register_service": True,
             **({"checks": ["serfHealth"]} if patroni["serf_health"] else {}),
             "token": secrets["patroni"]["secret"],
