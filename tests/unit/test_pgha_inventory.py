@@ -71,6 +71,13 @@ def test_the_most_specific_setting_wins_and_mappings_are_merged(inventory):
     assert (postgres["port"], postgres["parameters"]) == (5433, {"jit": "off", "work_mem": "4MB"})
 
 
+def test_in_every_profile_a_replica_is_told_when_the_key_of_the_leader_is_free(inventory):
+    # Patroni waits for the key only with a second or more to its next loop, and a loop takes a part of its second.
+    for profile in DEFAULTS["profiles"]:
+        pgha = changed("clusters:one:patroni", {"rto": profile})
+        assert inventory.settings(pgha, DEFAULTS, "db1")["patroni"]["loop_wait"] > 1, profile
+
+
 def test_a_profile_changes_the_times_of_its_cluster_alone_and_every_setting_of_the_pillar_wins(inventory):
     pgha = changed("clusters:one:patroni", {"rto": "fast", "loop_wait": 6})
     pgha["postgres"] = {"parameters": {"wal_sender_timeout": "9s", "tcp_keepalives_idle": None}}
