@@ -1,5 +1,6 @@
 """The program of the backups: what is due follows from the times and from what the repository has."""
 
+import contextlib
 import datetime
 import importlib.machinery
 import importlib.util
@@ -211,9 +212,11 @@ def test_times_are_in_the_order_in_which_they_come_when_one_is_left_out(program,
 
 
 class Pgbackrest:
-    """In place of subprocess.run: answers ``info``, and notes every other command."""
+    """In place of subprocess.run and Popen: answers ``info``, and notes every other command."""
 
     psql = 0
+    #: How often a backup is waited for in vain.
+    lasts = 0
 
     def __init__(self, found):
         self.found, self.done, self.noted, self.asked = found, [], [], []
@@ -230,12 +233,23 @@ class Pgbackrest:
         self.done.append(words[1:])
         return types.SimpleNamespace(returncode=0)
 
+    @contextlib.contextmanager
+    def popen(self, words, **how):
+        def wait(seconds):
+            if self.lasts:
+                self.lasts -= 1
+                raise subprocess.TimeoutExpired(words, seconds)
+            return self.run(words, **how).returncode
+
+        yield types.SimpleNamespace(wait=wait)
+
 
 @pytest.fixture
 def tool(program, monkeypatch):
     def build(found, leads=True):
         made = Pgbackrest(found)
         monkeypatch.setattr(program.subprocess, "run", made.run)
+        monkeypatch.setattr(program.subprocess, "Popen", made.popen)
         monkeypatch.setattr(program, "leads", lambda _url: leads)
         return made
 
@@ -254,6 +268,29 @@ def test_every_repository_gets_what_it_lacks(program, tool):
     made = tool(info(2))
     assert program.make({**CONFIG, "repositories": ["main", "far"]}, "auto") == 0
     assert made.done == [["--stanza=one", "--repo=1", "--type=full", "backup"]]
+
+
+def test_nothing_is_due_in_a_repository_that_does_not_tell_what_it_has(program, tool, capsys):
+    """It may be back a moment later, and would get a full backup of everything at noon."""
+    found = info(2, code=99, message="[FileReadError] no route")
+    made = tool(found)
+    # The other one is served.
+    found["repo"].append({"key": 3, "status": {"code": 2, "message": "no valid backups"}})
+    assert program.make({**CONFIG, "repositories": ["main", "far", "new"]}, "auto") == 1
+    assert made.done == [["--stanza=one", "--repo=3", "--type=full", "backup"]]
+    assert "repository main does not tell what it has: [FileReadError] no route" in capsys.readouterr().out
+    # A person who asks for one gets pgBackRest's own answer.
+    assert program.make(CONFIG, "full") == 0
+    assert made.done[1:] == [["--stanza=one", "--repo=1", "--type=full", "backup"]]
+
+
+def test_the_time_is_noted_while_a_backup_runs(program, tool):
+    """A proof of the same night looks how old the note is, and a backup may take hours."""
+    made = tool(info(2))
+    made.lasts = 3
+    assert program.make(CONFIG, "auto") == 0
+    assert len(made.noted) == 4
+    assert len(made.done) == 1
 
 
 def test_where_this_host_does_not_lead_nothing_is_made(program, tool, capsys):

@@ -30,6 +30,8 @@ ROLES = ("primary", "master", "leader")
 TIMEOUT, ALTOGETHER, LONGEST = 5, 15, 1 << 20
 # Seconds for the server to take the note.
 WRITE = 30
+# Seconds between two notes of the time while a backup runs: those of the timer, which starts nothing meanwhile.
+NOTED = 300
 # A repository that answers nothing fails after so many seconds, where a person or the status waits.
 PATIENCE = 4
 # Seconds by which the clocks of hosts may differ: a backup that began later than that is of a clock that was ahead.
@@ -195,8 +197,21 @@ def told(config):
             "systems": [systems.get(one["number"]) for one in repositories]}  # fmt: skip
 
 
+def backed_up(config, words):
+    """Make one backup, and note the time while it is made; return the exit code."""
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL) as running:
+        while True:
+            try:
+                return running.wait(NOTED)
+            except subprocess.TimeoutExpired:
+                canary(config)
+
+
 def make(config, wanted):
-    """Make a backup in each repository where one is due (``wanted`` auto), or in all; return the exit code."""
+    """
+    Make a backup in each repository where one is due (``wanted`` auto), or in all; return the exit code. What a
+    repository lacks is known only of one that answers: nothing is due in another one.
+    """
     if not leads(config["url"]):
         print("this host does not lead the cluster: its leader makes the backup")
         return 0 if wanted == "auto" else 3
@@ -204,15 +219,20 @@ def make(config, wanted):
     if wanted == "auto" and not config["times"]:
         return 0
     found = info(config)
+    status = {one["key"]: one["status"] for one in found.get("repo", [])}
     failed = 0
     for number, name in enumerate(config["repositories"], 1):
+        if wanted == "auto" and number in status and status[number]["code"] not in (0, 2):
+            print(f"repository {name} does not tell what it has: {status[number]['message']}", flush=True)
+            failed = failed or 1
+            continue
         own = [one for one in kept(found) if one["repository"] == number]
         what = due(config, own, datetime.datetime.now()) if wanted == "auto" else wanted
         if what is None:
             continue
         print(f"repository {name}: a {what} backup begins", flush=True)
         words = [BINARY, f"--stanza={config['stanza']}", f"--repo={number}", f"--type={what}", "backup"]
-        failed = subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode or failed
+        failed = backed_up(config, words) or failed
     return failed
 
 
