@@ -53,7 +53,7 @@ def program(monkeypatch):
 @pytest.fixture
 def guard(program, monkeypatch):
     """A guard that is told answers in turn, a second apart, and notes what it does in ``done``."""
-    told = {"limit": 18, "fresh": 12, "address": VIP, "port": 5432, "user": USER, "mover": None}
+    told = {"limit": 18, "unseen": 25, "fresh": 12, "address": VIP, "port": 5432, "user": USER, "mover": None}
     one = program.guard.Guard(told)
     one.clock, one.done, one.state, one.rules, one.announced = 1000.0, [], "ready", [], []
     one.address_here = True
@@ -93,6 +93,51 @@ def test_without_a_yes_for_longer_than_the_lease_may_last_the_guard_acts_once(gu
     assert guard.hears(answer) == ["fence"]
     assert guard.hears(*[answer] * 100) == ["fence"]
     assert guard.hears(LEADS, *[answer] * 19) == ["fence", "fence"]
+
+
+def yes(look, **more):
+    """Patroni's yes, with the moment in which it last saw the DCS."""
+    return 200, {"role": "primary", "dcs_last_seen": look, **more}
+
+
+def test_a_yes_of_a_patroni_that_sees_the_dcs_no_more_counts_until_it_must_have_found_out(guard):
+    """It hangs before it renews its lease, and its API says yes until the lease is over."""
+    assert guard.hears(*[yes(NOW)] * 26) == []
+    # The first one may be of a host that stood still: Patroni gets a chance to look.
+    assert guard.hears(yes(NOW)) == []
+    assert guard.hears(yes(NOW)) == ["fence"]
+    # A server that a person starts by hand after that is left alone.
+    assert guard.hears(*[yes(NOW)] * 100) == ["fence"]
+    assert guard.hears(yes(NOW + 1), *[yes(NOW + 1)] * 26) == ["fence"]
+    assert guard.hears(yes(NOW + 1)) == ["fence", "fence"]
+
+
+def test_a_patroni_that_saw_no_dcs_and_then_died_does_not_get_the_whole_time_anew(guard):
+    assert guard.hears(*[yes(NOW)] * 20, *[SILENT] * 6) == []
+    assert guard.hears(SILENT) == ["fence"]
+
+
+@pytest.mark.parametrize("apart", [0.25, 1.0, 10.0])
+def test_a_leader_that_looks_at_the_dcs_is_left_alone_whatever_the_clock_says(guard, apart):
+    looks = [NOW, NOW + 1, NOW + 7200, NOW + 7201, NOW - 7200, NOW - 7199]
+    assert guard.hears(*[yes(look) for look in looks for _ in range(int(20 / apart))], apart=apart) == []
+
+
+def test_a_leader_that_needs_no_dcs_is_left_alone(guard):
+    assert guard.hears(*[yes(NOW)] * 23, *[yes(NOW, failsafe_mode_is_active=True)] * 200) == []
+    # From the last time that it says so, all counts as if it had seen the DCS then.
+    assert guard.hears(*[yes(NOW)] * 26) == []
+    assert guard.hears(yes(NOW)) == ["fence"]
+
+
+def test_in_a_pause_it_does_not_matter_when_the_dcs_was_seen(guard):
+    assert guard.hears(*[yes(NOW, pause=True)] * 100) == []
+
+
+def test_after_the_host_stood_still_patroni_gets_a_chance_to_look_at_the_dcs(guard):
+    assert guard.hears(yes(NOW), yes(NOW)) == []
+    assert guard.hears(yes(NOW), apart=60) == []
+    assert guard.hears(yes(NOW + 60)) == []
 
 
 def test_one_yes_in_time_is_enough(guard):
@@ -637,7 +682,7 @@ def test_what_is_connected_is_not_read_however_much_it_is(program, monkeypatch, 
 def settings(**patroni):
     return {
         "address": "192.0.2.21",
-        "patroni": {"ttl": 30, "loop_wait": 10, "restapi_port": 8008, "config": None, **patroni},
+        "patroni": {"ttl": 30, "loop_wait": 10, "retry_timeout": 10, "restapi_port": 8008, "config": None, **patroni},
         "postgres": {
             "data_dir": "/pgdata/test",
             "bin_dir": "/usr/lib/postgresql/18/bin",
@@ -654,6 +699,7 @@ def test_the_guard_is_told_where_to_ask_and_how_long_a_lease_may_last():
     assert pghalib.patroni.guard.config(settings(), HELPER) == {
         "url": "http://192.0.2.21:8008",
         "limit": 18,
+        "unseen": 25,
         "fresh": 12,
         "interval": 0.25,
         "address": VIP,
@@ -688,8 +734,11 @@ def test_with_every_timing_that_the_pillar_may_have_the_guard_acts_before_the_le
             timing = {"ttl": ttl, "loop_wait": loop_wait}
             if not refused(**timing, retry_timeout=retry):
                 taken += 1
-                limit = pghalib.patroni.guard.config(settings(**timing), HELPER)["limit"]
-                assert pghalib.patroni.guard.LEAST <= limit < ttl - loop_wait
+                told = pghalib.patroni.guard.config(settings(**timing, retry_timeout=retry), HELPER)
+                assert pghalib.patroni.guard.LEAST <= told["limit"] < ttl - loop_wait
+                # A leader that has just died, or found that failsafe_mode lets it lead on, has its time.
+                assert told["limit"] <= told["unseen"] < ttl
+                assert told["unseen"] >= loop_wait + retry + min(3, retry)
     assert taken > 100
 
 

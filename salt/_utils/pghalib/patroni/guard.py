@@ -13,16 +13,19 @@ if TYPE_CHECKING:
 INTERVAL = 0.25
 #: Seconds for a question that waits, for the next one, and for the end of the server.
 MARGIN = 2
+#: Seconds for a leader that has no answer of the DCS to ask all members whether it may lead on (``failsafe_mode``).
+FAILSAFE = 5
 #: The least seconds without a yes after which the guard may act: a Patroni that was killed must have started again, and
 #: have renewed its lease, before that.
 LEAST = 8
 
 
 class Guard(TypedDict):
-    """The guard's settings; ``limit``, ``fresh`` and ``interval`` in seconds."""
+    """The guard's settings; ``limit``, ``unseen``, ``fresh`` and ``interval`` in seconds."""
 
     url: str
     limit: int
+    unseen: int
     fresh: int
     interval: float
     address: str | None
@@ -47,6 +50,23 @@ def limit(ttl: int, loop_wait: int) -> int:
     return ttl - loop_wait - MARGIN
 
 
+def unseen(ttl: int, loop_wait: int, retry_timeout: int) -> int:
+    """
+    Return after how many seconds in which Patroni has not seen the DCS its yes is worth nothing.
+
+    ttl, loop_wait, retry_timeout
+        Those of Patroni, in seconds.
+
+    Patroni looks at the DCS and then renews the lease, every ``loop_wait`` seconds. It says yes until ``ttl`` seconds
+    after the last renewal (``Ha.is_leader`` of Patroni 4.1), also when it hangs in between: then the lease ends
+    ``ttl`` - ``loop_wait`` seconds after the last look. But a leader without a DCS must not be stopped before it could
+    find out that ``failsafe_mode`` lets it lead on: that takes a loop, ``retry_timeout`` seconds without an answer, and
+    a question to all members. Where this is later than the end of the lease, another member may lead for the seconds in
+    between.
+    """
+    return min(max(limit(ttl, loop_wait), loop_wait + retry_timeout + FAILSAFE), ttl - MARGIN)
+
+
 def config(settings: MemberSettings, helper: str) -> Guard:
     """
     Return what the guard of a host is told.
@@ -61,6 +81,7 @@ def config(settings: MemberSettings, helper: str) -> Guard:
     return {
         "url": pghalib.patroni.config.api(settings)["url"],
         "limit": limit(patroni["ttl"], patroni["loop_wait"]),
+        "unseen": unseen(patroni["ttl"], patroni["loop_wait"], patroni["retry_timeout"]),
         "fresh": patroni["loop_wait"] + MARGIN,
         "interval": INTERVAL,
         "address": vip["address"] if vip else None,

@@ -6,13 +6,18 @@ virtual IP away and stops PostgreSQL before another member can lead.
 
     python3 -I pgha-guard FILE
 
-    FILE: {"url": "http://ADDRESS:8008", "limit": 18, "fresh": 12, "interval": 0.25, "address": VIRTUAL IP or null,
-           "port": 5432, "user": "postgres", "data_dir": "/pgdata/CLUSTER", "program": "/…/bin/postgres",
-           "mover": "/…/pgha-vip" or null}                      (limit, fresh and interval in seconds)
+    FILE: {"url": "http://ADDRESS:8008", "limit": 18, "unseen": 25, "fresh": 12, "interval": 0.25,
+           "address": VIRTUAL IP or null, "port": 5432, "user": "postgres", "data_dir": "/pgdata/CLUSTER",
+           "program": "/…/bin/postgres", "mover": "/…/pgha-vip" or null}
+           (limit, unseen, fresh and interval in seconds)
 
 The age of the lease decides: Patroni is asked again and again whether this host has the leader's lock. ``limit``
 seconds after its last yes the lease may soon be over, and somebody else may lead. Patroni itself steps down before that
 moment when it lives, so there is nothing to do then.
+
+A yes is worth nothing when Patroni hangs where it renews the lease: its API goes on and says yes until the very moment
+in which another member may lead. But it says as well when it last saw the DCS. ``unseen`` seconds after the guard has
+heard something new there, its yes counts no more, unless it leads by failsafe_mode, without the DCS.
 
 It also helps clients to find the new leader at once when the virtual IP moves (clients.py).
 
@@ -60,6 +65,9 @@ class Guard:
         self.settings = settings
         # When Patroni last said yes (seconds since the boot), whether it was paused, and questions without a yes since.
         self.held, self.paused, self.misses = None, False, 0
+        # When Patroni last told another time of its last look at the DCS (seconds since the boot), and that time. Only
+        # whether it changes counts: the clock of the host may be set.
+        self.seen, self.look = 0, None
         self.clients = clients.Clients(settings) if settings["address"] else None
         # The number of the user whose word counts, and who listened in Patroni's place the last time (see host.py).
         self.user, self.listener = pwd.getpwnam(settings["user"]).pw_uid, (None, None)
@@ -71,9 +79,10 @@ class Guard:
         code, said = self.ask()
         if code:
             self.paused = said.get("pause") is True
+            self.hear(begun, said)
         if self.clients:
             self.clients.help(begun, code, said, self.server())
-        if code == 200:
+        if code == 200 and begun - self.seen <= self.settings["unseen"]:
             self.held, self.misses = begun, 0
             return
         self.misses += 1
@@ -81,9 +90,19 @@ class Guard:
             return
         if said.get("role") in FOLLOWS:
             self.take_address("this host does not lead any more")
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - self.held
-        if age > self.settings["limit"] and self.misses >= MISSES:
-            self.fence(f"for {age:.0f} s Patroni has not said that this host leads, and the lease may be over")
+        if self.misses < MISSES:
+            return
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if now - self.held > self.settings["limit"]:
+            self.fence(f"for {now - self.held:.0f} s Patroni has not said that this host leads: the lease may be over")
+        elif now - self.seen > self.settings["unseen"]:
+            self.fence(f"for {now - self.seen:.0f} s Patroni has not seen the DCS: the lease may be over")
+
+    def hear(self, now, said):
+        """Note ``now`` when Patroni has looked at the DCS since the last answer, needs none, or does not tell."""
+        look = said.get("dcs_last_seen")
+        if look is None or look != self.look or said.get("failsafe_mode_is_active") is True:
+            self.seen, self.look = now, look
 
     def ask(self):
         """Return (the code of Patroni's answer, its content as a mapping); (None, {}) without an answer of Patroni."""
