@@ -45,6 +45,10 @@ def faults(loader_module):
         ("primary_conninfo", "host=x", "Patroni decides"),
         ("ssl_cert_file", "/x", "set pgha:tls"),
         ("hot_standby", False, "always on"),
+        ("max_connections", 24, "24 is less than 25, and Patroni would take a value of its own"),
+        ("max_wal_senders", "0", "is less than 3"),
+        ("wal_keep_size", 0, "0 is less than 16MB"),
+        ("wal_keep_size", "16383kB", "is less than 16MB"),
         ("Work_Mem", "4MB", "write work_mem"),
         ("work mem", "4MB", "no name of a parameter"),
         ("log_line_prefix", "a\nb", "one line"),
@@ -67,7 +71,8 @@ def test_other_parameters_arrive_as_they_are(faults):
     given = {
         "work_mem": "4MB", "DateStyle": "iso, dmy", "pg_stat_statements.track": "all",
         "restore_command": "cp '%f' \\%p", "log_line_prefix": "%m {{ x }} ", "hot_standby": True, "jit": None,
-        "application_name": "", "seq_page_cost": 0.5,
+        "max_connections": 25, "max_worker_processes": None, "wal_keep_size": "16384kB",
+        "max_locks_per_transaction": "x", "application_name": "", "seq_page_cost": 0.5,
     }  # fmt: skip
     assert faults("postgres:parameters", given) == []
     own = {"ssl": "on", "ssl_cert_file": "/etc/ssl/own.pem"}

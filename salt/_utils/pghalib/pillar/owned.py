@@ -1,6 +1,6 @@
 """
-Keys below ``config`` and PostgreSQL parameters that a person may not set there: the formula sets them from other
-settings, they hold secrets, or Patroni ignores them. Each has its remedy. Pure functions.
+Keys below ``config`` that a person may not set there: the formula sets them from other settings, or they hold secrets.
+Each has its remedy. Pure functions.
 
 Everything else that Consul, Patroni, vip-manager and PostgreSQL accept may be passed through. Of vip-manager's keys the
 types are checked: it does not start with a wrong one.
@@ -8,12 +8,11 @@ types are checked: it does not start with a wrong one.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pghalib.patroni.config
-import pghalib.postgres.settings
-from pghalib.pillar.types import LARGEST, line_fault
+import pghalib.pillar.parameters
+from pghalib.pillar.types import LARGEST
 from pghalib.text import shown
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ _OWN_AGENT = "Patroni asks the agent of its own host; set consul:client_addr or 
 _IN_CONSUL = "the state of the clusters is kept in Consul"
 _BY_VIP = "the address is that of pgha:clusters:NAME:vip"
 _LEADER = "vip-manager is told by vip:dcs_type where the leader is known"
-_PGHA_TLS = "set pgha:tls (ca, certificate and key for files of your own), or tls: false"
 _LISTENS = "set postgres:port; PostgreSQL listens on all addresses, as the virtual IP comes and goes"
 
 CONSUL = {
@@ -123,23 +121,6 @@ MAPPINGS = {
     "vip": (),
 }  # fmt: skip
 
-PARAMETERS = {
-    "port": "set postgres:port",
-    "listen_addresses": "PostgreSQL listens on all addresses, as the virtual IP comes and goes; set"
-    " postgres:client_networks, or a firewall",
-    "cluster_name": "it is the name under pgha:clusters",
-    "data_directory": "set postgres:data_dir",
-    **dict.fromkeys(("config_file", "hba_file", "ident_file"), "Patroni keeps these files; set postgres:pg_hba"),
-    "unix_socket_directories": "set postgres:socket_dir",
-    "lc_messages": "set postgres:lc_messages",
-    "synchronous_standby_names": "set patroni:synchronous_mode",
-    **dict.fromkeys(("primary_conninfo", "primary_slot_name"), "Patroni decides whom a replica follows"),
-}
-SSL = ("ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file")
-_PARAMETER = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)*", re.ASCII)
-# PostgreSQL itself writes these names with capitals.
-_CAPITALS = {"DateStyle", "IntervalStyle", "TimeZone"}
-
 
 def consul(place: Place, config: Mapping[str, Json], tls: bool | None) -> list[str]:
     """
@@ -152,7 +133,7 @@ def consul(place: Place, config: Mapping[str, Json], tls: bool | None) -> list[s
     tls
         The value of ``tls:enabled``: True, False, or None when the master decides.
     """
-    owned = CONSUL if tls is False else {**CONSUL, **dict.fromkeys(CONSUL_TLS, _PGHA_TLS)}
+    owned = CONSUL if tls is False else {**CONSUL, **dict.fromkeys(CONSUL_TLS, pghalib.pillar.parameters.OWN_TLS)}
     found = _owned(place, "consul", config, owned)
     ports = config["ports"] if isinstance(config.get("ports"), dict) else {}
     asked = {None: (), False: ("http",), True: ("https",)}[tls]
@@ -173,7 +154,7 @@ def patroni(place: Place, config: Mapping[str, Json], tls: bool | None, manager:
     """
     owned = dict(PATRONI)
     if tls:
-        owned.update((f"restapi.{key}", _PGHA_TLS) for key in ("certfile", "keyfile", "cafile"))
+        owned.update((f"restapi.{key}", pghalib.pillar.parameters.OWN_TLS) for key in ("certfile", "keyfile", "cafile"))
     if manager == "callback":
         owned.update((key, "vip:manager is callback, which needs it") for key in CALLBACKS)
     found = _owned(place, "patroni", config, owned)
@@ -186,7 +167,7 @@ def patroni(place: Place, config: Mapping[str, Json], tls: bool | None, manager:
     for keys in (["postgresql", "parameters"], ["bootstrap", "dcs", "postgresql", "parameters"]):
         values = _at(config, keys)
         if isinstance(values, dict):
-            found += parameters(_below(place, keys), values, tls, local=len(keys) == 2)
+            found += pghalib.pillar.parameters.faults(_below(place, keys), values, tls, local=len(keys) == 2)
     return found
 
 
@@ -213,45 +194,6 @@ def vip(place: Place, config: Mapping[str, Json]) -> list[str]:
     # Without the value, which may be a password.
     texts = [key for key in VIP_TEXTS if not isinstance(given.get(key, ""), str)]
     return found + [f"{place([key])}: should be text; put it in quotes" for key in texts]
-
-
-def parameters(place: Place, given: Mapping[str, Json], tls: bool | None, local: bool = False) -> list[str]:
-    """
-    Return the faults of PostgreSQL's parameters, as lines.
-
-    place, tls
-        As for :py:func:`consul`.
-    given
-        ``{name: value}``. Case makes no difference in the server's names, but it does in the keys of Patroni and of
-        this formula.
-    local
-        Whether they are for one host's file, where Patroni ignores some.
-    """
-    found: list[str] = []
-    spellings: dict[str, list[str]] = {}
-    for name, value in given.items():
-        where, plain = place([name]), name.lower()
-        if not _PARAMETER.fullmatch(name):
-            found.append(f"{where}: {shown(name)} is no name of a parameter")
-            continue
-        spellings.setdefault(plain, []).append(name)
-        remedy = PARAMETERS.get(plain) or (_PGHA_TLS if plain in SSL and tls is not False else None)
-        if remedy:
-            found.append(f"{where}: is set by other means: {remedy}")
-        elif plain == "hot_standby" and pghalib.postgres.settings.canonical(value) != "on":
-            found.append(f"{where}: Patroni has it always on; leave it out")
-        elif local and plain in pghalib.postgres.settings.CLUSTER_WIDE:
-            found.append(f"{where}: Patroni takes it for all members alone; set it in postgres:parameters")
-        elif name != plain and "." not in name and name not in _CAPITALS:
-            found.append(f"{where}: PostgreSQL's names have no capitals; write {plain}")
-        if isinstance(value, (dict, list, tuple)):
-            found.append(f"{where}: {shown(value)} should be text, a number, true, false or null")
-        elif isinstance(value, str) and value and line_fault(value):
-            found.append(f"{where}: {line_fault(value)}, not {shown(value)}")
-    for names in spellings.values():
-        if len(names) > 1:
-            found.append(f"{place([names[0]])}: is one parameter with {', '.join(names[1:])}; write it once")
-    return found
 
 
 def _owned(place: Place, section: str, config: Mapping[str, Json], owned: Mapping[str, str]) -> list[str]:

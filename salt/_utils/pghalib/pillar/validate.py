@@ -19,6 +19,7 @@ import pghalib.patroni.guard
 import pghalib.pillar.names
 import pghalib.pillar.origin
 import pghalib.pillar.owned
+import pghalib.pillar.parameters
 import pghalib.pillar.ports
 import pghalib.pillar.sound
 import pghalib.run
@@ -164,7 +165,7 @@ def _cluster(name: str, given: Json, pgha: dict[str, Json], defaults: dict[str, 
     )
     found += pghalib.pillar.owned.vip(lambda keys: place(("vip", "config", *keys)), vip["config"] or {})
     given_parameters = postgres["parameters"] or {}
-    found += pghalib.pillar.owned.parameters(
+    found += pghalib.pillar.parameters.faults(
         lambda keys: place(("postgres", "parameters", *keys)), given_parameters, tls["enabled"]
     )
     # A repository host has the settings of its datacenter.
