@@ -89,6 +89,7 @@ FARS = "clusters:one:backup:repositories:far"
     [
         ("datacenters:dc:repository_hosts", ["backup1"], "pgha:datacenters:dc:repository_hosts: must be a mapping"),
         ("datacenters:dc:repository_hosts:backup1", "x", "repository_hosts:backup1: 'x' is no IPv4 address"),
+        ("datacenters:dc:repository_hosts:backup1", "fd00::1", "backup1: 'fd00::1' is an address of IPv6; give the"),
         ("datacenters:dc:repository_hosts:backup1", "192.0.2.11", "the address 192.0.2.11 stands in"),
         ("datacenters:dc:repository_hosts:db1", "192.0.2.53", "the minion id db1 stands in"),
         ("backup:hashes", {}, "backup:hashes: no SHA-256 of pgBackRest 2.60.0 is listed"),

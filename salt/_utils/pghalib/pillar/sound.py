@@ -18,6 +18,8 @@ from pghalib.pillar.types import unknown
 from pghalib.text import at, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pghalib.shapes import Json
 
 # A minion id is part of a path on the master.
@@ -131,6 +133,8 @@ def _vip(path: str, entry: Json, defaults: dict[str, Json]) -> tuple[list[str], 
 
 
 def _vip_fault(address: Json) -> str | None:
+    if _reads(ipaddress.IPv6Interface, address):
+        return f"{shown(address)} is an address of IPv6; give a virtual IP of IPv4, such as 192.0.2.40/24"
     try:
         interface = ipaddress.IPv4Interface(address) if isinstance(address, str) and "/" in address else None
     except ValueError:
@@ -155,8 +159,10 @@ def _hosts(path: str, entries: dict[Json, Json]) -> tuple[list[str], dict[str, J
         given = entry if isinstance(entry, dict) else {"address": entry}
         found += unknown(where, given, {"address", "name"})
         address, name = given.get("address"), given.get("name")
-        if not _is_address(address):
-            found.append(f"{where}: {shown(address)} is no IPv4 address")
+        if not _reads(ipaddress.IPv4Address, address):
+            ipv6 = _reads(ipaddress.IPv6Interface, address)
+            wrong = "an address of IPv6; give the IPv4 address of the host" if ipv6 else "no IPv4 address"
+            found.append(f"{where}: {shown(address)} is {wrong}")
             address = ""
         name = minion_id.split(".")[0] if name in (None, "") else name
         if not pghalib.pillar.names.is_host(name):
@@ -167,9 +173,10 @@ def _hosts(path: str, entries: dict[Json, Json]) -> tuple[list[str], dict[str, J
     return found, sound
 
 
-def _is_address(value: object) -> bool:
+def _reads(kind: Callable[[str], object], value: object) -> bool:
+    """Whether a value is a text that a class of ``ipaddress`` reads as an address: it reads numbers, too."""
     try:
-        return isinstance(value, str) and bool(ipaddress.IPv4Address(value))
+        return isinstance(value, str) and bool(kind(value))
     except ValueError:
         return False
 
