@@ -1,9 +1,9 @@
 """
 How clients find the leader: where the virtual IP is, and that it is not here any more.
 
-- A host that leads tells its network each second that the address is here (ARP, neighbour discovery): another host may
-  have said so after it, such as one that stood still and goes on where it was. Not when its Patroni has not seen the
-  DCS for a while: then another one may lead, which is to be heard.
+- A host that leads tells its network each second that the address is here (ARP): another host may have said so after
+  it, such as one that stood still and goes on where it was. Not when its Patroni has not seen the DCS for a while: then
+  another one may lead, which is to be heard.
 - A host that has led refuses, for some seconds, who connects to the address there. Without an answer, a client's system
   would ask again only a second or more later.
 - Where Patroni's callback moves the address, a host that leads puts it back when something else has taken it away, such
@@ -31,8 +31,8 @@ delete table inet pgha_guard
 table inet pgha_guard {{
     chain absent {{
         type filter hook prerouting priority raw; policy accept;
-        {family} daddr {address} fib daddr type local accept
-        {family} daddr {address} tcp dport {port} tcp flags & (syn | ack) == syn reject with tcp reset
+        ip daddr {address} fib daddr type local accept
+        ip daddr {address} tcp dport {port} tcp flags & (syn | ack) == syn reject with tcp reset
     }}
 }}
 """
@@ -96,9 +96,7 @@ class Clients:
         """Refuse who connects to the address while it is not here, or stop to."""
         if self.refuses is wanted:
             return
-        rules = (REFUSED if wanted else ACCEPTED).format(
-            family="ip6" if ":" in self.address else "ip", address=self.address, port=self.settings["port"]
-        )
+        rules = (REFUSED if wanted else ACCEPTED).format(address=self.address, port=self.settings["port"])
         # Noted before it is tried: where it is impossible the journal says so once a change, and not in each round.
         self.refuses = wanted
         _, why = host.run("/usr/sbin/nft", "-f", "-", input=rules)
@@ -129,18 +127,9 @@ class Clients:
 def announce(address, interface, mac):
     """
     Tell everybody on the network of an interface that an address is at its ``mac`` ("aa:bb:…"): a gratuitous ARP
-    request (RFC 5227, 3), or an unsolicited neighbour advertisement (RFC 4861, 7.2.6).
+    request (RFC 5227, 3).
     """
     hardware = bytes.fromhex(mac.replace(":", ""))
-    if ":" in address:
-        here = socket.inet_pton(socket.AF_INET6, address)
-        # Type, code, checksum (the kernel's work), flag "override", target; option 2, one unit of eight bytes.
-        message = struct.pack("!BBHI16sBB6s", 136, 0, 0, 0x20000000, here, 2, 1, hardware)
-        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as out:
-            out.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-            out.bind((address, 0))
-            out.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex(interface)))
-        return
     here, everybody = socket.inet_pton(socket.AF_INET, address), b"\xff" * 6
     # Ethernet, IPv4, lengths, "request"; the sender and whom it looks for are the same.
     message = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, hardware, here, bytes(6), here)

@@ -28,20 +28,17 @@ def run(*words, **more):
 
 def is_here(address):
     """
-    Return whether the host has an address, without a program: this is asked all the time. Not by binding to it, which
-    succeeds everywhere where net.ipv4.ip_nonlocal_bind is set.
+    Return whether the host has an address (of IPv4), without a program: this is asked all the time. Not by binding to
+    it, which succeeds everywhere where net.ipv4.ip_nonlocal_bind is set.
     """
-    if ":" in address:
-        with open("/proc/net/if_inet6", encoding="ascii") as file:
-            return any(line.split()[0] == socket.inet_pton(socket.AF_INET6, address).hex() for line in file)
     with open("/proc/net/fib_trie", encoding="ascii") as file:
         return re.search(rf"\|-- {re.escape(address)}\n\s+/32 host LOCAL\n", file.read()) is not None
 
 
 def listener(address, port):
     """
-    Return the socket that gets a connection to an address and port of this host, as (number of its user, its own
-    number); None when nobody listens there.
+    Return the socket that gets a connection to an address (of IPv4) and port of this host, as (number of its user, its
+    own number); None when nobody listens there.
     """
     with contextlib.suppress(OSError):
         if found := looked_up(address, port):
@@ -52,10 +49,9 @@ def listener(address, port):
 
 def looked_up(address, port):
     """Ask the kernel for the socket that gets a connection: it looks as it does for a connection (0.02 ms)."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    asked = struct.pack("=BBHI", family, socket.IPPROTO_TCP, 0, 1 << LISTEN)
+    asked = struct.pack("=BBHI", socket.AF_INET, socket.IPPROTO_TCP, 0, 1 << LISTEN)
     # From nobody: so no connection is meant.
-    asked += struct.pack("!HH16s16s", port, 0, socket.inet_pton(family, address), b"")
+    asked += struct.pack("!HH16s16s", port, 0, socket.inet_pton(socket.AF_INET, address), b"")
     asked += struct.pack("=III", 0, NO_COOKIE, NO_COOKIE)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, SOCK_DIAG) as kernel:
         kernel.settimeout(PATIENCE)
@@ -69,10 +65,9 @@ def looked_up(address, port):
 
 def in_tables(address, port):
     """Look for that socket in the kernel's tables. It takes up to ten milliseconds, on a host with much memory."""
-    ipv6 = ":" in address
-    own = place(socket.inet_pton(socket.AF_INET6 if ipv6 else socket.AF_INET, address), port)
+    own = place(socket.inet_pton(socket.AF_INET, address), port)
     # A socket of IPv6 for all addresses may get what comes by IPv4 as well.
-    for table, length in (("tcp", 4), ("tcp6", 16))[ipv6:]:
+    for table, length in ("tcp", 4), ("tcp6", 16):
         everywhere, found = place(bytes(length), port), None
         for row in listening(table):
             # The kernel prefers it to a socket for all addresses, which anybody may have opened beside it.
