@@ -275,7 +275,7 @@ def _with_others(settings, ids, listening, probe):
 def _probed(settings):
     cluster = settings["cluster"]
     wanted = settings["preflight"]["probe_vip"] and settings["vip"]["manager"] != "none"
-    return bool(wanted and cluster and cluster["vip"] and ":" not in cluster["vip"]["address"])
+    return bool(wanted and cluster and cluster["vip"])
 
 
 def _ask(answering, address, members):

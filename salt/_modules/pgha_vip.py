@@ -192,7 +192,7 @@ def helper_address():
             f"{HELPER} can be changed by others than root, so it is not run: take its virtual IP away from this host,"
             " remove the file, and run the main job"
         )
-    found = re.search(r'^ADDRESS = "([0-9A-Fa-f.:]+)"$', text, re.MULTILINE)
+    found = re.search(r'^ADDRESS = "([0-9.]+)"$', text, re.MULTILINE)
     return found[1] if found else None
 
 
