@@ -248,7 +248,7 @@ def test_service_that_comes_up_in_the_meantime_keeps_its_port(meet, ports, servi
 
 OLDER = {"pgha-preflight": 1, "id": "b", "time": 1.8e9, "udp": False, "hold": [5432], "seen_as": "192.0.2.7"}
 GOOD = {**OLDER, "follows": 5}
-WRONG = [None, True, "7", "\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"], {}, [[[]]], {"a": 1}]
+WRONG = [None, True, "7", "fe80::1%\x1b[2J", -1, 1e300, 10**400, float("nan"), [], ["x"], {}, [[[]]], {"a": 1}]
 
 
 @pytest.fixture

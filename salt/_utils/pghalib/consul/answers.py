@@ -100,8 +100,8 @@ def peer(address: str) -> Peer:
 
 
 def host(address: str) -> str:
-    """Return an address of Consul without its port; that of IPv6 also without its brackets."""
-    return address.rpartition(":")[0].strip("[]")
+    """Return an address of Consul without its port."""
+    return address.rpartition(":")[0]
 
 
 def autopilot(body: Json) -> Autopilot:

@@ -7,7 +7,6 @@ drill, the master or the minion is killed. A daemon-reload makes systemd count i
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,8 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import pghalib.drill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pghalib.drill.faults import Fault
     from pghalib.shapes import MemberSettings
 
@@ -146,12 +143,8 @@ def cut(how: str, settings: MemberSettings) -> str:
     port = f" tcp {{}} {settings['postgres']['port']}" if how == "cut-replication" else ""
     chains = "".join(
         f"  chain {hook} {{\n    type filter hook {hook} priority -500;\n"
-        f"{_drops(others, address, port.format(number))}  }}\n"
+        + "".join(f"    ip {address} {one}{port.format(number)} drop\n" for one in others)
+        + "  }\n"
         for hook, (address, number) in sides.items()
     )
     return f"table inet {pghalib.drill.NAME} {{\n{chains}}}\n"
-
-
-def _drops(addresses: Iterable[str], side: str, port: str) -> str:
-    families = {4: "ip", 6: "ip6"}
-    return "".join(f"    {families[ipaddress.ip_address(one).version]} {side} {one}{port} drop\n" for one in addresses)

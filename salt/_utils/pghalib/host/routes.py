@@ -20,7 +20,7 @@ def sources(addresses: Iterable[str]) -> dict[str, str | None]:
     sent.
 
     addresses
-        List of IPv4 or IPv6 addresses.
+        List of IPv4 addresses.
     """
     return {address: _source(address) for address in addresses}
 
@@ -86,9 +86,8 @@ def _names(settings: Settings) -> dict[str, str]:
 
 
 def _source(address: str) -> str | None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as one:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             # With UDP, connect only chooses the route. The port must not be 0.
             one.connect((address, 9))
             return str(one.getsockname()[0])

@@ -78,10 +78,10 @@ def pg_hba(settings: MemberSettings) -> list[str]:
     # With TLS members need hostssl. 'reject' lines stay 'host': they refuse both kinds.
     host = "hostssl" if pghalib.tls.enabled(settings) else "host"
     client = pghalib.tls.clients(settings)
-    lines += [f"{host} replication {ROLES['replication']} {_network(member)} scram-sha-256" for member in members]
+    lines += [f"{host} replication {ROLES['replication']} {member}/32 scram-sha-256" for member in members]
     if cluster["vip"]:
         members.append(cluster["vip"]["address"])
-    lines += [f"{host} postgres {ROLES['rewind']} {_network(member)} scram-sha-256" for member in members]
+    lines += [f"{host} postgres {ROLES['rewind']} {member}/32 scram-sha-256" for member in members]
     superuser = ROLES["superuser"]
     lines += [f"{host} all {superuser} {network} scram-sha-256" for network in postgres["superuser_networks"]]
     lines += [f"host all {role} all reject" for role in (ROLES["replication"], ROLES["rewind"], superuser)]
@@ -255,7 +255,6 @@ def api(settings: Settings, address: str | None = None) -> Api:
     scheme = "https" if tls or own.get("certfile") else "http"
     host = address or settings["address"]
     user = settings["postgres"]["user"] if host == settings["address"] else None
-    host = f"[{host}]" if ":" in host else host
     return {
         "url": f"{scheme}://{host}:{settings['patroni']['restapi_port']}",
         "verify": own.get("cafile") or pghalib.tls.verify(settings),
@@ -271,10 +270,6 @@ def pgpass(settings: Settings, secrets: Secrets) -> str:
 
 def _escape(password: str) -> str:
     return password.replace("\\", "\\\\").replace(":", "\\:")
-
-
-def _network(address: str) -> str:
-    return f"{address}/{128 if ':' in address else 32}"
 
 
 def _without_null(value: Json) -> Json:

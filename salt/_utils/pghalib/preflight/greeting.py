@@ -71,13 +71,13 @@ def said(answer: bytes, http: bool) -> Said | None:
             fits = MAGIC in given and isinstance(told["id"], str) and isinstance(told["udp"], bool)
             fits = fits and isinstance(told["hold"], list) and all(isinstance(port, int) for port in told["hold"])
             fits = fits and isinstance(told["time"], (int, float)) and 0 <= told["time"] < LAST
+            # IPv4Address takes numbers too.
+            fits = fits and isinstance(told["seen_as"], (str, type(None)))
             # A listener of an older version sends nothing more.
             follows = given.get("follows", 0)
             if not fits or not isinstance(follows, int) or not 0 <= follows <= pghalib.preflight.packets.MOST:
                 return None
-            # ip_address takes numbers too, and anything may follow a %.
-            seen = told["seen_as"]
-            seen = None if seen is None else str(ipaddress.ip_address(seen.partition("%")[0]))
+            seen = None if told["seen_as"] is None else str(ipaddress.IPv4Address(told["seen_as"]))
             name = pghalib.text.printable(told["id"])
             listener: Said = {"id": name, "time": told["time"], "udp": told["udp"], "hold": told["hold"]}
             return {**listener, "seen_as": seen, "follows": follows}

@@ -12,7 +12,8 @@ import contextlib
 import pghalib.preflight.reasons
 
 # Bytes after a line's last brace, in all: more than fits into one packet of an interface for jumbo frames (9000), and
-# so few that a sender does not wait for an answer in between (10 packets of the smallest size that IPv6 has).
+# so few that a sender does not wait for an answer in between: the ten packets with which TCP begins are enough, also
+# those of 1280 bytes.
 FOLLOWS = 10000
 # The most bytes after a line that a peer may announce.
 MOST = 65536
