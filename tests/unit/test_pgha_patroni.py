@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import socket
 
 import listeners
@@ -209,6 +210,16 @@ def test_with_tls_patroni_shows_the_hosts_certificate_and_verifies_those_of_othe
         "ssl_key_file": own,
     }
     assert parameters["jit"] == "off"
+
+
+def test_patronis_api_reads_its_authorities_anew_when_they_have_changed(utils, settings):
+    """Patroni 4.1 reads them when the certificate or the path is another one, not when the file is."""
+    paths = []
+    for revision in range(4):
+        config = utils.document(encrypted(settings), {**SECRETS, "tls": {"revision": revision}}, {}, {})
+        paths.append(config["restapi"]["cafile"])
+    assert {os.path.normpath(path) for path in paths} == {"/etc/pgha/tls/ca.pem"}
+    assert all(one != other for one, other in itertools.pairwise(paths))
 
 
 def test_without_tls_patroni_knows_no_certificate(document):

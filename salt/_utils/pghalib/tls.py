@@ -116,7 +116,7 @@ def libpq(settings: Settings) -> dict[str, str]:
     return {"PGSSLMODE": sslmode(settings), "PGSSLROOTCERT": CA} if enabled(settings) else {}
 
 
-def patroni(settings: Settings, roles: Iterable[str]) -> dict[str, Json]:
+def patroni(settings: Settings, roles: Iterable[str], revision: int) -> dict[str, Json]:
     """
     Return the additions to patroni.yml with TLS: the REST API asks for a client certificate for requests that change
     something (not for reading: vip-manager and load balancers have no certificate), ``patronictl`` and the members show
@@ -124,11 +124,16 @@ def patroni(settings: Settings, roles: Iterable[str]) -> dict[str, Json]:
 
     roles
         Names of the roles in ``postgresql.authentication``.
+    revision
+        How often the authorities have changed. The REST API reads its authorities anew when its certificate is another
+        one, or their path (Patroni 4.1, ``RestApiServer.reload_config``). With certificates of the user's own nothing
+        but the authorities changes, so their path is written in another way each time.
     """
     own = pem("postgres")
+    trusted = CA if revision % 2 == 0 else f"{DIRECTORY}/./{CA.rpartition('/')[2]}"
     verified = {"sslmode": sslmode(settings), "sslrootcert": CA}
     return {
-        "restapi": {"certfile": own, "cafile": CA, "verify_client": "optional"},
+        "restapi": {"certfile": own, "cafile": trusted, "verify_client": "optional"},
         "ctl": {"certfile": own, "cacert": CA},
         "consul": {"scheme": "https", "cacert": CA, "verify": True},
         "postgresql": {

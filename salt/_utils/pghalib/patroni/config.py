@@ -215,7 +215,8 @@ def document(
             # Equal files are kept. Patroni empties the directory before it copies the leader.
             result["postgresql"]["pgbackrest"] = {"command": pghalib.postgres.archive.REPLICA, "keep_data": True}
     if pghalib.tls.enabled(settings):
-        result = pghalib.inventory.merge(result, pghalib.tls.patroni(settings, ROLES))
+        revision = secrets.get("tls", {}).get("revision", 0)
+        result = pghalib.inventory.merge(result, pghalib.tls.patroni(settings, ROLES, revision))
     given = copy.deepcopy(patroni.get("config") or {})
     # Already merged in `dynamic`, where a null removes a key.
     (given.get("bootstrap") or {}).pop("dcs", None)
