@@ -13,6 +13,7 @@ import pghalib.parse
 import pghalib.postgres.archive
 import pghalib.postgres.asked
 import pghalib.postgres.settings
+import pghalib.services.shown
 import pghalib.services.transient
 import pghalib.text
 from salt.exceptions import CommandExecutionError
@@ -268,7 +269,7 @@ def faults():
     settings = _settings()
     if not _wanted(settings):
         return []
-    if __salt__["service.show"](TIMER).get("ActiveState") != "active":
+    if not pghalib.services.shown.runs(__salt__["service.show"](TIMER)):
         return [f"{TIMER} does not run, so this host makes no backup when it leads: systemctl start {TIMER}, or run the"
                 " main job"]  # fmt: skip
     return pghalib.backup.told.faults(told(), settings)

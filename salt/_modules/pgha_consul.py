@@ -13,6 +13,7 @@ import pghalib.consul.client
 import pghalib.consul.drift
 import pghalib.consul.pending
 import pghalib.secrets.served
+import pghalib.services.shown
 import pghalib.services.started
 from salt.exceptions import CommandExecutionError
 
@@ -202,11 +203,9 @@ def pid():
         salt 'test-dcs1' pgha_consul.pid
     """
     try:
-        shown = __salt__["service.show"]("consul")
+        return pghalib.services.shown.main_pid(__salt__["service.show"]("consul"))
     except CommandExecutionError:
         return None
-    number = int(shown.get("MainPID") or 0)
-    return number if shown.get("ActiveState") == "active" and number else None
 
 
 def restart_pending():

@@ -20,6 +20,7 @@ import pghalib.postgres.asked
 import pghalib.postgres.scram
 import pghalib.services
 import pghalib.services.programs
+import pghalib.services.shown
 from salt.exceptions import CommandExecutionError
 
 NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
@@ -190,7 +191,7 @@ def undone():
         salt 'test-db1' pgha_drill.undone
     """
     units = [f"{pghalib.drill.lasting.UNDO}.timer", f"{pghalib.drill.lasting.UNDO}.service"]
-    return not any(__salt__["service.show"](unit).get("ActiveState") in ("active", "activating") for unit in units)
+    return not any(pghalib.services.shown.starts(__salt__["service.show"](unit)) for unit in units)
 
 
 def _last(one, settings):
@@ -243,7 +244,7 @@ def _pid(one, settings):
 
 
 def _main_pid(unit):
-    pid = int(__salt__["service.show"](f"{unit}.service").get("MainPID") or 0)
+    pid = pghalib.services.shown.main_pid(__salt__["service.show"](f"{unit}.service"))
     if not pid:
         raise CommandExecutionError(f"{unit} does not run here")
     return pid

@@ -3,6 +3,7 @@ The guard of a database host, which takes the virtual IP away and stops PostgreS
 """
 
 import pghalib.patroni.guard
+import pghalib.services.shown
 import pghalib.vip
 
 
@@ -34,7 +35,8 @@ def faults():
     settings = __salt__["pgha.settings"]()
     if settings["role"] != "db" or not settings["patroni"]["guard"]:
         return []
-    if __salt__["service.show"]("pgha-guard.service").get("ActiveState") in ("active", "activating"):
+    # One that has ended is started again after a second: systemd calls that "activating".
+    if pghalib.services.shown.starts(__salt__["service.show"]("pgha-guard.service")):
         return []
     return [
         "pgha-guard does not run: nothing stops this server when Patroni is dead or hung; systemctl start pgha-guard,"

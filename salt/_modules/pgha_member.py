@@ -12,6 +12,7 @@ import pghalib.postgres.data_directory
 import pghalib.postgres.member_note
 import pghalib.preflight.identity
 import pghalib.run
+import pghalib.services.shown
 import pghalib.text
 import pghalib.wait
 import pghalib.words
@@ -120,7 +121,7 @@ def mount_faults():
     unit = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)["stdout"].strip()
     shown = __salt__["service.show"](unit) if unit else {}
     # Others than disks are mounted by services of their own, as those of ZFS are. A line of fstab becomes a unit file.
-    disk = shown.get("ActiveState") == "active" and str(shown.get("What", "")).startswith("/dev/")
+    disk = pghalib.services.shown.runs(shown) and str(shown.get("What", "")).startswith("/dev/")
     if mount == "/" or not disk or shown.get("FragmentPath"):
         return []
     return [

@@ -26,13 +26,12 @@ import pghalib.preflight.packages
 import pghalib.preflight.verdicts
 import pghalib.run
 import pghalib.secrets.served
+import pghalib.services.shown
 import pghalib.text
 import pghalib.tls
 import pghalib.versions
 import salt.version
 from salt.exceptions import CommandExecutionError
-
-RUNNING = ("active", "activating", "reloading")
 
 
 def check():
@@ -297,4 +296,4 @@ def _virtual_ip(settings, answering, found):
 
 
 def _starts(unit):
-    return __salt__["service.show"](unit).get("ActiveState") in RUNNING
+    return pghalib.services.shown.starts(__salt__["service.show"](unit))

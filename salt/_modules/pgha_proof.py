@@ -8,6 +8,7 @@ import time
 import pghalib.backup.proof
 import pghalib.host.files
 import pghalib.parse
+import pghalib.services.shown
 import pghalib.services.transient
 from salt.exceptions import CommandExecutionError
 
@@ -125,7 +126,7 @@ def faults():
     if settings["role"] != "db" or not settings["backup"]["repositories"]:
         return []
     found = []
-    if _timed() and __salt__["service.show"](TIMER).get("ActiveState") != "active":
+    if _timed() and not pghalib.services.shown.runs(__salt__["service.show"](TIMER)):
         found.append(f"{TIMER} does not run, so nothing proves that backups can be restored: run the main job")
     last = result()
     return [*found, pghalib.backup.proof.sentence(last)] if last and last["fault"] else found

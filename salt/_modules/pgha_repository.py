@@ -7,9 +7,8 @@ import os
 import pghalib.backup.files
 import pghalib.backup.keeper
 import pghalib.host.descriptors
+import pghalib.services.shown
 import pghalib.tls
-
-RUNNING = ("active", "reloading")
 
 
 def directories():
@@ -84,7 +83,7 @@ def faults():
     if _settings()["role"] != "repository":
         return []
     unit = f"{pghalib.backup.keeper.UNIT}.service"
-    if __salt__["service.show"](unit).get("ActiveState") not in RUNNING:
+    if not pghalib.services.shown.runs(__salt__["service.show"](unit)):
         return [f"{unit} does not run, so no cluster reaches its backups here: systemctl status {unit} says why"]
     return [f"{path}, a repository, is not there" for path in directories() if not os.path.isdir(path)]
 

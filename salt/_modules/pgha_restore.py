@@ -13,6 +13,7 @@ import pghalib.patroni.member
 import pghalib.postgres.asked
 import pghalib.postgres.member_note
 import pghalib.secrets.served
+import pghalib.services.shown
 from salt.exceptions import CommandExecutionError
 
 UNIT, SOCKET = pghalib.backup.recovering.UNIT, pghalib.backup.recovering.SOCKET
@@ -170,7 +171,7 @@ def running():
 
         salt 'test-db1' pgha_restore.running
     """
-    return __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating")
+    return pghalib.services.shown.starts(__salt__["service.show"](f"{UNIT}.service"))
 
 
 def halt():
@@ -186,7 +187,7 @@ def halt():
         salt 'test-db1' pgha_restore.halt
     """
     __salt__["cmd.run_all"](["systemctl", "stop", f"{UNIT}.service"], python_shell=False, ignore_retcode=True)
-    if __salt__["service.show"](f"{UNIT}.service").get("ActiveState") in ("active", "activating", "deactivating"):
+    if not pghalib.services.shown.ended(__salt__["service.show"](f"{UNIT}.service")):
         raise CommandExecutionError(f"the server that recovers does not stop: systemctl status {UNIT}")
 
 

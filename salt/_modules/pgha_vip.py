@@ -14,6 +14,7 @@ import pghalib.host.users
 import pghalib.parse
 import pghalib.patroni.client
 import pghalib.services.programs
+import pghalib.services.shown
 import pghalib.services.started
 import pghalib.text
 import pghalib.tls
@@ -139,7 +140,7 @@ def restart_pending():
 
         salt 'test-db*' pgha_vip.restart_pending
     """
-    pid = int(__salt__["service.show"]("vip-manager.service").get("MainPID") or 0)
+    pid = pghalib.services.shown.main_pid(__salt__["service.show"]("vip-manager.service"))
     if not pid:
         return None
     authorities = pghalib.tls.authorities(__salt__["pgha.settings"]())

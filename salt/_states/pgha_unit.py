@@ -7,6 +7,7 @@ import os
 
 import pghalib.host.files
 import pghalib.services
+import pghalib.services.shown
 import pghalib.services.started
 import pghalib.states
 from salt.exceptions import CommandExecutionError
@@ -50,7 +51,7 @@ def stopped(ret, unit):
     """
     shown = __salt__["service.show"](unit)
     # A unit whose file was removed is still active in systemd while its process runs.
-    if shown.get("LoadState") == "not-found" and shown.get("ActiveState") in ("inactive", "failed"):
+    if shown.get("LoadState") == "not-found" and pghalib.services.shown.ended(shown):
         return f"There is no {unit}."
     done = __states__["service.dead"](unit, enable=False)
     said = ret.add(done)

@@ -6,6 +6,7 @@ import contextlib
 
 import pghalib.host.files
 import pghalib.secrets.served
+import pghalib.services.shown
 import pghalib.states
 import pghalib.vip
 import pghalib.vip.config
@@ -203,7 +204,7 @@ def _silent(seen):
     """Whether Patroni gives no answer because it does not run: then there is nothing to wait for."""
     if seen["leads"] is not None:
         return False
-    return __salt__["service.show"]("patroni.service").get("ActiveState") in ("inactive", "failed")
+    return pghalib.services.shown.ended(__salt__["service.show"]("patroni.service"))
 
 
 def _wrong(ret, seen, why):

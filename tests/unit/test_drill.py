@@ -264,7 +264,7 @@ def test_a_main_process_is_killed(host):
     with pytest.raises(CommandExecutionError, match="patroni does not run here"):
         host.fault("kill-patroni")
     with subprocess.Popen(["/bin/sleep", "60"]) as process:
-        host.shown["patroni.service"] = {"MainPID": str(process.pid)}
+        host.shown["patroni.service"] = {"ActiveState": "active", "MainPID": str(process.pid)}
         assert host.fault("kill-patroni") == f"process {process.pid} was killed"
         assert process.wait(10) == -9
 

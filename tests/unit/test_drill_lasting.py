@@ -74,7 +74,8 @@ def host(loader_module, monkeypatch, tmp_path):
     fail.
     """
     settings = {**MEMBER, "postgres": {"data_dir": str(tmp_path), "bin_dir": str(tmp_path), "port": 5433}}
-    shown = {f"{unit}.service": {"MainPID": "7"} for unit in ("patroni", "vip-manager", "consul")}
+    runs = {"ActiveState": "active", "MainPID": "7"}
+    shown = {f"{unit}.service": runs for unit in ("patroni", "vip-manager", "consul")}
     ran, lacks, fails = [], set(), set()
 
     def run(words, **given):

@@ -754,6 +754,9 @@ def test_without_a_virtual_ip_there_is_none_to_take_away(over):
     ("role", "wanted", "active", "said"),
     [
         ("db", True, "active", []),
+        ("db", True, "activating", []),
+        ("db", True, "reloading", []),
+        ("db", True, "deactivating", ["pgha-guard does not run"]),
         ("db", True, "inactive", ["pgha-guard does not run"]),
         ("db", True, "failed", ["pgha-guard does not run"]),
         ("db", False, "inactive", []),

@@ -474,6 +474,23 @@ def test_token_that_the_master_did_not_make_is_an_error(module):
         module(lambda *_: (200, {})).token_works("patroni-x")
 
 
+@pytest.mark.parametrize("state", ["active", "reloading"])
+def test_an_agent_runs_while_it_is_told_to_read_its_configuration(module, monkeypatch, state):
+    """The next run would owe it no reload for a file that is replaced in this moment, and it would never read that."""
+    consul = module(lambda *_: (200, []), name="_modules/pgha_consul.py")
+    consul.__salt__["service.show"] = lambda _name: {"MainPID": "17", "ActiveState": state}
+    assert consul.pid() == 17
+    monkeypatch.setattr("pghalib.consul.pending.sentences", lambda _keys, number, *_: [f"of {number}"])
+    assert consul.restart_pending() == ["of 17"]
+
+
+@pytest.mark.parametrize("state", ["activating", "deactivating", "inactive", "failed"])
+def test_an_agent_that_starts_or_stops_reads_its_configuration_at_its_next_start(module, state):
+    consul = module(lambda *_: (200, []), name="_modules/pgha_consul.py")
+    consul.__salt__["service.show"] = lambda _name: {"MainPID": "17", "ActiveState": state}
+    assert (consul.pid(), consul.restart_pending()) == (None, [])
+
+
 def test_health_tells_what_it_could_not_find_out(module):
     def answer(_method, path, _token, _payload):
         if path == "/v1/status/leader":

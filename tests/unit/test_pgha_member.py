@@ -62,6 +62,9 @@ BY_HAND = {"ActiveState": "active", "What": "/dev/vdb", "FragmentPath": ""}
     ("role", "mount", "shown", "container", "named"),
     [
         ("db", "/pgdata", BY_HAND, False, True),
+        # It is mounted with other options at this moment.
+        ("db", "/pgdata", {**BY_HAND, "ActiveState": "reloading"}, False, True),
+        ("db", "/pgdata", {**BY_HAND, "ActiveState": "deactivating"}, False, False),
         ("db", "/pgdata", {**BY_HAND, "FragmentPath": "/run/systemd/generator/pgdata.mount"}, False, False),
         ("db", "/pgdata", {**BY_HAND, "What": "tank/pgdata"}, False, False),
         ("db", "/", BY_HAND, False, False),

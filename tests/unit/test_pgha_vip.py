@@ -217,7 +217,7 @@ class TestExecution:
         monkeypatch.setattr(pghalib.services, "UNITS", str(tmp_path))
         unit, note = tmp_path / "vip-manager.service", tmp_path / "vip-manager.started-with"
         assert execution().restart_pending() is None
-        module = execution(show={"MainPID": "4711"})
+        module = execution(show={"ActiveState": "active", "MainPID": "4711"})
         Path(module.CONFIG).write_text("a")
         unit.write_text("b")
         digests = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (module.CONFIG, unit)}

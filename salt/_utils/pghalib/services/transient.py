@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.services.shown
 import pghalib.text
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from pghalib.host.users import Ran
 
-#: States of a unit in which it works.
-BUSY = ("activating", "deactivating", "reloading")
 #: The lines of what the work has written that are shown.
 LINES = 20
 
@@ -49,11 +48,10 @@ def begin(run_all: Callable[..., Ran], unit: str, words: Sequence[str], properti
 
 def state(shown: Mapping[str, str]) -> Literal["running", "done", "failed"]:
     """Return how the work is; ``shown`` is what ``service.show`` tells of the unit."""
-    active = shown.get("ActiveState", "inactive")
     # A moment after it was begun, its start may still be queued.
-    if active in BUSY or shown.get("Job", "0") not in ("", "0"):
+    if pghalib.services.shown.works(shown) or shown.get("Job", "0") not in ("", "0"):
         return "running"
-    return "done" if active == "active" and shown.get("Result", "success") == "success" else "failed"
+    return "done" if pghalib.services.shown.runs(shown) and shown.get("Result", "success") == "success" else "failed"
 
 
 def forget(run_all: Callable[..., Ran], unit: str) -> None:
