@@ -21,10 +21,11 @@ import pghalib.postgres.scram
 import pghalib.services
 import pghalib.services.programs
 import pghalib.services.shown
+import pghalib.services.transient
 from salt.exceptions import CommandExecutionError
 
 NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
-OBSERVER = "pgha-drill-observer.service"
+OBSERVER = "pgha-drill-observer"
 # Seconds between two looks of the observer.
 INTERVAL = 0.1
 # Bytes that a full file system has left: the file that fills it takes some itself.
@@ -112,12 +113,13 @@ def observe(seconds):
     pghalib.host.descriptors.directory(str(program.parent), user="root", group="root", mode="0755", test=False)
     text = Path(source).read_text(encoding="utf-8")
     pghalib.host.files.manage(str(program), text, user="root", group="root", mode="0644", test=False)
-    command = [
-        *("systemd-run", "--quiet", "--collect", f"--unit={OBSERVER}", f"--uid={postgres['user']}"),
-        *(f"--property=RuntimeMaxSec={int(seconds)}", f"--property=StandardOutput=truncate:{output}"),
-        *(f"{settings['patroni']['venv']}/bin/python", str(program), json.dumps(given)),
-    ]
-    _run(command)
+    properties = {
+        "User": postgres["user"],
+        "RuntimeMaxSec": str(int(seconds)),
+        "StandardOutput": f"truncate:{output}",
+    }
+    words = [f"{settings['patroni']['venv']}/bin/python", str(program), json.dumps(given)]
+    pghalib.services.transient.start(__salt__["cmd.run_all"], OBSERVER, words, properties)
 
 
 def observed(offset):
@@ -203,7 +205,8 @@ def _last(one, settings):
     undo, make = pghalib.drill.lasting.plan(one, settings, _pid(one, settings), free)
     undo, make = _found(undo), [(_found(words), text) for words, text in make]
     # The end is arranged before the beginning: no fault lasts for longer when this process or the drill is killed.
-    _run(pghalib.drill.lasting.timer(one["lasting"], undo))
+    name, timer = pghalib.drill.lasting.UNDO, pghalib.drill.lasting.timer(one["lasting"])
+    pghalib.services.transient.start(__salt__["cmd.run_all"], name, undo, {}, *timer)
     for words, text in make:
         _run(words, stdin=text)
     return f"it lasts for {one['lasting']} s"
@@ -262,7 +265,7 @@ def _postmaster(settings):
 
 
 def _stop():
-    __salt__["cmd.run_all"](["systemctl", "stop", OBSERVER], python_shell=False, ignore_retcode=True)
+    pghalib.services.transient.stop(__salt__["cmd.run_all"], OBSERVER)
 
 
 def _place(name):

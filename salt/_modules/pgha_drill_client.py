@@ -19,9 +19,10 @@ import pghalib.host.descriptors
 import pghalib.host.files
 import pghalib.host.users
 import pghalib.services
+import pghalib.services.transient
 from salt.exceptions import CommandExecutionError
 
-UNIT = "pgha-drill-client.service"
+UNIT = "pgha-drill-client"
 # Python programs that may have psycopg, the environment of Patroni first.
 PYTHONS = ("/opt/patroni/bin/python", sys.executable, "/usr/bin/python3")
 # Who the client is while it is only asked whether a Python has psycopg; systemd makes a user for the client itself.
@@ -99,25 +100,23 @@ def start(settings):
     if authorities:
         _write("ca.pem", authorities)
     pghalib.host.files.write_private(str(_place("client.json")), json.dumps(given))
-    command = [
-        *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"),
-        "--property=DynamicUser=yes",
-        f"--property=RuntimeMaxSec={settings['seconds']}",
-        f"--property=TimeoutStopSec={pghalib.drill.clients.ENDS}",
-        f"--property=StandardInput=file:{_place('client.json')}",
-        f"--property=StandardOutput=truncate:{_place('client.jsonl')}",
+    properties = {
+        "Type": "exec",
+        "DynamicUser": "yes",
+        "RuntimeMaxSec": str(settings["seconds"]),
+        "TimeoutStopSec": str(pghalib.drill.clients.ENDS),
+        "StandardInput": f"file:{_place('client.json')}",
+        "StandardOutput": f"truncate:{_place('client.jsonl')}",
         # By default errors go where the output goes: into the history.
-        "--property=StandardError=journal",
-        *(python, str(_place("client.py"))),
-    ]
+        "StandardError": "journal",
+    }
+    words = [python, str(_place("client.py"))]
     try:
-        result = __salt__["cmd.run_all"](command, python_shell=False, ignore_retcode=True)
+        pghalib.services.transient.start(__salt__["cmd.run_all"], UNIT, words, properties)
     finally:
         # The started program has the file open, and nobody else needs the password.
         for name in ("client.json", "client.secret"):
             pghalib.host.files.remove(str(_place(name)), test=False)
-    if result["retcode"]:
-        raise CommandExecutionError(f"systemd-run failed: {(result['stderr'] or result['stdout']).strip()}")
 
 
 def noted(offset):
@@ -148,7 +147,7 @@ def stop():
 
         salt 'test-app1' pgha_drill_client.stop
     """
-    __salt__["cmd.run_all"](["systemctl", "stop", UNIT], python_shell=False, ignore_retcode=True)
+    pghalib.services.transient.stop(__salt__["cmd.run_all"], UNIT)
 
 
 def remove():

@@ -14,6 +14,7 @@ import pghalib.postgres.asked
 import pghalib.postgres.member_note
 import pghalib.secrets.served
 import pghalib.services.shown
+import pghalib.services.transient
 from salt.exceptions import CommandExecutionError
 
 UNIT, SOCKET = pghalib.backup.recovering.UNIT, pghalib.backup.recovering.SOCKET
@@ -133,13 +134,9 @@ def start(copy=False):
     properties = {"User": postgres["user"], "Group": postgres["group"], "KillSignal": "SIGINT", "TimeoutStopSec": "600",
                   "RuntimeDirectory": UNIT, "RuntimeDirectoryMode": "0700", "LimitNOFILE": "65536"}  # fmt: skip
     parameters = pghalib.backup.recovering.parameters(postgres["data_dir"], copy)
-    words = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}",
-             *(f"--property={key}={value}" for key, value in properties.items()),
-             f"{postgres['bin_dir']}/postgres", "-D", postgres["data_dir"],
+    words = [f"{postgres['bin_dir']}/postgres", "-D", postgres["data_dir"],
              *(word for key, value in parameters.items() for word in ("-c", f"{key}={value}"))]  # fmt: skip
-    result = __salt__["cmd.run_all"](words, python_shell=False, ignore_retcode=True)
-    if result["retcode"]:
-        raise CommandExecutionError(f"systemd does not start the server: {result['stderr'].strip()}")
+    pghalib.services.transient.start(__salt__["cmd.run_all"], UNIT, words, properties)
 
 
 def recovering():
@@ -186,7 +183,7 @@ def halt():
 
         salt 'test-db1' pgha_restore.halt
     """
-    __salt__["cmd.run_all"](["systemctl", "stop", f"{UNIT}.service"], python_shell=False, ignore_retcode=True)
+    pghalib.services.transient.stop(__salt__["cmd.run_all"], UNIT)
     if not pghalib.services.shown.ended(__salt__["service.show"](f"{UNIT}.service")):
         raise CommandExecutionError(f"the server that recovers does not stop: systemctl status {UNIT}")
 

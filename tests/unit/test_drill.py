@@ -249,6 +249,22 @@ def test_an_observer_that_the_master_does_not_serve_is_named(host, monkeypatch, 
         host.observe(600)
 
 
+@pytest.mark.root
+def test_the_observer_runs_as_postgresqls_user_and_ends_by_itself(host, tmp_path):
+    ran = []
+    (tmp_path / "source.py").write_text("the program")
+    host.salt["cp.cache_file"] = lambda _url: str(tmp_path / "source.py")
+    host.salt["pgha.settings"]()["patroni"]["venv"] = "/opt/patroni"
+    host.salt["cmd.run_all"] = lambda words, **_how: ran.append(words) or {"retcode": 0, "stdout": "", "stderr": ""}
+    host.observe("600")
+    assert ran[0] == ["systemctl", "stop", "pgha-drill-observer.service"]
+    assert ran[1][:-1] == [
+        *("systemd-run", "--quiet", "--unit=pgha-drill-observer", "--collect", "--property=User=postgres"),
+        *("--property=RuntimeMaxSec=600", f"--property=StandardOutput=truncate:{tmp_path}/drill/looks.jsonl"),
+        *("/opt/patroni/bin/python", f"{tmp_path}/drill/observe.py"),
+    ]
+
+
 def test_planned_faults_are_patronis_and_systemds(host):
     assert host.fault("switchover") == "Patroni did it"
     assert host.fault("restart-replica") == "Patroni did it"

@@ -92,7 +92,7 @@ def test_the_client_runs_as_nobody_of_this_host_and_ends_by_itself(host):
     assert host.ran[0] == stop
     (words,) = [words for words in host.ran if words[0] == "systemd-run"]
     assert words[1:] == [
-        *("--quiet", "--collect", "--unit=pgha-drill-client.service", "--service-type=exec"),
+        *("--quiet", "--unit=pgha-drill-client", "--collect", "--property=Type=exec"),
         *("--property=DynamicUser=yes", "--property=RuntimeMaxSec=600", "--property=TimeoutStopSec=150"),
         f"--property=StandardInput=file:{host.place}/client.json",
         f"--property=StandardOutput=truncate:{host.place}/client.jsonl",
@@ -108,7 +108,7 @@ def test_a_client_that_cannot_start_leaves_no_password(host):
         host.start(SETTINGS)
     host.prepare()
     host.fails = True
-    with pytest.raises(CommandExecutionError, match="systemd-run failed: no"):
+    with pytest.raises(CommandExecutionError, match="systemd does not start pgha-drill-client: no"):
         host.start(SETTINGS)
     assert left(host) == {"client.py": 0o644}
     host.prepare()

@@ -55,7 +55,7 @@ EXPECTED = {
         30,
         "systemctl stop pgha-drill-full.service",
         [
-            "systemd-run --quiet --collect --unit=pgha-drill-full --service-type=forking /bin/sh -c"
+            "systemd-run --quiet --unit=pgha-drill-full --collect --property=Type=forking /bin/sh -c"
             " exec 9> {parent}/pgha-drill-full && rm {parent}/pgha-drill-full"
             " && fallocate -l 4096 /proc/self/fd/9 && (sleep 35 &)"
         ],
@@ -124,7 +124,7 @@ def test_the_end_of_a_fault_is_arranged_before_it_begins(host, monkeypatch, name
     seconds, undo, make = EXPECTED[name]
     parent = host.place.parent
     assert made(host, name) == (
-        f"systemd-run --quiet --collect --unit=pgha-drill-undo --on-active={seconds}",
+        f"systemd-run --quiet --unit=pgha-drill-undo --collect --on-active={seconds}",
         f"/bin/{undo}".format(parent=parent),
         [f"/bin/{line}".format(parent=parent) for line in make],
     )
@@ -140,7 +140,7 @@ def test_a_fault_may_be_shorter_and_not_longer(host, seconds, lasts):
 def test_without_a_timer_no_fault_begins(host, monkeypatch, name):
     monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)
     host.fails.add("systemd-run")
-    with pytest.raises(CommandExecutionError, match="systemd-run failed: no"):
+    with pytest.raises(CommandExecutionError, match="systemd does not start pgha-drill-undo: no"):
         host.fault(name)
     assert len(host.ran) == 1
 

@@ -147,6 +147,21 @@ def test_the_server_of_a_copy_that_has_recovered_runs_again_for_its_passwords(re
     assert host.done == ["start", f"{NOTE['id']} recovered", "passwords", "stop", f"{NOTE['id']} restored"]
 
 
+def test_the_server_that_recovers_is_postgresqls_users_and_has_no_network(module):
+    ran = []
+    run_all = lambda words, **_how: ran.append(words) or {"retcode": 0, "stdout": "", "stderr": ""}  # noqa: E731
+    module(cmd__run_all=run_all).start()
+    (words,) = ran
+    server = words.index("/bin/postgres")
+    assert words[:server] == [
+        *("systemd-run", "--quiet", "--unit=pgha-restore", "--collect", "--property=User=postgres"),
+        *("--property=Group=postgres", "--property=KillSignal=SIGINT", "--property=TimeoutStopSec=600"),
+        *("--property=RuntimeDirectory=pgha-restore", "--property=RuntimeDirectoryMode=0700"),
+        "--property=LimitNOFILE=65536",
+    ]
+    assert words[server + 1 : server + 5] == ["-D", "/pgdata/one", "-c", "listen_addresses="]
+
+
 @pytest.mark.parametrize(
     ("state", "runs"),
     [

@@ -12,6 +12,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import pghalib.drill
+import pghalib.services.transient
 
 if TYPE_CHECKING:
     from pghalib.drill.faults import Fault
@@ -77,10 +78,9 @@ def beside(settings: MemberSettings) -> str:
     return os.path.dirname(settings["postgres"]["data_dir"])
 
 
-def timer(seconds: int, undo: list[str]) -> list[str]:
-    """Return the command that sets the timer: in so many seconds it runs ``undo``, the words of a command."""
-    words = ["systemd-run", "--quiet", "--collect", f"--unit={UNDO}", f"--on-active={seconds}"]
-    return [*words, "--timer-property=AccuracySec=100ms", *undo]
+def timer(seconds: int) -> list[str]:
+    """Return the options of systemd-run with which it sets a timer: in so many seconds that starts the program."""
+    return [f"--on-active={seconds}", "--timer-property=AccuracySec=100ms"]
 
 
 def _signal(name: str, unit: str) -> list[str]:
@@ -121,7 +121,7 @@ def _full(path: str, free: int, seconds: int) -> Plan:
     """
     name = shlex.quote(path)
     fill = f"exec 9> {name} && rm {name} && fallocate -l {free} /proc/self/fd/9 && (sleep {seconds + 5} &)"
-    words = ["systemd-run", "--quiet", "--collect", f"--unit={FULL}", "--service-type=forking", "/bin/sh", "-c", fill]
+    words = pghalib.services.transient.command(FULL, ["/bin/sh", "-c", fill], {"Type": "forking"}, "--collect")
     return Plan(["systemctl", "stop", f"{FULL}.service"], [Command(words)])
 
 

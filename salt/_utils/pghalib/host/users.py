@@ -40,7 +40,7 @@ def run(
 ) -> Ran:
     """
     Run a program as another user and return the result of ``cmd.run_all``. Every program of the formula that does not
-    run as root is started here.
+    run as root is started here, or by ``pghalib.services.transient`` where it outlives the job.
 
     run_all
         ``__salt__["cmd.run_all"]``.

@@ -1,6 +1,8 @@
 """
-Work of the user of PostgreSQL that goes on whatever becomes of the minion's job: a unit that systemd makes for it and
-keeps until its result was asked.
+Programs that go on whatever becomes of the minion's job: each in a unit that systemd makes for it and forgets at its
+end (:py:func:`start`), or keeps until its result was asked (:py:func:`begin`).
+
+``run_all`` is ``__salt__["cmd.run_all"]``, and ``unit`` the name of a service without its suffix.
 """
 
 from __future__ import annotations
@@ -22,32 +24,52 @@ if TYPE_CHECKING:
 LINES = 20
 
 
-def begin(run_all: Callable[..., Ran], unit: str, words: Sequence[str], properties: Mapping[str, str]) -> None:
+def command(unit: str, words: Sequence[str], properties: Mapping[str, str], *options: str) -> list[str]:
     """
-    Begin the work.
+    Return the command that has systemd make a unit, as a list of words.
 
-    run_all
-        ``__salt__["cmd.run_all"]``.
     unit
-        The name of the unit, without a suffix. What is left of an earlier one is forgotten.
+        Its name.
     words
         The program and its arguments.
     properties
         Of the unit, such as ``{"User": "postgres"}``.
+    options
+        More for systemd-run, such as ``--no-block``.
+    """
+    own = [f"--property={key}={value}" for key, value in properties.items()]
+    return ["systemd-run", "--quiet", f"--unit={unit}", *options, *own, *words]
 
-    Raises CommandExecutionError when systemd does not start it.
+
+def start(
+    run_all: Callable[..., Ran], unit: str, words: Sequence[str], properties: Mapping[str, str], *options: str
+) -> None:
+    """
+    Start a program in a unit that systemd forgets when the program has ended, also when it has failed.
+
+    Arguments as those of :py:func:`command`. Raises CommandExecutionError when systemd does not start it.
+    """
+    _run(run_all, unit, command(unit, words, properties, "--collect", *options))
+
+
+def begin(run_all: Callable[..., Ran], unit: str, words: Sequence[str], properties: Mapping[str, str]) -> None:
+    """
+    Begin work that ends by itself, and do not wait for it. What is left of an earlier unit of this name is forgotten.
+
+    Arguments as those of :py:func:`command`. Raises CommandExecutionError when systemd does not start it.
     """
     forget(run_all, unit)
     own = {"Type": "oneshot", "RemainAfterExit": "yes", **properties}
-    command = ["systemd-run", "--no-block", "--quiet", f"--unit={unit}"]
-    command += [f"--property={key}={value}" for key, value in own.items()]
-    result = run_all([*command, *words], python_shell=False, ignore_retcode=True)
-    if result["retcode"]:
-        raise CommandExecutionError(f"systemd does not start {unit}: {pghalib.text.line(result['stderr'])}")
+    _run(run_all, unit, command(unit, words, own, "--no-block"))
+
+
+def stop(run_all: Callable[..., Ran], unit: str) -> None:
+    """End the program of a unit, if one runs, and wait for its end. Whether it has ended is not looked at."""
+    _systemctl(run_all, "stop", unit)
 
 
 def state(shown: Mapping[str, str]) -> Literal["running", "done", "failed"]:
-    """Return how the work is; ``shown`` is what ``service.show`` tells of the unit."""
+    """Return how the work is that was begun; ``shown`` is what ``service.show`` tells of the unit."""
     # A moment after it was begun, its start may still be queued.
     if pghalib.services.shown.works(shown) or shown.get("Job", "0") not in ("", "0"):
         return "running"
@@ -56,11 +78,22 @@ def state(shown: Mapping[str, str]) -> Literal["running", "done", "failed"]:
 
 def forget(run_all: Callable[..., Ran], unit: str) -> None:
     """End what is left of the work, and of its unit."""
-    for verb in ("stop", "reset-failed"):
-        run_all(["systemctl", verb, f"{unit}.service"], python_shell=False, ignore_retcode=True)
+    stop(run_all, unit)
+    _systemctl(run_all, "reset-failed", unit)
 
 
 def lines(run_all: Callable[..., Ran], unit: str) -> list[str]:
     """Return the last ``LINES`` lines that the work has written."""
     words = ["journalctl", f"--unit={unit}", f"--lines={LINES}", "--output=cat", "--no-pager", "--quiet"]
     return run_all(words, python_shell=False, ignore_retcode=True)["stdout"].splitlines()
+
+
+def _run(run_all: Callable[..., Ran], unit: str, words: Sequence[str]) -> None:
+    result = run_all(words, python_shell=False, ignore_retcode=True)
+    if result["retcode"]:
+        said = pghalib.text.line(result["stderr"] or result["stdout"])
+        raise CommandExecutionError(f"systemd does not start {unit}: {said}")
+
+
+def _systemctl(run_all: Callable[..., Ran], verb: str, unit: str) -> None:
+    run_all(["systemctl", verb, f"{unit}.service"], python_shell=False, ignore_retcode=True)
