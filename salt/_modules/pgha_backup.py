@@ -111,6 +111,19 @@ def told():
     return pghalib.parse.from_json(result["stdout"])
 
 
+def limits():
+    """
+    Return what a backup may take of this host, as properties of a unit of systemd.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_backup.limits
+    """
+    return dict(pghalib.backup.told.LIMITS)
+
+
 def begin(kind):
     """
     Begin a backup on this host, which must lead the cluster. It goes on whatever becomes of the caller.
@@ -132,7 +145,7 @@ def begin(kind):
     if unit:
         raise CommandExecutionError(f"A backup runs already on {__opts__['id']}: journalctl -fu {unit}")
     postgres = _settings()["postgres"]
-    properties = {"User": postgres["user"], "Group": postgres["group"], "Nice": "10", "NoNewPrivileges": "yes"}
+    properties = {"User": postgres["user"], "Group": postgres["group"], **limits()}
     words = ["/usr/bin/python3", "-I", PROGRAM, "run", kind]
     pghalib.services.transient.begin(__salt__["cmd.run_all"], MANUAL, words, properties)
 
@@ -147,8 +160,7 @@ def busy():
 
         salt 'test-db1' pgha_backup.busy
     """
-    units = (MANUAL, "pgha-backup.service")
-    return next((unit for unit in units if _state(unit) == "running"), None)
+    return next((unit for unit in (MANUAL, "pgha-backup.service") if _state(unit) == "running"), None)
 
 
 def progress():
@@ -281,8 +293,7 @@ def _wanted(settings):
 
 
 def _as_user(command, timeout):
-    user = _settings()["postgres"]["user"]
-    return pghalib.host.users.run(__salt__["cmd.run_all"], user, command, timeout=timeout)
+    return pghalib.host.users.run(__salt__["cmd.run_all"], _settings()["postgres"]["user"], command, timeout=timeout)
 
 
 def _settings():

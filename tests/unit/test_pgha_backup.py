@@ -2,7 +2,9 @@
 
 import copy
 import json
+from pathlib import Path
 
+import jinja2
 import pghalib.backup.config
 import pghalib.backup.places
 import pghalib.backup.told
@@ -16,6 +18,7 @@ import pytest
 import shipped
 from salt.exceptions import CommandExecutionError
 
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = shipped.defaults()
 S3 = {"type": "s3", "endpoint": "s3.example.org:9000", "bucket": "backups"}
 PGHA = {
@@ -342,3 +345,21 @@ def test_what_pgbackrest_says_of_an_error_is_one_line():
     said = "2026 P00  ERROR: [103]: no repository:\n      repo1: [HostConnectError] refused\n      HINT: z"
     assert pghalib.backup.told.error(said) == "[103]: no repository: repo1: [HostConnectError] refused"
     assert pghalib.backup.told.error("sh: pgbackrest: not found") == "sh: pgbackrest: not found"
+
+
+def test_a_backup_by_hand_has_the_limits_of_the_timers(loader_module):
+    """Both work on the leader, where the database comes first."""
+    ran = []
+    salt = {
+        "pgha.settings": lambda: {"postgres": {"user": "postgres", "group": "staff"}},
+        "service.show": lambda _unit: {"ActiveState": "inactive"},
+        "cmd.run_all": lambda words, **_how: ran.append(words) or {"retcode": 0, "stdout": "", "stderr": ""},
+    }
+    module = loader_module("_modules/pgha_backup.py", salt=salt)
+    module.begin("full")
+    limits = {f"{key}={value}" for key, value in module.limits().items()}
+    assert {"Nice=10", "IOSchedulingClass=best-effort", "IOSchedulingPriority=7", "NoNewPrivileges=yes"} == limits
+    given = {word.removeprefix("--property=") for word in ran[-1] if word.startswith("--property=")}
+    assert given == {"Type=oneshot", "RemainAfterExit=yes", "User=postgres", "Group=staff", *limits}
+    unit = jinja2.Template((ROOT / "salt/pgha/backup/files/pgha-backup.service.jinja").read_text())
+    assert limits <= set(unit.render(limits=module.limits()).splitlines())

@@ -266,6 +266,7 @@ TEMPLATES = {
         "user": pgha["postgres"]["user"],
         "group": pgha["postgres"]["group"],
         "program": "/usr/local/lib/pgha-backup",
+        "limits": {"Nice": "10"},
     },
     "backup/files/pgha-proof.service.jinja": lambda pgha: {
         "cluster": "test",

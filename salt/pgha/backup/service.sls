@@ -35,6 +35,7 @@ systemd has a unit that makes the backup that is due:
         user: {{ pgha.postgres.user | json }}
         group: {{ pgha.postgres.group | json }}
         program: {{ program | yaml_dquote }}
+        limits: {{ salt["pgha_backup.limits"]() | json }}
     - require:
       - file: The program of the backups is there
 

@@ -1,6 +1,6 @@
 """
 What the program of the backups (``salt/pgha/backup/files/pgha-backup.py``) is told, what it tells, and what is wrong by
-that. Pure functions.
+that; what it may take of a host. Pure functions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pghalib.shapes import Json, MemberSettings
 
 
+#: What a backup may take of a host whose databases come first, as properties of its unit.
+LIMITS = {"Nice": "10", "IOSchedulingClass": "best-effort", "IOSchedulingPriority": "7", "NoNewPrivileges": "yes"}
 # An error, and what it is of each repository.
 _ERROR = re.compile(r"(?:.*?ERROR: | +(?=repo\d+: ))(.*)")
 _WHY = "journalctl -u pgha-backup on the leader says why"
