@@ -201,8 +201,8 @@ def push_history():
 
 def overview():
     """
-    Return the backups of this host's cluster for a person: ``rows`` of a table, and ``lines`` about what can be
-    restored and what is wrong.
+    Return the backups of this host's cluster for a person: ``rows`` of a table, ``since`` when any moment can be
+    restored (None without a backup), and ``lines`` about what is wrong. Moments are seconds since 1970.
 
     CLI Example:
 

@@ -1,6 +1,7 @@
 """What unit tests share."""
 
 import importlib
+import time
 
 import pytest
 
@@ -39,3 +40,16 @@ def places():
         patch.setattr(services, "DIRECTORY", "/run/pgha")
         patch.setattr(services, "UNITS", "/etc/systemd/system")
         yield
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """A function (text of TZ): the local time of this process is of that zone until the test ends."""
+    with monkeypatch.context() as patch:
+
+        def use(text):
+            patch.setenv("TZ", text)
+            time.tzset()
+
+        yield use
+    time.tzset()

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import types
 from pathlib import Path
 
@@ -158,19 +157,6 @@ def test_a_backup_of_a_time_to_come_silences_nothing(program, tool):
     assert program.told(CONFIG)["repositories"][0]["ahead"] is None
     found["backup"][0]["timestamp"]["start"] += 7200
     assert program.told(CONFIG)["repositories"][0]["ahead"] == "20261101-010000F"
-
-
-@pytest.fixture
-def zone(monkeypatch):
-    """A function (text of TZ): the local time of this process is of that zone until the test ends."""
-    with monkeypatch.context() as patch:
-
-        def use(text):
-            patch.setenv("TZ", text)
-            time.tzset()
-
-        yield use
-    time.tzset()
 
 
 # Europe/Berlin, also on a host without the files of zones; and a zone whose clocks are never changed.

@@ -89,9 +89,20 @@ def test_the_first_host_that_can_tell_is_shown_line_by_line(hosts):
     assert shown[4:] == ["  any moment", "  that they can be restored was never proven here"]
 
 
+def test_moments_are_told_by_the_clock_of_the_master(hosts, zone):
+    zone("MSK-3")
+    row = ["20261101-010000F", "full", 100, 200.0, "3 GB", "1 MB", "main"]
+    hosts({("db1", "pgha_backup.overview"): {"rows": [row], "since": 201, "lines": ["a backup runs"]}})
+    shown = pghalib.master.backups.table({}, "one", MEMBERS).splitlines()
+    assert "full  1970-01-01 03:01:40+0300  1970-01-01 03:03:20+0300  3 GB" in shown[3]
+    assert shown[4:6] == ["  any moment since 1970-01-01 03:03:21+0300 can be restored", "  a backup runs"]
+
+
 @pytest.mark.parametrize("strange", [5, True, "text", {"a": 1}, [5, None, {}, [[]]], 1e300])
 def test_rows_and_lines_of_another_shape_are_left_out(hosts, strange):
-    hosts({("db1", "pgha_backup.overview"): {"rows": strange, "lines": strange}})
+    # A number from 0 on is a moment.
+    since = -5 if strange == 5 else strange
+    hosts({("db1", "pgha_backup.overview"): {"rows": strange, "since": since, "lines": strange}})
     shown = pghalib.master.backups.table({}, "one", MEMBERS).splitlines()
     assert shown == ["backups of one", "  that they can be restored was never proven here"]
 

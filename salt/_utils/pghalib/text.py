@@ -1,11 +1,13 @@
 """
-Text of others (a host, a process, a peer, a pillar), made safe to show. Pure functions.
+Text of others (a host, a process, a peer, a pillar), made safe to show, and numbers as a person reads them. Pure
+functions, but for the zone of this host.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,3 +70,14 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}"
         number /= 1024
     return f"{number:.1f} TB"
+
+
+def moment(seconds: float) -> str:
+    """
+    Return a moment as a person reads it, by the clock of this host and with its offset from UTC:
+    ``2026-11-29 12:00:00+0300``. A restore takes it as its target as it stands (``pghalib.backup.target``).
+
+    seconds
+        Since 1970, as a day of some year (``pghalib.parse.is_amount``); parts of a second are left out.
+    """
+    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))

@@ -5,7 +5,6 @@ the user of PostgreSQL, so it is data. Pure functions.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.backup.config
@@ -88,7 +87,7 @@ def checked(given: Json) -> Proof | None:
 
 def sentence(proof: Proof) -> str:
     """Return what a proof has shown, as a sentence."""
-    day = _day(proof["at"])
+    day = pghalib.text.moment(proof["at"])
     if proof["fault"]:
         return f"the proof of {day} on {proof['host']} that a backup can be restored has failed: {proof['fault']}"
     ready = f"{proof['recovered']:.0f} s" if proof["recovered"] is not None else "some time"
@@ -98,12 +97,9 @@ def sentence(proof: Proof) -> str:
     how = " and ".join(proof["checks"]) or "nothing"
     back = ""
     if proof["back"] is not None and proof["noted"] is not None:
-        back = f"; gone back to {_day(proof['back'])}, it had the time that was noted at {_day(proof['noted'])}"
+        then, noted = (pghalib.text.moment(one) for one in (proof["back"], proof["noted"]))
+        back = f"; gone back to {then}, it had the time that was noted at {noted}"
     return (
         f"proven on {day} on {proof['host']}: {proof['backup']} was restored in {ready}{lost}; {how} found no"
         f" fault{back}"
     )
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -6,7 +6,6 @@ that; what it may take of a host. Pure functions.
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.patroni.config
@@ -48,9 +47,13 @@ class Instructions(TypedDict):
 
 
 class Overview(TypedDict):
-    """The backups for a person: rows of a table, and lines below it."""
+    """
+    The backups for a person: rows of a table, the first moment that can be restored (None without a backup), and lines
+    below it. Moments are seconds since 1970: who shows them does it by one clock, whichever host has told.
+    """
 
-    rows: list[list[str]]
+    rows: list[list[str | float]]
+    since: float | None
     lines: list[str]
 
 
@@ -108,8 +111,8 @@ def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
         elif one["late"]:
             newest = max(backup["stop"] for backup in told["backups"] if backup["repository"] == one["number"])
             found.append(
-                f"the newest backup in the repository {name} is of {_day(newest)}, and one was due on"
-                f" {_day(one['late'])}: {_WHY}"
+                f"the newest backup in the repository {name} is of {pghalib.text.moment(newest)}, and one was due"
+                f" on {pghalib.text.moment(one['late'])}: {_WHY}"
             )
     return found
 
@@ -122,18 +125,18 @@ def percent(running: Mapping[str, Json]) -> int | None:
 
 def overview(told: Mapping[str, Json], settings: MemberSettings) -> Overview:
     """
-    Return the backups for a person: ``rows`` (see ``pghalib.master.backups.HEAD``) and ``lines``.
+    Return the backups for a person: ``rows`` (see ``pghalib.master.backups.HEAD``), ``since`` and ``lines``.
 
     told, settings
         As for :py:func:`faults`.
     """
     names = list(settings["backup"]["repositories"])
-    rows = [
+    rows: list[list[str | float]] = [
         [
             one["label"],
             one["type"],
-            _day(one["start"]),
-            _day(one["stop"]),
+            one["start"],
+            one["stop"],
             pghalib.text.size(one["size"]),
             pghalib.text.size(one["stored"]),
             names[one["repository"] - 1] if 0 < one["repository"] <= len(names) else str(one["repository"]),
@@ -141,13 +144,11 @@ def overview(told: Mapping[str, Json], settings: MemberSettings) -> Overview:
         for one in sorted(told["backups"], key=lambda one: one["stop"])
     ]
     lines = []
-    if told["backups"]:
-        lines.append(f"any moment since {_day(min(one['stop'] for one in told['backups']))} can be restored")
     if told["running"].get("held"):
         done = percent(told["running"])
         lines.append("a backup runs on this host" + ("" if done is None else f": {done} %"))
-    return {"rows": rows, "lines": [*lines, *faults(told, settings)]}
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    return {
+        "rows": rows,
+        "since": min((one["stop"] for one in told["backups"]), default=None),
+        "lines": [*lines, *faults(told, settings)],
+    }

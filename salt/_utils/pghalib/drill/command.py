@@ -176,7 +176,7 @@ def _about(
     timing = ", ".join(f"{key} {dynamic.get(key)}" for key in ("ttl", "loop_wait", "retry_timeout"))
     return {
         "faults": which,
-        "made": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "made": pghalib.text.moment(time.time()),
         "clients": f"{workers} that write, one that reads, on {where}",
         "PostgreSQL": f"{postgres['distribution']} {postgres['version']} ({_text(own.get('server_version'))})",
         "Patroni": _text(version),

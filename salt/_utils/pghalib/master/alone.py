@@ -57,7 +57,7 @@ def lock(path: Path, drill: str | None = None, work: str = "") -> None:
         raise CommandExecutionError(_refusal(content)) from None
     own = f"{_ORCHESTRATION}: {work}" if work else _ORCHESTRATION
     what = own if drill is None else f"{_DRILL}{drill}"
-    since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+    since = pghalib.text.moment(time.time())
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n{what}\n{since}\n".encode()[:LIMIT], 0)
 

@@ -10,6 +10,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.backup.proof
 import pghalib.master.asking
 import pghalib.master.refusal
+import pghalib.parse
 import pghalib.patroni.member
 import pghalib.text
 
@@ -121,14 +122,22 @@ def table(opts: Mapping[str, Json], cluster: str, members: list[str]) -> str:
         raise CommandExecutionError("No host can tell:\n" + "\n".join(f"  - {one}" for one in why))
     rows = [one for one in _list(told.get("rows")) if isinstance(one, list) and len(one) == len(HEAD)]
     lines = [pghalib.text.line(one) for one in _list(told.get("lines")) if isinstance(one, str)]
-    shown = pghalib.text.table(HEAD, [[pghalib.text.line(cell, 60) for cell in row] for row in rows[-MOST:]])
+    since: Json = told.get("since")
+    if pghalib.parse.is_amount(since):
+        lines.insert(0, f"any moment since {pghalib.text.moment(since)} can be restored")
+    shown = pghalib.text.table(HEAD, [[_cell(cell) for cell in row] for row in rows[-MOST:]])
     proofs = [proof for proof in (_proof(opts, host) for host in members) if proof]
     newest = max(proofs, key=lambda proof: proof["at"], default=None)
     lines.append(pghalib.backup.proof.sentence(newest) if newest else "that they can be restored was never proven here")
     return "\n".join([f"backups of {cluster}", *([shown] if rows else []), *(f"  {one}" for one in lines)])
 
 
-#: The columns of the table; the hosts make its rows.
+def _cell(value: Json) -> str:
+    """A cell as a person reads it: the numbers among them are moments."""
+    return pghalib.text.moment(value) if pghalib.parse.is_amount(value) else pghalib.text.line(value, 60)
+
+
+#: The columns of the table; the hosts make its rows, with ``from`` and ``to`` in seconds since 1970.
 HEAD = ("backup", "type", "from", "to", "size", "stored", "repository")
 
 

@@ -132,9 +132,7 @@ def timeline(told: Mapping[str, Conditions]) -> str:
     if not known:
         return "unknown"
     _leads, number, began = max(known)
-    return f"{number} of {day(began)}" if began else str(number)
-
-
-def day(seconds: float) -> str:
-    """Return a moment as the messages of a restore have it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    if not began:
+        return str(number)
+    # Not by a clock of the master: words that are compared are the same whatever zone a person's terminal has.
+    return f"{number} of {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(began))}"

@@ -12,7 +12,7 @@ import pghalib.master.conditions
 import pghalib.master.room
 import pghalib.secrets.restores
 import pghalib.text
-from pghalib.master.conditions import day
+from pghalib.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -108,7 +108,7 @@ def faults(
     elif first is None:
         found += [] if found else [f"{source or cluster} has no backup to restore from"]
     elif target["moment"] is not None and target["moment"] < first:
-        found.append(f"the oldest backup ends at {day(first)}, and nothing before that can be restored")
+        found.append(f"the oldest backup ends at {moment(first)}, and nothing before that can be restored")
     if target["moment"] is not None and target["moment"] > now:
         found.append(f"{target['text']} is in the future")
     return found
@@ -190,7 +190,7 @@ def asked(
         back = f"the data of {source} as they {_then(target)}: all that is in {cluster} now is replaced"
     elif target["moment"] is not None:
         lost = _span(now - target["moment"])
-        back = f"as it was at {day(target['moment'])}: what was written in the last {lost} is lost"
+        back = f"as it was at {moment(target['moment'])}: what was written in the last {lost} is lost"
     elif target["type"] == pghalib.backup.target.KEPT:
         back = f"as it was when the restore {target['value']} began: what was written since is lost"
     elif target["type"] == "default":
@@ -212,7 +212,7 @@ def asked(
     return [
         *(_gone_on(cluster, now_on, backed=not source) if again else []),
         f"this would {f'give {cluster}' if source else f'bring {cluster} back'} {back}"
-        + (f". The newest backup is of {day(newest)}" if newest else ""),
+        + (f". The newest backup is of {moment(newest)}" if newest else ""),
         *(copied if source else []),
         "its clients have no database from the beginning to the end of it: all hosts are stopped, one is restored, the"
         " others are copied from it",
@@ -236,7 +236,7 @@ def _gone_on(cluster: str, timeline: str, backed: bool) -> list[str]:
 
 def _then(target: Target) -> str:
     if target["moment"] is not None:
-        return f"were at {day(target['moment'])}"
+        return f"were at {moment(target['moment'])}"
     return "are in its repository" if target["type"] == "default" else f"were at {target['text']}"
 
 
