@@ -120,7 +120,7 @@ def target(seconds=None):
         ({"link": True, "free": 0}, 60, "db2: the data directory is a link"),
         ({"free": 2**30}, 60, "db2: the data of then need 5.5 GB, and 1.0 GB are free beside"),
         ({"fault": "refused"}, 60, "db2: the repository does not answer as it should: refused"),
-        ({}, 2 * DAY, "the oldest backup ends at 2026-11-28"),
+        ({}, 2 * DAY, "the oldest backup reaches back to 2026-11-28"),
         ({}, -60, "then is in the future"),
     ],
 )
@@ -131,6 +131,19 @@ def test_what_speaks_against_a_restore_is_named_by_host(other, seconds, said):
     unkept = {"tablespaces", "mount", "link", "free"} & set(other)
     assert not unkept or 'add "keep": false to pgha_restore, and lose them' in found[-1]
     assert not unkept or not pghalib.master.restore.faults("one", target(seconds), told(**other), NOW, keep=False)
+
+
+def test_a_backup_brings_back_no_moment_of_the_second_in_which_it_ended():
+    """pgBackRest counts whole seconds, and takes a backup that ended in an earlier one."""
+    said = "the oldest backup reaches back to "
+    for first, moment, possible in ((100, 100.9, False), (100, 101, True), (100.5, 100.9, False), (100.5, 101, True)):
+        found = pghalib.master.restore.faults("one", {**target(60), "moment": moment}, told(first=first), NOW)
+        assert [one[: len(said)] for one in found] == ([] if possible else [said])
+    # The room is that of the backup which pgBackRest takes: the one before.
+    backups = [[100, 5 * 2**30], [200, 10 * 2**30]]
+    for moment, room in ((200.5, True), (201, False)):
+        members = {host: {**one, "first": 100, "backups": backups} for host, one in told().items()}
+        assert (pghalib.master.restore.faults("one", {**target(60), "moment": moment}, members, NOW) == []) is room
 
 
 GB = 2**30

@@ -76,10 +76,10 @@ def texts(settings, monkeypatch, tmp_path):
         lock = (tmp_path / "store/.orchestration.lock").read_bytes()
         about = pghalib.drill.command._about(settings, 1, "master", "each once", {}, None)
         return [
-            (pghalib.master.backups.table({}, "one", ["db1"]), {NOW - 7260, NOW - 7200, NOW - 60, *BACK}),
+            (pghalib.master.backups.table({}, "one", ["db1"]), {NOW - 7260, NOW - 7200, NOW - 7199, NOW - 60, *BACK}),
             ("\n".join(pghalib.backup.told.faults(TOLD, settings)), {NOW - 7200, NOW - 60}),
             (pghalib.backup.proof.sentence({**PROOF, "fault": "x"}), {NOW + 5}),
-            ("\n".join(pghalib.master.restore.faults("one", past, told, NOW)), {NOW - 7200}),
+            ("\n".join(pghalib.master.restore.faults("one", past, told, NOW)), {NOW - 7199}),
             ("\n".join(pghalib.master.restore.asked("one", past, told, NOW)), {NOW - 9000, NOW - 3600}),
             ("\n".join(pghalib.master.restore.asked("b", past, told, NOW, source="one")), {NOW - 9000, NOW - 3600}),
             (pghalib.master.alone._refusal(lock), {NOW}),

@@ -336,7 +336,7 @@ def test_a_person_sees_sizes_and_from_when_on_a_restore_is_possible():
     running = {"held": True, "size": 200, "size-cplt": 50}
     found = pghalib.backup.told.overview(told(running=running), settings(pillar({"main": S3})))
     assert found["rows"][0][2:] == [100, 200, "3 GB", "1 MB", "main"]
-    assert (found["since"], found["lines"]) == (200, ["a backup runs on this host: 25 %"])
+    assert (found["since"], found["lines"]) == (201, ["a backup runs on this host: 25 %"])
     assert pghalib.backup.told.overview(told(backups=()), settings(pillar({"main": S3})))["since"] is None
 
 

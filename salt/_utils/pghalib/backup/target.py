@@ -157,6 +157,16 @@ def _target(text: str) -> Target:
     return {"type": "time", "value": value, "text": text, "moment": utc.timestamp() + float(f"0.{fraction or 0}")}
 
 
+def earliest(stop: float) -> int:
+    """
+    Return the first moment to which a backup can be brought back, in seconds since 1970.
+
+    stop
+        When the backup has ended. pgBackRest counts whole seconds, and takes a backup that has ended in an earlier one.
+    """
+    return int(stop) + 1
+
+
 def confirmation(
     cluster: str, target: Target, source: str | None = None, keep: bool = True, timeline: str | None = None
 ) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.backup.target
 import pghalib.patroni.config
 import pghalib.text
 
@@ -149,6 +150,6 @@ def overview(told: Mapping[str, Json], settings: MemberSettings) -> Overview:
         lines.append("a backup runs on this host" + ("" if done is None else f": {done} %"))
     return {
         "rows": rows,
-        "since": min((one["stop"] for one in told["backups"]), default=None),
+        "since": min((pghalib.backup.target.earliest(one["stop"]) for one in told["backups"]), default=None),
         "lines": [*lines, *faults(told, settings)],
     }

@@ -107,8 +107,9 @@ def faults(
         found.append(f"no member of {source} answers, so nobody tells what its repositories have")
     elif first is None:
         found += [] if found else [f"{source or cluster} has no backup to restore from"]
-    elif target["moment"] is not None and target["moment"] < first:
-        found.append(f"the oldest backup ends at {moment(first)}, and nothing before that can be restored")
+    elif target["moment"] is not None and target["moment"] < pghalib.backup.target.earliest(first):
+        since = moment(pghalib.backup.target.earliest(first))
+        found.append(f"the oldest backup reaches back to {since}, and nothing before that can be restored")
     if target["moment"] is not None and target["moment"] > now:
         found.append(f"{target['text']} is in the future")
     return found

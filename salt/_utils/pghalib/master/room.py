@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pghalib.backup.target
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -36,7 +38,8 @@ def _need(target: Target, seen: Mapping[str, Conditions]) -> float | None:
     backups = sorted((stop, size) for one in seen.values() for stop, size in one["backups"])
     if target["type"] == "default":
         return backups[-1][1] if backups else None
-    before = [size for stop, size in backups if target["moment"] is not None and stop <= target["moment"]]
+    then = target["moment"]
+    before = [size for stop, size in backups if then is not None and pghalib.backup.target.earliest(stop) <= then]
     return before[-1] if before else max((size for _stop, size in backups), default=None)
 
 
