@@ -1,20 +1,40 @@
 """Every SLS is rendered by Salt itself, over a matrix of pillars, and its requisites are resolved."""
 
 import copy
+import importlib
 import json
 import logging
+import pkgutil
 import re
 import shutil
 from pathlib import Path
 
 import jinja2
+import pghalib.backup.config
+import pghalib.backup.keeper
+import pghalib.backup.proof
+import pghalib.backup.recovering
+import pghalib.backup.repositories
 import pghalib.consul.access
 import pghalib.consul.files
+import pghalib.drill.clients
+import pghalib.drill.lasting
+import pghalib.host.astra
+import pghalib.host.listener
+import pghalib.host.os_release
+import pghalib.host.packages
+import pghalib.host.passage
+import pghalib.host.users
 import pghalib.patroni.config
+import pghalib.postgres.answered
 import pghalib.postgres.archive
+import pghalib.postgres.locales
 import pghalib.postgres.member_note
+import pghalib.preflight.account
+import pghalib.preflight.interpreters
 import pghalib.secrets.pki
 import pghalib.secrets.served
+import pghalib.secrets.store
 import pghalib.services.started
 import pghalib.tls
 import pghalib.vip
@@ -430,13 +450,20 @@ def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     assert [chunk["fun"] for chunk in low] == (["nop"] if before == "the same" else kinds)
 
 
-@pytest.mark.parametrize("minion_id", SECRETS)
-def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id):
+def cleaned(caller_of, minion_id):
+    """The paths that clean takes away from a host."""
     low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
     removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
     removed |= {chunk["path"] for chunk in low if chunk["fun"] == "release"}
-    role = ROLES[minion_id]
+    if ("pgha_backup", "absent") in functions(low):
+        removed |= {pghalib.backup.config.PATH, pghalib.postgres.archive.PGBACKREST}
+    return removed
+
+
+@pytest.mark.parametrize("minion_id", SECRETS)
+def test_clean_takes_away_every_file_of_the_role(caller_of, minion_id):
+    removed, role = cleaned(caller_of, minion_id), ROLES[minion_id]
     noted = {pghalib.tls.CA, pghalib.secrets.served.NOTE}
     services = {"dcs": ["consul"], "db": ["consul", "patroni", "vip-manager", "pgha-guard"]}
     for service in services.get(role, ["pgha-repository"]):
@@ -449,9 +476,37 @@ def test_clean_takes_away_every_file_that_the_library_names(caller_of, minion_id
     if role != "repository":
         noted |= {pghalib.consul.access.TOKEN_FILE, pghalib.consul.access.PROFILE, pghalib.consul.files.HOME}
     if role == "db":
-        noted |= {pghalib.postgres.member_note.NOTE, pghalib.patroni.config.CALLBACK}
+        noted |= {pghalib.postgres.member_note.NOTE, pghalib.backup.recovering.NOTE, pghalib.patroni.config.CALLBACK}
         noted |= {pghalib.vip.PROGRAM, pghalib.vip.CONFIG, pghalib.vip.HELPER}
     assert noted - removed == set()
+
+
+# What the library names and clean leaves.
+LEFT = {
+    *pghalib.drill.clients.PYTHONS, *pghalib.host.astra.NOCHMODX, *pghalib.host.listener.TABLES,
+    *pghalib.host.os_release.PATHS, *pghalib.host.passage.PRIVATE, pghalib.drill.lasting.UNITS,
+    pghalib.host.astra.DIGSIG, pghalib.host.packages.UPDATES, pghalib.host.users.SCRATCH,
+    pghalib.postgres.answered.PACKAGES, pghalib.postgres.locales.SUPPORTED, pghalib.preflight.account.LINGER,
+    pghalib.preflight.account.LOGIN_DEFS, pghalib.preflight.account.USERS, pghalib.preflight.interpreters.PYTHON,
+    pghalib.preflight.interpreters.SHELL,
+    # Directories, of which clean knows what is in them, and those that systemd removes with their units.
+    pghalib.services.DIRECTORY, pghalib.services.UNITS, pghalib.tls.DIRECTORY, pghalib.backup.keeper.LOCKS,
+    pghalib.backup.recovering.SOCKET,
+    # Of the server's user, like the data; the master's store; parts of other texts.
+    pghalib.backup.config.SPOOL, pghalib.backup.proof.RESULT, pghalib.secrets.store.DEFAULT_PATH,
+    pghalib.backup.repositories.PATH, pghalib.postgres.archive.REPLICA,
+}  # fmt: skip
+
+
+def test_clean_takes_away_every_path_that_the_library_names(caller_of):
+    """Who adds one to the library says here, or in clean, what becomes of it."""
+    named = set()
+    for found in pkgutil.walk_packages(pghalib.__path__, "pghalib."):
+        for name, value in vars(importlib.import_module(found.name)).items():
+            texts = value if isinstance(value, (tuple, list, set, frozenset)) else (value,)
+            named |= {text for text in texts if isinstance(text, str) and text[:1] == "/" and name[:2] != "__"}
+    assert {pghalib.backup.recovering.NOTE, pghalib.consul.access.TOKEN_FILE, pghalib.vip.CONFIG} <= named
+    assert named - set().union(*(cleaned(caller_of, minion_id) for minion_id in ROLES)) == LEFT
 
 
 @pytest.mark.parametrize("name", ["pgha.clean", "pgha.patroni.clean"])

@@ -24,6 +24,8 @@ Nothing of Patroni is installed:
       - /etc/profile.d/pgha-patroni.sh
       - /etc/udev/rules.d/60-pgha-watchdog.rules
       - /etc/pgha/tls/postgres.pem
+{# Before the next note: without that one, the note of a founding that is over means one that has begun. #}
+      - /etc/pgha/restore.json
 {# Whatever a person does with the data of a host that is no member any more. #}
       - /etc/pgha/member.json
 {# It has a password file. #}
