@@ -6,6 +6,7 @@ import os
 
 import pghalib.backup.config
 import pghalib.backup.files
+import pghalib.host.clean
 import pghalib.host.files
 import pghalib.patroni.dynamic
 import pghalib.patroni.member
@@ -15,8 +16,8 @@ import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
 
-# Where the formula's release is, and the link to it.
-LINK, RELEASES = pghalib.postgres.archive.PGBACKREST, "/opt/pgbackrest/"
+# Where the formula's releases are.
+RELEASES = "/opt/pgbackrest"
 # Seconds for one attempt at a repository.
 ATTEMPT = 60
 
@@ -51,10 +52,7 @@ def absent(ret):
     path, gone = pghalib.backup.config.PATH, []
     if (pghalib.host.files.peek(path) or "").startswith(pghalib.backup.config.HEAD):
         gone += [f"{os.path.dirname(path)}/{name}" for name in pghalib.host.files.remove(path, test=ret.test)]
-    if os.path.islink(LINK) and os.readlink(LINK).startswith(RELEASES):
-        gone.append(LINK)
-        if not ret.test:
-            os.unlink(LINK)
+    pghalib.host.clean.link(RELEASES, os.path.basename(pghalib.postgres.archive.PGBACKREST), gone.append, test=ret.test)
     ret.plan({name: {"old": "there", "new": None} for name in gone})
     return "The formula's pgBackRest is not set up here."
 

@@ -29,8 +29,9 @@ def possible(ret):
 @pghalib.states.state
 def release(ret, path, program):
     """
-    The programs that ``pgha_release.unpacked`` put below a directory are gone, with their version directories. The
-    directory itself is removed too when nothing else is in it.
+    The programs that ``pgha_release.unpacked`` put below a directory are gone, with their version directories, and so
+    is the link of ``pgha_release.in_use`` to one of them. The directory itself is removed too when nothing else is in
+    it.
 
     name
         State ID; not used.
@@ -63,10 +64,13 @@ def _cleaned(ret, clean, path, what):
     def gone(removed):
         ret.changes[removed] = {"old": "there", "new": None}
 
+    left = False
     try:
         left = clean(path, what, gone, test=ret.test)
     except FileNotFoundError:
-        return f"There is nothing to remove in {path}."
+        # The link to a program may have been there without it.
+        if not ret.changes:
+            return f"There is nothing to remove in {path}."
     if ret.changes:
         ret.say(f"What the formula put into {path} {'would be' if ret.test else 'was'} removed.")
     return f"{path} stays, as others have put something there." if left else None

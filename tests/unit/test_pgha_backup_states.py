@@ -3,6 +3,7 @@
 import os
 
 import pghalib.backup.config
+import pghalib.host.clean
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -182,9 +183,9 @@ def test_only_what_the_formula_has_set_up_is_taken_away(loader_module, monkeypat
     path.write_text((pghalib.backup.config.HEAD if ours else "") + "[global]\nrepo1-cipher-pass=secret\n")
     link.symlink_to("/opt/pgbackrest/2.60.0/pgbackrest" if ours else "/opt/own/pgbackrest")
     monkeypatch.setattr(pghalib.backup.config, "PATH", str(path))
+    monkeypatch.setattr(pghalib.host.clean, "LINKS", str(tmp_path))
     for test in (True, False):
         loaded = loader_module("_states/pgha_backup.py", opts={"test": test})
-        monkeypatch.setattr(loaded, "LINK", str(link))
         done = loaded.absent("a sentence")
         assert sorted(done["changes"]) == (sorted([str(path), str(link)]) if ours else [])
         assert (path.exists(), os.path.lexists(link)) == ((test or not ours,) * 2)

@@ -71,6 +71,40 @@ def test_a_link_that_has_taken_the_place_of_a_version_is_not_followed(tmp_path):
     assert os.listdir(others) == ["consul"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    ("target", "ours"),
+    [
+        ("{home}/1.22.3/consul", True),
+        ("../consul/1.22.3/consul", True),
+        ("{home}2/1.22.3/consul", False),
+        ("{home}/../own/consul", False),
+        ("/usr/local/bin/consul", False),
+        (None, False),
+    ],
+)
+def test_a_program_of_somebody_elses_stays_where_the_formulas_link_would_be(
+    clean, tmp_path, monkeypatch, target, ours, there
+):
+    home, place = tmp_path / "consul", tmp_path / "bin/consul"
+    monkeypatch.setattr(pghalib.host.clean, "LINKS", str(place.parent))
+    place.parent.mkdir()
+    # Of a package, where it is no link.
+    place.symlink_to(target.format(home=home)) if target else place.write_text("")
+    if there:
+        unpacked(home, "1.22.3")
+    expected = removed(home, "1.22.3", ".") if there else {}
+    expected |= {str(place): {"old": "there", "new": None}} if ours else {}
+    assert clean[True].release("n", str(home), "consul")["changes"] == expected
+    assert (os.path.lexists(place), home.exists()) == (True, there)
+    done = clean[False].release("n", str(home), "consul")
+    assert (done["result"], done["changes"]) == (True, expected)
+    assert (os.path.lexists(place), home.exists()) == (not ours, False)
+    again = clean[False].release("n", str(home), "consul")
+    assert (again["changes"], again["comment"]) == ({}, f"There is nothing to remove in {home}.")
+    assert (done["comment"] == again["comment"]) is not (ours or there)
+
+
 @pytest.mark.root
 def test_a_directory_that_another_user_may_change_stays_as_it_is(clean, tmp_path):
     home = unpacked(tmp_path / "consul", "1.22.3")

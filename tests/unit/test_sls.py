@@ -20,6 +20,7 @@ import pghalib.consul.files
 import pghalib.drill.clients
 import pghalib.drill.lasting
 import pghalib.host.astra
+import pghalib.host.clean
 import pghalib.host.listener
 import pghalib.host.os_release
 import pghalib.host.packages
@@ -455,9 +456,10 @@ def cleaned(caller_of, minion_id):
     low = caller_of(minion_id).cmd("state.show_low_sls", "pgha.clean", pillar=pillar_of("encrypted", minion_id))
     removed = {chunk["name"] for chunk in low if chunk["state"] == "file"}
     removed |= {f"{chunk['path']}/{name}" for chunk in low for name in chunk.get("patterns", ())}
-    removed |= {chunk["path"] for chunk in low if chunk["fun"] == "release"}
+    for chunk in (chunk for chunk in low if chunk["fun"] == "release"):
+        removed |= {chunk["path"], f"{pghalib.host.clean.LINKS}/{chunk['program']}"}
     if ("pgha_backup", "absent") in functions(low):
-        removed |= {pghalib.backup.config.PATH, pghalib.postgres.archive.PGBACKREST}
+        removed.add(pghalib.backup.config.PATH)
     return removed
 
 
@@ -490,8 +492,8 @@ LEFT = {
     pghalib.preflight.account.LOGIN_DEFS, pghalib.preflight.account.USERS, pghalib.preflight.interpreters.PYTHON,
     pghalib.preflight.interpreters.SHELL,
     # Directories, of which clean knows what is in them, and those that systemd removes with their units.
-    pghalib.services.DIRECTORY, pghalib.services.UNITS, pghalib.tls.DIRECTORY, pghalib.backup.keeper.LOCKS,
-    pghalib.backup.recovering.SOCKET,
+    pghalib.host.clean.LINKS, pghalib.services.DIRECTORY, pghalib.services.UNITS, pghalib.tls.DIRECTORY,
+    pghalib.backup.keeper.LOCKS, pghalib.backup.recovering.SOCKET,
     # Of the server's user, like the data; the master's store; parts of other texts.
     pghalib.backup.config.SPOOL, pghalib.backup.proof.RESULT, pghalib.secrets.store.DEFAULT_PATH,
     pghalib.backup.repositories.PATH, pghalib.postgres.archive.REPLICA,

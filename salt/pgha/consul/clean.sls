@@ -20,7 +20,6 @@ Nothing of Consul is installed:
       - /run/pgha/consul.started-with
       - /run/pgha/consul.reload-owed
       - /run/pgha/consul.authorities-unread
-      - /usr/bin/consul
     - require:
       - pgha_unit: Consul does not run
 

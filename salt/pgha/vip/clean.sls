@@ -1,4 +1,4 @@
-{% from "pgha/vip/parts.jinja" import program, config, helper, vip_manager_absent, callback_absent %}
+{% from "pgha/vip/parts.jinja" import config, helper, vip_manager_absent, callback_absent %}
 {{ vip_manager_absent() }}
 
 The callback has let the virtual IP go:
@@ -6,13 +6,6 @@ The callback has let the virtual IP go:
     - name: {{ helper | yaml_dquote }}
 
 {{ callback_absent([{"pgha_vip": "The callback has let the virtual IP go"}]) }}
-
-vip-manager is not installed:
-  file.absent:
-    - names:
-      - {{ program | yaml_dquote }}
-    - require:
-      - pgha_unit: vip-manager is stopped, and its address with it
 
 No version of vip-manager is unpacked:
   pgha_clean.release:

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     Gone = Callable[[str], None]
 
 
+#: Where the links to programs are.
+LINKS = "/usr/bin"
+
+
 def release(path: str, program: str, gone: Gone, *, test: bool) -> bool:
     """
-    Remove the version directories below a directory that hold nothing but a program and drafts of it, and then the
-    directory when nothing else is in it.
+    Remove the link to a program (:py:func:`link`) and the version directories below a directory that hold nothing but
+    the program and drafts of it, and then the directory when nothing else is in it.
 
     path
         Absolute path of the directory, e.g. ``/opt/consul``.
@@ -43,8 +47,31 @@ def release(path: str, program: str, gone: Gone, *, test: bool) -> bool:
     somebody else removes something in it meanwhile; CommandExecutionError when others may change it, or when something
     cannot be removed.
     """
+    link(path, program, gone, test=test)
     patterns = (program, f".{program}.*")
     return _cleaned(path, lambda place: _versions(place, patterns), gone, test)
+
+
+def link(path: str, program: str, gone: Gone, *, test: bool) -> None:
+    """
+    Remove ``/usr/bin/PROGRAM`` where it is a link that leads below a directory: any other one is of somebody else.
+
+    path, program, gone, test
+        As for :py:func:`release`.
+
+    Raises CommandExecutionError when it cannot be removed.
+    """
+    place = f"{LINKS}/{program}"
+    if not os.path.islink(place):
+        return
+    with pghalib.errors.about(place):
+        # What the link says, not where that leads: another link on the way there changes nothing.
+        leads = os.path.normpath(os.path.join(LINKS, os.readlink(place)))
+        if not leads.startswith(f"{path}/"):
+            return
+        if not test:
+            os.unlink(place)
+    gone(place)
 
 
 def files(path: str, patterns: Collection[str], gone: Gone, *, test: bool) -> bool:
