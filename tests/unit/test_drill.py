@@ -50,19 +50,19 @@ def test_faults_are_given_with_commas_or_as_a_list(given, names):
     assert pghalib.drill.faults.listed(given) == names
 
 
-NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 1}
+NORMAL, FAST = {"ttl": 30, "loop_wait": 10}, {"ttl": 20, "loop_wait": 2}
 
 
 def test_the_bound_follows_what_has_to_be_waited_for():
     bound = pghalib.drill.faults.bound
-    assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 26]
-    assert [bound("kill-postgres", one) for one in (NORMAL, FAST)] == [15, 6]
+    assert [bound("hang-patroni", one) for one in (NORMAL, FAST)] == [45, 27]
+    assert [bound("kill-postgres", one) for one in (NORMAL, FAST)] == [15, 7]
     assert [bound("switchover", one) for one in (NORMAL, FAST)] == [3, 3]
     assert [bound("hang-vip-manager+switchover", one) for one in (NORMAL, FAST)] == [8, 8]
     # Without Consul nobody begins to lead again: another member does, after the lease.
     for ended in ("kill-patroni", "kill-postgres"):
-        assert [bound(f"cut-consul+{ended}", one) for one in (NORMAL, FAST)] == [50, 31]
-        assert [bound(f"stop-agent+{ended}", one) for one in (NORMAL, FAST)] == [65, 46]
+        assert [bound(f"cut-consul+{ended}", one) for one in (NORMAL, FAST)] == [50, 32]
+        assert [bound(f"stop-agent+{ended}", one) for one in (NORMAL, FAST)] == [65, 47]
     assert bound("cut-consul+kill-vip-manager", FAST) == 8
     waits = {name: one["waits"] for name, one in FAULTS.items() if one["waits"]}
     assert waits == {
@@ -96,7 +96,7 @@ def test_the_list_has_every_fault_with_its_bound():
 
 
 @pytest.mark.parametrize(
-    ("cluster", "bound"), [(None, 45), ("plain", 45), ("fast", 26), ("own", 5 + 40 + 3), (2026, 26), ("nowhere", None)]
+    ("cluster", "bound"), [(None, 45), ("plain", 45), ("fast", 27), ("own", 5 + 40 + 3), (2026, 27), ("nowhere", None)]
 )
 def test_the_list_for_a_cluster_has_the_bounds_of_its_settings(loader_module, monkeypatch, capsys, cluster, bound):
     runner = loader_module("_runners/pgha.py", salt={"salt.cmd": lambda *_: DEFAULTS}, opts={})
