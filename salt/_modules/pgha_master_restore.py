@@ -50,7 +50,8 @@ def plan():
     cluster, target = given["cluster"], pghalib.backup.target.parsed(given)
     own = pghalib.inventory.plan({**pgha, "only": [cluster]})
     hosts, without = own["clusters"][cluster], own["run"]["without"]
-    note = pghalib.secrets.restores.noted(pghalib.secrets.store.directory(__opts__), cluster)
+    store = pghalib.secrets.store.directory(__opts__)
+    note = pghalib.secrets.restores.noted(store, cluster)
     keep, copied = given.get("keep", True), source or (note or {}).get("source")
     begun = None
     if note and target["type"] == pghalib.backup.target.KEPT and target["value"] == note["id"]:
@@ -74,6 +75,7 @@ def plan():
     else:
         told, refused = _conditions(hosts)
         faults = [f"{host}: {why}" for host, why in refused.items()]
+        faults += pghalib.master.restore.outlived(note, told, pghalib.secrets.restores.file(store, cluster))
         served = pghalib.master.conditions.served(told, note["id"])
         leader = pghalib.master.conditions.leader(told, note["id"]) if served else None
         if served and not leader:

@@ -390,6 +390,24 @@ def test_a_restore_is_noted_in_the_store_until_it_has_ended(tmp_path):
         pghalib.secrets.restores.noted(store, "one")
 
 
+def test_a_note_from_an_old_copy_of_the_store_restores_nothing_once_more(tmp_path):
+    note, file = pghalib.master.restore.new("one", target(60), told()), tmp_path / "restore-one.json"
+    later = told(timeline=[4, NOW])
+    (said,) = pghalib.master.restore.outlived(note, later, file)
+    assert f"was confirmed on timeline {ON}, and one is on timeline 4 of" in said
+    assert said.endswith(f"Remove the note on the master: rm {file}")
+    # One that was interrupted before it had done anything goes on, and so does one that a host knows.
+    assert pghalib.master.restore.outlived(note, told(), file) == []
+    assert pghalib.master.restore.outlived(note, told(timeline=[4, NOW], restores=note["id"]), file) == []
+    # What it has put aside is still there.
+    assert pghalib.master.restore.outlived(note, told(timeline=[4, NOW], kept={note["id"]: [3, 5]}), file) == [said]
+    # Its data are aside, on all members.
+    nowhere = {host: {**one, "timeline": None} for host, one in told().items()}
+    assert pghalib.master.restore.outlived(note, nowhere, file) == []
+    del note["timeline"]
+    assert pghalib.master.restore.outlived(note, later, file) == []
+
+
 def test_data_of_other_hosts_are_recovered_by_files_and_memory_of_this_one():
     own = pghalib.backup.recovering.parameters("/pgdata/one", copy=False)
     assert own == {

@@ -459,8 +459,12 @@ def test_the_words_that_are_shown_are_those_that_are_taken(plan, given, said, ba
     assert found["note"]["keep"] is given.get("keep", True)
     assert ("copied" in found["run"]) is ("from" in given)
     # What the cluster that is copied wrote a moment ago is archived before, also when an interrupted run goes on.
-    # Its words count while it is noted, on whatever timeline.
-    again, _ = plan(noted=found["note"], without=["db3"], confirm=words, timeline=[4, 0], **given)
+    # Its words count while it is noted, and on whatever timeline once a host has begun it.
+    noted = {"noted": found["note"], "without": ["db3"], "confirm": words}
+    assert plan(**noted, restores=found["note"]["id"], timeline=[4, 0], **given)[0]["refused"] == []
+    (refused,) = plan(**noted, timeline=[4, 0], **given)[0]["refused"]
+    assert "that restore has ended, or the cluster has gone on without it" in refused
+    again, _ = plan(**noted, **given)
     assert again["refused"] == []
     assert found["flushing"] == again["flushing"] == (["db2"] if "from" in given else [])
     assert found["keepers"] == []

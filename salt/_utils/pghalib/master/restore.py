@@ -52,8 +52,31 @@ def new(
     if target["type"] == pghalib.backup.target.KEPT:
         host = _furthest(target, told)
     begun = time.strftime("%Y%m%d-%H%M%S")
-    note: Note = {"id": begun, "cluster": cluster, "host": host, "target": target, "keep": keep}
+    timeline = pghalib.master.conditions.timeline(told)
+    note: Note = {"id": begun, "cluster": cluster, "host": host, "target": target, "keep": keep, "timeline": timeline}
     return {**note, "source": source} if source else note
+
+
+def outlived(note: Note, told: Mapping[str, Conditions], file: Path) -> list[str]:
+    """
+    Return why a restore that was confirmed must not go on: a list of one sentence, or []. A copy of the store that was
+    saved while a restore was under way has its note; where that copy is used later, the restore has ended long ago.
+
+    note
+        The note of the restore, as the store has it.
+    told
+        What the members tell, by minion id.
+    file
+        The path of the note.
+    """
+    begun = any(one["restores"] == note["id"] for one in told.values())
+    now, then = pghalib.master.conditions.timeline(told), note.get("timeline")
+    if begun or then is None or now in (then, "unknown"):
+        return []
+    return [
+        f"a restore of {words(note)} was confirmed on timeline {then}, and {note['cluster']} is on timeline {now}: that"
+        f" restore has ended, or the cluster has gone on without it. Remove the note on the master: rm {file}"
+    ]
 
 
 def _furthest(target: Target, told: Mapping[str, Conditions]) -> str:

@@ -25,7 +25,8 @@ class Note(TypedDict):
     """
     A restore that has begun: ``host`` is the minion id of the member whose data are restored, ``source`` the cluster
     whose backups they are where it is another one, ``keep`` whether the data of before are kept (a note without it was
-    written by a version that always did).
+    written by a version that always did), ``timeline`` the one on which the cluster was when that was confirmed, in the
+    words of ``pghalib.master.conditions.timeline``.
     """
 
     id: str
@@ -34,10 +35,11 @@ class Note(TypedDict):
     target: Target
     source: NotRequired[str]
     keep: NotRequired[bool]
+    timeline: NotRequired[str]
 
 
 SHAPE = (
-    {"id": is_text, "cluster": is_text, "host": is_text, "source": is_text, "keep": is_bool},
+    {"id": is_text, "cluster": is_text, "host": is_text, "source": is_text, "keep": is_bool, "timeline": is_text},
     "id", "cluster", "host", "target",
 )  # fmt: skip
 
