@@ -35,24 +35,6 @@ def version():
     return _run("version")["stdout"].split()[1].lstrip("v").split("+")[0]
 
 
-def running_version():
-    """
-    Return the version of the running agent, or None when the agent does not answer. Between an update and the restart
-    it differs from :py:func:`version`.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-dcs1' pgha_consul.running_version
-    """
-    try:
-        own = [one for one in members() if one["name"] == _settings()["name"]]
-    except CommandExecutionError:
-        return None
-    return own[0]["build"] if own else None
-
-
 def validate(*paths):
     """
     Ask Consul whether configuration files are valid together.

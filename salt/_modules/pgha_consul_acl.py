@@ -44,15 +44,14 @@ def registrar():
     return first["id"] == settings["id"]
 
 
-def token_works(name="management", stale=True):
+def token_works(name="management"):
     """
-    Return whether the agent of this host knows one of the tokens in the host's secrets.
+    Return whether the agent of this host knows one of the tokens in the host's secrets. A server looks into its
+    own copy, even without a leader.
 
     name
         ``management`` or ``agent``; on a server also a token that the server registers (``patroni-CLUSTER``, …); on a
         database host also ``patroni`` or ``vip``.
-    stale
-        True: ask this server's own copy, even without a leader. False: ask the leader.
 
     Do not ask the agent of a database host for a token that may not exist yet: the agent caches the answer for 30 s.
 
@@ -62,15 +61,13 @@ def token_works(name="management", stale=True):
 
         salt 'test-dcs1' pgha_consul_acl.token_works management
     """
-    return pghalib.consul.acl.token(_api, _secret(name), stale=stale) is not None
+    return pghalib.consul.acl.token(_api, _secret(name)) is not None
 
 
-def bootstrap(timeout=None):
+def bootstrap():
     """
     Make the master's management token work on this server. The registrar bootstraps the ACLs; other servers wait.
-
-    timeout
-        Seconds; ``consul:startup_timeout`` when None. A server that only waits: at most OTHERS_PATIENCE.
+    Each takes ``consul:startup_timeout`` at most, a server that only waits OTHERS_PATIENCE.
 
     Returns True when the token did not work before, False when there was nothing to do.
 
@@ -89,7 +86,7 @@ def bootstrap(timeout=None):
         salt 'test-dcs1' pgha_consul_acl.bootstrap
     """
     settings = _settings()
-    timeout = timeout or settings["consul"]["startup_timeout"]
+    timeout = settings["consul"]["startup_timeout"]
     if not registrar():
         timeout = min(timeout, OTHERS_PATIENCE)
     secret = _secret("management")

@@ -1,5 +1,5 @@
 """
-The dynamic configuration of this host's cluster: the declared entries, and other entries in the DCS.
+The dynamic configuration of this host's cluster: what others set in it, and what Patroni on this host has of it.
 """
 
 from pathlib import Path
@@ -13,19 +13,6 @@ from salt.exceptions import CommandExecutionError
 
 # Seconds of a loop for which somebody waits, whatever a file says.
 LONGEST = 60
-
-
-def declared():
-    """
-    Return the dynamic configuration from the pillar and the formula's defaults, with the note of the declared names.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db1' pgha_dynamic.declared
-    """
-    return _declared(None)
 
 
 def undeclared():

@@ -74,7 +74,7 @@ def put_aside(restore, keep=True):
     path = _settings()["postgres"]["data_dir"]
     # One of a restore that was given up.
     __salt__["pgha_restore.halt"]()
-    if __salt__["pgha_postgres.data_directory"](path)["running"]:
+    if __salt__["pgha_postgres.data_directory"]()["running"]:
         raise CommandExecutionError(f"a server has {path} open: stop it, and run this again")
     note = __salt__["pgha_restore.note"]()
     control = note.get("control")
@@ -111,7 +111,7 @@ def put_back(name):
     """
     settings = _settings()
     path = settings["postgres"]["data_dir"]
-    if __salt__["pgha_postgres.data_directory"](path)["running"]:
+    if __salt__["pgha_postgres.data_directory"]()["running"]:
         raise CommandExecutionError(f"a server has {path} open: what is it?")
     kept = directories().get(name)
     if kept:

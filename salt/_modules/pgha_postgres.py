@@ -161,14 +161,11 @@ def unknown_parameters(params):
     return pghalib.postgres.answered.once(__context__, ("unknown", settings["bin_dir"], params), ask)
 
 
-def data_directory(path=None):
+def data_directory():
     """
-    Return the state of a data directory: ``path``, ``exists``, ``empty``, ``version`` (from PG_VERSION), ``identifier``
-    (the system identifier, None without a readable control file), ``patroni`` (Patroni has worked on it) and
-    ``running`` (a postmaster has it open).
-
-    path
-        Default: the data directory of this cluster.
+    Return the state of this cluster's data directory: ``path``, ``exists``, ``empty``, ``version`` (from PG_VERSION),
+    ``identifier`` (the system identifier, None without a readable control file), ``patroni`` (Patroni has worked on it)
+    and ``running`` (a postmaster has it open).
 
     CLI Example:
 
@@ -177,7 +174,7 @@ def data_directory(path=None):
         salt 'test-db1' pgha_postgres.data_directory
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    root = Path(path or settings["data_dir"])
+    root = Path(settings["data_dir"])
     control = [f"{settings['bin_dir']}/pg_controldata", "-D", str(root)]
     return pghalib.postgres.data_directory.state(root, lambda: _run(settings, control))
 
@@ -223,13 +220,10 @@ def repository():
     }
 
 
-def listeners(port=None):
+def listeners():
     """
     Return the processes that listen on the port of PostgreSQL on this host: a list of ``address``, ``pid``, ``command``
     and ``ours`` (true for a server that has this cluster's data directory open).
-
-    port
-        Default: the port of this cluster.
 
     CLI Example:
 
@@ -238,11 +232,10 @@ def listeners(port=None):
         salt 'test-db1' pgha_postgres.listeners
     """
     settings = __salt__["pgha.settings"]()["postgres"]
-    port = int(port or settings["port"])
     ours = pghalib.postgres.data_directory.postmaster(settings["data_dir"])
     found = []
     for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == int(settings["port"]):
             found.append(
                 {
                     "address": connection.laddr.ip,

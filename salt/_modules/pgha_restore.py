@@ -108,7 +108,7 @@ def fetched(target, source=None):
         salt 'test-db1' pgha_restore.fetched '{"type": "default", "value": null}'
     """
     path = _settings()["postgres"]["data_dir"]
-    if __salt__["pgha_postgres.data_directory"](path)["running"]:
+    if __salt__["pgha_postgres.data_directory"]()["running"]:
         raise CommandExecutionError(f"a server has {path} open: what is it?")
     # What a server that was killed has left: pgBackRest takes it for a running one.
     _as_user(["rm", "-f", f"{path}/postmaster.pid"])

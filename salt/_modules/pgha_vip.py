@@ -4,14 +4,11 @@ The virtual IP: which host has it, which host should have it, and whether anothe
 
 import os
 import re
-from pathlib import Path
 
 import pghalib.errors
 import pghalib.host.addresses
 import pghalib.host.arp
-import pghalib.host.diff
 import pghalib.host.users
-import pghalib.parse
 import pghalib.patroni.client
 import pghalib.services.programs
 import pghalib.services.shown
@@ -22,8 +19,8 @@ import pghalib.vip
 from salt.exceptions import CommandExecutionError
 
 CONFIG, HELPER = pghalib.vip.CONFIG, pghalib.vip.HELPER
-# Seconds that sudo may take.
-SUDO = 15
+# Seconds that sudo may take, and Patroni for an answer.
+SUDO, ANSWER = 15, 2
 # The most bytes of the helper that are read.
 LONGEST = 65536
 
@@ -84,13 +81,10 @@ def holds():
     return any(row["address"] == wanted for row in addresses())
 
 
-def leads_by_patroni(timeout=2):
+def leads_by_patroni():
     """
     Return whether Patroni on this host holds the leader lock (``GET /leader`` of its REST API): True, False, or None
     when Patroni gives no clear answer.
-
-    timeout
-        Seconds to wait for an answer.
 
     CLI Example:
 
@@ -100,33 +94,10 @@ def leads_by_patroni(timeout=2):
     """
     try:
         # Only a request that changes something needs a secret.
-        answer = pghalib.patroni.client.ask(__salt__["pgha.settings"](), None, "GET", "/leader", timeout=timeout)
+        answer = pghalib.patroni.client.ask(__salt__["pgha.settings"](), None, "GET", "/leader", timeout=ANSWER)
     except CommandExecutionError:
         return None
     return {200: True, 503: False}.get(answer["status"])
-
-
-def config():
-    """
-    Return vip-manager's configuration on this host, as a mapping with each secret masked; None without a configuration.
-
-    Raises CommandExecutionError when the file is no YAML, or no mapping.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db*' pgha_vip.config
-    """
-    try:
-        found = pghalib.parse.from_yaml(Path(CONFIG).read_bytes()) or {}
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise CommandExecutionError(f"{CONFIG} is no YAML ({error}): the main job writes it anew")
-    if not isinstance(found, dict):
-        raise CommandExecutionError(f"{CONFIG} is no mapping: the main job writes it anew")
-    return pghalib.host.diff.masked(found)
 
 
 def restart_pending():

@@ -12,10 +12,12 @@ from salt.exceptions import CommandExecutionError
 
 #: Seconds to wait for a host's answer about its jobs, and how often it is asked: a busy host may be late.
 ANSWER, TRIES = 5, 3
+#: Seconds to wait for busy hosts.
+BUSY = 900
 
 
 @pghalib.states.state
-def finished(ret, hosts, timeout=900):
+def finished(ret, hosts):
     """
     Every host answers, and no host is applying states. After an interrupted orchestration the minions still finish its
     jobs. In the preflight the hosts check each other, so all of them must be free before it.
@@ -24,8 +26,6 @@ def finished(ret, hosts, timeout=900):
         State ID; not used.
     hosts
         List of minion ids. A senseless answer is ignored here; the first real job names it.
-    timeout
-        Seconds to wait for busy hosts.
     """
     tries = dict.fromkeys(hosts, 0)
 
@@ -43,7 +43,7 @@ def finished(ret, hosts, timeout=900):
             raise CommandExecutionError(states if busy else f"no answer from {', '.join(silent)}")
         return {"silent": []}
 
-    found = pghalib.wait.until(idle, timeout, "hosts answer, and end what an earlier job started", interval=1)
+    found = pghalib.wait.until(idle, BUSY, "hosts answer, and end what an earlier job started", interval=1)
     if found["silent"]:
         raise CommandExecutionError("\n".join(_missing(found["silent"])))
     return "All hosts answer, and none is busy."

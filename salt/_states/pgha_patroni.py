@@ -106,21 +106,21 @@ def _read(ret):
 @pghalib.states.state
 def data_directory_ours(ret):
     """
-    The data directory is empty, or its data belong to this cluster. With other data the state fails, and Patroni is not
-    started: a person must decide. Changes nothing.
+    The data directory is empty, or its data belong to this cluster: of other data a person decides. Changes nothing.
 
     name
-        Path of the data directory.
+        State ID; not used.
     """
-    found = __salt__["pgha_postgres.data_directory"](ret.name)
+    found = __salt__["pgha_postgres.data_directory"]()
+    path = found["path"]
     if found["empty"]:
-        return f"{ret.name} is empty: Patroni will put its data there."
+        return f"{path} is empty: Patroni will put its data there."
     if found["running"] and __salt__["pgha_patroni.member"]():
-        return f"Patroni runs a server on {ret.name}."
+        return f"Patroni runs a server on {path}."
     if ret.test and not _consul_answers():
-        raise pghalib.states.Later(f"Whose data {ret.name} holds, can be told when Consul runs.")
+        raise pghalib.states.Later(f"Whose data {path} holds, can be told when Consul runs.")
     initialized = __salt__["pgha_patroni.dcs"]()["initialize"]
-    return ret.add({"changes": {}, **pghalib.patroni.data_directory.verdict(ret.name, found, initialized)})
+    return ret.add({"changes": {}, **pghalib.patroni.data_directory.verdict(found, initialized)})
 
 
 @pghalib.states.state

@@ -187,8 +187,7 @@ class Host:
 
     def ask(self, method, path, secret, **kwargs):
         """A request to this host's agent with any token; returns its answer."""
-        client = pghalib.consul.client
-        return client.call(method, path, token=secret, **client.api(self.settings), **kwargs)
+        return pghalib.consul.client.ask(self.settings, dict, method, path, token=secret or "", **kwargs)
 
     def eventually(self, condition, seconds=20):
         """Wait until a condition holds; a request that fails counts as not yet."""

@@ -52,7 +52,7 @@ def test_everyone_sees_the_same_datacenter(running):
     for host in running.servers:
         health = host.consul.health()
         assert health["errors"] == []
-        assert health["version"] == host.consul.running_version() == "1.8.7"
+        assert health["version"] == "1.8.7"
         assert health["leader"] in names
         assert sorted(health["voters"]) == names
         assert [(one["name"], one["type"], one["status"]) for one in health["members"]] == [

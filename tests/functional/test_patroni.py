@@ -63,7 +63,7 @@ def cluster(members, environment):
     try:
         for number, member in enumerate(members):
             member.must("configured", member.yml)
-            member.must("data_directory_ours", member.settings["postgres"]["data_dir"])
+            member.must("data_directory_ours", "x")
             member.must("leader_elected", "x", 60, first=number == 0)
             member.start()
             if number == 0:
@@ -162,7 +162,7 @@ def test_second_run_changes_nothing(cluster):
         for test in (False, True):
             for ret in (
                 member.state("configured", member.yml, test=test),
-                member.state("data_directory_ours", member.settings["postgres"]["data_dir"], test=test),
+                member.state("data_directory_ours", "x", test=test),
                 member.state("leader_elected", "x", 5, test=test),
                 member.state("streaming", "x", 5, test=test),
                 member.state("dcs_configured", "x", test=test),
@@ -327,14 +327,15 @@ def test_wrong_password_of_the_api_changes_nothing(cluster, loader):
         member.call("pgha_patroni.patch_config", {"ttl": 99})
 
 
-def test_foreign_data_is_named_and_left_alone(cluster, base):
+def test_foreign_data_is_named_and_left_alone(cluster, base, monkeypatch):
     member, place = cluster[1], base / "foreign"
     binaries = member.settings["postgres"]["bin_dir"]
     command = ["runuser", "-u", USER, "--", f"{binaries}/initdb", "--no-sync", "-D", str(place)]
     place.mkdir()
     shutil.chown(place, USER, USER)
     subprocess.run(command, check=True, capture_output=True, cwd="/")
-    ret = member.state("data_directory_ours", str(place))
+    monkeypatch.setitem(member.settings["postgres"], "data_dir", str(place))
+    ret = member.state("data_directory_ours", "x")
     assert ret["result"] is False
     assert member.call("pgha_patroni.dcs")["initialize"] in ret["comment"]
     assert f"mv {place} {place}.old" in ret["comment"]

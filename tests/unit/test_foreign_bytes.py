@@ -70,17 +70,6 @@ def test_what_is_no_certificate(loader_module, tmp_path, content):
     assert loader_module("_states/pgha_tls.py", utils=utils)._described(str(path)) == "no certificate"
 
 
-@pytest.mark.parametrize("content", [BYTES, b"a: [", b"- a", b"\x00"])
-def test_a_configuration_of_vip_manager_that_is_none(loader_module, tmp_path, monkeypatch, content):
-    module = loader_module("_modules/pgha_vip.py")
-    monkeypatch.setattr(module, "CONFIG", str(tmp_path / "vip-manager.yml"))
-    (tmp_path / "vip-manager.yml").write_bytes(content)
-    with pytest.raises(CommandExecutionError, match=r"vip-manager\.yml is no .*: the main job writes it anew"):
-        module.config()
-    (tmp_path / "vip-manager.yml").write_text("ip: 192.0.2.40\nconsul-token: x\n")
-    assert module.config() == {"ip": "192.0.2.40", "consul-token": "**********"}
-
-
 def test_the_mark_of_an_environment(loader_module, tmp_path):
     utils = loader_module("_utils/pghalib/patroni/environment.py")
     (tmp_path / utils.MARKER).write_bytes(b"\xff\n")

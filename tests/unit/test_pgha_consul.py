@@ -25,6 +25,17 @@ def util(loader_module):
 
 
 @pytest.fixture
+def call(util):
+    """A function: ask the agent at a port of this host, whose process is root's."""
+
+    def asking(port, method, path, token="", **kwargs):
+        consul = {"client_addr": "127.0.0.1", "user": "root", "config": {"ports": {"http": port}}}
+        return util.ask({"role": "dcs", "consul": consul}, dict, method, path, token=token, **kwargs)
+
+    return asking
+
+
+@pytest.fixture
 def module(loader_module, clock):
     """A function: the ACL module of a host, over an API that is a function ``(method, path, token, payload)``."""
 
@@ -68,13 +79,11 @@ def module(loader_module, clock):
 
 
 @pytest.mark.root
-def test_token_is_in_the_header_alone(api, util):
+def test_token_is_in_the_header_alone(api, call):
     api.answers = [(200, '{"a": 1}'), (200, "text"), (200, "")]
-    assert util.call("GET", "/v1/x", user="root", address=api.address, token=SECRET, params={"stale": ""})["body"] == {
-        "a": 1
-    }
-    assert util.call("PUT", "/v1/y", user="root", address=api.address, payload={"b": 2})["body"] == "text"
-    assert util.call("DELETE", "/v1/z", user="root", address=api.address)["body"] == ""
+    assert call(api.port, "GET", "/v1/x", token=SECRET, params={"stale": ""})["body"] == {"a": 1}
+    assert call(api.port, "PUT", "/v1/y", payload={"b": 2})["body"] == "text"
+    assert call(api.port, "DELETE", "/v1/z")["body"] == ""
     (_, path, headers, _), (_, _, without, body), _ = api.asked
     assert path == "/v1/x?stale="
     assert headers["X-Consul-Token"] == SECRET
@@ -95,33 +104,33 @@ def test_token_is_in_the_header_alone(api, util):
         (500, "x" * 5000, "journalctl"),
     ],
 )
-def test_error_names_place_code_answer_and_remedy(api, util, status, text, expected):
+def test_error_names_place_code_answer_and_remedy(api, call, status, text, expected):
     api.answers = [(status, text)]
     with pytest.raises(CommandExecutionError) as caught:
-        util.call("PUT", "/v1/x", user="root", address=api.address, token=SECRET)
+        call(api.port, "PUT", "/v1/x", token=SECRET)
     message = str(caught.value)
     for part in (api.address, str(status), "PUT /v1/x", text[:300], expected):
         assert part in message
     assert len(message) < 600
 
 
-def test_error_shows_no_secret_that_consul_quotes(api, util):
+def test_error_shows_no_secret_that_consul_quotes(api, call):
     api.answers = [(500, f"token {SECRET} with {OTHER} is refused")]
     with pytest.raises(CommandExecutionError) as caught:
-        util.call("PUT", "/v1/acl/token", user="root", address=api.address, token=SECRET, payload={"SecretID": OTHER})
+        call(api.port, "PUT", "/v1/acl/token", token=SECRET, payload={"SecretID": OTHER})
     assert SECRET not in str(caught.value)
     assert OTHER not in str(caught.value)
 
 
 @pytest.mark.root
-def test_status_that_is_an_answer_is_not_an_error(api, util):
+def test_status_that_is_an_answer_is_not_an_error(api, call):
     api.answers = [(404, "nothing")]
-    assert util.call("GET", "/v1/x", user="root", address=api.address, allow=(404,))["status"] == 404
+    assert call(api.port, "GET", "/v1/x", allow=(404,))["status"] == 404
 
 
-def test_nobody_there_is_an_error_with_a_remedy(util):
+def test_nobody_there_is_an_error_with_a_remedy(call):
     with pytest.raises(CommandExecutionError, match="systemctl status consul") as caught:
-        util.call("GET", "/v1/x", user="root", address="http://127.0.0.1:1", token=SECRET)
+        call(1, "GET", "/v1/x", token=SECRET)
     assert SECRET not in str(caught.value)
 
 
@@ -153,7 +162,7 @@ def test_token_is_not_sent_to_whoever_listens_in_consuls_place(util):
     ],
 )
 def test_address_is_that_of_the_own_agent(util, consul, expected):
-    assert util.address(consul) == expected
+    assert util.api({"consul": {**consul, "user": "consul"}})["address"] == expected
 
 
 def test_waiting_ends_with_the_last_thing_that_went_wrong(util):

@@ -86,7 +86,7 @@ def module(loader_module, monkeypatch):
         salt = {
             "cmd.run_all": None,
             "pgha.settings": lambda: settings,
-            "pgha_postgres.data_directory": lambda _path: {"running": running},
+            "pgha_postgres.data_directory": lambda: {"running": running},
             "pgha_restore.kept": list,
         }
         found = loader_module("_modules/pgha_copy.py", salt=salt, pillar={"pgha_run": {"copied": source}})

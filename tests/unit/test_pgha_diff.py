@@ -140,22 +140,3 @@ def test_a_text_without_secrets_is_shown_in_the_unified_form(pgha_diff):
 )
 def test_a_setting_that_changes(pgha_diff, name, old, new, expected):
     assert pgha_diff.changes(name, old, new) == expected
-
-
-def test_settings_are_shown_without_what_is_a_secret_by_its_name_or_its_look(pgha_diff):
-    harmless = {
-        "ip": "192.0.2.1",
-        "port": 5432,
-        "on": True,
-        "none": None,
-        "urls": ["https://x"],
-        7: 0.5,
-    }
-    named = dict.fromkeys(("consul-token", "token-old", "etcd_password", "passphrase", "encrypt", "api-key"), "hunter2")
-    named["pwd"] = ["hunter2"]
-    looks = {"user": UUID, "dsn": "postgres://x:hunter2@y", "hosts": ["https://x:hunter2@y"]}
-    # Deeper than the settings of any file that is shown in this way; a key there need not even be a text.
-    deep = {"a": {7: "hunter2"}, "b": [{"x": "hunter2"}], "c": [["hunter2"]]}
-    deep["d"] = deep
-    secret = {**named, **looks, **deep}
-    assert pgha_diff.masked({**harmless, **secret}) == {**harmless, **dict.fromkeys(secret, "**********")}

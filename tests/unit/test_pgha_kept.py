@@ -24,7 +24,7 @@ def host(loader_module, tmp_path, monkeypatch):
         }
         salt = {
             "pgha.settings": lambda: settings,
-            "pgha_postgres.data_directory": lambda _path: {"running": running},
+            "pgha_postgres.data_directory": lambda: {"running": running},
             "cmd.run_all": None,
         }
         module = loader_module("_modules/pgha_kept.py", salt=salt)

@@ -284,8 +284,8 @@ def test_without_secrets_only_a_dry_run_passes(configured, test):
 
 
 def directory(**facts):
-    found = {"empty": False, "version": "18", "identifier": "1", "patroni": True, "running": False, **facts}
-    return {"pgha_postgres.data_directory": lambda _path: found}
+    found = {"path": "/pgdata/test", "empty": False, "version": "18", "identifier": "1", "patroni": True}
+    return {"pgha_postgres.data_directory": lambda: {**found, "running": False, **facts}}
 
 
 def dcs(initialize, leader=None):
@@ -306,7 +306,7 @@ def dcs(initialize, leader=None):
     ],
 )
 def test_data_of_others_is_never_taken(states, facts, initialize, result, said):
-    ret = states(salt=directory(**facts), dcs=dcs(initialize)).data_directory_ours("/pgdata/test")
+    ret = states(salt=directory(**facts), dcs=dcs(initialize)).data_directory_ours("x")
     assert ret["result"] is result
     assert ret["changes"] == {}
     assert said in ret["comment"]
@@ -315,14 +315,14 @@ def test_data_of_others_is_never_taken(states, facts, initialize, result, said):
 
 def test_data_under_a_running_patroni_needs_no_consul(states):
     module = states(salt=directory(running=True), member=lambda: LEADER, dcs=fail("Consul is down"))
-    ret = module.data_directory_ours("/pgdata/test")
+    ret = module.data_directory_ours("x")
     assert (ret["result"], ret["comment"]) == (True, "Patroni runs a server on /pgdata/test.")
 
 
 def test_data_cannot_be_judged_without_consul(states):
-    ret = states(salt=directory(), dcs=fail("Consul is down")).data_directory_ours("/pgdata/test")
+    ret = states(salt=directory(), dcs=fail("Consul is down")).data_directory_ours("x")
     assert (ret["result"], ret["comment"]) == (False, "Consul is down")
-    ret = states(True, salt=directory(), dcs=fail("Consul is down")).data_directory_ours("/pgdata/test")
+    ret = states(True, salt=directory(), dcs=fail("Consul is down")).data_directory_ours("x")
     assert ret["result"] is None
 
 

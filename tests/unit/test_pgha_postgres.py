@@ -291,8 +291,8 @@ def test_without_a_block_it_is_calculated_unless_unwanted(server, tune, source):
 
 
 def test_data_directory_of_nothing_and_of_something(server, tmp_path):
-    module, _ = server()
-    assert module.data_directory(tmp_path / "absent") == {
+    module, _ = server(data_dir=str(tmp_path / "absent"))
+    assert module.data_directory() == {
         "path": str(tmp_path / "absent"),
         "exists": False,
         "empty": True,
@@ -303,10 +303,11 @@ def test_data_directory_of_nothing_and_of_something(server, tmp_path):
     }
     mounted = tmp_path / "mounted"
     (mounted / "lost+found").mkdir(parents=True)
-    assert module.data_directory(mounted)["empty"] is True
+    module, _ = server(data_dir=str(mounted))
+    assert module.data_directory()["empty"] is True
     (mounted / "PG_VERSION").write_text("18\n")
     (mounted / "patroni.dynamic.json").touch()
-    found = module.data_directory(mounted)
+    found = module.data_directory()
     assert (found["empty"], found["version"], found["patroni"]) == (False, "18", True)
 
 

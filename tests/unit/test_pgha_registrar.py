@@ -103,5 +103,4 @@ def test_what_others_set_in_the_dcs_is_named_and_what_is_declared_is_not(loader_
     live = {"ttl": 5, "postgresql": {"parameters": {"work_mem": "1GB", "wal_level": "replica"}}}
     salt = {"pgha.settings": lambda: settings, "pgha_patroni.dynamic_config": lambda: live}
     module = loader_module("_modules/pgha_dynamic.py", salt=salt)
-    assert module.declared()["ttl"] == 1
     assert module.undeclared() == ["postgresql.parameters.work_mem"]

@@ -215,7 +215,7 @@ class Aside:
             "pgha.settings": lambda: SETTINGS,
             "pgha_restore.note": lambda: self.noted,
             "pgha_restore.halt": lambda: None,
-            "pgha_postgres.data_directory": lambda _path: {"running": False},
+            "pgha_postgres.data_directory": lambda: {"running": False},
             "pgha_archive.push": told("push"),
             "pgha_backup.control_version": lambda: self.control,
             "pgha_member.emptied": told("emptied"),
@@ -607,7 +607,7 @@ def test_a_host_tells_whether_it_has_noted_that_it_serves(module, monkeypatch, t
 def test_a_copy_reads_the_other_clusters_backups_and_archives_nothing(module, monkeypatch, source, more, stanza):
     ran = []
     answers = {
-        "pgha_postgres__data_directory": lambda _path: {"running": False},
+        "pgha_postgres__data_directory": lambda: {"running": False},
         "pgha_backup__run": lambda *words, **how: ran.append((list(words), how["stanza"])),
         "cmd__run_all": None,
     }

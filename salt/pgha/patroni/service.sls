@@ -31,7 +31,6 @@ systemd has read the unit of Patroni:
 
 {{ (postgres.data_dir ~ " holds no one else's data") | yaml_dquote }}:
   pgha_patroni.data_directory_ours:
-    - name: {{ postgres.data_dir | yaml_dquote }}
     - require:
       - sls: pgha.patroni.config
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pghalib.http import Answer
-    from pghalib.sections import Consul
     from pghalib.shapes import Json, Secrets, Settings
 
+# Seconds to connect, and between two bytes of an answer.
 TIMEOUT = 10
 BODY_SHOWN = 300
 
@@ -44,37 +44,31 @@ OTHERWISE = "see journalctl -u consul on this host"
 
 
 class Api(TypedDict):
-    """Where this host's own HTTP API is, whose process it must be, and how to verify it (see :py:func:`call`)."""
+    """Where this host's own HTTP API is, whose process it must be, and how to verify it (see :py:func:`api`)."""
 
     address: str
     user: str
     verify: str | bool
 
 
-def address(consul: Consul, tls: bool = False) -> str:
+def api(settings: Settings) -> Api:
     """
-    Return the URL of this host's own HTTP API.
+    Return where this host's own HTTP API is, and how to verify that it is Consul:
 
-    consul
-        The section ``consul`` of the settings. The address is a loopback address, unless ``client_addr`` has none; the
-        port is that of ``pghalib.consul.ports``, unless ``config:ports`` sets another.
-    tls
-        Whether the API speaks HTTPS.
+    - ``address``: its URL. The host is a loopback address, unless ``client_addr`` has none; the port is that of
+      ``pghalib.consul.ports``, unless ``config:ports`` sets another
+    - ``user``: the user that Consul runs as
+    - ``verify``: file with the authorities that may have signed the agent's certificate; True for those of the system
     """
+    consul, tls = settings["consul"], pghalib.tls.enabled(settings)
     config = consul.get("config") or {}
     listed = str(config.get("client_addr") or consul.get("client_addr") or "127.0.0.1").split()
     own = [one for one in listed if one.startswith("127.") or one == "::1"]
     host = own[0] if own else ("127.0.0.1" if {"0.0.0.0", "::"} & set(listed) else listed[0])  # noqa: S104
     scheme, port = ("https", pghalib.consul.ports.HTTPS) if tls else ("http", pghalib.consul.ports.HTTP)
     port = (config.get("ports") or {}).get(scheme, port)
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def api(settings: Settings) -> Api:
-    """Return the address of this host's own HTTP API and how to verify that it is Consul, for :py:func:`call`."""
-    consul = settings["consul"]
     return {
-        "address": address(consul, pghalib.tls.enabled(settings)),
+        "address": f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}",
         "user": consul["user"],
         "verify": pghalib.tls.verify(settings),
     }
@@ -87,69 +81,42 @@ def ask(
     path: str,
     *,
     token: str | None = None,
-    **kwargs: Json,
+    params: dict[str, Json] | None = None,
+    payload: Json = None,
+    allow: Collection[int] = (),
 ) -> Answer:
     """
-    Ask the agent of this host with the strongest token of the host: management on a server, else the agent token.
+    Ask the agent of this host with the strongest token of the host: management on a server, else the agent token. When
+    a process of another user than Consul's listens there, nothing is sent.
 
     settings
         The result of ``pgha.settings``.
     secrets
         A function that returns the secrets of this host; it is called only when no token is given.
-    token
-        Secret of another token; ``""`` asks without a token.
-
-    The other arguments and the result are those of :py:func:`call`.
-    """
-    if token is None:
-        token = secrets()["management" if settings["role"] == "dcs" else "agent"]["secret"]
-    return call(method, path, token=token, **api(settings), **kwargs)
-
-
-def call(
-    method: str,
-    path: str,
-    *,
-    address: str,
-    user: str,
-    verify: str | bool = True,
-    token: str | None = None,
-    params: dict[str, Json] | None = None,
-    payload: Json = None,
-    allow: Collection[int] = (),
-    timeout: float = TIMEOUT,
-) -> Answer:
-    """
-    Make one request and return the result of ``pghalib.http.request``: ``status``, ``body`` and ``text``.
-
     method, path
         ``GET`` and ``/v1/…``.
-    address
-        URL of this host's agent, see :py:func:`address`.
-    user
-        The user that Consul runs as. When a process of another user listens there, nothing is sent.
-    verify
-        File with the authorities that may have signed the agent's certificate; True for those of the system.
     token
-        Secret that goes into the header; None asks without a token.
+        Secret of another token; ``""`` asks without a token.
     params, payload
         Query parameters (never a secret), and data that is sent as JSON.
     allow
         Status codes besides 2xx that are no error.
-    timeout
-        Seconds to connect, and between two bytes of the answer.
 
-    Raises CommandExecutionError that names the address, the code, the answer and a remedy, and no secret.
+    Returns the result of ``pghalib.http.request``: ``status``, ``body`` and ``text``. Raises CommandExecutionError that
+    names the address, the code, the answer and a remedy, and no secret.
     """
+    if token is None:
+        token = secrets()["management" if settings["role"] == "dcs" else "agent"]["secret"]
+    where = api(settings)
     answer = pghalib.http.request(
         method,
-        address + path,
-        user=user,
-        verify=verify,
+        where["address"] + path,
+        user=where["user"],
+        verify=where["verify"],
         headers={"X-Consul-Token": token} if token else None,
         params=params,
         payload=payload,
-        timeout=timeout,
+        timeout=TIMEOUT,
         remedy="is Consul running? systemctl status consul",
     )
     status = answer["status"]
@@ -161,10 +128,12 @@ def call(
         remedy = NO_LEADER
     elif UNKNOWN in shown.lower():
         remedy = FORBIDDEN
-    raise CommandExecutionError(f"Consul at {address} answered {status} to {method} {path}: {shown} ({remedy})")
+    raise CommandExecutionError(
+        f"Consul at {where['address']} answered {status} to {method} {path}: {shown} ({remedy})"
+    )
 
 
-def _without_secrets(text: str, token: str | None, payload: Json) -> str:
+def _without_secrets(text: str, token: str, payload: Json) -> str:
     """The text with the secrets of the request masked: Consul may quote the request in its answer."""
     sent = payload if isinstance(payload, dict) else {}
     secrets = [token, sent.get("SecretID"), sent.get("BootstrapSecret"), sent.get("Token")]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict
 import pghalib.parse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from pghalib.shapes import Json
 
@@ -50,16 +50,6 @@ def mask(text: str, secrets: Iterable[str | None]) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
-
-
-def masked(mapping: Mapping[Json, Json]) -> dict[Json, Json]:
-    """
-    Return a mapping of settings with asterisks for each value that is a secret by its name or its look.
-
-    mapping
-        The settings; each is a plain value, or a list of these. Anything deeper is masked as a whole.
-    """
-    return {name: MASK if _hidden(str(name), value) else value for name, value in mapping.items()}
 
 
 def diff(old: str | None, new: str, secrets: Collection[str] = ()) -> str:
@@ -102,14 +92,6 @@ def changes(name: str, old: Json, new: Json) -> Change:
         now = MASK if _new(path, new, ()) == MASK else new
         was = MASK if MASK in (now, _old(path, old, new)) else old
     return {"old": None if old is None else was, "new": now}
-
-
-def _hidden(name: str, value: Json) -> bool:
-    items = value if isinstance(value, list) else [value]
-    # The name may be of a person's making, so the secret's word may stand anywhere in it.
-    if _LOOKS.search(f"{name}:"):
-        return True
-    return any(isinstance(item, (dict, list, tuple)) or _new((name,), item, ()) == MASK for item in items)
 
 
 def _of_settings(old: str | None, new: dict[Json, Json], secrets: Collection[str]) -> str:

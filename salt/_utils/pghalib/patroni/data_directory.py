@@ -18,20 +18,18 @@ class Verdict(TypedDict):
     comment: str
 
 
-def verdict(path: str, found: State, initialized: str | None) -> Verdict:
+def verdict(found: State, initialized: str | None) -> Verdict:
     """
     Return the verdict on a data directory that is not empty, as ``{"result", "comment"}``: True when Patroni may start
     on it, else False with the remedy. With other data than this cluster's a person must decide.
 
-    path
-        Path of the data directory.
     found
         What is in it, as ``pgha_postgres.data_directory`` returns it.
     initialized
         The system identifier of this cluster in Consul, None for a cluster that is not initialised.
     """
+    path, identifier = found["path"], found["identifier"]
     aside = f"move it aside (mv {path} {path}.old) if nobody needs it there, and apply this again"
-    identifier = found["identifier"]
     if identifier is None:
         # Patroni never starts a server on incomplete data. It reports them, and `streaming` names the remedy.
         if initialized:
