@@ -15,7 +15,6 @@ import pghalib.consul.config
 import pghalib.consul.drift
 import pghalib.host.files
 import pghalib.parse
-import pghalib.run
 import pghalib.secrets.served
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
@@ -40,8 +39,7 @@ def registrar():
         salt 'test-dcs1' pgha_consul_acl.registrar
     """
     settings = _settings()
-    first = pghalib.run.present(settings["datacenter"]["servers"], settings["without"])[0]
-    return first["id"] == settings["id"]
+    return settings["datacenter"]["registrar"]["id"] == settings["id"]
 
 
 def token_works(name="management"):
@@ -112,7 +110,7 @@ def bootstrap():
             return False
     except CommandExecutionError:
         pass
-    first = pghalib.run.present(settings["datacenter"]["servers"], settings["without"])[0]["name"]
+    first = settings["datacenter"]["registrar"]["name"]
     what = f"{first} bootstraps the ACLs (the result of {first} in this run says why it does not)"
     what = "the management token works" if registrar() else what
     if pghalib.wait.until(works, timeout, what) == "foreign":

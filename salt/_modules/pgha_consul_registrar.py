@@ -6,7 +6,6 @@ note for the other servers when the first server has failed, so that they do not
 import pghalib.consul.autopilot
 import pghalib.consul.client
 import pghalib.consul.config
-import pghalib.run
 import pghalib.secrets.served
 import pghalib.text
 from salt.exceptions import CommandExecutionError
@@ -81,7 +80,7 @@ def failed():
 
         salt 'test-dcs2' pgha_consul_registrar.failed
     """
-    first = pghalib.run.present(_settings()["datacenter"]["servers"], _settings()["without"])[0]["name"]
+    first = _settings()["datacenter"]["registrar"]["name"]
     states = {one["name"]: one["status"] for one in __salt__["pgha_consul.members"]()}
     if states.get(first, "gone") != "alive":
         return f"Consul on {first} is {states.get(first, 'gone')}: journalctl -u consul on {first} says why"

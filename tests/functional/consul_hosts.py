@@ -103,7 +103,7 @@ class Host:
         self.settings = {
             "role": "db" if entry is datacenter.database else "dcs",
             **entry,
-            "datacenter": {"name": "dc-1", "servers": datacenter.inventory},
+            "datacenter": {"name": "dc-1", "servers": datacenter.inventory, "registrar": datacenter.inventory[0]},
             "without": [],
             "cluster": None,
             "clusters": datacenter.clusters,

@@ -45,6 +45,7 @@ def module(loader_module, clock):
             "management": {"accessor": "m", "secret": SECRET},
             "tokens": {"vip-test": {"accessor": "v", "secret": OTHER}},
         }
+        listed = [{"id": one, "name": one, "address": address} for one, address in LISTED.items()]
         known = {
             "role": "dcs",
             "id": host,
@@ -52,7 +53,8 @@ def module(loader_module, clock):
             "clusters": [],
             "datacenter": {
                 "name": "dc",
-                "servers": [{"id": one, "name": one, "address": address} for one, address in LISTED.items()],
+                "servers": listed,
+                "registrar": listed[0],
             },
             "without": [],
             "consul": {"version": version, "startup_timeout": 0.5, "data_dir": "/nonexistent", **settings},

@@ -50,7 +50,7 @@ def host(tmp_path, loader_module, monkeypatch):
     settings = {
         "role": "dcs",
         **servers[0],
-        "datacenter": {"name": "dc", "servers": servers},
+        "datacenter": {"name": "dc", "servers": servers, "registrar": servers[0]},
         "without": [],
         "clusters": [
             {

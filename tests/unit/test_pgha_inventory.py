@@ -62,6 +62,12 @@ def test_a_consul_server_knows_the_clusters_of_its_datacenter(inventory):
     assert [cluster["name"] for cluster in host["clusters"]] == ["one"]
 
 
+@pytest.mark.parametrize(("without", "first"), [([], "dcs1"), ("dcs1", "dcs2"), (["dcs2", "dcs1"], "dcs3")])
+def test_the_first_server_that_the_run_does_not_leave_out_registers(inventory, without, first):
+    host = inventory.settings({**PGHA, "without": without}, DEFAULTS, "db1")
+    assert host["datacenter"]["registrar"]["name"] == first
+
+
 def test_the_most_specific_setting_wins_and_mappings_are_merged(inventory):
     pgha = changed("clusters:one:postgres", {"distribution": "debian", "version": 15, "parameters": {"jit": "off"}})
     pgha["postgres"] = {"port": 5433, "parameters": {"jit": "on", "work_mem": "4MB"}}

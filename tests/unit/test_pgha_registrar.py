@@ -6,14 +6,14 @@ import pghalib.secrets.served
 import pytest
 from salt.exceptions import CommandExecutionError
 
-SERVERS = [{"id": "dcs1.example.org", "name": "dcs1"}, {"id": "dcs2", "name": "dcs2"}]
+FIRST = {"id": "dcs1.example.org", "name": "dcs1"}
 FOUND = {"CleanupDeadServers": True, "MaxTrailingLogs": 250, "CreateIndex": 1, "ModifyIndex": 7}
 
 
 @pytest.fixture
 def registrar(loader_module, monkeypatch):
     """The module over a Consul that answers what ``answers`` says, by method and path; ``asked`` is what it was."""
-    settings = {"datacenter": {"servers": SERVERS}, "without": []}
+    settings = {"datacenter": {"registrar": FIRST}}
     members = [{"name": "dcs1", "status": "alive"}, {"name": "dcs2", "status": "alive"}]
     salt = {"pgha.settings": lambda: settings, "pgha_consul.members": lambda: members}
     module = loader_module("_modules/pgha_consul_registrar.py", salt=salt)
@@ -83,12 +83,6 @@ def test_a_first_server_that_is_away_is_named_before_it_is_asked(registrar, memb
     registrar.members[:] = members
     assert registrar.failed().startswith(f"Consul on dcs1 is {state}:")
     assert registrar.asked == []
-
-
-def test_a_server_that_the_run_leaves_out_is_not_the_first_one(registrar):
-    registrar.settings["without"] = ["dcs1.example.org"]
-    registrar.members[:] = [{"name": "dcs2", "status": "failed"}]
-    assert registrar.failed().startswith("Consul on dcs2 is failed:")
 
 
 def test_what_others_set_in_the_dcs_is_named_and_what_is_declared_is_not(loader_module):

@@ -95,8 +95,9 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
     minion_id
         The host.
 
-    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers, repository_hosts), ``cluster`` (as
-    :py:func:`clusters_of` returns it, plus ``founder``, the host that founds it; None where the role is not ``db``),
+    The keys: ``role``, ``id``, ``name``, ``address``, ``datacenter`` (name, servers, repository_hosts, and
+    ``registrar``: the server that registers policies and tokens), ``cluster`` (as :py:func:`clusters_of` returns it,
+    plus ``founder``, the host that founds it; None where the role is not ``db``),
     ``clusters`` (all of the datacenter), the sections of the defaults with everything merged and filled in, and
     ``without`` (ids of hosts that this run leaves out).
     """
@@ -118,7 +119,8 @@ def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -
         sections[name][key] = on_off(sections[name][key])
     result = {**found, "cluster": cluster, "clusters": clusters, "without": without, **sections}
     groups = {key: hosts(pgha["datacenters"][datacenter].get(key)) for key in ("servers", "repository_hosts")}
-    result["datacenter"] = {"name": datacenter, **groups}
+    registrar = next(iter(pghalib.run.present(groups["servers"], without)), None)
+    result["datacenter"] = {"name": datacenter, **groups, "registrar": registrar}
     # The sections have their names from the defaults.
     return cast("Settings", result)
 

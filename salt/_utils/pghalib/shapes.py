@@ -64,11 +64,15 @@ class Cluster(Scope):
 
 
 class Datacenter(TypedDict):
-    """A Consul datacenter, its servers and its repository hosts, in the order of the pillar."""
+    """
+    A Consul datacenter, its servers and its repository hosts, in the order of the pillar. ``registrar`` is the server
+    that registers policies and tokens for all: the first one that this run does not leave out.
+    """
 
     name: str
     servers: list[Host]
     repository_hosts: list[Host]
+    registrar: Host | None
 
 
 class Settings(TypedDict):
