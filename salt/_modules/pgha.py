@@ -4,6 +4,7 @@ The place of this host in the cluster: its settings, the hosts of a run, and its
 
 import copy
 
+import pghalib.host.shipped
 import pghalib.inventory
 import pghalib.pillar.given
 import pghalib.pillar.validate
@@ -89,12 +90,9 @@ def defaults():
         salt 'test-db1' pgha.defaults
     """
     if "pgha.defaults" not in __context__:
-        path = __salt__["cp.cache_file"](DEFAULTS)
-        if not path:
-            raise CommandExecutionError(f"{DEFAULTS} is not served: the formula's salt/ directory must be a file root")
-        with open(path, encoding="utf-8") as stream:
-            # Salt's takes the parser in C where there is one, which is ten times as fast.
-            __context__["pgha.defaults"] = salt.utils.yaml.safe_load(stream)
+        text = pghalib.host.shipped.text(__salt__["cp.cache_file"], DEFAULTS)
+        # Salt's takes the parser in C where there is one, which is ten times as fast.
+        __context__["pgha.defaults"] = salt.utils.yaml.safe_load(text)
     return copy.deepcopy(__context__["pgha.defaults"])
 
 

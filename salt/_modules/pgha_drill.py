@@ -16,6 +16,7 @@ import pghalib.drill.lasting
 import pghalib.drill.pieces
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.host.shipped
 import pghalib.postgres.asked
 import pghalib.postgres.scram
 import pghalib.services
@@ -105,13 +106,10 @@ def observe(seconds):
             "dbname": "postgres",
         },
     }
-    source = __salt__["cp.cache_file"]("salt://pgha/drill/files/observe.py")
-    if not source:
-        raise CommandExecutionError("The master serves no salt://pgha/drill/files/observe.py")
+    text = pghalib.host.shipped.text(__salt__["cp.cache_file"], "salt://pgha/drill/files/observe.py")
     program, output = _place("observe.py"), _place("looks.jsonl")
     _stop()
     pghalib.host.descriptors.directory(str(program.parent), user="root", group="root", mode="0755", test=False)
-    text = Path(source).read_text(encoding="utf-8")
     pghalib.host.files.manage(str(program), text, user="root", group="root", mode="0644", test=False)
     properties = {
         "User": postgres["user"],

@@ -17,6 +17,7 @@ import pghalib.drill.pieces
 import pghalib.drill.settings
 import pghalib.host.descriptors
 import pghalib.host.files
+import pghalib.host.shipped
 import pghalib.host.users
 import pghalib.services
 import pghalib.services.transient
@@ -91,10 +92,7 @@ def start(settings):
     password = pghalib.host.files.read_foreign(str(_place("client.secret")), 100)
     if not password:
         raise CommandExecutionError("There is no password: call pgha_drill_client.prepare first")
-    source = __salt__["cp.cache_file"]("salt://pgha/drill/files/client.py")
-    if not source:
-        raise CommandExecutionError("The master serves no salt://pgha/drill/files/client.py")
-    _write("client.py", Path(source).read_text(encoding="utf-8"))
+    _write("client.py", pghalib.host.shipped.text(__salt__["cp.cache_file"], "salt://pgha/drill/files/client.py"))
     given = pghalib.drill.settings.with_password(settings, password)
     authorities = given.pop("authorities", None)
     if authorities:

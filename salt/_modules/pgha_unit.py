@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from salt.exceptions import CommandExecutionError
+import pghalib.host.shipped
 
 # States of a unit (LoadState) in which systemd does not start it.
 REFUSED = {
@@ -35,10 +35,7 @@ def rendered(source, context):
 
         salt 'test-db1' pgha_unit.rendered salt://pgha/vip/files/sudoers.j2 '{"user": "postgres"}'
     """
-    path = __salt__["cp.cache_file"](source)
-    if not path:
-        raise CommandExecutionError(f"{source} is not served: the formula's salt/ directory must be a file root")
-    text = Path(path).read_text(encoding="utf-8")
+    text = pghalib.host.shipped.text(__salt__["cp.cache_file"], source)
     return __salt__["slsutil.renderer"](string=text, default_renderer="jinja", context=context)
 
 
