@@ -12,13 +12,13 @@ Pure functions of the pillar and the defaults (``salt/pgha/defaults.yaml``). The
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 import pghalib.run
 import pghalib.words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pghalib.shapes import Address, Cluster, Host, Json, Settings
 
@@ -32,9 +32,9 @@ ON_OFF = (("patroni", "synchronous_mode"), ("patroni", "watchdog"), ("tls", "cli
 
 
 class Place(TypedDict):
-    """The place of a host in an inventory; datacenter and cluster by name."""
+    """The place of a host in an inventory; datacenter and cluster by name, the latter of a database host alone."""
 
-    role: str
+    role: Literal["dcs", "repository", "db"]
     id: str
     name: str
     address: str
@@ -66,22 +66,21 @@ def merge(*layers: Mapping[str, Json] | None) -> dict[str, Json]:
     return result
 
 
-def place(pgha: dict[str, Json], minion_id: str) -> Place | None:
-    """
-    Return the place of a minion id in an inventory: ``role`` (``dcs``, ``repository`` or ``db``), ``id``, ``name``,
-    ``address``, ``datacenter`` and ``cluster`` (names; the latter for ``db`` alone). None when the id is not there, or
-    when the pillar is no inventory.
-    """
+def everyone(pgha: dict[str, Json]) -> Iterator[Place]:
+    """Yield the place of each host of an inventory, in the order of the pillar; none when it is no inventory."""
     for name, entry in _mapping(pgha.get("datacenters")).items():
-        for role, key in (("dcs", "servers"), ("repository", "repository_hosts")):
-            for host in hosts(_mapping(entry).get(key)):
-                if host["id"] == minion_id:
-                    return {"role": role, **host, "datacenter": name, "cluster": None}
+        for host in hosts(_mapping(entry).get("servers")):
+            yield {"role": "dcs", **host, "datacenter": name, "cluster": None}
+        for host in hosts(_mapping(entry).get("repository_hosts")):
+            yield {"role": "repository", **host, "datacenter": name, "cluster": None}
     for name, entry in _mapping(pgha.get("clusters")).items():
         for host in hosts(_mapping(entry).get("hosts")):
-            if host["id"] == minion_id:
-                return {"role": "db", **host, "datacenter": datacenter_of(pgha, name), "cluster": name}
-    return None
+            yield {"role": "db", **host, "datacenter": datacenter_of(pgha, name), "cluster": name}
+
+
+def place(pgha: dict[str, Json], minion_id: str) -> Place | None:
+    """Return the place of a minion id in an inventory, or None when the id is not there."""
+    return next((one for one in everyone(pgha) if one["id"] == minion_id), None)
 
 
 def settings(pgha: dict[str, Json], defaults: dict[str, Json], minion_id: str) -> Settings | None:

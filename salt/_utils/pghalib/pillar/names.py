@@ -17,8 +17,9 @@ import pghalib.pillar.origin
 from pghalib.text import at, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from pghalib.inventory import Place
     from pghalib.shapes import Address, Json, Scope
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -74,29 +75,21 @@ def unnamed(path: str, name: object) -> list[str]:
     return [f"{path}: YAML makes no text of the word {shown(name)}, so no command could name it; give another"]
 
 
-def twice(datacenters: Mapping[str, Json], clusters: Mapping[str, Json]) -> list[str]:
+def twice(pgha: dict[str, Json]) -> list[str]:
     """Return the faults of ids, names and addresses that occur more than once in the whole inventory, as lines."""
     seen: dict[str, dict[str, list[str]]] = {
         "minion id": defaultdict(list),
         "host name": defaultdict(list),
         "address": defaultdict(list),
     }
-    groups = [
-        (f"datacenters:{name}:{key}", entry, key)
-        for name, entry in datacenters.items()
-        for key in ("servers", "repository_hosts")
-    ]
-    groups += [(f"clusters:{name}:hosts", entry, "hosts") for name, entry in clusters.items()]
-    for path, entry, key in groups:
-        entries = entry.get(key) if isinstance(entry, dict) else None
-        for host in pghalib.inventory.hosts(entries if isinstance(entries, dict) else {}):
-            place = f"{path}:{host['id']}"
-            seen["minion id"][host["id"]].append(place)
-            seen["host name"][str(host["name"]).lower()].append(place)
-            # A faulty address was left empty, and is reported elsewhere.
-            if host["address"]:
-                seen["address"][host["address"]].append(place)
-    for name, entry in clusters.items():
+    for host in pghalib.inventory.everyone(pgha):
+        place = f"{_group(host)}:{host['id']}"
+        seen["minion id"][host["id"]].append(place)
+        seen["host name"][str(host["name"]).lower()].append(place)
+        # A faulty address was left empty, and is reported elsewhere.
+        if host["address"]:
+            seen["address"][host["address"]].append(place)
+    for name, entry in pgha["clusters"].items():
         vip = _vip(name, entry)
         if vip:
             seen["host name"][str(vip["name"]).lower()].append(f"clusters:{name}:vip")
@@ -109,6 +102,13 @@ def twice(datacenters: Mapping[str, Json], clusters: Mapping[str, Json]) -> list
     ]
 
 
+def _group(host: Place) -> str:
+    """Where a host stands in the pillar, below ``pgha``."""
+    if host["role"] == "db":
+        return f"clusters:{host['cluster']}:hosts"
+    return f"datacenters:{host['datacenter']}:{'servers' if host['role'] == 'dcs' else 'repository_hosts'}"
+
+
 def capitals(pgha: dict[str, Json], datacenter: str) -> list[str]:
     """
     Return the faults of names of hosts with capitals, as lines: an agent's token is linked to a node identity of
@@ -117,18 +117,11 @@ def capitals(pgha: dict[str, Json], datacenter: str) -> list[str]:
     pgha, datacenter
         The pillar of that name, and the datacenter whose hosts are checked.
     """
-    groups = [(f"pgha:datacenters:{datacenter}:servers", pgha["datacenters"][datacenter]["servers"])]
-    groups += [
-        (f"pgha:clusters:{name}:hosts", entry["hosts"])
-        for name, entry in pgha["clusters"].items()
-        if pghalib.inventory.datacenter_of(pgha, name) == datacenter
-    ]
     return [
-        f"{at(path, host['id'])}: Consul takes no capitals in the name of a host: set name, as in"
+        f"{at(f'pgha:{_group(host)}', host['id'])}: Consul takes no capitals in the name of a host: set name, as in"
         f" {host['id']}: {{address: {host['address'] or '…'}, name: {host['name'].lower()}}}"
-        for path, entries in groups
-        for host in pghalib.inventory.hosts(entries)
-        if host["name"] != host["name"].lower()
+        for host in pghalib.inventory.everyone(pgha)
+        if host["datacenter"] == datacenter and host["role"] != "repository" and host["name"] != host["name"].lower()
     ]
 
 

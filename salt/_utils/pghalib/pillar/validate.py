@@ -88,7 +88,7 @@ def _fitting(pgha: dict[str, Json], sound: dict[str, Json], defaults: dict[str, 
         found += _cluster(name, pgha["clusters"][name], sound, defaults)
     keepers = [host for entry in datacenters.values() for host in entry["repository_hosts"]]
     found += pghalib.run.faults(sound, _ids(datacenters, "servers"), _ids(clusters, "hosts"), keepers)
-    found += pghalib.pillar.names.twice(datacenters, clusters)
+    found += pghalib.pillar.names.twice(sound)
     found += pghalib.pillar.ports.meeting(sound, defaults)
     return found + pghalib.pillar.names.meeting(sound, defaults) + pghalib.pillar.names.posing(sound, defaults)
 

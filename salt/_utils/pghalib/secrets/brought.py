@@ -39,12 +39,7 @@ def read(
     """
     if not tls["ca"]:
         return None
-    own = pgha["datacenters"][datacenter]
-    groups = [pghalib.inventory.hosts(own.get(key)) for key in ("servers", "repository_hosts")]
-    ids = {host["name"]: host["id"] for group in groups for host in group}
-    for name in pgha.get("clusters") or {}:
-        if pghalib.inventory.datacenter_of(pgha, name) == datacenter:
-            ids.update({host["name"]: host["id"] for host in pghalib.inventory.hosts(pgha["clusters"][name]["hosts"])})
+    ids = {host["name"]: host["id"] for host in pghalib.inventory.everyone(pgha) if host["datacenter"] == datacenter}
     try:
         ca = Path(tls["ca"]).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -214,20 +214,18 @@ def _index(path: Path, pgha: dict[str, Json], defaults: dict[str, Json], index: 
     hosts: dict[str, Host] = {}
     clusters: dict[str, Noted] = {}
     tls = pghalib.secrets.encryption.of(path, pgha, defaults, index)
-    for name, entry in (pgha.get("datacenters") or {}).items():
-        for host in pghalib.inventory.hosts(entry.get("servers")):
-            hosts[host["id"]] = {"role": "dcs", "name": host["name"], "datacenter": name}
-        for host in pghalib.inventory.hosts(entry.get("repository_hosts")):
-            hosts[host["id"]] = {"role": "repository", "name": host["name"], "datacenter": name}
-    for name, entry in (pgha.get("clusters") or {}).items():
-        # In a correct pillar every cluster has a datacenter.
+    # In a correct pillar every cluster has a datacenter.
+    for host in pghalib.inventory.everyone(pgha):
+        known: Host = {"role": host["role"], "name": host["name"], "datacenter": host["datacenter"] or ""}
+        if host["cluster"] is not None:
+            known["cluster"] = host["cluster"]
+        hosts[host["id"]] = known
+    for name in pgha.get("clusters") or {}:
         datacenter = pghalib.inventory.datacenter_of(pgha, name) or ""
         clusters[name] = {
             "datacenter": datacenter,
             "tokens": pghalib.secrets.needed.tokens(pgha, defaults, datacenter, name),
         }
-        for host in pghalib.inventory.hosts(entry.get("hosts")):
-            hosts[host["id"]] = {"role": "db", "name": host["name"], "datacenter": datacenter, "cluster": name}
     return {"hosts": hosts, "clusters": clusters, "tls": tls}
 
 
