@@ -35,6 +35,21 @@ def missing(locales):
     return [name for name in locales if key(name) not in present]
 
 
+def faults():
+    """
+    Return a sentence for each locale of the settings that this host does not have and could not make.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_locales.faults
+    """
+    settings = __salt__["pgha.settings"]()["postgres"]
+    named = dict.fromkeys(filter(None, (settings["locale"], *settings["locales"], settings["lc_messages"])))
+    return pghalib.postgres.locales.faults(missing(named), pghalib.postgres.locales.supported())
+
+
 def make(locales):
     """
     Enable locales in /etc/locale.gen, so that an upgrade keeps them, and generate them in one call. Existing locales

@@ -17,7 +17,6 @@ import pghalib.host.astra
 import pghalib.host.files
 import pghalib.host.packages
 import pghalib.host.routes
-import pghalib.postgres.locales
 import pghalib.preflight.facts
 import pghalib.preflight.foreign
 import pghalib.preflight.listening
@@ -84,7 +83,7 @@ def check():
         # A restore that was interrupted has left a part of all that was in the data directory of then.
         if not __salt__["pgha_founding.founding_state"]()["begun"]:
             told(pghalib.preflight.foreign.data_directory(data_directory(), settings))
-        told((pghalib.preflight.foreign.locales(locales(), settings), []))
+        told((__salt__["pgha_locales.faults"](), []))
         member = __salt__["pgha_member.verdict"]()
         told((member["faults"] + __salt__["pgha_member.strangers"](), member["warnings"]))
         user = __salt__["pgha_server_user.verdict"]()
@@ -175,22 +174,6 @@ def data_directory():
         salt 'test-db1' pgha_preflight.data_directory
     """
     return pghalib.preflight.facts.data_directory(__salt__["pgha.settings"]()["postgres"]["data_dir"])
-
-
-def locales():
-    """
-    Return the ``installed`` locales and the locales that can be generated (``supported``; None while the package
-    locales is not installed).
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'test-db1' pgha_preflight.locales
-    """
-    ran = __salt__["cmd.run_all"](["locale", "-a"], python_shell=False, ignore_retcode=True, output_loglevel="trace")
-    supported = pghalib.postgres.locales.supported()
-    return {"installed": ran["stdout"].split(), "supported": None if supported is None else list(supported)}
 
 
 def consul_files():

@@ -35,6 +35,25 @@ def test_those_of_another_spelling_are_there(locales):
     assert locales().missing(["en_US.UTF-8", "ru_RU.UTF-8"]) == ["ru_RU.UTF-8"]
 
 
+@pytest.mark.parametrize(
+    ("supported", "name", "others", "unknown"),
+    [
+        (["en_US.UTF-8"], "en_US.UTF8", [], []),
+        (["en_US.UTF-8"], "C", ["C", "xx_XX.UTF-8"], ["xx_XX.UTF-8"]),
+        (["ru_RU.UTF-8"], "ru_RU.utf8", ["en_US.UTF-8"], []),
+        (["ru_RU.UTF-8"], "ru_ru.UTF-8", [], ["ru_ru.UTF-8"]),
+        (None, "xx_XX.UTF-8", [], []),
+    ],
+)
+def test_a_locale_that_is_neither_there_nor_known_is_a_fault(locales, monkeypatch, supported, name, others, unknown):
+    settings = {"locale": name, "locales": others, "lc_messages": None}
+    module = locales()
+    module.__salt__["pgha.settings"] = lambda: {"postgres": settings}
+    known = None if supported is None else dict.fromkeys(supported, "UTF-8")
+    monkeypatch.setattr(pghalib.postgres.locales, "supported", lambda: known)
+    assert [fault.split()[2] for fault in module.faults()] == unknown
+
+
 def test_a_locale_is_enabled_once_and_the_file_is_replaced_at_once(locales, tmp_path):
     path = tmp_path / "locale.gen"
     path.write_text("# ru_RU.UTF-8 UTF-8\nen_US.UTF-8 UTF-8")

@@ -472,26 +472,6 @@ class TestDataDirectory:
         }
 
 
-class TestLocales:
-    def test_installed_or_known(self, foreign, settings_of):
-        found = {"installed": ["C", "ru_RU.utf8"], "supported": ["en_US.UTF-8"]}
-        assert foreign.locales(found, settings_of()) == []
-
-    def test_unknown(self, foreign, settings_of):
-        settings = settings_of(postgres={"locale": "ru_RU.UTF8", "locales": ["xx_XX.UTF-8"], "lc_messages": "C"})
-        found = {"installed": [], "supported": ["ru_RU.UTF-8", "en_US.UTF-8"]}
-        assert [text.split()[2] for text in foreign.locales(found, settings)] == ["xx_XX.UTF-8"]
-
-    def test_package_is_still_to_come(self, foreign, settings_of):
-        assert foreign.locales({"installed": ["C"], "supported": None}, settings_of()) == []
-
-    @pytest.mark.parametrize(("name", "known"), [("ru_RU.utf8", True), ("C.UTF-8", True), ("ru_ru.UTF-8", False)])
-    def test_a_locale_is_spelt_as_locale_gen_reads_it(self, foreign, settings_of, name, known):
-        found = {"installed": ["C.utf8"], "supported": ["ru_RU.UTF-8", "en_US.UTF-8"]}
-        faults = foreign.locales(found, settings_of(postgres={"locale": name, "locales": []}))
-        assert bool(faults) is not known
-
-
 def listener(port, name, *cmdline, address="198.51.100.21", cwd=None, scope=None, pid=7, user=None, **more):
     protocol, namespace = more.get("protocol", "tcp"), more.get("namespace", "/db/")
     user = user or {8301: "consul", 8500: "consul", 8300: "consul"}.get(port, "postgres")
@@ -649,6 +629,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha_founding.founding_state": lambda: {"begun": begun},
             "pgha_member.verdict": lambda: {"faults": ["its data are gone"], "warnings": []},
             "pgha_member.strangers": list,
+            "pgha_locales.faults": lambda: ["its locale is unknown"],
             "pgha_server_user.verdict": lambda: {"faults": ["its user is odd"], "warnings": ["its user is far"]},
             "pgha_vip.addresses": lambda: facts()["addresses"],
             "pgha_vip.interface": lambda: "eth0",
@@ -881,6 +862,7 @@ class TestExecution:
         assert "its user is far" in found["warnings"]
         text = "\n".join(found["faults"])
         assert "its user is odd" in text
+        assert "its locale is unknown" in text
         assert "its clock is behind" in text
         assert "holiday.jpg" in text
         assert "built without TLS" in text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pghalib.postgres.settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 #: Of the package locales: a name and a charset in each line.
 SUPPORTED = "/usr/share/i18n/SUPPORTED"
@@ -43,3 +43,22 @@ def line(name: str, known: Mapping[str, str]) -> str | None:
     # A person may have added a locale of his own.
     codeset = name.partition(".")[2].partition("@")[0]
     return f"{name} {codeset}" if codeset else None
+
+
+def faults(missing: list[str], known: Collection[str] | None) -> list[str]:
+    """
+    Return the faults of locales that a host does not have and could not make.
+
+    missing
+        The names of the locales that it does not have.
+    known
+        As :py:func:`supported` returns it: where the package locales is still to come, nobody can tell.
+    """
+    if known is None:
+        return []
+    spelt = {pghalib.postgres.settings.locale_key(name) for name in known}
+    return [
+        f"the locale {name} is not known here: see /usr/share/i18n/SUPPORTED, correct postgres:locale or :locales"
+        for name in missing
+        if pghalib.postgres.settings.locale_key(name) not in spelt
+    ]

@@ -9,7 +9,6 @@ import functools
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.pillar.ports
-import pghalib.postgres.settings
 import pghalib.preflight.identity
 import pghalib.text
 import pghalib.tls
@@ -69,13 +68,6 @@ class Process(Known):
     runs_as: RunsAs | None
 
 
-class Locales(TypedDict):
-    """The names of the locales that are installed, and of all that the system knows (None when that is unknown)."""
-
-    installed: list[str]
-    supported: list[str] | None
-
-
 def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
     """
     Return (faults, warnings) on PostgreSQL's data directory.
@@ -118,28 +110,6 @@ def _contents(data: Data, settings: Settings) -> tuple[list[str], list[str]]:
     if names:
         return [], [f"{path} has no PG_VERSION: it looks like an initdb or a copy that was interrupted"]
     return [], []
-
-
-def locales(found: Locales, settings: Settings) -> list[str]:
-    """
-    Return the faults of locales that are neither installed nor known to the system.
-
-    found
-        ``{"installed": names of `locale -a`, "supported": names of /usr/share/i18n/SUPPORTED or None}``; None when the
-        package locales is not installed yet.
-    """
-    postgres, key = settings["postgres"], pghalib.postgres.settings.locale_key
-    wanted = dict.fromkeys([postgres["locale"], *postgres["locales"], postgres["lc_messages"]])
-    installed = {key(name) for name in found["installed"]} | {"C", "POSIX", "C.utf8"}
-    missing = [name for name in wanted if name and key(name) not in installed]
-    if found["supported"] is None:
-        return []
-    known = {key(name) for name in found["supported"]}
-    return [
-        f"the locale {name} is not known here: see /usr/share/i18n/SUPPORTED, correct postgres:locale or :locales"
-        for name in missing
-        if key(name) not in known
-    ]
 
 
 def paths(settings: Settings) -> list[str]:
