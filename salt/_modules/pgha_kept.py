@@ -125,7 +125,7 @@ def put_back(name):
     lines = f"restore_command = '{command}'\nrecovery_target_timeline = 'current'\n"
     script = (
         'cd "$1" && rm -f postmaster.pid standby.signal'
-        " && sed -i -E '/^(restore_command|recovery_target[a-z_]*) *=/d' postgresql.auto.conf"
+        f" && sed -i -E '/^({pghalib.backup.recovering.PARAMETERS}) *=/d' postgresql.auto.conf"
         ' && printf "%s" "$2" >> postgresql.auto.conf && touch recovery.signal'
     )
     result = _as_user(["sh", "-c", script, "sh", path, lines])

@@ -204,7 +204,7 @@ def stop(copy=False):
     """
     halt()
     path = f"{_settings()['postgres']['data_dir']}/postgresql.auto.conf"
-    names = "restore_command|recovery_target[a-z_]*" + ("|archive_mode" if copy else "")
+    names = pghalib.backup.recovering.PARAMETERS + ("|archive_mode" if copy else "")
     result = _as_user(["sed", "-i", "-E", rf"/^({names}) *=/d", path])
     if result["retcode"]:
         raise CommandExecutionError(f"{path} could not be changed: {result['stderr'].strip()}")

@@ -11,8 +11,9 @@ once: a crash or restart during a renewal cannot leave a key that does not match
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
+import pghalib.host.descriptors
 import pghalib.services
 import pghalib.versions
 
@@ -30,15 +31,7 @@ KEEPER = "pgbackrest"
 LIBPQ_KNOWS_ADDRESSES = "15"
 
 
-class Owner(TypedDict):
-    """To whom a file belongs, by names, and its mode in octal digits."""
-
-    user: str
-    group: str
-    mode: str
-
-
-class File(Owner):
+class File(pghalib.host.descriptors.Owner):
     """A file: its whole text, and to whom it belongs."""
 
     content: str
@@ -81,7 +74,7 @@ def files(
     """
     # PostgreSQL's key must belong to its own user, and nobody else may read it. Consul's belongs to root, like its
     # configuration.
-    owner: Owner = {"user": "root", "group": settings["consul"]["group"], "mode": "0640"}
+    owner: pghalib.host.descriptors.Owner = {"user": "root", "group": settings["consul"]["group"], "mode": "0640"}
     if service == "postgres":
         owner = {"user": settings["postgres"]["user"], "group": settings["postgres"]["group"], "mode": "0600"}
     elif service == "repository":

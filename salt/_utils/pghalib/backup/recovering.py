@@ -34,7 +34,8 @@ FETCHED = 7 * 86400
 #: The unit of the server that recovers, and its socket, which only its user reaches.
 UNIT = "pgha-restore"
 SOCKET = f"/run/{UNIT}"
-
+#: The parameters that pgBackRest writes for a recovery, as a regular expression.
+PARAMETERS = "restore_command|recovery_target[a-z_]*"
 
 # Once it has recovered, a server begins by itself what reaches others: subscriptions, and jobs of extensions.
 # PostgreSQL takes the names of extensions that are not there.

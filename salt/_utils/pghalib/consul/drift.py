@@ -12,6 +12,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.text
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -109,5 +111,4 @@ def _linked(entry: Json, key: str, ids: Collection[str]) -> bool:
 
 def _word(text: object) -> str:
     """Text of others, made safe for a line on a terminal."""
-    shown = "".join(one if one.isprintable() and one not in '"\\' else "?" for one in str(text))
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+    return pghalib.text.printable(text, 80).replace('"', "?").replace("\\", "?")

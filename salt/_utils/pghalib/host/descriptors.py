@@ -73,12 +73,11 @@ def trusted(path: str | Path, sticky: bool = False) -> Iterator[int]:
         if not stranger and not sticky and os.fstat(handle).st_mode & 0o022:
             stranger = str(path)
         if stranger:
-            info = os.stat(stranger)
-            owner = f"{name_of(pwd.getpwuid, info.st_uid)}:{name_of(grp.getgrgid, info.st_gid)}"
+            its = owner(stranger)
             raise CommandExecutionError(
-                f"Root writes nothing in {path}: others than root may change {stranger} ({owner},"
-                f" {stat.S_IMODE(info.st_mode):04o}) and could lead it elsewhere. Make that root's: chown root"
-                f" {stranger}; chmod go-w {stranger}"
+                f"Root writes nothing in {path}: others than root may change {stranger} ({its['user']}:{its['group']},"
+                f" {its['mode']}) and could lead it elsewhere. Make that root's: chown root {stranger}; chmod go-w"
+                f" {stranger}"
             )
         yield handle
 
@@ -181,12 +180,11 @@ def ownership(info: os.stat_result, user: str, group: str, mode: str) -> dict[st
         Permission bits as an octal string.
     """
     changes: dict[str, Change] = {}
-    owner = f"{name_of(pwd.getpwuid, info.st_uid)}:{name_of(grp.getgrgid, info.st_gid)}"
-    if owner != f"{user}:{group}":
-        changes["owner"] = {"old": owner, "new": f"{user}:{group}"}
-    bits = f"{stat.S_IMODE(info.st_mode):04o}"
-    if int(bits, 8) != int(mode, 8):
-        changes["mode"] = {"old": bits, "new": mode}
+    its = described(info)
+    if (its["user"], its["group"]) != (user, group):
+        changes["owner"] = {"old": f"{its['user']}:{its['group']}", "new": f"{user}:{group}"}
+    if int(its["mode"], 8) != int(mode, 8):
+        changes["mode"] = {"old": its["mode"], "new": mode}
     return changes
 
 
@@ -213,13 +211,17 @@ def owner(path: str | Path) -> Owner:
     path
         Its absolute path. Raises OSError when it does not exist.
     """
-    info = os.stat(path)
-    user, group = name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid)
+    return described(os.stat(path))
+
+
+def described(info: os.stat_result) -> Owner:
+    """Return what :py:func:`owner` returns, of a file of which this is the result of stat."""
+    user, group = _name(pwd.getpwuid, info.st_uid), _name(grp.getgrgid, info.st_gid)
     return {"user": user, "group": group, "mode": f"{stat.S_IMODE(info.st_mode):04o}"}
 
 
-def name_of(lookup: Callable[[int], pwd.struct_passwd] | Callable[[int], grp.struct_group], number: int) -> str:
-    """Return the name of a user or group (``lookup`` is getpwuid or getgrgid), or its number when it has no name."""
+def _name(lookup: Callable[[int], pwd.struct_passwd] | Callable[[int], grp.struct_group], number: int) -> str:
+    """The name of a user or group (``lookup`` is getpwuid or getgrgid), or its number when it has no name."""
     try:
         return lookup(number)[0]
     except KeyError:

@@ -45,7 +45,7 @@ def made(path: str, *, test: bool, top: str = "/") -> dict[str, Change]:
                     return changes
                 if _closed(step, handle, info) and step.is_relative_to(top):
                     mode = stat.S_IMODE(info.st_mode) | int(MODE, 8)
-                    changes[str(step)] = {"old": f"{stat.S_IMODE(info.st_mode):04o}", "new": f"{mode:04o}"}
+                    changes[str(step)] = {"old": pghalib.host.descriptors.described(info)["mode"], "new": f"{mode:04o}"}
                     if not test:
                         os.fchmod(handle, mode)
         except FileNotFoundError:

@@ -45,6 +45,14 @@ def is_domain(name: str) -> bool:
     return (is_host(first) or (first == "*" and bool(others))) and all(map(is_host, others))
 
 
+def is_address(text: object) -> bool:
+    """Return whether a value is an address, of IPv4 or IPv6."""
+    try:
+        return bool(ipaddress.ip_address(str(text)))
+    except ValueError:
+        return False
+
+
 def is_datacenter(name: str) -> bool:
     """Return whether Consul accepts this as the name of a datacenter."""
     return bool(_DATACENTER.fullmatch(name))
@@ -178,7 +186,7 @@ def posing(pgha: dict[str, Json], defaults: dict[str, Json]) -> list[str]:
                     f"{place}: {shown(name)} is the name by which Consul of {datacenter} knows its servers; a"
                     " database host must not have it"
                 )
-            elif not (_is_address(name) or is_domain(plain)):
+            elif not (is_address(name) or is_domain(plain)):
                 faults.append(f"{place}: {shown(name)} is neither a name in DNS nor an address")
         for path, name in _names_of_databases(pgha, datacenter):
             if f"{name}.{hosts['domain']}".rstrip(".").lower() in servers:
@@ -204,10 +212,3 @@ def _vip(name: str, entry: Json) -> Address | None:
         return pghalib.inventory.vip(name, entry.get("vip")) if isinstance(entry, dict) else None
     except ValueError:
         return None
-
-
-def _is_address(text: object) -> bool:
-    try:
-        return bool(ipaddress.ip_address(str(text)))
-    except ValueError:
-        return False

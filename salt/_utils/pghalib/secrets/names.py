@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import pghalib.inventory
+import pghalib.pillar.names
 
 if TYPE_CHECKING:
     from pghalib.shapes import Host, Json
@@ -24,13 +24,13 @@ def wanted(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str) ->
     name, and ``tls:names``, because clients connect by these names. pgBackRest of a repository host: its name and its
     address. All have loopback, where the formula asks them.
     """
-    section = pghalib.inventory.section
+    section, is_address = pghalib.inventory.section, pghalib.pillar.names.is_address
     domain = section("hosts", pgha, defaults, datacenter, None)["domain"]
     consul = section("consul", pgha, defaults, datacenter, None)["domain"]
     extra = [str(name) for name in section("tls", pgha, defaults, datacenter, None)["names"]]
 
     def names(host: Host, *more: str) -> set[str]:
-        full = [f"{name}.{domain}" for name in (host["name"], *more) if domain and not _is_address(name)]
+        full = [f"{name}.{domain}" for name in (host["name"], *more) if domain and not is_address(name)]
         return {host["name"], host["address"], *loopback, *more, *full}
 
     loopback = ("localhost", "127.0.0.1")
@@ -44,10 +44,3 @@ def wanted(pgha: dict[str, Json], defaults: dict[str, Json], datacenter: str) ->
         for host in cluster["hosts"]:
             found[host["name"]] = {"consul": {client, *loopback}, "postgres": names(host, *vip) | set(extra)}
     return found
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False
