@@ -3,12 +3,7 @@ TLS on this host: its certificates, and the certificates that its services show.
 """
 
 import contextlib
-import logging
 import os
-import socket
-import ssl
-import struct
-import time
 import urllib.parse
 from pathlib import Path
 
@@ -16,16 +11,11 @@ import pghalib.backup.repositories
 import pghalib.consul.client
 import pghalib.parse
 import pghalib.secrets.pki
+import pghalib.secrets.shown
 import pghalib.secrets.x509
 import pghalib.services.started
 import pghalib.tls
 from salt.exceptions import CommandExecutionError
-
-log = logging.getLogger(__name__)
-#: Seconds to wait for a service of this host.
-_TIMEOUT = 5
-#: The first message of a client to PostgreSQL that asks for TLS.
-_SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
 
 def authorities():
@@ -191,12 +181,12 @@ def untrusting_services(wanted):
 def outdated(service):
     """
     Return the names of a service's ports that do not show the certificate on the disk, as a list. Each port is asked as
-    a client would ask, so its certificate is also verified.
+    a client would ask, so its certificate is also verified. A port that :py:func:`refused` names is one of them.
 
     service
         ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
 
-    Raises CommandExecutionError when a port does not answer, or shows a certificate that is not trusted.
+    Raises CommandExecutionError when a port does not answer, or shows a certificate that was never trusted.
 
     CLI Example:
 
@@ -205,14 +195,29 @@ def outdated(service):
         salt 'test-db1' pgha_tls.outdated postgres
     """
     wanted = certificate(service)
+    found = {name: _shown(service, name, *where) for name, where in _ports(service).items()}
+    return [name for name, shown in found.items() if not wanted or shown != wanted["serial"]]
+
+
+def refused(service):
+    """
+    Return the names of a service's ports that show a certificate which no client accepts any more, as a list: it has
+    ended, or a former authority has signed it and the service has not read the authorities of now yet. The certificate
+    on the disk must be good, so that a reload of the service helps. A port that does not answer is left out.
+
+    service
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_tls.refused postgres
+    """
     found = []
-    for name, host, port, starttls in _ports(service):
-        try:
-            shown = _shown(host, port, starttls)
-        except OSError as error:
-            raise CommandExecutionError(f"{name} at {host}:{port} cannot be asked with TLS: {error}")
-        if not wanted or shown != wanted["serial"]:
-            found.append(name)
+    for name, where in _ports(service).items():
+        with contextlib.suppress(CommandExecutionError):
+            found += [] if _shown(service, name, *where) else [name]
     return found
 
 
@@ -257,33 +262,37 @@ def _authority():
 
 
 def _ports(service):
+    """The ports of a service: ``{name: (host, port, whether the client asks for TLS first)}``."""
     settings = _settings()
     if service == "consul":
         api = urllib.parse.urlsplit(pghalib.consul.client.api(settings)["address"])
-        return [("Consul's API", api.hostname, api.port, False)]
+        return {"Consul's API": (api.hostname, api.port, False)}
     if service == "repository":
-        return [("pgBackRest", settings["address"], pghalib.backup.repositories.PORT, False)]
-    return [
-        ("Patroni's REST API", settings["address"], settings["patroni"]["restapi_port"], False),
-        ("PostgreSQL", settings["address"], settings["postgres"]["port"], True),
-    ]
+        return {"pgBackRest": (settings["address"], pghalib.backup.repositories.PORT, False)}
+    return {
+        "Patroni's REST API": (settings["address"], settings["patroni"]["restapi_port"], False),
+        "PostgreSQL": (settings["address"], settings["postgres"]["port"], True),
+    }
 
 
-def _shown(host, port, starttls):
-    """Return the serial number (hexadecimal) of the certificate that a port of this host shows, verified."""
-    context = ssl.create_default_context(cafile=authorities())
-    began, came = time.monotonic(), "no certificate"
+def _shown(service, name, host, port, starttls):
+    """The serial number of the certificate that a port shows; None for one that a reload replaces by a good one."""
     try:
-        with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as raw:
-            if starttls:
-                raw.sendall(_SSL_REQUEST)
-                if raw.recv(1) != b"S":
-                    raise OSError("the service does not speak TLS")
-            with context.wrap_socket(raw, server_hostname=host) as wrapped:
-                came = "a certificate"
-                return f"{int(wrapped.getpeercert()['serialNumber'], 16):x}"
-    finally:
-        log.debug("%s:%s: %s, %d ms", host, port, came, (time.monotonic() - began) * 1000)
+        return pghalib.secrets.shown.serial(host, port, starttls=starttls, authorities=authorities())
+    except OSError as error:
+        unread = os.path.exists(pghalib.tls.unread(service))
+        if pghalib.secrets.shown.former(error, unread) and _good(service):
+            return None
+        raise CommandExecutionError(f"{name} at {host}:{port} cannot be asked with TLS: {error}")
+
+
+def _good(service):
+    """Whether the certificate on the disk can be verified."""
+    try:
+        trusted, own = (Path(path).read_text(encoding="utf-8") for path in (authorities(), pghalib.tls.pem(service)))
+        return pghalib.secrets.shown.in_time(trusted, own)
+    except (OSError, ValueError):
+        return False
 
 
 def _settings():

@@ -56,6 +56,32 @@ def installed(ret, service):
 
 
 @pghalib.states.state
+def accepted(ret, service, timeout=60):
+    """
+    No port of a service shows a certificate that no client accepts any more: one that has ended, or one of a former
+    authority. Otherwise the service is reloaded. For a service that the next states ask before :py:func:`in_use` can
+    wait for all of its ports; a port that does not answer is left to them.
+
+    name
+        State ID; not used.
+    service
+        ``consul``, ``postgres`` for PostgreSQL and Patroni, or ``repository`` for pgBackRest.
+    timeout
+        Seconds to wait until the ports show another certificate.
+    """
+    refused = __salt__["pgha_tls.refused"]
+    late = refused(service)
+    if not late:
+        return f"No port of {service} shows a certificate that has ended."
+    ret.plan({port: {"old": "a certificate that no client accepts", "new": "this host's"} for port in late})
+    if ret.test:
+        return f"{UNITS[service]} would be told to read its TLS files ({', '.join(late)})."
+    what = f"every port of {service} shows a certificate that clients accept (else: systemctl restart {UNITS[service]})"
+    pghalib.wait.until(functools.partial(_taken, service, refused, {"at": float("-inf")}), timeout, what)
+    return f"{', '.join(late)} read the certificate anew."
+
+
+@pghalib.states.state
 def in_use(ret, service, timeout=60):
     """
     Every port of a service shows the certificate on the disk, and the service has read the authorities.
@@ -73,8 +99,14 @@ def in_use(ret, service, timeout=60):
     if ret.test and not __salt__["service.status"](unit):
         raise pghalib.states.Later(f"The certificate would be looked at when {unit} runs.")
     outdated = __salt__["pgha_tls.outdated"]
-    # The list is in a tuple, because an empty list is a good answer and must not count as false.
-    late = pghalib.wait.until(lambda: (outdated(service),), timeout, f"{service} answers with TLS")[0]
+
+    def looked():
+        # The list is in a tuple, because an empty list is a good answer and must not count as false.
+        return (outdated(service),)
+
+    if ret.test and pghalib.wait.now(looked) is None:
+        raise pghalib.states.Later(f"The certificate would be looked at when {unit} answers with TLS.")
+    late = pghalib.wait.until(looked, timeout, f"{service} answers with TLS")[0]
     changes = {port: {"old": "another certificate", "new": "this host's"} for port in late}
     if os.path.exists(pghalib.tls.unread(service)):
         changes["authorities"] = {"old": "others", "new": "the master's"}
@@ -94,22 +126,23 @@ def in_use(ret, service, timeout=60):
 
 def _told(service, changes, late, timeout):
     """Tell a service to read its authorities and its certificate, and wait until the late ports show that."""
-    if "authorities" in changes:
-        if not __salt__["service.reload"](UNITS[service]):
-            raise CommandExecutionError(f"systemctl reload {UNITS[service]} failed")
-        os.unlink(pghalib.tls.unread(service))
+    if "authorities" in changes and not __salt__["service.reload"](UNITS[service]):
+        raise CommandExecutionError(f"systemctl reload {UNITS[service]} failed")
     if late:
-        told = {"at": float("-inf")}
-        pghalib.wait.until(functools.partial(_taken, service, told), timeout, "every port shows the certificate")
+        taken = functools.partial(_taken, service, __salt__["pgha_tls.outdated"], {"at": float("-inf")})
+        pghalib.wait.until(taken, timeout, "every port shows the certificate")
+    if "authorities" in changes:
+        # Not before: without the note a port that still shows the certificate of a former authority is an error.
+        os.unlink(pghalib.tls.unread(service))
 
 
-def _taken(service, told):
+def _taken(service, late, told):
     """
-    Whether every port shows the certificate. Else the service is reloaded every AGAIN seconds. One reload is not enough
-    when Patroni's own file has also changed: Patroni 4.1 then reads only that file, and the certificate at the next
-    reload.
+    Whether ``late`` names no port of the service. Else the service is reloaded every AGAIN seconds. One reload is not
+    enough when Patroni's own file has also changed: Patroni 4.1 then reads only that file, and the certificate at the
+    next reload.
     """
-    if not __salt__["pgha_tls.outdated"](service):
+    if not late(service):
         return True
     if time.monotonic() >= told["at"] + AGAIN:
         told["at"] = time.monotonic()

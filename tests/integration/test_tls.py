@@ -271,6 +271,49 @@ def test_certificates_are_renewed_under_a_client_that_writes_and_nothing_is_rest
     measured("renewal of all certificates", 3)
 
 
+def test_the_main_job_renews_certificates_that_have_ended_and_restarts_nothing(cluster):
+    """As after a year without the main job: all of them have ended, and the services were started with them."""
+    held = formula.store(cluster.lab, "tls-test-dcs-cluster")
+    for host in cluster.hosts:
+        own = held["hosts"][host.name]
+        for service, pair in {"consul": own, **own.get("services", {})}.items():
+            names = set(pghalib.secrets.x509.describe(pair["certificate"])["names"])
+            made = pghalib.secrets.x509.issue(host.name, names, held["authorities"]["current"], 0)
+            # Into the file that is there: it stays its owner's.
+            write = ["sh", "-c", 'cat > "$0"', f"/etc/pgha/tls/{service}.pem"]
+            host.run(write, input=made["key"] + made["certificate"])
+    leader = cluster.leader()
+    # While Consul is good: without it Patroni opens no port.
+    for host in (*cluster.replicas(), leader):
+        host.run(["systemctl", "restart", "patroni"])
+    for host in cluster.db:
+        wait_for(
+            lambda host=host: _ended(cluster, host), timeout=60, what=f"Patroni of {host.name} shows one that ended"
+        )
+    for host in cluster.hosts:
+        host.run(["systemctl", "restart", "consul"])
+    units = ("consul", "patroni")
+    before = cluster.services(units)
+    run = formula.run(cluster.lab)
+    assert run.code == 0, run.text
+    assert cluster.services(units) == before
+    for host in cluster.db:
+        assert shown(cluster, host, 8008) == shown(cluster, host, 5432, True)
+    cluster.wait_healthy()
+    formula.changes_nothing(cluster.lab)
+
+
+def _ended(cluster, host):
+    """Whether the REST API of a host shows a certificate that has ended; False while it does not answer."""
+    try:
+        shown(cluster, host, 8008)
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_code == 10
+    except OSError:
+        pass
+    return False
+
+
 def postmasters(cluster):
     """When each server was started."""
     return [cluster.psql(host, "SELECT pg_postmaster_start_time()") for host in cluster.db]

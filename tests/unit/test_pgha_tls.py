@@ -203,14 +203,19 @@ class Services:
             "patroni": {},
             "postgres": {},
         }
-        self.signer = pghalib.secrets.x509.authority("dc", 3000)
-        (path / "ca.pem").write_text(self.signer["certificate"])
+        self.authority()
         utils = {
             "pghalib.tls.pem": lambda service: str(path / f"{service}.pem"),
             "pghalib.tls.authorities": lambda asked: str(path / "ca.pem") if asked["tls"]["enabled"] else None,
+            "pghalib.tls.unread": lambda service: str(path / f"{service}.unread"),
             "pghalib.consul.client.api": lambda asked: {"address": f"https://127.0.0.1:{asked['consul']['port']}"},
         }
         self.module = loader_module("_modules/pgha_tls.py", salt={"pgha.settings": lambda: self.settings}, utils=utils)
+
+    def authority(self):
+        """The master has another authority, and the host trusts that one alone."""
+        self.signer = pghalib.secrets.x509.authority("dc", 3000)
+        (self.path / "ca.pem").write_text(self.signer["certificate"])
 
     def install(self, service, signer=None, names=("127.0.0.1",), days=365):
         own = pghalib.secrets.x509.issue("db1", set(names), signer or self.signer, days)
@@ -263,6 +268,73 @@ def test_a_port_that_shows_no_certificate_to_be_trusted_is_an_error(services):
         services.start("consul", "port")
         with pytest.raises(CommandExecutionError, match="^Consul's API at .* with TLS: .*certificate verify failed"):
             services.module.outdated("consul")
+
+
+ALL = {"consul": ["Consul's API"], "postgres": ["Patroni's REST API", "PostgreSQL"]}
+
+
+def test_a_port_that_shows_a_certificate_that_has_ended_is_outdated(services):
+    for service in ALL:
+        services.install(service, days=0)
+    services.start_all()
+    for service in ALL:
+        services.install(service)
+    assert {service: services.module.outdated(service) for service in ALL} == ALL
+    assert {service: services.module.refused(service) for service in ALL} == ALL
+    services.start_all()
+    assert {service: services.module.outdated(service) for service in ALL} == {service: [] for service in ALL}
+    assert {service: services.module.refused(service) for service in ALL} == {service: [] for service in ALL}
+
+
+def test_a_certificate_of_a_former_authority_is_outdated_while_the_authorities_are_unread_alone(services):
+    services.start_all()
+    services.authority()
+    for service in ALL:
+        services.install(service)
+        assert services.module.refused(service) == []
+        with pytest.raises(CommandExecutionError, match="certificate verify failed"):
+            services.module.outdated(service)
+    (services.path / "postgres.unread").touch()
+    assert services.module.outdated("postgres") == services.module.refused("postgres") == ALL["postgres"]
+    with pytest.raises(CommandExecutionError, match="certificate verify failed"):
+        services.module.outdated("consul")
+
+
+@pytest.mark.parametrize("what", ["the certificate has ended", "the authority has ended", "none is there", "no PEM"])
+def test_a_port_is_not_outdated_while_the_disk_has_nothing_better_to_show(services, what):
+    if what == "the authority has ended":
+        services.signer = pghalib.secrets.x509.authority("dc", 0)
+        (services.path / "ca.pem").write_text(services.signer["certificate"])
+    services.install("consul", days=0)
+    services.start("consul", "port")
+    file = services.path / "consul.pem"
+    if what == "none is there":
+        file.unlink()
+    elif what == "no PEM":
+        file = services.path / "ca.pem"
+        file.write_text(file.read_text() + "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
+    assert services.module.refused("consul") == []
+    with pytest.raises(CommandExecutionError, match="cannot be asked with TLS"):
+        services.module.outdated("consul")
+
+
+def test_a_certificate_that_has_ended_counts_for_nothing_when_it_was_never_good_here(services):
+    """Of a stranger, or of another host: neither is taken for one of this host's, and nothing is reloaded for it."""
+    for wrong in ({"signer": pghalib.secrets.x509.authority("a stranger", 9)}, {"names": ["192.0.2.11"]}):
+        services.install("consul", days=0, **wrong)
+        services.start("consul", "port")
+        services.install("consul")
+        assert services.module.refused("consul") == []
+        with pytest.raises(CommandExecutionError, match="certificate verify failed"):
+            services.module.outdated("consul")
+
+
+def test_a_port_that_does_not_answer_hides_none_that_is_refused(services):
+    services.install("postgres", days=0)
+    services.start("patroni", "restapi_port", answer=b"N")
+    services.start("postgres", "port", answer=b"S")
+    services.install("postgres")
+    assert services.module.refused("postgres") == ["PostgreSQL"]
 
 
 def test_each_port_that_is_asked_for_its_certificate_is_one_line_of_the_log(services, caplog):

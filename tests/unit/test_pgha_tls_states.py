@@ -29,6 +29,7 @@ def state(loader_module, monkeypatch, tmp_path, served):
         done = []
         salt = {
             "pgha_tls.outdated": lambda _service: ["Patroni's REST API"] if len(done) < reloads else [],
+            "pgha_tls.refused": lambda _service: ["Patroni's REST API"] if len(done) < reloads else [],
             "service.reload": done.append,
             "service.status": lambda _unit: True,
         }
@@ -93,6 +94,55 @@ def test_a_service_that_does_not_answer_fails(state):
     ret = module.in_use("x", "consul", timeout=0)
     assert (ret["result"], ret["changes"], done) == (False, {}, [])
     assert "consul answers with TLS. Last answer: Connection refused" in ret["comment"]
+
+
+def test_a_dry_run_waits_for_no_service_that_does_not_answer(state, clock):
+    module, done = state(0, test=True)
+
+    def refuse(_service):
+        raise CommandExecutionError("certificate has expired")
+
+    module.__salt__["pgha_tls.outdated"] = refuse
+    ret = module.in_use("x", "consul")
+    assert (ret["result"], ret["changes"], done, clock.now) == (None, {}, [], 0)
+    assert ret["comment"] == "The certificate would be looked at when consul answers with TLS."
+
+
+@pytest.mark.parametrize("reloads", [1, 2])
+def test_a_service_with_a_certificate_that_has_ended_is_told_before_anything_waits_for_its_answer(state, reloads):
+    module, done = state(reloads)
+    ret = module.accepted("x", "postgres", timeout=5)
+    assert (ret["result"], list(ret["changes"]), done) == (True, ["Patroni's REST API"], ["patroni"] * reloads)
+    assert module.accepted("x", "postgres")["changes"] == {}
+    module, done = state(reloads, test=True)
+    ret = module.accepted("x", "postgres")
+    assert (ret["result"], list(ret["changes"]), done) == (None, ["Patroni's REST API"], [])
+
+
+def test_a_service_that_goes_on_showing_a_certificate_that_has_ended_fails_and_is_named_with_the_way_out(state):
+    module, _ = state(10**9)
+    ret = module.accepted("x", "postgres", timeout=0.1)
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "systemctl restart patroni" in ret["comment"]
+
+
+def test_authorities_are_unread_until_no_port_shows_the_certificate_of_a_former_one(state, served, tmp_path):
+    """Patroni takes its certificate at the second reload alone: until then its port is outdated by the note."""
+    module, done = state(2)
+    module.installed("x", "postgres")
+    served["ca"] = "second"
+    module.installed("x", "postgres")
+    note = tmp_path / "run/postgres.unread"
+
+    def outdated(_service):
+        if len(done) < 2 and not note.exists():
+            raise CommandExecutionError("unable to get local issuer certificate")
+        return ["Patroni's REST API"] if len(done) < 2 else []
+
+    module.__salt__["pgha_tls.outdated"] = outdated
+    ret = module.in_use("x", "postgres", timeout=5)
+    assert (ret["result"], list(ret["changes"]), done) == (True, ["Patroni's REST API", "authorities"], ["patroni"] * 2)
+    assert not note.exists()
 
 
 def test_authorities_alone_are_read_too_by_each_service_once(state, served, tmp_path):

@@ -436,6 +436,16 @@ def test_a_former_address_of_the_callback_goes_before_its_helper(caller_of, vari
     assert {former["state"]: former["__id__"]} in helper["require"]
 
 
+def test_a_certificate_that_has_ended_goes_before_patroni_is_waited_for(caller_of):
+    pillar = pillar_of("encrypted", "test-db2")
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.patroni.service", pillar=pillar)
+    place = {chunk["fun"]: chunk["order"] for chunk in low if chunk["state"] in ("pgha_tls", "pgha_patroni")}
+    (repair,) = [chunk for chunk in low if chunk.get("repair")]
+    (accepted,) = [chunk for chunk in low if chunk["fun"] == "accepted"]
+    assert {accepted["state"]: accepted["__id__"]} in repair["require"]
+    assert place["installed"] < place["accepted"] < repair["order"] < place["streaming"] < place["in_use"]
+
+
 @pytest.mark.parametrize("before", [None, "another", "the same"])
 def test_who_has_the_masters_modules_asks_for_none(caller_of, before):
     caller = caller_of("test-dcs1")

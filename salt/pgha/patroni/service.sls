@@ -52,6 +52,17 @@ Patroni runs, now and after a boot:
       - sls: pgha.backup.config
 {% endif %}
 
+{% set accepted = "No port of PostgreSQL and Patroni shows a certificate that has ended" %}
+{% if pgha.tls.enabled %}
+
+{# Before anything waits for an answer of Patroni, which would not come. #}
+{{ accepted | yaml_dquote }}:
+  pgha_tls.accepted:
+    - service: postgres
+    - require:
+      - service: Patroni runs, now and after a boot
+{% endif %}
+
 {% set startable = "No server of " ~ cluster.name ~ " waits for what is declared to start" %}
 
 {# A parameter that keeps all servers from starting is corrected here: below, the servers are waited for. #}
@@ -60,6 +71,9 @@ Patroni runs, now and after a boot:
     - repair: True
     - require:
       - service: Patroni runs, now and after a boot
+{% if pgha.tls.enabled %}
+      - pgha_tls: {{ accepted | yaml_dquote }}
+{% endif %}
 
 {{ streams | yaml_dquote }}:
   pgha_patroni.streaming:
