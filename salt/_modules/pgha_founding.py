@@ -1,9 +1,11 @@
 """
-The founding of a cluster with its newest backup (``pgha:from_backup``), for when all of its data are lost.
+The founding of a cluster: when this host must not found it, and the founding with the newest backup
+(``pgha:from_backup``), for when all of its data are lost.
 """
 
 import pghalib.backup.recovering
 import pghalib.host.files
+import pghalib.patroni.founding
 import pghalib.postgres.member_note
 import pghalib.run
 from salt.exceptions import CommandExecutionError
@@ -51,6 +53,23 @@ def faults():
         return []
     settings = _settings()
     return [pghalib.backup.recovering.not_lost(settings["postgres"]["data_dir"], settings["cluster"]["name"])]
+
+
+def elsewhere():
+    """
+    Return the other members that have data of this host's cluster while this host has none, as ``{name: system
+    identifier}`` (``unknown`` where Patroni cannot be understood). Then this host must not found the cluster, even if
+    Consul knows nothing of it. {} when this host has data: they are not asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_founding.elsewhere
+    """
+    if not __salt__["pgha_postgres.data_directory"]()["empty"]:
+        return {}
+    return pghalib.patroni.founding.others(_settings())
 
 
 def _settings():

@@ -129,21 +129,21 @@ def leader_elected(ret, timeout, first=False):
     The cluster has, or had, its first leader, so this host's Patroni joins the cluster and does not found it.
 
     timeout
-        Seconds to wait until the cluster is initialised, after Consul and Patroni run on the host that founds it. The
-        wait for each of these two services is at most ``consul:startup_timeout``.
+        Seconds to wait for that, after the founder's Consul and Patroni run (each: ``consul:startup_timeout`` at most).
     first
-        True on the host that founds the cluster: it does not wait.
+        True on the host that founds the cluster: it does not wait, unless it has no data and another member has some.
     """
-    if first:
+    living = __salt__["pgha_founding.elsewhere"]() if first else {}
+    if first and not living:
         return "This host may found the cluster."
     if ret.test:
         return None if _consul_answers() else "The run would wait for the first leader."
     settings = __salt__["pgha.settings"]()
-    ports = pghalib.preflight.verdicts.ports(settings)
-    patience = settings["consul"]["startup_timeout"]
+    ports, patience = pghalib.preflight.verdicts.ports(settings), settings["consul"]["startup_timeout"]
+    founder = settings["cluster"]["founder"]
     # While the first member runs initdb, the key exists but is empty.
     pghalib.patroni.founding.wait(
-        settings["cluster"]["founder"], ports, lambda: __salt__["pgha_patroni.dcs"]()["initialize"], patience, timeout
+        founder, ports, lambda: __salt__["pgha_patroni.dcs"]()["initialize"], patience, timeout, living
     )
     return "The cluster is initialised."
 

@@ -25,6 +25,7 @@ MODULES = (
     "pgha_patroni_env",
     "pgha_dynamic",
     "pgha_member",
+    "pgha_founding",
 )
 
 

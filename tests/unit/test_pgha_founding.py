@@ -1,5 +1,7 @@
 """A cluster of which nothing but the backups is left is founded with the newest one, and with it no other one."""
 
+import threading
+
 import pghalib.backup.recovering
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -166,3 +168,69 @@ def test_a_dry_run_restores_nothing(founded):
 def test_the_note_of_a_founding_is_never_taken_for_a_restore():
     """The ids of restores are moments."""
     assert not pghalib.backup.recovering.FOUNDING[0].isdigit()
+
+
+def others(*addresses, port=1, tls=False):
+    hosts = [{"id": "own", "name": "db1", "address": "127.0.0.8"}]
+    hosts += [{"id": f"other{n}", "name": f"db{n}", "address": one} for n, one in enumerate(addresses, 2)]
+    return {
+        **SETTINGS,
+        "id": "own",
+        "address": "127.0.0.8",
+        "cluster": {"name": "one", "hosts": hosts},
+        "tls": {"enabled": tls},
+        "patroni": {"config": {}, "restapi_port": port},
+        "postgres": {"data_dir": "/pgdata/one", "user": "postgres"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ((200, '{"state": "running", "database_system_identifier": "7412"}'), {"db2": "7412"}),
+        # Its leader is away: Patroni's status is another one then.
+        ((503, '{"state": "running", "database_system_identifier": "7412"}'), {"db2": "7412"}),
+        ((503, '{"state": "stopped", "role": "uninitialized"}'), {}),
+        ((200, '{"database_system_identifier": ""}'), {}),
+        ((200, '{"database_system_identifier": 7412}'), {"db2": "unknown"}),
+        ((200, '{"database_system_identifier": "x; rm"}'), {"db2": "unknown"}),
+        ((200, '["a list"]'), {"db2": "unknown"}),
+        ((200, "no JSON"), {"db2": "unknown"}),
+    ],
+)
+def test_a_member_has_data_when_its_patroni_says_whose(module, http_service, answer, found):
+    http_service.answers.append(answer)
+    # Nobody listens at the third one.
+    host = module(Host(), settings=others("127.0.0.1", "127.0.0.9", port=http_service.port))
+    assert host.elsewhere() == found
+    assert [(method, path) for method, path, *_ in http_service.asked] == [("GET", "/patroni")]
+
+
+def test_a_patroni_that_cannot_be_verified_counts_as_one_with_data(module, http_service, monkeypatch, tmp_path):
+    """It runs, so this is no first run; its certificate may have ended."""
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.setattr("pghalib.tls.CA", str(tmp_path / "ca.pem"))
+    assert module(Host(), settings=others("127.0.0.1", port=http_service.port, tls=True)).elsewhere() == {
+        "db2": "unknown"
+    }
+
+
+def test_a_host_with_data_asks_nobody(module, http_service):
+    assert module(Host(empty=False), settings=others("127.0.0.1", port=http_service.port)).elsewhere() == {}
+    assert http_service.asked == []
+
+
+def test_the_only_member_has_nobody_to_ask(module):
+    assert module(Host(), settings=others()).elsewhere() == {}
+
+
+def test_all_members_are_asked_at_once(module, monkeypatch):
+    """Hosts that are off cost their time-out once: each attempt here ends only when all have begun."""
+    together = threading.Barrier(4, timeout=30)
+
+    def listening(*_args):
+        together.wait()
+        return False
+
+    monkeypatch.setattr("pghalib.wait.listening", listening)
+    assert module(Host(), settings=others("192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5")).elsewhere() == {}

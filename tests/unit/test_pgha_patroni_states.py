@@ -67,6 +67,7 @@ def states(loader_module, monkeypatch, tmp_path):
             "pgha_vip.outdated": lambda: None,
             "pgha_dynamic.loop": lambda: 0,
             "pgha_member.astray": lambda: False,
+            "pgha_founding.elsewhere": dict,
             **{f"pgha_patroni.{name}": value for name, value in functions.items()},
             **(salt or {}),
         }
@@ -328,6 +329,24 @@ def test_data_cannot_be_judged_without_consul(states):
 
 def test_founder_waits_for_nobody(states):
     assert states(dcs=fail("not asked")).leader_elected("x", 5, first=True)["result"] is True
+
+
+def test_a_founder_without_data_founds_nothing_beside_members_with_data(states):
+    living = {"pgha_founding.elsewhere": lambda: {"db3": "76", "db2": "unknown"}}
+    answers = series(None, None, "76")
+    module = states(dcs=lambda: {"initialize": answers(), "leader": None}, listening=fail("asked"), salt=living)
+    assert module.leader_elected("x", 5, first=True)["comment"] == "The cluster is initialised."
+    ret = states(dcs=dcs(None), listening=fail("asked"), salt=living).leader_elected("x", 5, first=True)
+    assert ret["result"] is False
+    assert "db1 has no data and does not found the cluster anew" in ret["comment"]
+    assert "db2 (system identifier unknown), db3 (system identifier 76)" in ret["comment"]
+    ret = states(True, dcs=fail("no Consul"), salt=living).leader_elected("x", 5, first=True)
+    assert (ret["result"], ret["comment"]) == (True, "The run would wait for the first leader.")
+
+
+def test_who_does_not_found_the_cluster_asks_nobody_for_data(states):
+    module = states(dcs=dcs("76"), salt={"pgha_founding.elsewhere": fail("asked")})
+    assert module.leader_elected("x", 5)["result"] is True
 
 
 def test_others_wait_until_the_cluster_is_founded(states):
