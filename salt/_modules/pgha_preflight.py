@@ -49,8 +49,7 @@ def check():
         salt -L test-dcs1,test-dcs2,test-dcs3,test-db1,test-db2,test-db3 pgha_preflight.check
     """
     # First of all, because an older Salt or Python may lack functions that the other checks need.
-    old = pghalib.versions.too_old(salt.version.__version__, sys.version)
-    if old:
+    if old := pghalib.versions.too_old(salt.version.__version__, sys.version):
         return {"faults": [old], "warnings": []}
     settings = __salt__["pgha.settings"]()
     ids = __salt__["pgha.plan"]()["hosts"]
@@ -173,7 +172,8 @@ def data_directory():
 
         salt 'test-db1' pgha_preflight.data_directory
     """
-    return pghalib.preflight.facts.data_directory(__salt__["pgha.settings"]()["postgres"]["data_dir"])
+    postgres = __salt__["pgha.settings"]()["postgres"]
+    return pghalib.preflight.facts.data_directory(postgres["data_dir"], postgres["user"])
 
 
 def consul_files():

@@ -5,6 +5,7 @@ States of the host for PostgreSQL: locales, port, parameters, TLS support and da
 import os
 
 import pghalib.host.descriptors
+import pghalib.postgres.data_directory
 import pghalib.states
 import pghalib.wait
 from salt.exceptions import CommandExecutionError
@@ -117,12 +118,15 @@ def speaks_tls(ret):
 def data_directory_made(ret):
     """
     A data directory, also that of a copy, exists and belongs to the server's user alone (0700). Where another user can
-    change the directory above it, root makes nothing; the server's user makes it.
+    change the directory above it, root makes nothing; the server's user makes it. With data of another user in it the
+    state fails, and gives it to nobody.
 
     name
         Its path.
     """
     settings = __salt__["pgha.settings"]()["postgres"]
+    if strange := pghalib.postgres.data_directory.strangers(ret.name, settings["user"]):
+        raise CommandExecutionError(strange)
     wanted = {"user": settings["user"], "group": settings["group"], "mode": "0700"}
     changes = pghalib.host.descriptors.directory(ret.name, **wanted, test=True)
     if not changes:

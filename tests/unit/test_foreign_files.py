@@ -51,6 +51,7 @@ def module(loader_module, place):
             "bin_dir": "/nonexistent",
             "lc_messages": "C",
             "tune": True,
+            "user": "postgres",
         },
     }
     salt = {

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pghalib.postgres.data_directory
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -439,6 +440,37 @@ def test_data_directory_is_made_by_root_or_by_the_user_whose_the_one_above_is(da
     ret = data("pgdata/test")
     assert (ret["result"], bool(ret["changes"])) == (not above, not above)
     assert above == 0 or f"chown root {place}" in ret["comment"]
+
+
+@pytest.mark.root
+def test_data_of_a_user_with_another_number_are_given_to_nobody(data):
+    """Not the directory alone: its new owner could not read what is in it, and nobody would know why."""
+    place = data.place / "pgdata"
+    place.mkdir(mode=0o755)
+    (place / "test").mkdir(mode=0o700)
+    (place / "test/PG_VERSION").write_text("18\n")
+    for path in (place / "test", place / "test/PG_VERSION"):
+        os.chown(path, 54321, 54321)
+    user = pwd.getpwuid(65534).pw_name
+    for test in (True, False):
+        ret = data("pgdata/test", test=test)
+        assert (ret["result"], ret["changes"], (place / "test").stat().st_uid) == (False, {}, 54321)
+        assert f"the user with the number 54321, and {user} has 65534 here" in ret["comment"]
+        assert f"chown -R {user}: {place}/test, and the directories to which links in it lead" in ret["comment"]
+    for path in (place / "test", place / "test/PG_VERSION"):
+        os.chown(path, 65534, 65534)
+    assert data("pgdata/test")["result"] is True
+
+
+def test_data_under_a_server_or_of_a_user_who_is_still_to_come_are_nobody_elses(tmp_path, monkeypatch):
+    strangers = pghalib.postgres.data_directory.strangers
+    own, other = pwd.getpwuid(os.geteuid()).pw_name, pwd.getpwuid(65534).pw_name
+    assert strangers(tmp_path, other) is None
+    (tmp_path / "PG_VERSION").write_text("18\n")
+    assert strangers(tmp_path, other)
+    assert strangers(tmp_path, own) is strangers(tmp_path, "no-such-user") is None
+    monkeypatch.setattr("pghalib.postgres.data_directory.postmaster", lambda _root: 7)
+    assert strangers(tmp_path, other) is None
 
 
 @pytest.mark.root

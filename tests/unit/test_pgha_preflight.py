@@ -414,7 +414,7 @@ class TestRoutes:
 class TestDataDirectory:
     def data(self, **over):
         found = {"path": "/pgdata/test", "entries": [], "version": None, "link": False, "root": False, "settled": False}
-        return {**found, **over}
+        return {**found, "strangers": None, **over}
 
     @pytest.mark.parametrize(
         ("entries", "version", "fault", "warning"),
@@ -434,6 +434,10 @@ class TestDataDirectory:
         assert (len(faults), len(warnings)) == (bool(fault), bool(warning))
         assert all(fault in text for text in faults)
         assert all(warning in text for text in warnings)
+
+    def test_data_of_another_user_are_a_fault_wherever_they_are(self, foreign, settings_of):
+        data = self.data(entries=["PG_VERSION"], version="18", settled=True, strangers="the data belong to 109")
+        assert foreign.data_directory(data, settings_of()) == (["the data belong to 109"], [])
 
     def test_a_link_that_patroni_cannot_replace_is_a_warning(self, foreign, settings_of):
         faults, warnings = foreign.data_directory(self.data(link=True), settings_of())
@@ -664,13 +668,17 @@ class TestExecution:
 
     def test_data_directory(self, execution, tmp_path):
         module = execution()
+        module.settings["postgres"]["user"] = pwd.getpwuid(os.geteuid()).pw_name
         assert module.data_directory()["entries"] == []
         (tmp_path / "pgdata").mkdir()
         (tmp_path / "pgdata/PG_VERSION").write_text("18\n")
         assert module.data_directory() == {
             "path": str(tmp_path / "pgdata"), "entries": ["PG_VERSION"], "version": "18", "link": False, "root": False,
-            "settled": True,
+            "settled": True, "strangers": None,
         }  # fmt: skip
+        # The system was installed anew, and its user of PostgreSQL has another number than the one of before.
+        module.settings["postgres"]["user"] = "nobody"
+        assert f"chown -R nobody: {tmp_path}/pgdata" in module.data_directory()["strangers"]
 
     def test_a_host_with_data_or_a_note_of_them_is_no_new_one(self, execution, tmp_path, monkeypatch):
         monkeypatch.setattr("pghalib.postgres.member_note.NOTE", str(tmp_path / "member.json"))

@@ -6,6 +6,7 @@ it belongs to the user of PostgreSQL, so it is read as data of others.
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -76,6 +77,30 @@ def postmaster(root: str | Path) -> int | None:
         return pid if Path(os.readlink(f"/proc/{pid}/cwd")).samefile(root) else None
     except (OSError, ValueError, CommandExecutionError):
         return None
+
+
+def strangers(root: str | Path, user: str) -> str | None:
+    """
+    Return a sentence when the data in a data directory belong to another user than the server's: those of a disk that
+    was kept while the system was installed anew, with another number for that user. Only the directory itself would be
+    given to the user, who then could not read the data. None without data, without such a user, and under a server.
+
+    root
+        Path of the directory, which need not exist.
+    user
+        Name of the server's user.
+    """
+    try:
+        owner, wanted = os.lstat(Path(root, "PG_VERSION")).st_uid, pwd.getpwnam(user)
+    except (OSError, KeyError):
+        return None
+    if owner == wanted.pw_uid or postmaster(root) is not None:
+        return None
+    return (
+        f"the data in {root} belong to the user with the number {owner}, and {user} has {wanted.pw_uid} here: if they"
+        f" are this cluster's, chown -R {user}: {root}, and the directories to which links in it lead (pg_wal,"
+        f" pg_tblspc), else move them aside (mv {root} {root}.old)"
+    )
 
 
 def astray(root: str | Path, socket_dir: str) -> bool:

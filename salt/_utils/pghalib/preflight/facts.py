@@ -18,6 +18,7 @@ from salt.exceptions import CommandExecutionError
 import pghalib.host.files
 import pghalib.host.os_release
 import pghalib.host.space
+import pghalib.postgres.data_directory
 import pghalib.postgres.member_note
 import pghalib.text
 
@@ -58,6 +59,7 @@ class Data(TypedDict):
     link: bool
     root: bool
     settled: bool
+    strangers: str | None
 
 
 def host(paths: Iterable[str], addresses: list[Address]) -> Facts:
@@ -85,14 +87,17 @@ def host(paths: Iterable[str], addresses: list[Address]) -> Facts:
     }
 
 
-def data_directory(path: str | Path) -> Data:
+def data_directory(path: str | Path, user: str) -> Data:
     """
     Return the state of PostgreSQL's data directory: ``path``, ``entries`` (names at its top), ``version`` (of the data,
     None without data), ``link`` (whether the last name of the path is a link), ``root`` (whether it is the root of a
-    file system, or something else is mounted there) and ``settled`` (see :py:func:`settled`).
+    file system, or something else is mounted there), ``settled`` (see :py:func:`settled`) and ``strangers`` (see
+    :py:func:`pghalib.postgres.data_directory.strangers`).
 
     path
         Absolute path, which need not exist.
+    user
+        Name of the server's user.
 
     Raises CommandExecutionError when it is no directory, or lies behind a link that leads nowhere.
     """
@@ -119,6 +124,7 @@ def data_directory(path: str | Path) -> Data:
         "link": path.is_symlink(),
         "root": "lost+found" in entries or _mounted(path),
         "settled": settled(path),
+        "strangers": pghalib.postgres.data_directory.strangers(path, user),
     }
 
 

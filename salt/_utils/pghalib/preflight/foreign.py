@@ -76,6 +76,7 @@ def data_directory(data: Data, settings: Settings) -> tuple[list[str], list[str]
         The result of ``pghalib.preflight.facts.data_directory``.
     """
     faults, warnings = _contents(data, settings)
+    faults += [data["strangers"]] if data["strangers"] else []
     if data["link"]:
         # reinit removes the link, if it may, and makes the new copy in the link's place.
         warnings.append(
