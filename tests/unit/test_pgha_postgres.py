@@ -124,7 +124,51 @@ def test_last_of_two_blocks_counts(utils):
 
 
 def test_calculation_gives_what_pgpro_tune_gave(utils):
-    assert utils.calculate(1958, 2, 16384).items() >= DOCUMENT.items()
+    """The memory is rounded, by up to a sixteenth in a host of 2 GB."""
+
+    def megabytes(value):
+        return int(value[:-2]) if str(value).endswith("MB") else None
+
+    tuned = utils.calculate(1958, 2, 16384)
+    for name, value in DOCUMENT.items():
+        if name in ("work_mem", "temp_buffers", "min_wal_size") or not megabytes(value):
+            assert tuned[name] == value, name
+        else:
+            assert megabytes(value) * 15 / 16 <= megabytes(tuned[name]) <= megabytes(value), name
+
+
+# What Linux says of memory of 1 to 512 GB, and of sizes that are no power of two.
+@pytest.mark.parametrize(
+    ("memory", "counts"),
+    [
+        (981, 960),
+        (1958, 1920),
+        (2951, 2816),
+        (3915, 3840),
+        (5950, 5632),
+        (7941, 7680),
+        (11960, 11264),
+        (15990, 15360),
+        (32087, 30720),
+        (48200, 45056),
+        (64299, 61440),
+        (128800, 122880),
+        (515900, 491520),
+        # A container has its whole size, which does not change by itself.
+        (8192, 8192),
+    ],
+)
+def test_another_kernel_changes_no_memory_setting(utils, memory, counts):
+    assert utils.steady(memory) == counts
+    if memory % 1024:
+        for other in (memory - memory // 100, memory - 3, memory + 3, memory + memory // 100):
+            assert utils.calculate(other, 2, 16384) == utils.calculate(memory, 2, 16384), other
+    assert utils.calculate(memory, 2, 16384)["shared_buffers"] == f"{counts // 4}MB"
+
+
+@pytest.mark.parametrize("memory", [1, 2, 15, 16, 17, 511, 513, 1025, 2049, 33000])
+def test_memory_counts_with_no_more_than_there_is_and_with_eight_ninths_at_least(utils, memory):
+    assert memory * 8 / 9 - 1 <= utils.steady(memory) <= memory
 
 
 @pytest.mark.parametrize("memory", [512, 1958, 8192, 65536, 524288])

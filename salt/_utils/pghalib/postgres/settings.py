@@ -133,8 +133,9 @@ def calculate(memory: int, cores: int, disk: int) -> dict[str, str | int]:
     disk
         MB of the file system of the data directory.
 
-    The rules come from the block that pgpro_tune wrote for 2 cores, 2 GB and 16 GB of disk. They reproduce this block
-    except max_connections, which is the same on all members and so does not depend on the host.
+    The rules come from the block that pgpro_tune wrote for 2 cores, 2 GB and 16 GB of disk. They reproduce this block,
+    with the memory rounded (:py:func:`steady`), except max_connections, which is the same on all members and so does
+    not depend on the host.
 
     =============================  ==============================================================================
     setting                        rule and reason
@@ -153,6 +154,7 @@ def calculate(memory: int, cores: int, disk: int) -> dict[str, str | int]:
     jit                            off: 1C's queries are many and short
     =============================  ==============================================================================
     """
+    memory = steady(memory)
     work_mem = max(min(32, memory // 32), memory // 400)
     maintenance = min(memory // 16, 2048)
     workers = min(max(4, 2 * cores), 16)
@@ -184,6 +186,16 @@ def calculate(memory: int, cores: int, disk: int) -> dict[str, str | int]:
         "random_page_cost": "1.1",
         "jit": "off",
     }
+
+
+def steady(memory: int) -> int:
+    """
+    Return the memory (MB) that counts for a host: rounded down to a sixteenth of the next power of two. Another kernel
+    or a balloon takes some MB more or less, and shared_buffers would wait for a restart each time. A host has a few
+    percent less than the size of its memory, which is such a step itself, so that it is far from both ends of a step.
+    """
+    step = max(1, (1 << max(0, memory - 1).bit_length()) // 16)
+    return memory // step * step
 
 
 def slot_limit(disk: int) -> str:
