@@ -32,6 +32,7 @@ _FAULTS = (
     "pgha_repository.faults",
     "pgha_proof.faults",
     "pgha_vip.callback_faults",
+    "pgha_vip_manager.faults",
 )
 
 

@@ -115,6 +115,18 @@ def test_a_stopped_vip_daemon_takes_the_address_with_it(cluster):
     cluster.wait_healthy()
 
 
+def test_a_replica_whose_vip_daemon_does_not_run_is_a_fault_before_it_leads(cluster):
+    replica = cluster.replicas()[0]
+    replica.run(["systemctl", "stop", "vip-manager"])
+    try:
+        said = cluster.lab.salt("salt-run", "pgha.status", "-l", "quiet", check=False)
+        assert f"{replica.name}: vip-manager does not run" in said.stdout
+        assert said.returncode == 1
+    finally:
+        replica.run(["systemctl", "start", "vip-manager"])
+    cluster.wait_healthy()
+
+
 def test_the_power_of_the_leaders_host_is_cut_and_comes_back(cluster, ledger, observer, measured):
     cluster.survive_power_off(ledger)
     # Less than the lease, whose end is not waited for. 10 s are promised, which a busy machine may need in full.

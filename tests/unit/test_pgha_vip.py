@@ -239,6 +239,33 @@ class TestExecution:
         module = execution(vip={"manager": manager})
         assert (module.callback_faults(), module.host.ran) == ([], [])
 
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            ({"ActiveState": "active", "SubState": "running"}, False),
+            ({"ActiveState": "inactive", "SubState": "dead"}, True),
+            ({"ActiveState": "failed", "SubState": "failed"}, True),
+            ({"ActiveState": "activating", "SubState": "auto-restart"}, True),
+            ({}, True),
+        ],
+    )
+    @pytest.mark.parametrize("manager", ["vip-manager", "callback", "none"])
+    def test_a_vip_manager_that_does_not_run_is_a_fault_of_a_replica_too(
+        self, loader_module, settings_of, state, said, manager
+    ):
+        def faults(settings):
+            salt = {"pgha.settings": lambda: settings, "service.show": lambda name: asked.append(name) or state}
+            return loader_module("_modules/pgha_vip_manager.py", salt=salt).faults()
+
+        asked = []
+        settings = settings_of(vip={"manager": manager})
+        found = faults(settings)
+        assert ["systemctl start vip-manager" in one for one in found] == [True] * (said and manager == "vip-manager")
+        assert asked == ["vip-manager.service"] * (manager == "vip-manager")
+        # On hosts without one nobody looks for it.
+        for other in ({"role": "dcs", "cluster": None}, {"cluster": {**settings["cluster"], "vip": None}}):
+            assert faults(settings | other) == []
+
     def test_a_vip_manager_that_knows_another_address_is_named_with_the_remedy(self, execution):
         module = execution()
         for pending, named in (
