@@ -23,8 +23,8 @@ def config():
 
 def faults():
     """
-    Return a sentence when this host should have a guard and none runs: then nothing stops a leader whose Patroni is
-    dead or hung.
+    Return a sentence when this host should have a guard and none runs, or one that ends again and again: then nothing
+    stops a leader whose Patroni is dead or hung.
 
     CLI Example:
 
@@ -35,8 +35,13 @@ def faults():
     settings = __salt__["pgha.settings"]()
     if settings["role"] != "db" or not settings["patroni"]["guard"]:
         return []
-    # One that has ended is started again after a second: systemd calls that "activating".
-    if pghalib.services.shown.starts(__salt__["service.show"]("pgha-guard.service")):
+    shown = __salt__["service.show"]("pgha-guard.service")
+    if pghalib.services.shown.waits(shown):
+        return [
+            "pgha-guard ended and waits for its next start: nothing stops this server when Patroni is dead or hung;"
+            " journalctl -u pgha-guard says why"
+        ]
+    if pghalib.services.shown.starts(shown):
         return []
     return [
         "pgha-guard does not run: nothing stops this server when Patroni is dead or hung; systemctl start pgha-guard,"

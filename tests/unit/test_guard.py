@@ -751,22 +751,24 @@ def test_without_a_virtual_ip_there_is_none_to_take_away(over):
 
 
 @pytest.mark.parametrize(
-    ("role", "wanted", "active", "said"),
+    ("role", "wanted", "state", "said"),
     [
-        ("db", True, "active", []),
-        ("db", True, "activating", []),
-        ("db", True, "reloading", []),
-        ("db", True, "deactivating", ["pgha-guard does not run"]),
-        ("db", True, "inactive", ["pgha-guard does not run"]),
-        ("db", True, "failed", ["pgha-guard does not run"]),
-        ("db", False, "inactive", []),
-        ("dcs", True, "inactive", []),
+        ("db", True, "active/running", []),
+        ("db", True, "activating/start-pre", []),
+        ("db", True, "reloading/reload", []),
+        ("db", True, "deactivating/stop-post", ["pgha-guard does not run"]),
+        ("db", True, "activating/auto-restart", ["pgha-guard ended and waits for its next start"]),
+        ("db", True, "activating/auto-restart-queued", ["pgha-guard ended and waits for its next start"]),
+        ("db", True, "inactive/dead", ["pgha-guard does not run"]),
+        ("db", True, "failed/failed", ["pgha-guard does not run"]),
+        ("db", False, "inactive/dead", []),
+        ("dcs", True, "inactive/dead", []),
     ],
 )
-def test_a_host_without_its_guard_says_so(loader_module, role, wanted, active, said):
-    salt = {
-        "pgha.settings": lambda: {"role": role, "patroni": {"guard": wanted}},
-        "service.show": lambda name: {"ActiveState": active if name == "pgha-guard.service" else "active"},
-    }
+def test_a_host_without_its_guard_says_so(loader_module, role, wanted, state, said):
+    def show(name):
+        return dict(zip(("ActiveState", "SubState"), state.split("/"), strict=True)) if "pgha-guard" in name else {}
+
+    salt = {"pgha.settings": lambda: {"role": role, "patroni": {"guard": wanted}}, "service.show": show}
     found = loader_module("_modules/pgha_guard.py", salt=salt).faults()
     assert [one.partition(":")[0] for one in found] == said

@@ -24,6 +24,14 @@ def test_what_a_state_means(state, meanings):
 
 
 @pytest.mark.parametrize(
+    ("state", "waiting"),
+    [("auto-restart", True), ("auto-restart-queued", True), ("start-pre", False), ("running", False), (None, False)],
+)
+def test_a_unit_that_has_ended_and_is_started_again_waits(state, waiting):
+    assert shown.waits({} if state is None else {"SubState": state}) is waiting
+
+
+@pytest.mark.parametrize(
     ("unit", "pid"),
     [
         ({"ActiveState": "active", "MainPID": "17"}, 17),

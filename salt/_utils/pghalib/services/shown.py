@@ -1,5 +1,5 @@
 """
-What systemd shows of a unit (``service.show``), and what its ``ActiveState`` means. Pure functions.
+What systemd shows of a unit (``service.show``), and what its ``ActiveState`` and ``SubState`` mean. Pure functions.
 
 Each takes what was shown, as a mapping. Where systemd did not answer, no state was shown: then each says no.
 """
@@ -23,6 +23,14 @@ def runs(shown: Mapping[str, str]) -> bool:
 def starts(shown: Mapping[str, str]) -> bool:
     """Return whether the unit runs or will in a moment: it is being started, or started again after it has failed."""
     return runs(shown) or shown.get("ActiveState") == "activating"
+
+
+def waits(shown: Mapping[str, str]) -> bool:
+    """
+    Return whether the unit has ended by itself and waits for its next start (``Restart=``). Of one that ends at once,
+    for ever, nearly every look finds this; by ``ActiveState`` it is "activating" then.
+    """
+    return shown.get("SubState", "").startswith("auto-restart")
 
 
 def ended(shown: Mapping[str, str]) -> bool:
