@@ -112,6 +112,19 @@ def test_a_healthy_cluster_has_no_fault_and_a_table_with_all_members(report):
         assert word in text
 
 
+@pytest.mark.parametrize("own", [True, False, None])
+def test_who_renews_a_certificate_is_said_by_whose_authority_it_is(report, own):
+    """The main job takes the user's certificates as they are, so it renews none of them."""
+    authority = None
+    if own is not None:
+        authority = {"until": "2036-01-20T10:00:00+00:00", "days": 3000.0, "due": False, "own": own}
+    tls = {"until": "2027-01-20T10:00:00+00:00", "days": 40.2, "due": True, "outdated": [], "authority": authority}
+    (fault,) = report.summary(PLAN, told(db2={**database("db2"), "tls": tls}))["faults"]
+    assert fault.startswith("db2: the certificate ends in 40 days (2027-01-20); ")
+    assert fault.endswith(", and run the main job" if own is False else "; the main job renews it")
+    assert ("tls:certificate and tls:key" in fault) == (own is False)
+
+
 @pytest.mark.parametrize(
     ("own", "remedy"), [(True, "pgha.authority dc step=add"), (False, "set tls:ca, tls:certificate and tls:key")]
 )

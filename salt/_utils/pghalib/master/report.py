@@ -93,7 +93,10 @@ def _tls(tls: Tls | None) -> list[str]:
     if not tls["until"]:
         found.append("there is no certificate; run the main job")
     elif tls["due"]:
-        found.append(f"the certificate ends in {tls['days']:.0f} days ({tls['until'][:10]}); the main job renews it")
+        remedy = "the main job renews it"
+        if tls["authority"] and not tls["authority"]["own"]:
+            remedy = "put its successor on the master where tls:certificate and tls:key say, and run the main job"
+        found.append(f"the certificate ends in {tls['days']:.0f} days ({tls['until'][:10]}); {remedy}")
     return found
 
 
