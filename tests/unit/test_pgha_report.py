@@ -188,6 +188,18 @@ def test_a_server_that_nobody_knows_is_not_counted_among_the_voters(report):
     assert "consul operator raft remove-peer -address=192.0.2.12:8300" in state["faults"][0]
 
 
+@pytest.mark.parametrize(
+    ("description", "used"),
+    [("Virtual IP of the database cluster one", True), ("Patroni of the database cluster one", False), ("Mine", False)],
+)
+def test_a_token_that_a_vip_manager_may_still_use_is_deleted_after_its_restart_alone(report, description, used):
+    token = {"accessor": "1-2", "description": description, "management": False}
+    (fault,) = report.summary(PLAN, told(dcs1=server("dcs1", tokens=[token])))["faults"]
+    restart = fault.find("first the main job and salt-run state.orchestrate pgha.restart")
+    assert restart < fault.find("delete -id")
+    assert (restart > 0) is used
+
+
 def test_what_others_wrote_is_no_command_and_no_escape_sequence(report):
     peer = {**EVIL, "name": "db2; reboot\x1b[2J"}
     token = {"accessor": "$(reboot)", "description": 'x" \n' + "y" * 200, "management": False}

@@ -25,7 +25,8 @@ GLOBAL_MANAGEMENT = "00000000-0000-0000-0000-000000000001"
 RIGHTS = ("Policies", "Roles", "ServiceIdentities", "NodeIdentities", "TemplatedPolicies")
 MANAGEMENT_DESCRIPTION = "Management token of the formula"
 # The beginnings of our tokens' descriptions (pghalib.consul.config.tokens).
-OURS = ("Patroni of the database cluster ", "Consul agent on ", "Virtual IP of ", MANAGEMENT_DESCRIPTION)
+VIRTUAL_IP = "Virtual IP of "
+OURS = ("Patroni of the database cluster ", "Consul agent on ", VIRTUAL_IP, MANAGEMENT_DESCRIPTION)
 # A token that may write ACLs can give itself every other right. Rules are HCL or JSON.
 _WRITES_ACL = re.compile(r"""\bacl["']?\s*[=:]\s*["']write["']""")
 
@@ -87,9 +88,16 @@ def token_sentence(token: Foreign) -> str:
     """Return the sentence for one of :py:func:`foreign_tokens`, with the remedy."""
     accessor = _word(token.get("accessor"))
     power = ", which may do everything," if token.get("management") else ""
+    first = ""
+    # Without it vip-manager takes the address away. A newer version, or a callback, has no token in the store.
+    if str(token.get("description")).startswith(VIRTUAL_IP):
+        first = (
+            "first the main job and salt-run state.orchestrate pgha.restart, as a vip-manager that waits for its"
+            " restart still asks with it; then "
+        )
     return (
         f"the token {accessor} \"{_word(token.get('description'))}\"{power} is none of the inventory's in the master's"
-        f" store; unless you know whose it is, on a server: consul acl token delete -id {shlex.quote(accessor)}"
+        f" store; unless you know whose it is, {first}on a server: consul acl token delete -id {shlex.quote(accessor)}"
     )
 
 
