@@ -45,6 +45,18 @@ def test_another_store_is_found_and_what_is_to_be_new_is_not_held_against_it():
     assert pghalib.secrets.served.faults(note, DB, {**OF_DB, "vip": TOKEN}, []) == []
 
 
+def test_a_host_that_was_away_while_a_secret_was_made_anew_is_not_told_to_bring_the_old_one_back_first():
+    """An older store would have the secret that has leaked, and lock out the members that were there."""
+    note = pghalib.secrets.served.note(DB, OF_DB)
+    (fault,) = pghalib.secrets.served.faults(note, DB, {**OF_DB, "superuser": "q"}, [])
+    assert 0 < fault.find("if no other host says so") < fault.find("; else restore the store")
+    # Authorities of a host that was away are no fault: here the store is the older one.
+    older = {**OF_DB, "superuser": "q", "tls": {"ca": "c", "revision": 1}}
+    (fault,) = pghalib.secrets.served.faults(note, DB, older, [])
+    assert "no other host" not in fault
+    assert "(dc/tls/authority, one/superuser): restore the store" in fault
+
+
 @pytest.mark.parametrize(("noted", "served", "older"), [(3, 2, True), (2, 2, False), (1, 2, False), (0, 0, False)])
 def test_a_store_of_before_a_change_of_the_authority_is_found(noted, served, older):
     """Its certificates are of an authority that no other host trusts any more. A host that was away is no such case."""

@@ -141,7 +141,15 @@ def faults(text: str | None, settings: Settings, secrets: Secrets, allowed: Iter
     ]
     if not other:
         return []
+    away = ""
+    # Of authorities only an older store is a fault, and such a store is not to be taken.
+    if not any(isinstance(served[name], int) for name in other):
+        away = (
+            "if no other host says so, and this one was off or is back from a snapshot since they were made anew, name"
+            " them in pgha:new_secrets for this run; else "
+        )
     return [
-        f"this host works with other secrets than the master's store has ({', '.join(other)}): restore the store from"
-        " its backup; only if no copy exists anywhere, name what is to be new in pgha:new_secrets (docs/runbooks.md)"
+        f"this host works with other secrets than the master's store has ({', '.join(other)}): {away}restore the store"
+        " from its backup; only if no copy exists anywhere, name what is to be new in pgha:new_secrets"
+        " (docs/runbooks.md)"
     ]
