@@ -22,10 +22,22 @@ def host(loader_module, monkeypatch):
     """A function (role, percent of each file system that is free for users) -> the module."""
 
     def build(role="db", kept=(), **free):
-        systems = {"/pgdata": "data", "/var/log": "log"}
+        linked = {
+            "/pgdata/test/pg_wal": "wal",
+            "/pgdata/test/pg_tblspc/16385": "a",
+            "/pgdata/test/pg_tblspc/16386": "a",
+        }
+        linked = {path: name for path, name in linked.items() if name in free}
+        systems = {**linked, "/pgdata": "data", "/var/log": "log"}
 
         def system(path):
             return next((name for top, name in systems.items() if path.startswith(top)), "root")
+
+        def listdir(path):
+            if not linked:
+                raise FileNotFoundError(2, "No such file or directory", path)
+            assert path == "/pgdata/test/pg_tblspc"
+            return ["pgsql_tmp", "16386", "16385", "16384"]
 
         def statvfs(path):
             if free.get(system(path)) is None:
@@ -33,7 +45,8 @@ def host(loader_module, monkeypatch):
             bavail = (ALL - ROOTS) * free[system(path)] // 100
             return SimpleNamespace(f_blocks=ALL, f_bfree=bavail + ROOTS, f_bavail=bavail, f_frsize=4096)
 
-        monkeypatch.setattr(os.path, "exists", lambda path: path in ("/", "/pgdata", "/var/log"))
+        monkeypatch.setattr(os.path, "exists", lambda path: path in ("/", "/pgdata", "/var/log", *linked))
+        monkeypatch.setattr(os, "listdir", listdir)
         monkeypatch.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=system(path)))
         monkeypatch.setattr(os, "statvfs", statvfs)
         salt = {
@@ -59,6 +72,21 @@ def test_one_sentence_names_all_that_is_on_a_full_file_system(host):
         f"9 % (85 MB) are free for /pgdata/test, {LESS}",
     ]
     assert host(root=3, data=50, log=50).faults() == [f"3 % (28 MB) are free for /, /var/lib/consul/data, {LESS}"]
+
+
+def test_wal_and_tablespaces_on_disks_of_their_own_are_looked_at(host):
+    wal, space = "/pgdata/test/pg_wal", "/pgdata/test/pg_tblspc/16385"
+    assert host(root=50, data=50, log=50, wal=50, a=50).faults() == []
+    assert host(root=50, data=50, log=50, wal=9, a=8).faults() == [
+        f"9 % (85 MB) are free for {wal}, {LESS}",
+        f"8 % (76 MB) are free for {space}, {LESS}",
+    ]
+    # What is on the disk of the data is not named beside it.
+    assert host(root=50, data=9, log=50, wal=9).faults() == [
+        f"9 % (85 MB) are free for /pgdata/test, {LESS}",
+        f"9 % (85 MB) are free for {wal}, {LESS}",
+    ]
+    assert host("dcs", root=50, data=0, log=50, wal=0).faults() == []
 
 
 def test_what_is_free_is_never_said_to_be_as_much_as_is_wanted(monkeypatch):
