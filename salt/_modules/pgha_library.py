@@ -10,6 +10,8 @@ import os
 
 # Kinds of modules, and how the names of the formula's begin.
 KINDS = {"utils": "pghalib/", "grains": "pgha", "modules": "pgha", "states": "pgha"}
+# What a master works with.
+OF_MASTER = {**KINDS, "pillar": "pgha", "runners": "pgha"}
 
 
 def here():
@@ -58,15 +60,51 @@ def served(saltenv="base"):
     return _figure(hashes)
 
 
+def older(saltenv="base"):
+    """
+    Return the files of the formula that this master serves and has not taken over for itself (``salt-run
+    saltutil.sync_all``), or has in another version: a list of paths in its ``extension_modules``. A kind of modules of
+    which nothing is there is not looked at, as the master has it from elsewhere (``module_dirs``, ``runner_dirs``, …);
+    nothing is, where the master does not hash its files by SHA-256.
+
+    saltenv
+        The environment that the formula is served from.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run salt.cmd pgha_library.older
+    """
+    kinds, found = {kind: begin for kind, begin in OF_MASTER.items() if _has(kind, begin.rstrip("/"))}, []
+    # More than is served may be there: not every master removes it (``clean_dynamic_modules``).
+    for path in __salt__["cp.list_master"](saltenv) if kinds else ():
+        if path.startswith("_") and _ours(path[1:], kinds):
+            told = __salt__["cp.hash_file"](f"salt://{path}", saltenv)
+            if told.get("hash_type") != "sha256":
+                return []
+            if told["hsum"] != _hash(path[1:]):
+                found.append(path[1:])
+    return found
+
+
+def _has(kind, begin):
+    try:
+        names = os.listdir(os.path.join(__opts__["extension_modules"], kind))
+    except OSError:
+        return False
+    return any(name.startswith(begin) for name in names)
+
+
 def _figure(hashes):
     lines = "".join(f"{found}  {path}\n" for path, found in sorted(hashes.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _ours(path):
+def _ours(path, kinds=KINDS):
     """Whether a file, ``KIND/NAME.py`` with a nested name for utils, is one of the formula's modules."""
     kind, _, name = path.partition("/")
-    return kind in KINDS and name.startswith(KINDS[kind]) and name.endswith(".py")
+    return kind in kinds and name.startswith(kinds[kind]) and name.endswith(".py")
 
 
 def _files():

@@ -24,6 +24,10 @@ SERVED = (
     "ext_pillar: has no entry 'pgha: true' in the master's configuration, so no host would be served its secrets: add"
     " it and restart the master"
 )
+OLDER = (
+    "this master works with other modules of the formula than it serves ({}{}): run salt-run saltutil.sync_all, and"
+    " restart the master"
+)
 
 
 def plan(restoring=False):
@@ -40,6 +44,9 @@ def plan(restoring=False):
 
         salt-run salt.cmd pgha_master.plan
     """
+    if older := __salt__["pgha_library.older"](__opts__.get("saltenv") or "base"):
+        # By the former modules nothing that is said of the new pillar would be true.
+        return {"refused": [OLDER.format(older[0], f" and {len(older) - 1} more" if older[1:] else "")]}
     try:
         pgha, faults = pghalib.master.compiled.inventory(__opts__, __pillar__, __salt__["pgha.defaults"]())
     except CommandExecutionError as error:

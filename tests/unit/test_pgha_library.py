@@ -78,6 +78,44 @@ def test_a_minion_without_modules_has_a_figure_of_its_own(tmp_path, master, load
     assert loader_module("_modules/pgha_library.py", opts={"extension_modules": str(tmp_path)}).here() != master()
 
 
+@pytest.fixture
+def older(minion, loader_module):
+    """``pgha_library.older`` of a master that serves this checkout and has its modules, as the minion has."""
+    for kind in ("pillar", "runners"):
+        (minion / kind).mkdir()
+        (minion / kind / "pgha.py").write_bytes((SALT / f"_{kind}/pgha.py").read_bytes())
+
+    def call(kind="sha256"):
+        def hash_file(url, _saltenv):
+            content = (SALT / url.removeprefix("salt://")).read_bytes()
+            return {"hsum": hashlib.sha256(content).hexdigest(), "hash_type": kind}
+
+        served = sorted(str(path.relative_to(SALT)) for path in SALT.rglob("*") if path.is_file())
+        salt = {"cp.list_master": lambda _saltenv: [*served, "_modules/nginx.py"], "cp.hash_file": hash_file}
+        return loader_module("_modules/pgha_library.py", salt=salt, opts={"extension_modules": str(minion)}).older()
+
+    return call
+
+
+def test_a_master_is_told_what_it_serves_and_has_not_taken_over(minion, older):
+    assert older() == []
+    # Of another formula, or taken out of this one: not every master removes it.
+    (minion / "modules/pgha_gone.py").write_text("")
+    assert older() == []
+    (minion / "runners/pgha.py").write_text("of the former formula")
+    (minion / "utils/pghalib/wait.py").unlink()
+    assert older() == ["runners/pgha.py", "utils/pghalib/wait.py"]
+    assert older("md5") == []
+
+
+def test_modules_that_a_master_has_from_elsewhere_are_not_looked_at(minion, older):
+    for kind in ("runners", "pillar", "grains", "states", "modules"):
+        (minion / kind).rename(minion / f"no-{kind}")
+    assert older() == []
+    (minion / "utils/pghalib").rename(minion / "utils/others")
+    assert older() == []
+
+
 def test_nothing_of_the_library_is_imported_before_a_newer_one_comes():
     """What was imported before would be used beside what comes."""
     assert "pghalib" not in re.sub('".*"', "", (SALT / "_modules/pgha_library.py").read_text())

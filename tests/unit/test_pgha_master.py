@@ -19,9 +19,9 @@ PGHA = {
 
 @pytest.fixture
 def master(loader_module):
-    """A function (stored, kept=stored, given=stored, ext_pillar) -> the module on a master with these pillars."""
+    """A function (stored, kept=stored, given=stored, ext_pillar, …) -> the module on a master with these pillars."""
 
-    def build(stored=PGHA, kept=None, given=None, ext_pillar=({"git": []}, {"pgha": True})):
+    def build(stored=PGHA, kept=None, given=None, ext_pillar=({"git": []}, {"pgha": True}), older=lambda _saltenv: []):
         def pillar(_opts, fresh=False):
             if isinstance(stored, Exception):
                 raise stored
@@ -29,7 +29,7 @@ def master(loader_module):
 
         return loader_module(
             "_modules/pgha_master.py",
-            salt={"pgha.defaults": lambda: DEFAULTS},
+            salt={"pgha.defaults": lambda: DEFAULTS, "pgha_library.older": older},
             utils={"pghalib.master.compiled.pillar": pillar},
             opts={"ext_pillar": ext_pillar},
             pillar={"pgha": stored if given is None else given},
@@ -42,6 +42,23 @@ def test_the_hosts_of_a_sound_pillar_are_told_and_nothing_is_refused(master):
     plan = master().plan()
     assert plan["refused"] == []
     assert set(plan["hosts"]) == {"dcs1", "dcs2", "dcs3", "db1", "db2", "db3", "db4"}
+
+
+@pytest.mark.parametrize(
+    ("files", "named"), [(["modules/pgha.py"], "(modules/pgha.py)"), (["utils/a", "b", "c"], "(utils/a and 2 more)")]
+)
+def test_a_master_with_modules_of_the_former_formula_is_told_that_alone(master, files, named):
+    """Its check of the pillar is of the former formula, too."""
+    asked = []
+    module = master(stored={"datacentres": 1}, older=lambda saltenv: asked.append(saltenv) or files)
+    (refused,) = module.plan()["refused"]
+    assert named in refused
+    assert "salt-run saltutil.sync_all" in refused
+    assert module.turns()["refused"] == [refused]
+    # A formula from another branch of a repository is in another environment.
+    module.__opts__["saltenv"] = "v2"
+    assert module.plan(restoring=True)["refused"] == [refused]
+    assert asked == ["base", "base", "v2"]
 
 
 def test_a_key_that_a_person_has_yet_to_bring_holds_up_its_own_cluster_alone(master, tmp_path):
