@@ -475,6 +475,15 @@ def cleaned(caller_of, minion_id):
     return removed
 
 
+def test_the_guard_of_a_former_formula_goes_with_clean_and_when_the_new_one_runs(caller_of):
+    former = "/usr/local/sbin/pgha-guard"
+    assert former in cleaned(caller_of, "test-db2")
+    low = caller_of("test-db2").cmd("state.show_low_sls", "pgha.guard", pillar=pillar_of("defaults", "test-db2"))
+    (gone,) = [chunk for chunk in low if chunk["fun"] == "absent" and chunk["name"] == former]
+    (runs,) = [chunk["__id__"] for chunk in low if (chunk["state"], chunk["fun"]) == ("pgha_unit", "current")]
+    assert {"pgha_unit": runs} in gone["require"]
+
+
 @pytest.mark.parametrize("minion_id", SECRETS)
 def test_clean_takes_away_every_file_of_the_role(caller_of, minion_id):
     removed, role = cleaned(caller_of, minion_id), ROLES[minion_id]

@@ -1,5 +1,5 @@
 {% set pgha = salt["pgha.settings"]() %}
-{% from "pgha/guard/parts.jinja" import program, config, files, guard_absent %}
+{% from "pgha/guard/parts.jinja" import program, former, config, files, guard_absent %}
 {% if pgha.patroni.guard %}
 {# It may run before Patroni does: it acts only where it has heard Patroni say that this host leads. #}
 {% set founded = pgha.cluster.name ~ " has been founded by " ~ pgha.cluster.founder.name %}
@@ -74,6 +74,12 @@ The guard works with its program and what it knows of now:
       - file: The guard knows this member
       - service: The guard runs, and does after a boot
       - pgha_member: Patroni of this host works by the timing that its guard is told
+
+Nothing of a former guard is left:
+  file.absent:
+    - name: {{ former | yaml_dquote }}
+    - require:
+      - pgha_unit: The guard works with its program and what it knows of now
 {% else %}
 {{ guard_absent() }}
 {% endif %}
