@@ -284,7 +284,7 @@ def faults():
     if not pghalib.services.shown.runs(__salt__["service.show"](TIMER)):
         return [f"{TIMER} does not run, so this host makes no backup when it leads: systemctl start {TIMER}, or run the"
                 " main job"]  # fmt: skip
-    return pghalib.backup.told.faults(told(), settings)
+    return pghalib.backup.told.faults(told(), settings, elsewhere=__salt__["pgha_vip.leads_by_patroni"]() is False)
 
 
 def _wanted(settings):

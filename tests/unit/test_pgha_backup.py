@@ -332,6 +332,22 @@ def test_what_is_wrong_with_the_backups_is_said_by_repository(given, fault):
     assert fault is None or fault in found[0]
 
 
+@pytest.mark.parametrize(("leads", "said"), [(True, True), (False, False), (None, True)])
+def test_only_who_would_see_a_first_backup_run_says_that_there_is_none(loader_module, monkeypatch, leads, said):
+    """The lock of a backup is on the host that makes it, for hours where the database is large."""
+    salt = {
+        "pgha.settings": lambda: settings(pillar({"main": S3})),
+        "service.show": lambda _unit: {"ActiveState": "active"},
+        "pgha_vip.leads_by_patroni": lambda: leads,
+    }
+    module = loader_module("_modules/pgha_backup.py", salt=salt)
+    monkeypatch.setattr(module, "told", lambda: told(backups=()))
+    assert ["has no backup yet" in fault for fault in module.faults()] == [True] * said
+    # What else is wrong, every host says.
+    monkeypatch.setattr(module, "told", lambda: told(fault="refused"))
+    assert len(module.faults()) == 1
+
+
 def test_a_person_sees_sizes_and_from_when_on_a_restore_is_possible():
     running = {"held": True, "size": 200, "size-cplt": 50}
     found = pghalib.backup.told.overview(told(running=running), settings(pillar({"main": S3})))

@@ -86,7 +86,7 @@ def error(said: str) -> str:
     return pghalib.text.line(" ".join(lines) or said.strip() or "pgBackRest says nothing")
 
 
-def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
+def faults(told: Mapping[str, Json], settings: MemberSettings, *, elsewhere: bool = False) -> list[str]:
     """
     Return what is wrong with the backups of a cluster, as sentences.
 
@@ -94,6 +94,8 @@ def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
         What the program tells (``pgha_backup.told``).
     settings
         Those of the host.
+    elsewhere
+        True where another host leads and makes the backups: this one does not see whether a first one runs there.
     """
     names = list(settings["backup"]["repositories"])
     found = []
@@ -102,7 +104,7 @@ def faults(told: Mapping[str, Json], settings: MemberSettings) -> list[str]:
         if one["fault"]:
             found.append(f"the repository {name} does not answer as it should: {pghalib.text.line(one['fault'])}")
         elif not [backup for backup in told["backups"] if backup["repository"] == one["number"]]:
-            if not told["running"].get("held"):
+            if not told["running"].get("held") and not elsewhere:
                 found.append(f"the repository {name} has no backup yet: {_WHY}")
         elif one.get("ahead"):
             found.append(
