@@ -23,6 +23,7 @@ _FAULTS = (
     "pgha_unit.faults",
     "pgha_dynamic.faults",
     "pgha_guard.faults",
+    "pgha_guard.watchdog_faults",
     "pgha_disk.faults",
     "pgha_archive.faults",
     "pgha_member.mount_faults",

@@ -1,5 +1,6 @@
 """
-The guard of a database host, which takes the virtual IP away and stops PostgreSQL where Patroni cannot step down.
+The guard of a database host, which takes the virtual IP away and stops PostgreSQL where Patroni cannot step down; and
+Patroni's own watchdog.
 """
 
 import pghalib.patroni.guard
@@ -46,4 +47,27 @@ def faults():
     return [
         "pgha-guard does not run: nothing stops this server when Patroni is dead or hung; systemctl start pgha-guard,"
         " or run the main job"
+    ]
+
+
+def watchdog_faults():
+    """
+    Return a sentence when this host could never lead, as Patroni needs a watchdog here (``patroni:watchdog`` is
+    ``required``) and cannot open it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'test-db1' pgha_guard.watchdog_faults
+    """
+    settings = __salt__["pgha.settings"]()
+    if settings["role"] != "db" or settings["patroni"]["watchdog"] != "required":
+        return []
+    # Said only while something is wrong. A Patroni that does not answer is named elsewhere.
+    if (__salt__["pgha_patroni.member"]() or {}).get("watchdog_failed") is not True:
+        return []
+    return [
+        "Patroni cannot use /dev/watchdog, and patroni:watchdog is required, so this host will never lead: load its"
+        " module (such as i6300esb or softdog), also for the next boot, and let PostgreSQL's user write to it"
     ]

@@ -772,3 +772,21 @@ def test_a_host_without_its_guard_says_so(loader_module, role, wanted, state, sa
     salt = {"pgha.settings": lambda: {"role": role, "patroni": {"guard": wanted}}, "service.show": show}
     found = loader_module("_modules/pgha_guard.py", salt=salt).faults()
     assert [one.partition(":")[0] for one in found] == said
+
+
+@pytest.mark.parametrize(
+    ("role", "mode", "told", "said"),
+    [
+        ("db", "required", {"watchdog_failed": True}, True),
+        ("db", "required", {}, False),
+        ("db", "required", {"watchdog_failed": "x"}, False),
+        ("db", "required", None, False),
+        ("db", "automatic", {"watchdog_failed": True}, False),
+        ("dcs", "required", {"watchdog_failed": True}, False),
+    ],
+)
+def test_a_replica_whose_watchdog_is_gone_says_that_it_will_never_lead(loader_module, role, mode, told, said):
+    settings = {"role": role, "patroni": {"watchdog": mode}}
+    salt = {"pgha.settings": lambda: settings, "pgha_patroni.member": lambda: told}
+    found = loader_module("_modules/pgha_guard.py", salt=salt).watchdog_faults()
+    assert ["this host will never lead" in one for one in found] == [True] * said
