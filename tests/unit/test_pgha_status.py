@@ -13,6 +13,7 @@ HEALTH = {"leader": "dcs1", "members": [], "voters": [], "foreign_servers": []}
 MODULES = Path(__file__).resolve().parents[2] / "salt/_modules"
 # What speaks against a run, before it begins.
 OF_THE_PREFLIGHT = {
+    "pgha_locales.faults",
     "pgha_founding.faults",
     "pgha_preflight.store_faults",
     "pgha_backup.early_faults",
