@@ -18,6 +18,7 @@ import pghalib.drill.course
 import pghalib.drill.follow
 import pghalib.drill.observers
 import pghalib.drill.pieces
+import pghalib.drill.watch
 import pghalib.postgres.scram
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -453,7 +454,7 @@ def test_what_is_missing_and_what_is_left_is_said(minion):
 @pytest.fixture
 def course(minion, monkeypatch):
     """A course over members that are made up, with its client on the minion; ``order`` is what was called."""
-    monkeypatch.setattr(pghalib.drill.course, "CALM", 0)
+    monkeypatch.setattr(pghalib.drill.watch, "CALM", 0)
     order = []
 
     def ask(_host, function, *given):
@@ -517,7 +518,7 @@ def test_a_drill_without_the_last_lists_of_its_client_is_not_called_good(course)
 
 
 def test_a_minion_whose_words_are_not_taken_is_named_before_the_first_fault(course, monkeypatch):
-    monkeypatch.setattr(pghalib.drill.course, "BEGIN", 1)
+    monkeypatch.setattr(pghalib.drill.watch, "BEGIN", 1)
     line = json.dumps(LOOK) + "\n"
     course.minion.answers["noted"] = {"text": line, "next": len(line)}
     with pytest.raises(CommandExecutionError, match="app1, piece at byte 0: line 1 of the history: a look is none of"):

@@ -15,6 +15,7 @@ import pghalib.drill.history
 import pghalib.drill.observers
 import pghalib.drill.outcome
 import pghalib.drill.pieces
+import pghalib.drill.watch
 import pghalib.wait
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -50,7 +51,7 @@ def piece(text, offset):
 def course(tmp_path, monkeypatch):
     """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
     monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
-    monkeypatch.setattr(pghalib.drill.course, "CALM", 0.1)
+    monkeypatch.setattr(pghalib.drill.watch, "CALM", 0.1)
     # The client is a real process, and is waited for in real time.
     hurried = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
     monkeypatch.setattr(pghalib.wait, "time", hurried)
@@ -114,6 +115,62 @@ def test_a_drill_that_is_interrupted_takes_away_what_it_brought_and_tells_what_i
     ]
 
 
+@pytest.fixture
+def lasting(course, monkeypatch):
+    """
+    A course that a person interrupts while a fault lasts. ``answers`` are those to ``undone``, and ``calls`` also has
+    the end of the client.
+    """
+    course.answers = [False, False, True]
+    ask, say, stop = course.ask, course.say, course._client.stop
+
+    def asked(host, function, *given):
+        answer = ask(host, function, *given)
+        if function != "pgha_drill.undone":
+            return answer
+        told = course.answers.pop(0)
+        if told is KeyboardInterrupt:
+            raise told
+        return told
+
+    def heard(line):
+        say(line)
+        if line == "hang-patroni: done":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(course._client, "stop", lambda: course.calls.append(("master", "stop", ())) or stop())
+    course.ask, course.say = asked, heard
+    return course
+
+
+def test_a_drill_that_is_interrupted_while_a_fault_lasts_ends_when_the_fault_is_over(lasting):
+    """Until then the clients may read their last lists on a server that loses them."""
+    found = lasting.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)
+    names = [name for _, name, _ in lasting.calls]
+    assert names == ["prepare", "observe", "fault", "undone", "undone", "undone", "stop", "observed", "remove"]
+    assert found["early"] == "hang-patroni: the drill was interrupted"
+    assert all(one["held"] for one in found["verdicts"])
+
+
+def test_a_fault_that_was_made_though_nobody_heard_so_is_waited_for(lasting):
+    lasting.refuses.add("fault")
+    lasting.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)
+    assert [name for _, name, _ in lasting.calls][2:-2] == ["fault", "undone", "undone", "undone", "stop"]
+
+
+@pytest.mark.parametrize("answers", [[False], [False, KeyboardInterrupt]])
+def test_what_the_end_of_a_fault_may_change_is_not_judged_when_it_is_not_waited_for(lasting, monkeypatch, answers):
+    monkeypatch.setattr(pghalib.drill.course, "LASTING", 0 if len(answers) == 1 else 60)
+    lasting.answers = answers
+    found = lasting.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)
+    held = [one["held"] for one in found["verdicts"]]
+    assert held == [None, None, None, True, None, None, None]
+    (why,) = {example for one in found["verdicts"] for example in one["examples"]}
+    assert why.startswith("the drill ended while a fault on db1 might last")
+    assert why in lasting.said
+    assert [name for _, name, _ in lasting.calls][-3:] == ["stop", "observed", "remove"]
+
+
 def test_a_login_that_cannot_be_removed_does_not_take_the_report_with_it(course):
     course.refuses.add("remove")
     found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
@@ -152,7 +209,7 @@ signal.pause()
 
 
 def test_a_client_that_may_not_connect_is_told_with_the_reason_and_the_setting(course, monkeypatch):
-    monkeypatch.setattr(pghalib.drill.course, "BEGIN", 1)
+    monkeypatch.setattr(pghalib.drill.watch, "BEGIN", 1)
     course._client._program = REFUSED
     with pytest.raises(CommandExecutionError) as error:
         course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
@@ -219,7 +276,7 @@ def test_waiting_for_calm_reads_nothing_twice(course, monkeypatch):
     assert values == list(range(1, len(values) + 1))
     assert values == [one["value"] for one in found["history"]["writes"]][: len(values)]
     # For the outage only the writes since the last fault began are kept.
-    assert min(one["end"] for one in course._writes) > found["results"][-1]["since"]
+    assert min(one["end"] for one in course._watch.writes) > found["results"][-1]["since"]
 
 
 def test_an_outage_is_that_of_the_whole_history_since_the_fault_began(course):
@@ -378,7 +435,7 @@ def test_a_piece_that_is_missing_ends_the_drill_before_the_next_fault(slow):
 def test_the_second_of_two_faults_comes_while_the_first_one_lasts_and_both_are_waited_for(course):
     found = course.run(["db1"], ["hang-vip-manager+restart-replica"], {"host": "h"}, 1, 250)
     asked = [(host, name) for host, name, _ in course.calls if name in ("fault", "undone")]
-    assert asked == [("db1", "fault"), ("db2", "fault"), ("db1", "undone"), ("db2", "undone")]
+    assert asked == [("db1", "fault"), ("db2", "fault"), ("db1", "undone")]
     (one,) = found["results"]
     assert (one["fault"], one["host"]) == ("hang-vip-manager+restart-replica", "db1, db2")
     assert [mark["what"] for mark in found["history"]["marks"]] == ["hang-vip-manager on db1", "restart-replica on db2"]

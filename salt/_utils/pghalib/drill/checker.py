@@ -43,7 +43,9 @@ class Span(NamedTuple):
     host: str
 
 
-def check(history: History, overlap: int = 250, unseen: Iterable[str] = ()) -> list[Verdict]:
+def check(
+    history: History, overlap: int = 250, unseen: Iterable[str] = (), unsettled: str | None = None
+) -> list[Verdict]:
     """
     Return the verdict of every rule.
 
@@ -53,13 +55,15 @@ def check(history: History, overlap: int = 250, unseen: Iterable[str] = ()) -> l
         Milliseconds that two hosts may both have the virtual IP: as long as vip-manager and the guard do not look.
     unseen
         Hosts of which something is missing that their observers saw.
+    unsettled
+        Why the last lists and looks may not be what the cluster comes to in the end, as a sentence; None when they are.
     """
     acknowledged = _acknowledged(history["writes"])
     final = {key: collections.Counter(values) for key, values in history["final"].items()}
     listless = sorted(set(acknowledged) - set(final))
-    ends = f"the last lists of clients {', '.join(map(str, listless))} are missing" if listless else None
+    ends = f"the last lists of clients {', '.join(map(str, listless))} are missing" if listless else unsettled
     hosts = ", ".join(unseen)
-    looks = f"something that the observers of {hosts} saw is missing" if hosts else None
+    looks = f"something that the observers of {hosts} saw is missing" if hosts else unsettled
     return [
         _verdict("every acknowledged write is there", _lost(acknowledged, final), ends),
         _verdict("nothing is there that no client wrote", _phantoms(history["writes"], final), ends),

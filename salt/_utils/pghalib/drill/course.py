@@ -17,11 +17,11 @@ from salt.exceptions import CommandExecutionError
 import pghalib.drill
 import pghalib.drill.checker
 import pghalib.drill.faults
-import pghalib.drill.follow
 import pghalib.drill.history
 import pghalib.drill.hunt
 import pghalib.drill.observers
 import pghalib.drill.outcome
+import pghalib.drill.watch
 import pghalib.text
 import pghalib.wait
 
@@ -30,17 +30,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.drill.clients import Client
-    from pghalib.drill.history import History, Visit, Write
+    from pghalib.drill.history import History
     from pghalib.drill.observers import Ask
     from pghalib.drill.outcome import Outcome, Result
     from pghalib.shapes import Json
 
-# Seconds: until the cluster is whole again after a fault, and of calm writing before the first fault and after each.
-RECOVERY, CALM = 300, 3
-# Seconds for a client to write for the first time, for a fault to be over, and for a leader when nothing else is left.
-BEGIN, LASTING, LEADER = 60, 420, 60
+# Seconds: until the cluster is whole again after a fault, for a fault to be over, and for a leader when nothing else is
+# left.
+RECOVERY, LASTING, LEADER = 300, 420, 60
 # Seconds that a fault may take at the most, for the time that login, client and observers are given.
-LONGEST = LASTING + 2 * RECOVERY + 180
+LONGEST = LASTING + pghalib.drill.watch.AGAIN + RECOVERY + 180
 
 
 class Course:
@@ -73,10 +72,10 @@ class Course:
     ) -> None:
         self.ask, self.standing, self.bound, self.say, self.place = ask, standing, bound, say, place
         self._client = client
-        self._follower = pghalib.drill.follow.Follower(place)
-        self._writes: list[Write] = []
-        self._visits: list[Visit] = []
-        self._trouble = ""
+        self._watch = pghalib.drill.watch.Watch(client, place)
+        # Hosts that were asked for a fault that lasts, with the moment, until it is known to be over.
+        self._lasting: dict[str, float] = {}
+        self._unsettled: str | None = None
 
     def run(
         self,
@@ -122,7 +121,8 @@ class Course:
             stack.callback(lambda: missing.extend(self._client.stop()))
             given = {"connection": {**connection, "user": pghalib.drill.NAME}, "table": pghalib.drill.TABLE}
             self._client.start({**given, "workers": workers, "pause": 0.01, "seconds": longest})
-            self._begin()
+            stack.callback(self._settle)
+            self._watch.begin()
             rounds = itertools.repeat(faults) if seed is None else pghalib.drill.hunt.steps(faults, seed)
             early = self._rounds(rounds, minutes or 0, results, observers)
         if missing and not early:
@@ -132,7 +132,9 @@ class Course:
         for one in results:
             gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
             one["phases"] = pghalib.drill.checker.phases(history, gap)
-        verdicts = pghalib.drill.checker.check(history, overlap=overlap, unseen=dict.fromkeys(observers.unseen))
+        verdicts = pghalib.drill.checker.check(
+            history, overlap=overlap, unseen=dict.fromkeys(observers.unseen), unsettled=self._unsettled
+        )
         return pghalib.drill.outcome.Outcome(results=results, verdicts=verdicts, history=history, early=early)
 
     def history(self) -> History:
@@ -174,8 +176,7 @@ class Course:
         """One fault, or several, each while those before it last."""
         first, *others = pghalib.drill.faults.parts(step)
         since = time.time_ns()
-        self._writes = [write for write in self._writes if write["end"] > since]
-        self._visits = [visit for visit in self._visits if visit["end"] > since]
+        self._watch.forget(since)
         hosts, made = [self._fault(first)], [first]
         for name in others:
             # What is already broken may not let the second one be made; that is no reason to end.
@@ -185,14 +186,13 @@ class Course:
             except CommandExecutionError as error:
                 self.say(f"{name} was not made: {error}")
         step = "+".join(made)
-        if any(pghalib.drill.faults.FAULTS[name]["lasting"] for name in made):
-            self._undone(hosts)
+        self._undone()
         # Writes first: to look at the history costs nothing, and the status is a job on every host.
-        self._calm()
+        self._watch.calm()
         pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {step}", interval=1)
-        self._look()
-        longest = pghalib.drill.checker.outage(self._writes, since)
-        connect = pghalib.drill.checker.outage(self._visits, since)
+        self._watch.look()
+        longest = pghalib.drill.checker.outage(self._watch.writes, since)
+        connect = pghalib.drill.checker.outage(self._watch.visits, since)
         outage, bound = (longest.end - longest.start) / 1e9, self.bound(step)
         self.say(f"{step}: {outage:.2f} s without an acknowledged write (at most {bound:.0f} s are promised)")
         return {
@@ -217,57 +217,48 @@ class Course:
             raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
         self.say(f"{name} on {host}: {one['what']}")
         self._mark(f"{name} on {host}")
+        if one["lasting"]:
+            # Before the question: it may be made although nobody hears the answer.
+            self._lasting[host] = time.monotonic()
         self.say(f"{name}: {pghalib.text.line(self.ask(host, 'pgha_drill.fault', name))}")
         return host
 
-    def _undone(self, hosts: list[str]) -> None:
+    def _undone(self) -> None:
         """Wait until no fault lasts any more."""
 
         def undone() -> bool:
-            return all(self.ask(host, "pgha_drill.undone") for host in dict.fromkeys(hosts))
+            for host in [*self._lasting]:
+                if not self.ask(host, "pgha_drill.undone"):
+                    return False
+                del self._lasting[host]
+            return True
 
-        pghalib.wait.until(undone, LASTING, "no fault lasts any more", interval=1)
+        if self._lasting:
+            seconds = max(0, round(max(self._lasting.values()) + LASTING - time.monotonic()))
+            pghalib.wait.until(undone, seconds, "no fault lasts any more", interval=1)
+
+    def _settle(self) -> None:
+        """
+        Wait for the end of a fault that lasts after an early end. Until then the client may read its last lists where
+        they will be lost, and observers that are stopped do not see what the fault's end brings.
+        """
+        if not self._lasting:
+            return
+        hosts = ", ".join(self._lasting)
+        try:
+            self.say(f"a fault may last on {hosts}: the drill waits for its end (Ctrl-C: it does not, and judges less)")
+            self._undone()
+            self._watch.calm()
+        except (CommandExecutionError, KeyboardInterrupt, SystemExit) as error:
+            why = f": {error}" if isinstance(error, CommandExecutionError) else ""
+            self._unsettled = f"the drill ended while a fault on {hosts} might last{why}"
+            self.say(self._unsettled)
 
     def _whole(self) -> bool:
         leader, _, faults = self.standing()
         if faults:
             raise CommandExecutionError("; ".join(faults))
         return leader is not None
-
-    def _begin(self) -> None:
-        """Wait until the client writes. Before the first fault, only its way to the server can be in its way."""
-        try:
-            self._calm(BEGIN)
-        except CommandExecutionError as error:
-            why = pghalib.text.line(self._trouble) or f"they say nothing ({pghalib.text.line(error)})"
-            raise CommandExecutionError(
-                f"No fault was made, since the clients on {self._client.where} cannot write: {why}. They connect as"
-                f" {pghalib.drill.NAME}: postgres:client_networks has to allow their address, and so has each firewall"
-            ) from None
-
-    def _calm(self, seconds: int = RECOVERY) -> None:
-        """Wait until writes that began after this moment have been acknowledged for CALM seconds."""
-        since = time.time_ns()
-        ended: list[int] = []
-
-        def calm() -> bool:
-            new = [one["end"] for one in self._look() if one["outcome"] == "ok" and one["start"] > since]
-            # The first and the last moment are enough, however long this takes.
-            ended[:] = [min([*ended, *new]), max([*ended, *new])] if new else ended
-            return bool(ended) and ended[1] - ended[0] > CALM * 10**9
-
-        pghalib.wait.until(calm, seconds, "writes are acknowledged", interval=0.5)
-
-    def _look(self) -> list[Write]:
-        """
-        The writes that were noted since the last look; ``_writes`` and ``_visits`` have what ended after the last mark.
-        """
-        self._client.fetch()
-        found = self._follower.new()
-        self._trouble = found["troubles"][-1]["what"] if found["troubles"] else self._trouble
-        self._writes += found["writes"]
-        self._visits += found["visits"]
-        return found["writes"]
 
     def _mark(self, what: str) -> None:
         with (self.place / "drill.jsonl").open("a", encoding="utf-8") as marks:
