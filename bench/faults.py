@@ -75,10 +75,16 @@ def drilled(cluster, fault, rounds):
     said = cluster.lab.salt(*words, check=False, timeout=7200).stdout
     print(said[said.index("Drill of") :] if "Drill of" in said else said, flush=True)
     (where,) = re.findall(r"The report is (\S+)/report\.html", said)
-    report = json.loads(cluster.lab.master.read(f"{where}/report.json"))
-    seconds = [round(one["outage"], 2) for one in report["results"]]
+    return told(json.loads(cluster.lab.master.read(f"{where}/report.json")), fault)
+
+
+def told(report, fault):
+    """The outages of a fault (seconds), and what broke, by the report of a drill that was to make this fault alone."""
+    seconds = [round(one["outage"], 2) for one in report["results"] if one["fault"] == fault]
+    # Of two faults together the second one is not always made.
+    broken = [f"{fault}: only {one['fault']} was made" for one in report["results"] if one["fault"] != fault]
     rules = [one for one in report["verdicts"] if not one["held"]]
-    broken = [f"{fault}: {one['rule']} ({one['count']}): {one['examples'][0]}" for one in rules]
+    broken += [f"{fault}: {one['rule']} ({one['count']}): {one['examples'][0]}" for one in rules]
     return seconds, [*broken, *([f"{fault}: {report['early']}"] if report["early"] else [])]
 
 

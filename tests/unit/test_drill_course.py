@@ -49,25 +49,33 @@ def piece(text, offset):
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """A course over hosts that are made up: ``calls``, ``said``, and ``refuses`` (names of functions that fail)."""
+    """
+    A course over hosts that are made up: ``calls``, ``said``, ``refuses`` (names of functions that fail), and
+    ``answers`` (those to whether a fault is undone; afterwards it is).
+    """
     monkeypatch.setattr(pghalib.drill.clients, "local_python", lambda: sys.executable)
     monkeypatch.setattr(pghalib.drill.watch, "CALM", 0.1)
     # The client is a real process, and is waited for in real time.
     hurried = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
     monkeypatch.setattr(pghalib.wait, "time", hurried)
-    calls, said, refuses = [], [], set()
+    calls, said, refuses, answers = [], [], set(), []
     looks = json.dumps({**LOOK, "acknowledged": False}) + "\n"
 
     def ask(host, function, *given):
         calls.append((host, function.removeprefix("pgha_drill."), given))
         if calls[-1][1] in refuses:
             raise CommandExecutionError(f"{host} refuses")
+        if calls[-1][1] == "undone":
+            answer = answers.pop(0) if answers else True
+            if answer is KeyboardInterrupt:
+                raise answer
+            return answer
         return piece(looks, *given) if function == "pgha_drill.observed" else "done"
 
     standing = lambda: ("db1", ["db2"], [])  # noqa: E731
     client = pghalib.drill.clients.Local(tmp_path, PROGRAM)
     made = pghalib.drill.course.Course(ask, standing, lambda _name: 5.0, said.append, tmp_path, client=client)
-    made.calls, made.said, made.refuses = calls, said, refuses
+    made.calls, made.said, made.refuses, made.answers = calls, said, refuses, answers
     return made
 
 
@@ -118,20 +126,10 @@ def test_a_drill_that_is_interrupted_takes_away_what_it_brought_and_tells_what_i
 @pytest.fixture
 def lasting(course, monkeypatch):
     """
-    A course that a person interrupts while a fault lasts. ``answers`` are those to ``undone``, and ``calls`` also has
-    the end of the client.
+    A course that a person interrupts while a fault lasts; ``calls`` also has the end of the client.
     """
-    course.answers = [False, False, True]
-    ask, say, stop = course.ask, course.say, course._client.stop
-
-    def asked(host, function, *given):
-        answer = ask(host, function, *given)
-        if function != "pgha_drill.undone":
-            return answer
-        told = course.answers.pop(0)
-        if told is KeyboardInterrupt:
-            raise told
-        return told
+    course.answers += [False, False]
+    say, stop = course.say, course._client.stop
 
     def heard(line):
         say(line)
@@ -139,7 +137,7 @@ def lasting(course, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(course._client, "stop", lambda: course.calls.append(("master", "stop", ())) or stop())
-    course.ask, course.say = asked, heard
+    course.say = heard
     return course
 
 
@@ -161,7 +159,7 @@ def test_a_fault_that_was_made_though_nobody_heard_so_is_waited_for(lasting):
 @pytest.mark.parametrize("answers", [[False], [False, KeyboardInterrupt]])
 def test_what_the_end_of_a_fault_may_change_is_not_judged_when_it_is_not_waited_for(lasting, monkeypatch, answers):
     monkeypatch.setattr(pghalib.drill.course, "LASTING", 0 if len(answers) == 1 else 60)
-    lasting.answers = answers
+    lasting.answers[:] = answers
     found = lasting.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)
     held = [one["held"] for one in found["verdicts"]]
     assert held == [None, None, None, True, None, None, None]
@@ -433,12 +431,28 @@ def test_a_piece_that_is_missing_ends_the_drill_before_the_next_fault(slow):
 
 
 def test_the_second_of_two_faults_comes_while_the_first_one_lasts_and_both_are_waited_for(course):
+    course.answers += [False]
+    standing, asked = course.standing, []
+    course.standing = lambda: course.calls.append(("all", "status", ())) or standing()
     found = course.run(["db1"], ["hang-vip-manager+restart-replica"], {"host": "h"}, 1, 250)
-    asked = [(host, name) for host, name, _ in course.calls if name in ("fault", "undone")]
-    assert asked == [("db1", "fault"), ("db2", "fault"), ("db1", "undone")]
+    asked = [(host, name) for host, name, _ in course.calls]
+    begin = asked.index(("db1", "fault"))
+    # A status takes longer than many a fault lasts.
+    assert asked[begin : begin + 4] == [("db1", "fault"), ("db1", "undone"), ("db2", "fault"), ("db1", "undone")]
     (one,) = found["results"]
     assert (one["fault"], one["host"]) == ("hang-vip-manager+restart-replica", "db1, db2")
     assert [mark["what"] for mark in found["history"]["marks"]] == ["hang-vip-manager on db1", "restart-replica on db2"]
+
+
+@pytest.mark.parametrize("answer", [True, "VALUE_TRIMMED", None])
+def test_a_fault_that_could_not_come_while_the_other_one_lasted_is_not_made(course, answer):
+    """It would be counted as what the two cost together, and with the sum of both bounds."""
+    course.answers += [answer]
+    found = course.run(["db1"], ["hang-vip-manager+restart-replica"], {"host": "h"}, 1, 250)
+    assert [given for _, name, given in course.calls if name == "fault"] == [("hang-vip-manager",)]
+    assert [one["fault"] for one in found["results"]] == ["hang-vip-manager"]
+    assert "restart-replica was not made: hang-vip-manager was over before it" in course.said
+    assert found["early"] is None
 
 
 def test_a_second_fault_that_cannot_be_made_does_not_end_the_drill(course):
@@ -450,6 +464,7 @@ def test_a_second_fault_that_cannot_be_made_does_not_end_the_drill(course):
         return ask(host, function, *given)
 
     course.ask = asked
+    course.answers += [False]
     course.bound = lambda step: 5.0 * len(pghalib.drill.faults.parts(step))
     found = course.run(["db1"], ["hang-vip-manager + kill-agent", "restart-replica"], {"host": "h"}, 1, 250)
     assert [(one["fault"], one["bound"]) for one in found["results"]] == [

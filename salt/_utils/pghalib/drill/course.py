@@ -175,13 +175,20 @@ class Course:
     def _step(self, step: str) -> Result:
         """One fault, or several, each while those before it last."""
         first, *others = pghalib.drill.faults.parts(step)
+        roles = self._roles()
+        # From here on, as the status before takes seconds in which nothing is done to the cluster.
         since = time.time_ns()
         self._watch.forget(since)
-        hosts, made = [self._fault(first)], [first]
+        hosts, made = [self._fault(first, roles)], [first]
         for name in others:
             # What is already broken may not let the second one be made; that is no reason to end.
             try:
-                hosts.append(self._fault(name))
+                if self._lasting:
+                    # Whose hosts these are was asked before: many a fault would be over before a status is.
+                    self._lasts(made[-1])
+                else:
+                    roles = self._roles()
+                hosts.append(self._fault(name, roles))
                 made.append(name)
             except CommandExecutionError as error:
                 self.say(f"{name} was not made: {error}")
@@ -208,11 +215,20 @@ class Course:
             "phases": None,
         }
 
-    def _fault(self, name: str) -> str:
+    def _roles(self) -> dict[str, str | None]:
+        """The hosts of the leader and of a replica, as they are now."""
+        leader, replicas, _ = self.standing()
+        return {"leader": leader, "replica": next(iter(replicas), None)}
+
+    def _lasts(self, name: str) -> None:
+        """Raise CommandExecutionError when one of the faults that were made is over: nothing can be made meanwhile."""
+        if any(self.ask(host, "pgha_drill.undone") is not False for host in self._lasting):
+            raise CommandExecutionError(f"{name} was over before it")
+
+    def _fault(self, name: str, roles: Mapping[str, str | None]) -> str:
         """Make one fault, and return the host."""
         one = pghalib.drill.faults.FAULTS[name]
-        leader, replicas, _ = self.standing()
-        host = leader if one["host"] == "leader" else next(iter(replicas), None)
+        host = roles[one["host"]]
         if host is None:
             raise CommandExecutionError(f"{name}: the cluster has no {one['host']} now")
         self.say(f"{name} on {host}: {one['what']}")
@@ -228,7 +244,7 @@ class Course:
 
         def undone() -> bool:
             for host in [*self._lasting]:
-                if not self.ask(host, "pgha_drill.undone"):
+                if self.ask(host, "pgha_drill.undone") is not True:
                     return False
                 del self._lasting[host]
             return True
