@@ -115,6 +115,8 @@ def observe(seconds):
         "User": postgres["user"],
         "RuntimeMaxSec": str(int(seconds)),
         "StandardOutput": f"truncate:{output}",
+        # By default errors go where the output goes: among the looks.
+        "StandardError": "journal",
     }
     words = [f"{settings['patroni']['venv']}/bin/python", str(program), json.dumps(given)]
     pghalib.services.transient.start(__salt__["cmd.run_all"], OBSERVER, words, properties)
@@ -123,8 +125,8 @@ def observe(seconds):
 def observed(offset):
     """
     Stop the observer of this host, and return a piece of what it has seen: ``text``, lines of JSON of which the last
-    one may be cut, and ``next``, where the next piece begins. The last piece is shorter than the others, perhaps empty;
-    the observer's files are removed with it.
+    one may be cut, ``next``, where the next piece begins, and ``ran``, whether the observer ran until now. The last
+    piece is shorter than the others, perhaps empty; the observer's files are removed with it.
 
     offset
         Where the piece begins, in bytes.
@@ -135,12 +137,14 @@ def observed(offset):
 
         salt 'test-db1' pgha_drill.observed 0
     """
+    # Before it is stopped: one that ended by itself has not seen what came then. systemd forgets it (--collect).
+    ran = pghalib.services.shown.runs(__salt__["service.show"](f"{OBSERVER}.service"))
     _stop()
     piece = pghalib.drill.pieces.read(_place("looks.jsonl"), offset)
     if len(piece["text"]) < pghalib.drill.pieces.PIECE:
         for one in ("looks.jsonl", "observe.py"):
             pghalib.host.files.remove(str(_place(one)), test=False)
-    return piece
+    return {**piece, "ran": ran}
 
 
 def fault(name, seconds=None):

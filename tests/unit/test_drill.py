@@ -261,6 +261,7 @@ def test_the_observer_runs_as_postgresqls_user_and_ends_by_itself(host, tmp_path
     assert ran[1][:-1] == [
         *("systemd-run", "--quiet", "--unit=pgha-drill-observer", "--collect", "--property=User=postgres"),
         *("--property=RuntimeMaxSec=600", f"--property=StandardOutput=truncate:{tmp_path}/drill/looks.jsonl"),
+        "--property=StandardError=journal",
         *("/opt/patroni/bin/python", f"{tmp_path}/drill/observe.py"),
     ]
 

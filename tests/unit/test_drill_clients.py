@@ -461,7 +461,7 @@ def course(minion, monkeypatch):
         order.append(function.removeprefix("pgha_drill."))
         if function == "pgha_drill.observed":
             look = {"kind": "look", "host": "", "start": 1, "end": 2, "address": True, "acknowledged": False}
-            return {"text": json.dumps(look) + "\n", "next": len(json.dumps(look)) + 1}
+            return {"text": json.dumps(look) + "\n", "next": len(json.dumps(look)) + 1, "ran": True}
         if function == "pgha_drill.prepare":
             assert pghalib.postgres.scram.PATTERN.fullmatch(given[0])
         return "done"

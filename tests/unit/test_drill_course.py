@@ -41,10 +41,10 @@ print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, value + 1))
 LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "address": True, "primary": True, "timeline": 1}
 
 
-def piece(text, offset):
+def piece(text, offset, ran=True):
     """The answer of a host that is asked for a piece of a history."""
     text = text[offset : offset + pghalib.drill.pieces.PIECE]
-    return {"text": text, "next": offset + len(text)}
+    return {"text": text, "next": offset + len(text), "ran": ran}
 
 
 @pytest.fixture
@@ -392,6 +392,22 @@ def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer)
     about_hosts = [one for one in found["verdicts"] if one["held"] is None]
     assert [one["examples"] for one in about_hosts] == [["something that the observers of db1 saw is missing"]] * 2
     assert [name for _, name, _ in course.calls][-2:] == ["observed", "remove"]
+
+
+@pytest.mark.parametrize("ran", [False, None, "yes"])
+def test_an_observer_that_ended_by_itself_has_not_seen_all(course, ran):
+    """A second leader on its host would be in none of its looks."""
+    ask = course.ask
+    course.ask = lambda host, function, *given: (
+        {**ask(host, function, *given), "ran": ran}
+        if (host, function) == ("db1", "pgha_drill.observed")
+        else ask(host, function, *given)
+    )
+    found = course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
+    assert found["early"].startswith("what db1 observed is missing: it had ended by itself (journalctl -u ")
+    assert [one["held"] for one in found["verdicts"]][-2:] == [None, None]
+    # What it did see is judged and kept.
+    assert {look["host"] for look in found["history"]["looks"]} == {"db1", "db2"}
 
 
 def test_a_member_that_always_fills_the_piece_does_not_fill_the_master(slow):

@@ -73,33 +73,42 @@ class Observers:
             self.start()
 
     def stop(self) -> list[str]:
-        """Stop all that run, and keep what they saw. Returns a sentence for each host from which nothing came."""
+        """Stop all that run, and keep what they saw. Returns a sentence for each host of which something is missing."""
         hosts, self._running = self._running, []
         missing = []
         for host in hosts:
             try:
-                seen = self._seen(host)
+                seen, ran = self._seen(host)
                 if not seen["looks"]:
                     raise CommandExecutionError("its answer has no look")
             except CommandExecutionError as error:
                 missing.append(f"what {host} observed is missing: {error}")
                 self.unseen.append(host)
                 continue
+            if not ran:
+                # What it has seen until then may break a rule all the same.
+                why = "it had ended by itself (journalctl -u pgha-drill-observer)"
+                missing.append(f"what {host} observed is missing: {why}")
+                self.unseen.append(host)
             # Who saw it is whom the master has asked, whatever the host calls itself.
             lines = [json.dumps({**look, "host": host}) + "\n" for look in seen["looks"]]
             with (self._place / f"observer-{host}.jsonl").open("a", encoding="utf-8") as file:
                 file.write("".join(lines))
         return missing
 
-    def _seen(self, host: str) -> History:
-        """All that an observer has written; it has ended with the first question."""
-        whole, offset = list[str](), 0
+    def _seen(self, host: str) -> tuple[History, bool]:
+        """
+        All that an observer has written, and whether it ran until it was asked; it has ended with the first question.
+        """
+        whole, offset, ran = list[str](), 0, False
         limit = pghalib.drill.pieces.most(time.monotonic() - self._started, SEEN)
         while True:
             answer = self._ask(host, "pgha_drill.observed", offset)
             text, after = pghalib.drill.pieces.checked(answer, offset, host, limit)
+            if offset == 0:
+                ran = answer.get("ran") is True
             whole.append(text)
             offset = after
             if len(text) < pghalib.drill.pieces.PIECE:
                 lines = io.StringIO("".join(whole))
-                return pghalib.drill.history.read(lines, pghalib.drill.history.OBSERVER)
+                return pghalib.drill.history.read(lines, pghalib.drill.history.OBSERVER), ran

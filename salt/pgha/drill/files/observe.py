@@ -11,9 +11,11 @@ Salt, and runs until it is stopped.
 """
 
 import json
+import os
 import sys
 import threading
 import time
+import traceback
 
 import psutil
 import psycopg
@@ -52,10 +54,14 @@ class Observer:
         return any(one.address == wanted for card in psutil.net_if_addrs().values() for one in card)
 
     def watch_address(self):
-        """Look at the address, for ever."""
-        while True:
-            self.note(time.time_ns())
-            time.sleep(self.settings["interval"])
+        """Look at the address, for ever. When that fails, the whole observer ends: nobody would miss half of it."""
+        try:
+            while True:
+                self.note(time.time_ns())
+                time.sleep(self.settings["interval"])
+        finally:
+            traceback.print_exc()
+            os._exit(1)
 
     def watch_server(self):
         """Ask the server, for ever."""
