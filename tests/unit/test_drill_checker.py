@@ -112,7 +112,9 @@ def test_a_wrong_history_breaks_its_rule_and_no_other(rules, records):
 def test_a_host_that_was_frozen_had_the_address_all_the_time():
     """There is no look while it is frozen; the first one afterwards still sees the address."""
     frozen = [look("db1", 100, address=True), look("db2", 5000, address=True), look("db2", 9000, address=True)]
-    (verdict,) = [one for one in checker.check(told([*frozen, look("db1", 8000, address=True)])) if not one["held"]]
+    (verdict,) = [
+        one for one in checker.check(told([*frozen, look("db1", 8000, address=True)])) if one["held"] is False
+    ]
     assert verdict["examples"] == ["db1 and db2 both had the virtual IP for 3001 ms"]
 
 
@@ -150,6 +152,31 @@ def test_rules_about_hosts_are_not_judged_without_what_one_saw():
     # What was seen all the same is said.
     twice = [*RIGHT, *(look("db3", at, address=True) for at in range(2000, 6000, 500))]
     assert checker.check(told(twice), unseen=["db3"])[ADDRESSES]["held"] is False
+
+
+def test_a_rule_that_nothing_could_have_broken_is_not_held():
+    def held(*records, **given):
+        return [one["held"] for one in checker.check(told(records), **given)]
+
+    ends = {"kind": "final", "key": 1, "values": [1]}
+    assert held(write(1, 1), ends) == [True, True, True, None, None, None, None]
+    assert held(write(1, 1), ends, read([1], 5), look("db1", 1)) == [True] * 5 + [None, None]
+    assert held(write(1, 1), ends, read([1], 5), look("db1", 1, acknowledged=True)) == [True] * 6 + [None]
+    assert held(write(1, 1, outcome="info"), read([], 5), look("db1", 1, address=True, acknowledged=True)) == [
+        *(None, None, None, True, None),
+        *(True, True),
+    ]
+    reasons = {one["examples"][0] for one in checker.check(told([write(1, 1), ends]))[STALE:]}
+    assert reasons == {
+        "no client has read anything",
+        "no observer had a write acknowledged",
+        "no observer saw the virtual IP",
+    }
+
+
+def test_a_cluster_without_a_virtual_ip_has_no_rule_about_it():
+    rules = [one["rule"] for one in checker.check(told(RIGHT), overlap=None)]
+    assert rules == [one["rule"] for one in checker.check(told(RIGHT))][:ADDRESSES]
 
 
 def test_for_whom_commits_wait_is_told_by_each_primary():

@@ -460,7 +460,8 @@ def course(minion, monkeypatch):
     def ask(_host, function, *given):
         order.append(function.removeprefix("pgha_drill."))
         if function == "pgha_drill.observed":
-            look = {"kind": "look", "host": "", "start": 1, "end": 2, "address": True, "acknowledged": False}
+            look = {"kind": "look", "host": "", "start": 1, "end": 2}
+            look |= {"address": True, "acknowledged": True, "timeline": 1}
             return {"text": json.dumps(look) + "\n", "next": len(json.dumps(look)) + 1, "ran": True}
         if function == "pgha_drill.prepare":
             assert pghalib.postgres.scram.PATTERN.fullmatch(given[0])
@@ -475,7 +476,9 @@ def course(minion, monkeypatch):
                 values.append(len(values) + 1)
                 at = time.time_ns()
                 write = {"kind": "write", "key": 1, "value": values[-1], "start": at, "end": at + 1, "outcome": "ok"}
-                minion.noted += json.dumps(write) + "\n" if "client.stop" not in order else ""
+                read = {"kind": "read", "key": 1, "floor": 0, "values": [], "start": 1, "end": 2}
+                for record in (write, read) if "client.stop" not in order else ():
+                    minion.noted += json.dumps(record) + "\n"
         if function.endswith(".stop"):
             minion.ends = json.dumps({"kind": "final", "key": 1, "values": list(values)}) + "\n"
         return asked(host, function, *given)

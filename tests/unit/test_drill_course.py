@@ -34,11 +34,14 @@ while not over:
     value += 1
     at = time.time_ns()
     write = {"kind": "write", "key": 1, "value": value, "start": at, "end": at + 1, "outcome": "ok"}
-    print(json.dumps(write), flush=True)
+    read = {"kind": "read", "key": 1, "floor": value - 1, "values": [value], "start": at + 2, "end": at + 3}
+    for record in (write, read):
+        print(json.dumps(record), flush=True)
     time.sleep(0.01)
 print(json.dumps({"kind": "final", "key": 1, "values": list(range(1, value + 1))}), flush=True)
 """
-LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "address": True, "primary": True, "timeline": 1}
+HOSTS = ("db1", "db2")
+LOOK = {"kind": "look", "host": "of my choice", "start": 1, "end": 2, "primary": True, "timeline": 1}
 
 
 def piece(text, offset, ran=True):
@@ -59,7 +62,7 @@ def course(tmp_path, monkeypatch):
     hurried = types.SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
     monkeypatch.setattr(pghalib.wait, "time", hurried)
     calls, said, refuses, answers = [], [], set(), []
-    looks = json.dumps({**LOOK, "acknowledged": False}) + "\n"
+    looks = {host: json.dumps({**LOOK, **dict.fromkeys(("address", "acknowledged"), host == "db1")}) for host in HOSTS}
 
     def ask(host, function, *given):
         calls.append((host, function.removeprefix("pgha_drill."), given))
@@ -70,7 +73,7 @@ def course(tmp_path, monkeypatch):
             if answer is KeyboardInterrupt:
                 raise answer
             return answer
-        return piece(looks, *given) if function == "pgha_drill.observed" else "done"
+        return piece(looks[host] + "\n", *given) if function == "pgha_drill.observed" else "done"
 
     standing = lambda: ("db1", ["db2"], [])  # noqa: E731
     client = pghalib.drill.clients.Local(tmp_path, PROGRAM)
@@ -373,7 +376,7 @@ FINAL = json.dumps({"kind": "final", "key": 1, "values": []}) + "\n"
     [
         *("VALUE_TRIMMED", {"text": "", "next": 0}, None, {"text": "[]\n", "next": 3}),
         # An observer speaks for no client.
-        piece(json.dumps({**LOOK, "acknowledged": False}) + "\n" + FINAL, 0),
+        piece(json.dumps({**LOOK, "address": True, "acknowledged": False}) + "\n" + FINAL, 0),
     ],
 )
 def test_a_drill_without_what_an_observer_saw_is_not_called_good(course, answer):
@@ -433,7 +436,7 @@ def test_a_member_that_always_fills_the_piece_does_not_fill_the_master(slow):
 
 def test_an_observer_that_notes_as_much_as_it_can_is_far_from_the_limit():
     names = [f"member-{number}-of-a-long-name" for number in range(3)]
-    look = {**LOOK, "start": 2**62, "end": 2**62, "acknowledged": False, "synchronous": names}
+    look = {**LOOK, "address": False, "start": 2**62, "end": 2**62, "acknowledged": False, "synchronous": names}
     honest = 2 / 0.1 * len(json.dumps(look) + "\n")
     assert 9 * honest < pghalib.drill.observers.SEEN < 20 * honest
 

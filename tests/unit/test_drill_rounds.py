@@ -223,6 +223,7 @@ def command(monkeypatch, tmp_path):
         opts = {"cachedir": str(tmp_path)}
         return pghalib.drill.command.run(opts=opts, names=["switchover"], **{**rest, "minutes": None, **more})
 
+    run.settings = settings
     run.given, run.locks, run.asked, run.answers, run.place = given, locks, asked, answers, tmp_path / "pgha/drills"
     return run
 
@@ -232,7 +233,7 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(command):
     command.answers["pgha_patroni.member"] = running
     text, good = command(workers="7", minutes="30")
     assert command.locks == [("test",)]
-    assert command.given[1:] == [(["db1"], ["switchover"], command.given[1][2], 7, 250, 30, None)]
+    assert command.given[1:] == [(["db1"], ["switchover"], command.given[1][2], 7, None, 30, None)]
     assert type(command.given[0]) is pghalib.drill.clients.Local
     assert "switchover      3    1.00 s" in text
     assert "again:" not in text
@@ -246,6 +247,14 @@ def test_the_command_gives_its_numbers_on_and_keeps_the_summary(command):
     assert about["clients"] == "7 that write, one that reads, on the master"
     assert (about["PostgreSQL"], about["Patroni"], about["hosts"]) == ("postgresql 18 (180004)", "4.1.5?[2J", "db1")
     assert "processors" in about["master"]
+
+
+@pytest.mark.parametrize(("interval", "overlap"), [(100, 250), (1000, 1000)])
+def test_two_hosts_may_have_the_address_as_long_as_nobody_looks(command, interval, overlap):
+    command.settings["cluster"]["vip"] = {"address": "198.51.100.40"}
+    command.settings["vip"]["interval"] = interval
+    command(workers=4)
+    assert command.given[1][4] == overlap
 
 
 @pytest.mark.parametrize("answer", [None, "x", ["x"], {"patroni": "x"}, {"patroni": {}}])

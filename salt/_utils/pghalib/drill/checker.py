@@ -44,15 +44,16 @@ class Span(NamedTuple):
 
 
 def check(
-    history: History, overlap: int = 250, unseen: Iterable[str] = (), unsettled: str | None = None
+    history: History, overlap: int | None = 250, unseen: Iterable[str] = (), unsettled: str | None = None
 ) -> list[Verdict]:
     """
-    Return the verdict of every rule.
+    Return the verdict of every rule. A rule that nothing in the history could have broken is not held.
 
     history
         The result of ``pghalib.drill.history.read``.
     overlap
-        Milliseconds that two hosts may both have the virtual IP: as long as vip-manager and the guard do not look.
+        Milliseconds that two hosts may both have the virtual IP: as long as vip-manager and the guard do not look. None
+        for a cluster without one: it has no such rule.
     unseen
         Hosts of which something is missing that their observers saw.
     unsettled
@@ -62,17 +63,26 @@ def check(
     final = {key: collections.Counter(values) for key, values in history["final"].items()}
     listless = sorted(set(acknowledged) - set(final))
     ends = f"the last lists of clients {', '.join(map(str, listless))} are missing" if listless else unsettled
+    if not acknowledged:
+        ends = "no write was acknowledged"
+    reads = _unless(bool(history["reads"]), "no client has read anything")
     hosts = ", ".join(unseen)
     looks = f"something that the observers of {hosts} saw is missing" if hosts else unsettled
-    return [
+    led = looks or _unless(
+        any(look["acknowledged"] for look in history["looks"]), "no observer had a write acknowledged"
+    )
+    there = looks or _unless(any(look["address"] for look in history["looks"]), "no observer saw the virtual IP")
+    found = [
         _verdict("every acknowledged write is there", _lost(acknowledged, final), ends),
         _verdict("nothing is there that no client wrote", _phantoms(history["writes"], final), ends),
         _verdict("every write is there once", _duplicates(final), ends),
-        _verdict("a read shows what was acknowledged before it", _stale(history["writes"], history["reads"])),
-        _verdict("what was read is there in the end", _vanished(history["reads"], final), ends),
-        _verdict("one server at most acknowledges writes", _primaries(history["looks"]), looks),
-        _verdict("one host at most has the virtual IP", _addresses(history["looks"], overlap), looks),
+        _verdict("a read shows what was acknowledged before it", _stale(history["writes"], history["reads"]), reads),
+        _verdict("what was read is there in the end", _vanished(history["reads"], final), reads or ends),
+        _verdict("one server at most acknowledges writes", _primaries(history["looks"]), led),
     ]
+    if overlap is None:
+        return found
+    return [*found, _verdict("one host at most has the virtual IP", _addresses(history["looks"], overlap), there)]
 
 
 def outage(writes: Iterable[Write | Visit], since: int = 0) -> Span:
@@ -140,6 +150,10 @@ def _verdict(rule: str, broken: Iterable[str], missing: str | None = None) -> Ve
     if missing and not count:
         return {"rule": rule, "held": None, "count": 0, "examples": [missing]}
     return {"rule": rule, "held": not count, "count": count, "examples": examples}
+
+
+def _unless(enough: bool, reason: str) -> str | None:
+    return None if enough else reason
 
 
 def _acknowledged(writes: Iterable[Write]) -> dict[int, list[int]]:

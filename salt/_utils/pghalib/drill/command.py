@@ -132,8 +132,7 @@ def run(
         chosen,
         pghalib.drill.begin.connection(settings, writer.trust(_authorities(settings, store))),
         clients,
-        # vip-manager looks as often as that, the guard as often as this.
-        max(settings["vip"]["interval"], round(1000 * pghalib.patroni.guard.INTERVAL)),
+        _overlap(settings),
         lasting,
         seed,
     )
@@ -156,6 +155,14 @@ def _again(cluster: str, chosen: list[str], seed: int, minutes: int | None, harm
     """The command that makes the same faults again: the seed picks from the names, in this order."""
     words = f"salt-run pgha.drill {cluster} hunt={seed} minutes={minutes} faults={','.join(chosen)}"
     return f"{words} harmful=True" if harmful else words
+
+
+def _overlap(settings: MemberSettings) -> int | None:
+    """The milliseconds that two hosts may both have the virtual IP; None for a cluster without one."""
+    if not settings["cluster"]["vip"]:
+        return None
+    # vip-manager looks as often as that, the guard as often as this.
+    return max(settings["vip"]["interval"], round(1000 * pghalib.patroni.guard.INTERVAL))
 
 
 def _which(minutes: int | None, again: str | None) -> str:

@@ -83,7 +83,7 @@ class Course:
         faults: list[str],
         connection: Mapping[str, Json],
         workers: int,
-        overlap: int,
+        overlap: int | None,
         minutes: int | None = None,
         seed: int | None = None,
     ) -> Outcome:
@@ -100,7 +100,7 @@ class Course:
         workers
             How many clients write.
         overlap
-            Milliseconds that two hosts may both have the virtual IP, see ``checker.check``.
+            Milliseconds that two hosts may both have the virtual IP, or None, see ``checker.check``.
         minutes
             A round of all faults begins as long as these have not passed since the first fault began; a round that has
             begun is finished. None: one round.
