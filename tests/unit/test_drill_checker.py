@@ -273,6 +273,15 @@ def test_a_line_that_its_writer_did_not_end_is_passed_over():
     assert history.read([*lines, '{"kind": "wri'])["final"].keys() == {1, 2}
 
 
+def test_a_look_that_lacks_what_it_may_lack_is_judged():
+    """What a host says ends no drill."""
+    seen = {"kind": "look", "host": "db1", "start": 1, "end": 2, "address": False, "acknowledged": True}
+    assert checker.check(told([seen]))[PRIMARIES]["held"]
+    gap = checker.Span(0, 9, "")
+    assert checker.phases(told([seen]), gap)["server"] == 2e-9
+    assert checker.awaited(told([seen])["looks"]) == []
+
+
 def test_a_long_history_has_each_word_in_memory_once():
     one, other = told([write(1, 1), write(2, 2)])["writes"]
     assert list(map(id, one)) == list(map(id, other))

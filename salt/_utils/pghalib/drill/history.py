@@ -114,6 +114,7 @@ _WHOLE = {
 CLIENT, OBSERVER = ("write", "visit", "read", "trouble", "final"), ("look",)
 # What a look may lack, and may have as null.
 _OPTIONAL = {"look": {"primary": bool, "timeline": int, "synchronous": list}}
+_LACKING: dict[str, dict[str, Json]] = {kind: dict.fromkeys(keys) for kind, keys in _OPTIONAL.items()}
 _OUTCOMES = {"write": ("ok", "fail", "info"), "visit": ("ok", "fail")}
 # PostgreSQL's limit of an application_name.
 _NAME = 63
@@ -145,7 +146,8 @@ def read(lines: Iterable[str], kinds: Collection[str] = tuple(_WHOLE)) -> Histor
         fault = _fault(record, kinds)
         if fault:
             raise CommandExecutionError(f"line {number} of the history: {fault}")
-        found[record["kind"]].append(record)
+        # Who judges it asks for each of these.
+        found[record["kind"]].append({**_LACKING.get(record["kind"], {}), **record})
     final: dict[int, list[int]] = {}
     for record in found["final"]:
         final.setdefault(record["key"], []).extend(record["values"])
