@@ -196,11 +196,13 @@ def test_a_server_that_refuses_has_written_nothing_for_certain(client, postgres)
     assert broken(started.end()) == []
 
 
-def test_a_commit_with_a_warning_is_open(client, postgres):
+@pytest.mark.parametrize("level", ["warning", "error"])
+def test_a_commit_with_a_warning_is_open(client, postgres, level):
     """A wait for a synchronous standby that is given up: committed here, and perhaps nowhere else."""
     started = client(workers=1)
     eventually(lambda: started.writes("ok"))
     with postgres.connect() as connection:
+        connection.execute(f"ALTER SYSTEM SET client_min_messages = {level}")
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         connection.execute("SELECT pg_reload_conf()")
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
@@ -209,6 +211,7 @@ def test_a_commit_with_a_warning_is_open(client, postgres):
         (open_,) = eventually(lambda: started.writes("info"))
         connection.execute("SET synchronous_commit = local")
         connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        connection.execute("ALTER SYSTEM RESET client_min_messages")
         connection.execute("SELECT pg_reload_conf()")
     found = started.end()
     assert open_["value"] in found["final"][1]

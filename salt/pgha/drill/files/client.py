@@ -26,14 +26,15 @@ import psycopg
 import psycopg.sql
 
 # A lost server is noticed within two seconds, on a connection and on an attempt to connect. The server notices a lost
-# client as soon: what it keeps of lost connections counts against the limit of the login.
+# client as soon: what it keeps of lost connections counts against the limit of the login. Whatever the server's setting
+# is, it sends warnings: without them a write whose wait for a replica was given up counts as acknowledged.
 IMPATIENT = {
     "connect_timeout": 2,
     "tcp_user_timeout": 2000,
     "keepalives_idle": 1,
     "keepalives_interval": 1,
     "keepalives_count": 2,
-    "options": "-c statement_timeout=10s"
+    "options": "-c statement_timeout=10s -c client_min_messages=warning"
     " -c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2",
 }
 # Errors of a server that has certainly not written: it is read-only, or it does not know the statement or the user.

@@ -20,7 +20,8 @@ import traceback
 import psutil
 import psycopg
 
-IMPATIENT = {"connect_timeout": 2, "options": "-c statement_timeout=1s"}
+# A write whose wait for a replica was given up comes with a warning, which not every setting of the server sends.
+IMPATIENT = {"connect_timeout": 2, "options": "-c statement_timeout=1s -c client_min_messages=warning"}
 # A message in the WAL: it waits for a synchronous replica like any other write, and leaves nothing in a table.
 WRITE = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgha', 'drill')"
 # The timeline of a primary (NULL of a replica), and the members that its commits wait for.
