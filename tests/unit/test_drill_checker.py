@@ -115,7 +115,19 @@ def test_a_host_that_was_frozen_had_the_address_all_the_time():
     (verdict,) = [
         one for one in checker.check(told([*frozen, look("db1", 8000, address=True)])) if one["held"] is False
     ]
-    assert verdict["examples"] == ["db1 and db2 both had the virtual IP for 3001 ms"]
+    assert verdict["examples"] == ["db1 and db2 both had the virtual IP for 3000 ms"]
+
+
+def test_a_look_says_whether_the_address_is_there_at_its_end():
+    """A new leader's own write waits for a replica, and the former leader gives the address up meanwhile."""
+    looks = [look("db1", at, address=at < 1000) for at in range(0, 4000, 100)]
+    looks += [look("db2", at, address=at > 1000) for at in range(0, 4000, 100)]
+    waited = {**look("db2", 510, address=True, acknowledged=True, timeline=2), "end": 3000 * MS}
+    assert checker.check(told([*looks, waited]))[ADDRESSES]["held"]
+    # The other way round, a look without the address does not cut a time in two that went on after its begin.
+    lost = {**look("db1", 10), "end": 990 * MS}
+    spans = checker.addresses(told([*(look("db1", at, address=True) for at in range(0, 900, 100)), lost])["looks"])
+    assert [(span.start // MS, span.end // MS) for span in spans] == [(1, 801)]
 
 
 def test_examples_are_few_and_all_are_counted():

@@ -241,12 +241,15 @@ def _addresses(looks: Iterable[Look], allowed: int) -> Iterator[str]:
 
 
 def addresses(looks: Iterable[Look]) -> list[Span]:
-    """Return the times in which hosts had the virtual IP, by what they saw: from the first look with it to the last."""
+    """
+    Return the times in which hosts had the virtual IP, by what they saw: from the end of the first look with it to that
+    of the last one. A look asks for the address at its end; before, it may have waited for the server.
+    """
     found, since = [], dict[str, Span]()
-    for look in looks:
+    for look in sorted(looks, key=lambda one: one["end"]):
         host = look["host"]
         if look["address"]:
-            start = since[host].start if host in since else look["start"]
+            start = since[host].start if host in since else look["end"]
             since[host] = Span(start, look["end"], host)
         elif host in since:
             found.append(since.pop(host))

@@ -57,9 +57,9 @@ class Read(TypedDict):
 
 class Look(TypedDict):
     """
-    What an observer saw on its own host: whether the host has the virtual IP, whether its PostgreSQL is a primary (None
-    when there is no answer), the timeline, whether it acknowledged a write on its own address, and the members for
-    which its commits wait (None when it is no primary).
+    What an observer saw on its own host: whether the host has the virtual IP at the end of the look, whether its
+    PostgreSQL is a primary (None when there is no answer), the timeline, whether it acknowledged a write on its own
+    address, and the members for which its commits wait (None when it is no primary).
     """
 
     kind: Literal["look"]
