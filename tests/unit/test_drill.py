@@ -124,6 +124,25 @@ def test_a_cluster_that_is_not_well_is_not_harmed():
 
 
 @pytest.mark.parametrize(
+    ("wanted", "clients", "master", "named"),
+    [
+        (None, "dcs1", [], []),
+        (["cut-consul", "switchover", "no-such"], "app1", [], []),
+        (["cut-consul+kill-agent", "isolate", "cut-replication"], "dcs1", [], ["cut-consul", "isolate"]),
+        (["cut-consul", "isolate", "cut-replication"], "db2", [], ["isolate", "cut-replication"]),
+        (["cut-consul", "isolate", "cut-replication"], None, ["db2"], ["isolate", "cut-replication"]),
+        # The answer of the host that is cut off does not come.
+        (["cut-consul", "isolate", "cut-replication"], "app1", ["dcs1"], ["cut-consul", "isolate"]),
+        (["cut-consul", "isolate", "cut-replication"], "app1", ["db2"], ["isolate"]),
+    ],
+)
+def test_a_fault_that_would_cut_off_the_drill_itself_is_a_reason_against_it(wanted, clients, master, named):
+    """Clients that are cut off as well prove nothing about those that are not."""
+    found = pghalib.drill.begin.cut_off(wanted, clients, master, ["dcs1"], ["db1", "db2"])
+    assert [one.partition(" ")[0] for one in found] == named
+
+
+@pytest.mark.parametrize(
     ("over", "authorities", "expected"),
     [
         ({}, None, {"host": "198.51.100.40"}),

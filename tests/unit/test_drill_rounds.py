@@ -198,10 +198,12 @@ def command(monkeypatch, tmp_path):
         return answer
 
     plan = {"clusters": {"test": ["db1"]}, "names": {"db1": "db1"}}
+    plan |= {"datacenters": {"dc": ["dcs1"]}, "datacenter_of": {"test": "dc"}}
     settings = {
         "tls": {"clients": "offered"},
         "vip": {"manager": "callback", "interval": 250},
-        "cluster": {"vip": None, "hosts": [{"name": "db1", "address": "198.51.100.21"}]},
+        "cluster": {"vip": None, "hosts": [{"id": "db1", "name": "db1", "address": "198.51.100.21"}]},
+        "datacenter": {"servers": [{"id": "dcs1", "name": "dcs1", "address": "198.51.100.11"}]},
         "postgres": {"port": 5432, "distribution": "postgresql", "version": "18"},
         "consul": {"version": "1.22.3"},
         "patroni": {"rto": "normal", "synchronous_mode": "on"},
@@ -221,7 +223,8 @@ def command(monkeypatch, tmp_path):
     def run(**more):
         rest = {"pgha": {}, "defaults": {}, "program": "", "state": dict, "cluster": "test", "harmful": True}
         opts = {"cachedir": str(tmp_path)}
-        return pghalib.drill.command.run(opts=opts, names=["switchover"], **{**rest, "minutes": None, **more})
+        rest |= {"names": ["switchover"], "minutes": None}
+        return pghalib.drill.command.run(opts=opts, **{**rest, **more})
 
     run.settings = settings
     run.given, run.locks, run.asked, run.answers, run.place = given, locks, asked, answers, tmp_path / "pgha/drills"
@@ -294,6 +297,15 @@ def test_the_command_says_where_the_clients_ran_and_needs_no_psycopg_on_the_mast
     assert json.loads(report.read_text())["about"]["clients"] == "4 that write, one that reads, on app1"
     # A minion that is not there is known soon.
     assert [timeout for timeout, host, _ in command.asked if host == "app1"] == [10]
+
+
+@pytest.mark.parametrize(("client", "here"), [("dcs1", []), (None, ["198.51.100.11"]), ("app1", ["198.51.100.11"])])
+def test_nobody_is_cut_off_by_a_fault_on_whom_the_drill_depends(command, monkeypatch, client, here):
+    monkeypatch.setattr("salt.utils.network.ip_addrs", lambda: here)
+    command.answers["pgha_drill_client.ready"] = {"now": time.time_ns(), "python": True}
+    with pytest.raises(CommandExecutionError, match="isolate would cut off the (clients|master), too, since "):
+        command(workers=4, names=["isolate"], client=client)
+    assert command.given == []
 
 
 def test_a_minion_where_no_client_can_run_is_told_before_anything_is_touched(command):

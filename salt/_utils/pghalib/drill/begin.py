@@ -101,6 +101,33 @@ def reasons(
     return [*found, *(f"the status says: {fault}" for fault in faults)]
 
 
+def cut_off(
+    wanted: list[str] | None, clients: str | None, master: list[str], servers: list[str], members: list[str]
+) -> list[str]:
+    """
+    Return why a fault that cuts hosts off from each other would cut off the drill as well, as sentences.
+
+    wanted
+        Names of faults, None for all harmless ones.
+    clients
+        Minion id of the host where the clients run; None: on the master.
+    master
+        Minion ids of the hosts of the cluster or of its Consul that are the master's own.
+    servers, members
+        Minion ids of Consul's servers, and of the members of the cluster.
+    """
+    found = []
+    for name in dict.fromkeys(one for step in wanted or () for one in pghalib.drill.faults.parts(step)):
+        how = pghalib.drill.faults.FAULTS[name]["how"] if name in pghalib.drill.faults.FAULTS else ""
+        cut = {"cut-servers": servers, "cut-everyone": [*servers, *members], "cut-replication": members}.get(how, [])
+        if clients in cut or not clients and set(master) & set(cut):
+            where = pghalib.text.printable(clients or "the master")
+            found.append(f"{name} would cut off the clients, too, since {where} is one of the hosts that it cuts off")
+        elif how != "cut-replication" and set(master) & set(cut):
+            found.append(f"{name} would cut off the master, too, since it is one of the hosts that it cuts off")
+    return found
+
+
 def connection(settings: MemberSettings, authorities: str | None) -> dict[str, Json]:
     """
     Return libpq's keywords for a client of the cluster, without user and password.

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import salt.utils.network
 from salt.exceptions import CommandExecutionError
 
 import pghalib.drill.begin
@@ -112,6 +113,9 @@ def run(
     dynamic: Mapping[str, Json] = told if isinstance(told, dict) else {}
     against = [] if told is dynamic else [f"{leader} does not tell the dynamic configuration of its cluster"]
     against += [*pghalib.drill.begin.reasons(names, settings, harmful, faults, dynamic), *writer.against()]
+    servers = plan["datacenters"].get(plan["datacenter_of"][cluster], [])
+    where = None if client is None else writer.where
+    against += pghalib.drill.begin.cut_off(names, where, _own(settings), servers, members)
     if against:
         raise CommandExecutionError("\n".join(["No drill was made:", *(f"  - {why}" for why in against)]))
     chosen = pghalib.drill.faults.chosen(names, settings["vip"], harmful)[0]
@@ -155,6 +159,13 @@ def _again(cluster: str, chosen: list[str], seed: int, minutes: int | None, harm
     """The command that makes the same faults again: the seed picks from the names, in this order."""
     words = f"salt-run pgha.drill {cluster} hunt={seed} minutes={minutes} faults={','.join(chosen)}"
     return f"{words} harmful=True" if harmful else words
+
+
+def _own(settings: MemberSettings) -> list[str]:
+    """The minion ids of the hosts of the cluster and of its Consul that are this one."""
+    here = {*salt.utils.network.ip_addrs(), *salt.utils.network.ip_addrs6()}
+    hosts = [*settings["datacenter"]["servers"], *settings["cluster"]["hosts"]]
+    return [one["id"] for one in hosts if one["address"] in here]
 
 
 def _overlap(settings: MemberSettings) -> int | None:
