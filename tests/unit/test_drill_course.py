@@ -15,6 +15,7 @@ import pghalib.drill.history
 import pghalib.drill.observers
 import pghalib.drill.outcome
 import pghalib.drill.pieces
+import pghalib.drill.underway
 import pghalib.drill.watch
 import pghalib.wait
 import pytest
@@ -161,7 +162,7 @@ def test_a_fault_that_was_made_though_nobody_heard_so_is_waited_for(lasting):
 
 @pytest.mark.parametrize("answers", [[False], [False, KeyboardInterrupt]])
 def test_what_the_end_of_a_fault_may_change_is_not_judged_when_it_is_not_waited_for(lasting, monkeypatch, answers):
-    monkeypatch.setattr(pghalib.drill.course, "LASTING", 0 if len(answers) == 1 else 60)
+    monkeypatch.setattr(pghalib.drill.underway, "LASTING", 0 if len(answers) == 1 else 60)
     lasting.answers[:] = answers
     found = lasting.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)
     held = [one["held"] for one in found["verdicts"]]
@@ -181,7 +182,7 @@ def test_a_login_that_cannot_be_removed_does_not_take_the_report_with_it(course)
 
 
 def test_a_cluster_that_stays_without_a_leader_has_a_report(course, monkeypatch):
-    """What ended the drill is told, and not that the login could not be removed."""
+    """What ended the drill is told first, and then what is left."""
     leaders = ["db1"]
     ask = course.ask
 
@@ -195,9 +196,38 @@ def test_a_cluster_that_stays_without_a_leader_has_a_report(course, monkeypatch)
     for name in ("RECOVERY", "LEADER"):
         monkeypatch.setattr(pghalib.drill.course, name, 0)
     found = course.run(["db1", "db2"], ["switchover"], {"host": "h"}, 1, 250)
-    assert found["early"] == "switchover: Not within 0 s: the cluster is whole again after switchover"
+    ended, left = found["early"].split("; ", 1)
+    assert ended == "switchover: Not within 0 s: the cluster is whole again after switchover"
+    assert left.startswith("the login and the schema pgha_drill are left (")
     assert len(found["verdicts"]) == 7
     assert all(one["held"] for one in found["verdicts"])
+
+
+def test_what_is_left_or_missing_is_told_also_when_something_else_ended_the_drill(course):
+    course.refuses |= {"fault", "remove", "observed"}
+    found = course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    ended, missing, left = found["early"].split("; ", 2)
+    assert (ended, missing) == ("switchover: db1 refuses", "what db1 observed is missing: db1 refuses")
+    assert left.startswith("the login and the schema pgha_drill are left (")
+    assert {ended, missing, left} <= set(course.said)
+
+
+def test_what_is_left_is_told_also_when_the_drill_could_not_begin(course):
+    course.refuses |= {"observe", "remove"}
+    with pytest.raises(CommandExecutionError, match="db1 refuses"):
+        course.run(["db1"], ["switchover"], {"host": "h"}, 1, 250)
+    assert course.said[-1].startswith("the login and the schema pgha_drill are left (")
+
+
+DYING = PROGRAM.replace("time.sleep(0.01)", "time.sleep(0.01) if value < 100 else sys.exit('out of memory')")
+
+
+def test_a_client_that_died_is_the_reason_that_is_told(course, monkeypatch):
+    """That no write is acknowledged any more is what follows from it."""
+    monkeypatch.setattr(pghalib.drill.watch.Watch.calm, "__defaults__", (2,))
+    course._client._program = DYING
+    found = course.run(["db1"], ["switchover"] * 50, {"host": "h"}, 1, 250)
+    assert found["early"].endswith("the client on the master ended without its last lists (exit code 1): out of memory")
 
 
 REFUSED = """

@@ -21,6 +21,7 @@ import pghalib.drill.history
 import pghalib.drill.hunt
 import pghalib.drill.observers
 import pghalib.drill.outcome
+import pghalib.drill.underway
 import pghalib.drill.watch
 import pghalib.text
 import pghalib.wait
@@ -35,11 +36,10 @@ if TYPE_CHECKING:
     from pghalib.drill.outcome import Outcome, Result
     from pghalib.shapes import Json
 
-# Seconds: until the cluster is whole again after a fault, for a fault to be over, and for a leader when nothing else is
-# left.
-RECOVERY, LASTING, LEADER = 300, 420, 60
+# Seconds: until the cluster is whole again after a fault, and for a leader when nothing else is left.
+RECOVERY, LEADER = 300, 60
 # Seconds that a fault may take at the most, for the time that login, client and observers are given.
-LONGEST = LASTING + pghalib.drill.watch.AGAIN + RECOVERY + 180
+LONGEST = pghalib.drill.underway.LASTING + pghalib.drill.watch.AGAIN + RECOVERY + 180
 
 
 class Course:
@@ -73,8 +73,7 @@ class Course:
         self.ask, self.standing, self.bound, self.say, self.place = ask, standing, bound, say, place
         self._client = client
         self._watch = pghalib.drill.watch.Watch(client, place)
-        # Hosts that were asked for a fault that lasts, with the moment, until it is known to be over.
-        self._lasting: dict[str, float] = {}
+        self._underway = pghalib.drill.underway.Underway(ask)
         self._unsettled: str | None = None
 
     def run(
@@ -110,24 +109,30 @@ class Course:
         longest = (minutes or 0) * 60 + len(faults) * LONGEST + 60
         results: list[Result] = []
         missing: list[str] = []
+
+        def told(sentences: list[str]) -> None:
+            # At once: a drill that cannot begin has no report.
+            missing.extend(sentences)
+            for sentence in sentences:
+                self.say(sentence)
+
         with contextlib.ExitStack() as stack:
-            stack.callback(lambda: missing.extend(self._client.clear()))
+            stack.callback(lambda: told(self._client.clear()))
             # A login for the client and its table; the password is known where the client runs alone.
             self.ask(self._leader(RECOVERY), "pgha_drill.prepare", self._client.verifier(), longest // 60 + 1)
-            stack.callback(lambda: missing.extend(self._without_login()))
+            stack.callback(lambda: told(self._without_login()))
             observers = pghalib.drill.observers.Observers(self.ask, members, longest, self.place)
-            stack.callback(lambda: missing.extend(observers.stop()))
+            stack.callback(lambda: told(observers.stop()))
             observers.start()
-            stack.callback(lambda: missing.extend(self._client.stop()))
+            stack.callback(lambda: told(self._client.stop()))
             given = {"connection": {**connection, "user": pghalib.drill.NAME}, "table": pghalib.drill.TABLE}
             self._client.start({**given, "workers": workers, "pause": 0.01, "seconds": longest})
             stack.callback(self._settle)
             self._watch.begin()
             rounds = itertools.repeat(faults) if seed is None else pghalib.drill.hunt.steps(faults, seed)
             early = self._rounds(rounds, minutes or 0, results, observers)
-        if missing and not early:
-            early = "; ".join(missing)
-            self.say(early)
+        # What is left or missing is told in any case; it may also be why the drill ended.
+        early = "; ".join([*([early] if early else []), *missing]) or None
         history = self.history()
         for one in results:
             gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
@@ -183,9 +188,9 @@ class Course:
         for name in others:
             # What is already broken may not let the second one be made; that is no reason to end.
             try:
-                if self._lasting:
+                if self._underway.hosts():
                     # Whose hosts these are was asked before: many a fault would be over before a status is.
-                    self._lasts(made[-1])
+                    self._underway.lasts(made[-1])
                 else:
                     roles = self._roles()
                 hosts.append(self._fault(name, roles))
@@ -193,7 +198,7 @@ class Course:
             except CommandExecutionError as error:
                 self.say(f"{name} was not made: {error}")
         step = "+".join(made)
-        self._undone()
+        self._underway.wait()
         # Writes first: to look at the history costs nothing, and the status is a job on every host.
         self._watch.calm()
         pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {step}", interval=1)
@@ -220,11 +225,6 @@ class Course:
         leader, replicas, _ = self.standing()
         return {"leader": leader, "replica": next(iter(replicas), None)}
 
-    def _lasts(self, name: str) -> None:
-        """Raise CommandExecutionError when one of the faults that were made is over: nothing can be made meanwhile."""
-        if any(self.ask(host, "pgha_drill.undone") is not False for host in self._lasting):
-            raise CommandExecutionError(f"{name} was over before it")
-
     def _fault(self, name: str, roles: Mapping[str, str | None]) -> str:
         """Make one fault, and return the host."""
         one = pghalib.drill.faults.FAULTS[name]
@@ -234,36 +234,21 @@ class Course:
         self.say(f"{name} on {host}: {one['what']}")
         self._mark(f"{name} on {host}")
         if one["lasting"]:
-            # Before the question: it may be made although nobody hears the answer.
-            self._lasting[host] = time.monotonic()
+            self._underway.begins(host)
         self.say(f"{name}: {pghalib.text.line(self.ask(host, 'pgha_drill.fault', name))}")
         return host
-
-    def _undone(self) -> None:
-        """Wait until no fault lasts any more."""
-
-        def undone() -> bool:
-            for host in [*self._lasting]:
-                if self.ask(host, "pgha_drill.undone") is not True:
-                    return False
-                del self._lasting[host]
-            return True
-
-        if self._lasting:
-            seconds = max(0, round(max(self._lasting.values()) + LASTING - time.monotonic()))
-            pghalib.wait.until(undone, seconds, "no fault lasts any more", interval=1)
 
     def _settle(self) -> None:
         """
         Wait for the end of a fault that lasts after an early end. Until then the client may read its last lists where
         they will be lost, and observers that are stopped do not see what the fault's end brings.
         """
-        if not self._lasting:
+        hosts = ", ".join(self._underway.hosts())
+        if not hosts:
             return
-        hosts = ", ".join(self._lasting)
         try:
             self.say(f"a fault may last on {hosts}: the drill waits for its end (Ctrl-C: it does not, and judges less)")
-            self._undone()
+            self._underway.wait()
             self._watch.calm()
         except (CommandExecutionError, KeyboardInterrupt, SystemExit) as error:
             why = f": {error}" if isinstance(error, CommandExecutionError) else ""
