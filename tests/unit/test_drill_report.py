@@ -116,3 +116,23 @@ def test_a_long_drill_has_no_more_steps_than_a_picture_can_show():
     long, _ = parsed("test", outcome([result()], [verdict()], history(seconds=600)), {})
     (points,) = {len(one.split()) for one in re.findall(r'<polyline class="curve" points="([^"]*)"', long)}
     assert points <= pghalib.drill.report.STEPS + 1
+
+
+UNJUDGED = {**verdict(), "held": None}
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (outcome([result()], [verdict()]), "Every rule held, and no outage was longer than promised."),
+        (outcome([result()], [verdict(1)], early="x"), "A rule or a promise was broken."),
+        (outcome([result(16.0)], [verdict()], early="x"), "A rule or a promise was broken."),
+        (outcome([result()], [UNJUDGED], early="x"), "The drill ended early. Nothing that was judged was broken."),
+        (outcome([result()], [verdict()], early="x"), "The drill ended early. Nothing that was judged was broken."),
+        (outcome([result()], [UNJUDGED]), "Not every rule could be judged. Nothing that was judged was broken."),
+    ],
+)
+def test_the_first_line_of_a_page_says_broken_only_where_something_was(made, said):
+    _, parser = parsed("test", made, {})
+    assert said in parser.texts
+    assert ("A rule or a promise was broken." in parser.texts) is (said == "A rule or a promise was broken.")

@@ -116,5 +116,10 @@ def text(cluster: str, outcome: Outcome, place: object, repeated: bool = False, 
 
 def good(outcome: Outcome) -> bool:
     """Return whether every fault was made, every rule held and no outage was longer than promised."""
-    held = all(one["held"] for one in outcome["verdicts"])
-    return held and not outcome["early"] and all(one["outage"] <= one["bound"] for one in outcome["results"])
+    return all(one["held"] for one in outcome["verdicts"]) and not outcome["early"] and not broken(outcome)
+
+
+def broken(outcome: Outcome) -> bool:
+    """Return whether a rule was broken or an outage was longer than promised; what was not judged is neither."""
+    late = any(one["outage"] > one["bound"] for one in outcome["results"])
+    return late or any(one["held"] is False for one in outcome["verdicts"])

@@ -77,7 +77,6 @@ def page(cluster: str, outcome: Outcome, about: Mapping[str, object], repeated: 
     results, history = outcome["results"], outcome["history"]
     good = pghalib.drill.outcome.good(outcome)
     worst = max((one["outage"] for one in results), default=0.0)
-    said = "Every rule held, and no outage was longer than promised." if good else "A rule or a promise was broken."
     each = _summary(results) if repeated else ""
     early = f"<p>The drill ended early. {_text(outcome['early'])}</p>\n" if outcome["early"] else ""
     writes = [one for one in history["writes"] if one["outcome"] == "ok"]
@@ -86,12 +85,23 @@ def page(cluster: str, outcome: Outcome, about: Mapping[str, object], repeated: 
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Drill of {_text(cluster)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>Drill of {_text(cluster)}</h1>\n"
-        f'<p class="verdict {_class(good)}">{said}</p>\n'
+        f'<p class="verdict {_class(good)}">{_said(outcome)}</p>\n'
         f"<p>{len(results)} faults, {len(writes)} acknowledged writes, longest outage {worst:.2f} s.</p>\n{early}"
         f'<h2>What happened</h2>\n<div class="wide">{_picture(results, history)}</div>\n'
         f"<h2>Outages</h2>\n{_results(results)}\n{each}<h2>Rules</h2>\n{_verdicts(outcome['verdicts'])}\n"
         f"<h2>About</h2>\n{_about(about)}\n</body>\n</html>\n"
     )
+
+
+def _said(outcome: Outcome) -> str:
+    """What came of it, in a sentence."""
+    if pghalib.drill.outcome.good(outcome):
+        return "Every rule held, and no outage was longer than promised."
+    if pghalib.drill.outcome.broken(outcome):
+        return "A rule or a promise was broken."
+    if outcome["early"]:
+        return "The drill ended early. Nothing that was judged was broken."
+    return "Not every rule could be judged. Nothing that was judged was broken."
 
 
 def _text(value: object) -> str:
