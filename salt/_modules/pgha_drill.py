@@ -23,6 +23,7 @@ import pghalib.services
 import pghalib.services.programs
 import pghalib.services.shown
 import pghalib.services.transient
+import pghalib.text
 from salt.exceptions import CommandExecutionError
 
 NAME, TABLE = pghalib.drill.NAME, pghalib.drill.TABLE
@@ -186,7 +187,8 @@ def fault(name, seconds=None):
 
 def undone():
     """
-    Return whether no fault of a drill lasts on this host any more.
+    Return whether no fault of a drill lasts on this host any more. Raises CommandExecutionError with the remedy when
+    one could not be undone.
 
     CLI Example:
 
@@ -194,8 +196,18 @@ def undone():
 
         salt 'test-db1' pgha_drill.undone
     """
-    units = [f"{pghalib.drill.lasting.UNDO}.timer", f"{pghalib.drill.lasting.UNDO}.service"]
-    return not any(pghalib.services.shown.starts(__salt__["service.show"](unit)) for unit in units)
+    name, show = pghalib.drill.lasting.UNDO, __salt__["service.show"]
+    timer, service = show(f"{name}.timer"), show(f"{name}.service")
+    if service.get("ActiveState") == "failed":
+        raise CommandExecutionError(
+            f"A fault of a drill could not be undone here: journalctl -u {name} says why, and systemctl start {name}"
+            f" tries it again ({pghalib.text.line(' '.join(_lines()))})"
+        )
+    return not any(map(pghalib.services.shown.starts, (timer, service)))
+
+
+def _lines():
+    return pghalib.services.transient.lines(__salt__["cmd.run_all"], pghalib.drill.lasting.UNDO)
 
 
 def _last(one, settings):
@@ -208,9 +220,14 @@ def _last(one, settings):
     undo, make = _found(undo), [(_found(words), text) for words, text in make]
     # The end is arranged before the beginning: no fault lasts for longer when this process or the drill is killed.
     name, timer = pghalib.drill.lasting.UNDO, pghalib.drill.lasting.timer(one["lasting"])
-    pghalib.services.transient.start(__salt__["cmd.run_all"], name, undo, {}, *timer)
+    # Without --collect: one that fails stays to be seen.
+    _run(pghalib.services.transient.command(name, undo, {}, *timer))
     for words, text in make:
         _run(words, stdin=text)
+    if not pghalib.services.shown.starts(__salt__["service.show"](f"{name}.timer")):
+        # This process stood still for so long that the end came before the beginning.
+        _run(undo)
+        raise CommandExecutionError(f"{name}.timer ran before the fault was made, which was undone at once")
     return f"it lasts for {one['lasting']} s"
 
 

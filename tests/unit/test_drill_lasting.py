@@ -23,18 +23,22 @@ MEMBER = {
 }
 DROP_IN = "/run/systemd/system/patroni.service.d"
 SERVICES = "consul.service patroni.service vip-manager.service pgha-guard.service"
-CUT = ("nft delete table inet pgha_drill", ["nft -f -"])
+CUT = ("sh -c nft add table inet pgha_drill && nft delete table inet pgha_drill", ["nft -f -"])
 
 
 def signal(name, unit):
     return f"systemctl kill --signal={name} --kill-whom=main {unit}.service"
 
 
+def going_on(unit):
+    return f"sh -c {signal('CONT', unit)} || ! systemctl is-active --quiet {unit}.service"
+
+
 # Seconds, what undoes it, and what makes it.
 EXPECTED = {
-    "hang-patroni": (60, signal("CONT", "patroni"), [signal("STOP", "patroni")]),
-    "hang-vip-manager": (20, signal("CONT", "vip-manager"), [signal("STOP", "vip-manager")]),
-    "hang-postgres": (30, "kill -s CONT 4711", ["kill -s STOP 4711"]),
+    "hang-patroni": (60, going_on("patroni"), [signal("STOP", "patroni")]),
+    "hang-vip-manager": (20, going_on("vip-manager"), [signal("STOP", "vip-manager")]),
+    "hang-postgres": (30, "sh -c kill -s CONT 4711 || true", ["kill -s STOP 4711"]),
     "stop-agent": (45, "systemctl start consul.service", ["systemctl stop consul.service"]),
     "stop-patroni": (
         60,
@@ -53,7 +57,7 @@ EXPECTED = {
     ),
     "full-disk": (
         30,
-        "systemctl stop pgha-drill-full.service",
+        "sh -c systemctl stop pgha-drill-full.service || ! systemctl is-active --quiet pgha-drill-full.service",
         [
             "systemd-run --quiet --unit=pgha-drill-full --collect --property=Type=forking /bin/sh -c"
             " exec 9> {parent}/pgha-drill-full && rm {parent}/pgha-drill-full"
@@ -71,7 +75,7 @@ def host(loader_module, monkeypatch, tmp_path):
     """
     The module of a member's host where all services run: ``module.ran`` is what it ran, with its standard input,
     ``module.shown`` what systemd shows, ``module.lacks`` the programs that are not there, ``module.fails`` those that
-    fail.
+    fail, or ``timer`` where it has run at once.
     """
     settings = {**MEMBER, "postgres": {"data_dir": str(tmp_path), "bin_dir": str(tmp_path), "port": 5433}}
     runs = {"ActiveState": "active", "MainPID": "7"}
@@ -80,6 +84,8 @@ def host(loader_module, monkeypatch, tmp_path):
 
     def run(words, **given):
         ran.append((words, given.get("stdin")))
+        if any(word.startswith("--on-active=") for word in words):
+            shown["pgha-drill-undo.timer"] = {"ActiveState": "inactive" if "timer" in fails else "active"}
         return {"retcode": int(words[0] in fails), "stdout": "", "stderr": "no"}
 
     salt = {
@@ -124,7 +130,7 @@ def test_the_end_of_a_fault_is_arranged_before_it_begins(host, monkeypatch, name
     seconds, undo, make = EXPECTED[name]
     parent = host.place.parent
     assert made(host, name) == (
-        f"systemd-run --quiet --unit=pgha-drill-undo --collect --on-active={seconds}",
+        f"systemd-run --quiet --unit=pgha-drill-undo --on-active={seconds}",
         f"/bin/{undo}".format(parent=parent),
         [f"/bin/{line}".format(parent=parent) for line in make],
     )
@@ -140,7 +146,7 @@ def test_a_fault_may_be_shorter_and_not_longer(host, seconds, lasts):
 def test_without_a_timer_no_fault_begins(host, monkeypatch, name):
     monkeypatch.setattr(host, "_postmaster", lambda _settings: 4711)
     host.fails.add("systemd-run")
-    with pytest.raises(CommandExecutionError, match="systemd does not start pgha-drill-undo: no"):
+    with pytest.raises(CommandExecutionError, match="systemd-run failed: no"):
         host.fault(name)
     assert len(host.ran) == 1
 
@@ -188,9 +194,10 @@ def test_the_postmaster_stands_still_and_goes_on(host):
     with subprocess.Popen([program, "60"]) as process:
         try:
             (host.place / "postmaster.pid").write_text(f"{process.pid}\n/pgdata\n")
-            _, undo, make = made(host, "hang-postgres")
-            for line, expected in ((make[0], os.CLD_STOPPED), (undo, os.CLD_CONTINUED)):
-                subprocess.run(line.split(), check=True)
+            host.fault("hang-postgres")
+            (timer, _), (make, _) = host.ran
+            for words, expected in ((make, os.CLD_STOPPED), (timer[timer.index("/bin/sh") :], os.CLD_CONTINUED)):
+                subprocess.run(words, check=True)
                 happened = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WCONTINUED | os.WEXITED)
                 assert happened.si_code == expected
         finally:
@@ -315,3 +322,36 @@ def test_a_fault_lasts_until_its_timer_has_run(host):
     assert not host.undone()
     host.shown["pgha-drill-undo.timer"], host.shown["pgha-drill-undo.service"] = {}, {"ActiveState": "activating"}
     assert not host.undone()
+
+
+def test_a_fault_that_could_not_be_undone_lasts(host):
+    """systemd keeps a unit that has failed; a cut host is none that is whole."""
+    host.shown["pgha-drill-undo.service"] = {"ActiveState": "failed"}
+    for asked in (host.undone, lambda: host.fault("isolate")):
+        with pytest.raises(CommandExecutionError, match="could not be undone here: .* systemctl start pgha-drill-undo"):
+            asked()
+    assert [words[0] for words, _ in host.ran] == ["journalctl"] * 2
+
+
+def test_a_fault_whose_end_came_before_it_is_undone_at_once(host):
+    """The minion may stand still between the two."""
+    host.fails.add("timer")
+    with pytest.raises(CommandExecutionError, match=r"^pgha-drill-undo\.timer ran before the fault was made"):
+        host.fault("isolate")
+    timer, make, undo = (" ".join(words) for words, _ in host.ran)
+    assert make == "/bin/nft -f -"
+    assert timer.endswith(undo)
+    assert undo.startswith("/bin/sh -c nft add table")
+
+
+@pytest.mark.parametrize(("stops", "runs", "good"), [(0, 0, True), (1, 0, False), (1, 3, True), (0, 3, True)])
+def test_to_undo_a_fault_fails_only_where_it_lasts(host, monkeypatch, stops, runs, good):
+    """The command is run here as systemd would run it. What is killed meanwhile hangs no more."""
+    systemctl = host.place / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\n[ "$1" = is-active ] && exit {runs}\nexit {stops}\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{host.place}:{os.environ['PATH']}")
+    for name in ("hang-patroni", "full-disk"):
+        undo = pghalib.drill.lasting.plan(FAULTS[name], host.__salt__["pgha.settings"](), None).undo
+        assert (subprocess.run(undo, check=False).returncode == 0) is good
+    assert subprocess.run(pghalib.drill.lasting.plan(FAULTS["hang-postgres"], MEMBER, 2**22 + 1).undo).returncode == 0

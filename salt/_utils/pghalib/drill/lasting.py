@@ -44,7 +44,8 @@ class Plan(NamedTuple):
 
 def plan(one: Fault, settings: MemberSettings, pid: int | None, free: int = 0) -> Plan:
     """
-    Return how a lasting fault is made and undone. Its undoing does no harm where nothing was made.
+    Return how a lasting fault is made and undone. Its undoing does no harm where nothing was made, nor does it fail
+    there: where it fails, the fault lasts.
 
     one
         The fault.
@@ -57,10 +58,11 @@ def plan(one: Fault, settings: MemberSettings, pid: int | None, free: int = 0) -
     """
     how, unit = one["how"], f"{one['unit']}.service"
     if how == "hang":
-        return Plan(_signal("CONT", unit), [Command(_signal("STOP", unit))])
+        return Plan(_unless_gone(_signal("CONT", unit), unit), [Command(_signal("STOP", unit))])
     if how == "hang-postmaster":
-        # The postmaster is no unit's main process. A later process of that number is not harmed by a CONT.
-        return Plan(["kill", "-s", "CONT", str(pid)], [Command(["kill", "-s", "STOP", str(pid)])])
+        # The postmaster is no unit's main process. A later process of that number is not harmed by a CONT, and where
+        # there is none, nothing hangs.
+        return Plan(["sh", "-c", f"kill -s CONT {pid} || true"], [Command(["kill", "-s", "STOP", str(pid)])])
     if how == "stop":
         return Plan(["systemctl", "start", unit], [Command(["systemctl", "stop", unit])])
     if how == "dead":
@@ -69,8 +71,11 @@ def plan(one: Fault, settings: MemberSettings, pid: int | None, free: int = 0) -
         return Plan(_signals("CONT", settings), [Command(_signals("STOP", settings))])
     if how == "full":
         return _full(f"{beside(settings)}/{FULL}", free, one["lasting"])
-    delete = ["nft", "delete", "table", "inet", pghalib.drill.NAME]
-    return Plan(delete, [Command(["nft", "-f", "-"], cut(how, settings))])
+    # Only a table that is there can be deleted; to add one that is there changes nothing.
+    table = f"table inet {pghalib.drill.NAME}"
+    return Plan(
+        ["sh", "-c", f"nft add {table} && nft delete {table}"], [Command(["nft", "-f", "-"], cut(how, settings))]
+    )
 
 
 def beside(settings: MemberSettings) -> str:
@@ -86,6 +91,11 @@ def timer(seconds: int) -> list[str]:
 def _signal(name: str, unit: str) -> list[str]:
     # Without "main" systemd sends the signal to PostgreSQL as well, which runs in Patroni's control group.
     return ["systemctl", "kill", f"--signal={name}", "--kill-whom=main", unit]
+
+
+def _unless_gone(words: list[str], unit: str) -> list[str]:
+    """The command, which may fail where nothing of the unit runs."""
+    return ["sh", "-c", f"{shlex.join(words)} || ! systemctl is-active --quiet {unit}"]
 
 
 def _signals(name: str, settings: MemberSettings) -> list[str]:
@@ -122,7 +132,8 @@ def _full(path: str, free: int, seconds: int) -> Plan:
     name = shlex.quote(path)
     fill = f"exec 9> {name} && rm {name} && fallocate -l {free} /proc/self/fd/9 && (sleep {seconds + 5} &)"
     words = pghalib.services.transient.command(FULL, ["/bin/sh", "-c", fill], {"Type": "forking"}, "--collect")
-    return Plan(["systemctl", "stop", f"{FULL}.service"], [Command(words)])
+    unit = f"{FULL}.service"
+    return Plan(_unless_gone(["systemctl", "stop", unit], unit), [Command(words)])
 
 
 def cut(how: str, settings: MemberSettings) -> str:
