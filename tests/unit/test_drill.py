@@ -75,6 +75,44 @@ def test_the_bound_follows_what_has_to_be_waited_for():
     }
 
 
+WIDE = {"ttl": 90, "loop_wait": 10}
+
+
+@pytest.mark.parametrize(
+    ("timeout", "patroni", "most"),
+    [
+        (None, NORMAL, 35),
+        ("8s", FAST, 35),
+        ("60s", WIDE, 75),
+        ("1min", WIDE, 75),
+        ("90 s", NORMAL, 105),
+        (60000, WIDE, 75),
+        ("60000ms", WIDE, 75),
+        ("0", NORMAL, 35),
+    ],
+)
+def test_commits_wait_for_a_replica_that_is_cut_off_until_postgresql_gives_it_up(timeout, patroni, most):
+    parameters = {} if timeout is None else {"wal_sender_timeout": timeout}
+    assert pghalib.drill.faults.bound("cut-replication", patroni, parameters) == most
+    assert pghalib.drill.faults.bound("cut-replication+kill-agent", patroni, parameters) == most + 5
+
+
+def test_without_a_virtual_ip_clients_stay_with_a_frozen_host_until_it_goes_on():
+    bound = pghalib.drill.faults.bound
+    assert [bound("freeze", one) for one in (NORMAL, FAST, WIDE)] == [45, 27, 105]
+    assert [bound("freeze", one, vip=False) for one in (NORMAL, FAST, WIDE)] == [50, 50, 105]
+
+
+@pytest.mark.parametrize(
+    ("entry", "rto", "bounds"), [("198.51.100.40/24", "fast", (27, 35)), (None, "wide", (105, 75))]
+)
+def test_the_list_of_a_cluster_knows_its_replication_and_its_virtual_ip(entry, rto, bounds):
+    cluster = {"patroni": {"rto": rto}, "vip": entry}
+    lines = pghalib.drill.faults.table_of({"datacenters": {"dc": {}}, "clusters": {"a": cluster}}, DEFAULTS, "a")
+    found = {line.split()[0]: line.split() for line in lines.splitlines()}
+    assert tuple(int(found[name][2]) for name in ("freeze", "cut-replication")) == bounds
+
+
 @pytest.mark.parametrize("document", ["docs/failover.md", "docs/failover.ru.md"])
 def test_the_documents_promise_what_the_drill_judges_by(document):
     rows = [line.strip("| ").split(" | ") for line in (ROOT / document).read_text().splitlines()]

@@ -204,7 +204,7 @@ def command(monkeypatch, tmp_path):
         "vip": {"manager": "callback", "interval": 250},
         "cluster": {"vip": None, "hosts": [{"id": "db1", "name": "db1", "address": "198.51.100.21"}]},
         "datacenter": {"servers": [{"id": "dcs1", "name": "dcs1", "address": "198.51.100.11"}]},
-        "postgres": {"port": 5432, "distribution": "postgresql", "version": "18"},
+        "postgres": {"port": 5432, "distribution": "postgresql", "version": "18", "parameters": {}},
         "consul": {"version": "1.22.3"},
         "patroni": {"rto": "normal", "synchronous_mode": "on"},
     }

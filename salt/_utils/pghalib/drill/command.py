@@ -126,7 +126,9 @@ def run(
     course = pghalib.drill.course.Course(
         ask,
         standing,
-        lambda name: pghalib.drill.faults.bound(name, settings["patroni"]),
+        lambda name: pghalib.drill.faults.bound(
+            name, settings["patroni"], settings["postgres"]["parameters"], settings["cluster"]["vip"] is not None
+        ),
         say,
         place,
         client=writer,

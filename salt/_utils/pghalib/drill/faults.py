@@ -7,9 +7,11 @@ the host's own systemd (``pghalib.drill.lasting``). Pure functions.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypedDict
 
 import pghalib.inventory
+import pghalib.postgres.settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     Lasting = Literal[
         "hang", "hang-postmaster", "stop", "dead", "freeze", "full", "cut-servers", "cut-everyone", "cut-replication"
     ]
+
+
+# Seconds of what comes in addition to a time that has to be waited for.
+MARGIN = 5
+_DEFAULTS = pghalib.postgres.settings.DEFAULTS
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 class Fault(TypedDict):
@@ -210,7 +218,9 @@ def chosen(wanted: list[str] | None, vip: Mapping[str, Json], harmful: bool) -> 
     return wanted, reasons
 
 
-def bound(step: str, patroni: Mapping[str, Json]) -> float:
+def bound(
+    step: str, patroni: Mapping[str, Json], parameters: Mapping[str, Json] | None = None, vip: bool = True
+) -> float:
     """
     Return for how many seconds clients may have no acknowledged write after a fault.
 
@@ -218,22 +228,43 @@ def bound(step: str, patroni: Mapping[str, Json]) -> float:
         The fault; of two together the bounds add up.
     patroni
         The section ``patroni`` of a cluster's settings.
+    parameters
+        Parameters of PostgreSQL that were chosen; None: those that nobody has chosen.
+    vip
+        Whether the cluster has a virtual IP.
 
     A leader that is cut off from Consul works on by ``failsafe_mode``. When its Patroni or its server ends meanwhile,
-    it cannot begin to lead again without Consul: another member does, after the lease.
+    it cannot begin to lead again without Consul: another member does, after the lease. Commits wait for a synchronous
+    replica that is cut off until PostgreSQL gives it up, and until the next loop. The system of a host that is frozen
+    goes on answering, so a client leaves it only when the virtual IP does; without one, when the host goes on.
     """
     loop, faults = patroni["loop_wait"], [FAULTS[name] for name in parts(step)]
     lease = patroni["ttl"] + loop
     without = any(one["how"] == "cut-servers" or (one["how"], one["unit"]) == ("stop", "consul") for one in faults)
     waits: dict[str | None, float] = {None: 0, "loop": lease if without else loop, "lease": lease}
-    return sum(one["bound"] + waits[one["waits"]] for one in faults)
+    most = [one["bound"] + waits[one["waits"]] for one in faults]
+    for index, one in enumerate(faults):
+        if one["how"] == "cut-replication":
+            most[index] = max(most[index], _sender(parameters or {}) + loop + MARGIN)
+        elif one["how"] == "freeze" and not vip:
+            most[index] = max(lease, one["lasting"]) + MARGIN
+    return sum(most)
 
 
-def table(patroni: Mapping[str, Json]) -> str:
-    """Return all faults as text for a person, a line each; ``patroni`` is that section of the settings."""
+def _sender(parameters: Mapping[str, Json]) -> float:
+    """The seconds after which PostgreSQL gives up a replica; a number without a unit is milliseconds."""
+    name = "wal_sender_timeout"
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*", str(parameters.get(name, _DEFAULTS[name])))
+    # What PostgreSQL does not read is named before it is anybody's setting.
+    return float(found[1]) * _UNITS[found[2] or "ms"] if found else 0.0
+
+
+def table(patroni: Mapping[str, Json], parameters: Mapping[str, Json] | None = None, vip: bool = True) -> str:
+    """Return all faults as text for a person, a line each; the arguments are those of :py:func:`bound`."""
     width = max(map(len, FAULTS))
     rows = [
-        f"{name:{width}}  {'harmful ' if one['harmful'] else 'harmless'}  {bound(name, patroni):4.0f} s  {one['what']}"
+        f"{name:{width}}  {'harmful ' if one['harmful'] else 'harmless'}"
+        f"  {bound(name, patroni, parameters, vip):4.0f} s  {one['what']}"
         for name, one in FAULTS.items()
     ]
     return "\n".join([f"{'fault':{width}}  {'':8}  {'bound':>6}  what it does", *rows])
@@ -242,4 +273,8 @@ def table(patroni: Mapping[str, Json]) -> str:
 def table_of(pgha: dict[str, Json], defaults: dict[str, Json], cluster: str) -> str:
     """Return all faults as text for a person, with the bounds that a drill of this cluster of the pillar has."""
     datacenter = pghalib.inventory.datacenter_of(pgha, cluster)
-    return table(pghalib.inventory.section("patroni", pgha, defaults, datacenter, cluster))
+    patroni, postgres = (
+        pghalib.inventory.section(name, pgha, defaults, datacenter, cluster) for name in ("patroni", "postgres")
+    )
+    vip = pghalib.inventory.vip(cluster, pgha["clusters"][cluster].get("vip"))
+    return table(patroni, postgres["parameters"], vip is not None)
