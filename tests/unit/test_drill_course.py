@@ -333,8 +333,38 @@ def slow(course, monkeypatch):
         passed[0] += 40 if function == "pgha_drill.fault" else 0
         return ask(host, function, *given)
 
-    course.ask = asked
+    course.ask, course.passed = asked, passed
     return course
+
+
+@pytest.mark.parametrize(
+    ("faults", "rested"),
+    [
+        (["cut-consul", "switchover"], 70),
+        (["stop-agent", "hang-vip-manager+switchover"], 70),
+        (["cut-consul", "restart-agent", "switchover"], 80),
+        (["cut-consul", "restart-agent"], 40),
+        (["isolate", "switchover"], 40),
+    ],
+)
+def test_a_switchover_comes_when_consul_has_been_there_for_long_enough(slow, monkeypatch, faults, rested):
+    """For the time of a lease after a leader worked by failsafe_mode, it takes longer than is promised."""
+    slow._rest, made = 30, []
+    clock, ask = pghalib.drill.course.time, slow.ask
+    pause = lambda seconds: slow.passed.__setitem__(0, slow.passed[0] + (seconds >= 1))  # noqa: E731
+    monkeypatch.setattr(pghalib.wait, "time", types.SimpleNamespace(monotonic=clock.monotonic, sleep=pause))
+
+    def asked(host, function, *given):
+        if function == "pgha_drill.fault":
+            made.append(slow.passed[0] - 1000)
+        return ask(host, function, *given)
+
+    slow.ask = asked
+    slow.answers += [True] + [False] * ("+" in faults[1])
+    found = slow.run(["db1"], faults, {"host": "h"}, 1, 250)
+    assert (found["early"], found["results"][-1]["fault"]) == (None, faults[-1])
+    (begin,) = made[len(faults) - 1 :][:1]
+    assert rested <= begin < rested + 5
 
 
 @pytest.mark.parametrize(("minutes", "rounds"), [(None, 1), (1, 1), (2, 2), (3, 3), (4, 3), (5, 4)])

@@ -183,8 +183,9 @@ def command(monkeypatch, tmp_path):
     given, locks, asked, answers = [], [], [], {}
 
     class Course:
-        def __init__(self, *_, client):
+        def __init__(self, *_, client, rest):
             given.append(client)
+            assert rest == 30
 
         def run(self, *words):
             given.append(words)
@@ -206,7 +207,7 @@ def command(monkeypatch, tmp_path):
         "datacenter": {"servers": [{"id": "dcs1", "name": "dcs1", "address": "198.51.100.11"}]},
         "postgres": {"port": 5432, "distribution": "postgresql", "version": "18", "parameters": {}},
         "consul": {"version": "1.22.3"},
-        "patroni": {"rto": "normal", "synchronous_mode": "on"},
+        "patroni": {"rto": "normal", "synchronous_mode": "on", "ttl": 30},
     }
     for name, value in {
         "master.alone.lock": lambda _path, *drill: locks.append(drill),

@@ -132,6 +132,7 @@ def run(
         say,
         place,
         client=writer,
+        rest=settings["patroni"]["ttl"],
     )
     outcome = course.run(
         members,

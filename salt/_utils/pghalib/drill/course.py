@@ -58,6 +58,8 @@ class Course:
         An existing directory of the master's user for the history.
     client
         The drill's client, on the master or on a minion.
+    rest
+        Seconds until a switchover is promised again after the leader was cut off from Consul.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class Course:
         place: Path,
         *,
         client: Client,
+        rest: float = 0,
     ) -> None:
         self.ask, self.standing, self.bound, self.say, self.place = ask, standing, bound, say, place
         self._client = client
+        self._rest, self._rested = rest, 0.0
         self._watch = pghalib.drill.watch.Watch(client, place)
         self._underway = pghalib.drill.underway.Underway(ask)
         self._unsettled: str | None = None
@@ -180,6 +184,8 @@ class Course:
     def _step(self, step: str) -> Result:
         """One fault, or several, each while those before it last."""
         first, *others = pghalib.drill.faults.parts(step)
+        if "switchover" in (first, *others):
+            pghalib.wait.until(self._has_rested, self._rest + 1, "Consul has been there for long enough", interval=1)
         roles = self._roles()
         # From here on, as the status before takes seconds in which nothing is done to the cluster.
         since = time.time_ns()
@@ -199,6 +205,8 @@ class Course:
                 self.say(f"{name} was not made: {error}")
         step = "+".join(made)
         self._underway.wait()
+        if pghalib.drill.faults.without_consul(step):
+            self._rested = time.monotonic() + self._rest
         # Writes first: to look at the history costs nothing, and the status is a job on every host.
         self._watch.calm()
         pghalib.wait.until(self._whole, RECOVERY, f"the cluster is whole again after {step}", interval=1)
@@ -254,6 +262,10 @@ class Course:
             why = f": {error}" if isinstance(error, CommandExecutionError) else ""
             self._unsettled = f"the drill ended while a fault on {hosts} might last{why}"
             self.say(self._unsettled)
+
+    def _has_rested(self) -> bool:
+        """For so long after a leader worked by failsafe_mode, replicas follow it still: docs/failover.md."""
+        return time.monotonic() >= self._rested
 
     def _whole(self) -> bool:
         leader, _, faults = self.standing()

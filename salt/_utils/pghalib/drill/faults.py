@@ -218,6 +218,12 @@ def chosen(wanted: list[str] | None, vip: Mapping[str, Json], harmful: bool) -> 
     return wanted, reasons
 
 
+def without_consul(step: str) -> bool:
+    """Return whether the leader of a step is cut off from Consul for a while, and works on by ``failsafe_mode``."""
+    faults = [FAULTS[name] for name in parts(step)]
+    return any(one["how"] == "cut-servers" or (one["how"], one["unit"]) == ("stop", "consul") for one in faults)
+
+
 def bound(
     step: str, patroni: Mapping[str, Json], parameters: Mapping[str, Json] | None = None, vip: bool = True
 ) -> float:
@@ -240,7 +246,7 @@ def bound(
     """
     loop, faults = patroni["loop_wait"], [FAULTS[name] for name in parts(step)]
     lease = patroni["ttl"] + loop
-    without = any(one["how"] == "cut-servers" or (one["how"], one["unit"]) == ("stop", "consul") for one in faults)
+    without = without_consul(step)
     waits: dict[str | None, float] = {None: 0, "loop": lease if without else loop, "lease": lease}
     most = [one["bound"] + waits[one["waits"]] for one in faults]
     for index, one in enumerate(faults):
