@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from pghalib.drill import checker, history
+from pghalib.drill import checker, history, outcome
 from salt.exceptions import CommandExecutionError
 
 MS = 10**6
@@ -143,6 +143,22 @@ def test_the_outage_is_the_longest_time_without_an_acknowledged_write():
     # It may last to the end of the drill.
     ended = [*RIGHT, *(write(value, 6000 + value, outcome="info", took=6000) for value in (14, 15))]
     assert checker.outage(told(ended)["writes"]).end == 12015 * MS
+
+
+def test_an_outage_goes_on_where_every_client_waits():
+    """Who waits has no line yet."""
+    outage = checker.outage([write(1, 10)], since=5 * MS, until=9000 * MS)
+    assert (outage.start, outage.end) == (12 * MS, 9000 * MS)
+    assert checker.outage([], since=5 * MS, until=9000 * MS) == (5 * MS, 9000 * MS, "")
+    # What came later is another one's.
+    assert checker.outage([write(1, 10), write(2, 9100)], since=5 * MS, until=9000 * MS).end == 9000 * MS
+
+
+def test_each_outage_is_in_the_time_of_one_fault():
+    writes = [write(value, at) for value, at in enumerate((10, 20, 30, 530, 540, 2000, 2010, 5000), 1)]
+    spans = outcome.outages(reversed(writes), [5 * MS, 535 * MS, 2005 * MS], 6000 * MS)
+    assert [(span.start // MS, span.end // MS) for span in spans] == [(32, 532), (542, 2002), (2012, 5002)]
+    assert outcome.outages(writes, [5 * MS, 7000 * MS], 6000 * MS)[1] == (7000 * MS, 7000 * MS, "")
 
 
 def test_a_rule_is_not_judged_by_lists_that_are_missing():

@@ -1,6 +1,8 @@
 """The course of a drill over hosts that are made up. With real ones it is run on the lab."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -224,7 +226,7 @@ DYING = PROGRAM.replace("time.sleep(0.01)", "time.sleep(0.01) if value < 100 els
 
 def test_a_client_that_died_is_the_reason_that_is_told(course, monkeypatch):
     """That no write is acknowledged any more is what follows from it."""
-    monkeypatch.setattr(pghalib.drill.watch.Watch.calm, "__defaults__", (2,))
+    monkeypatch.setattr(pghalib.drill.watch.Watch.calm, "__defaults__", (2, None))
     course._client._program = DYING
     found = course.run(["db1"], ["switchover"] * 50, {"host": "h"}, 1, 250)
     assert found["early"].endswith("the client on the master ended without its last lists (exit code 1): out of memory")
@@ -315,9 +317,51 @@ def test_an_outage_is_that_of_the_whole_history_since_the_fault_began(course):
     writes = found["history"]["writes"]
     for one in found["results"]:
         own = [write for write in writes if one["since"] < write["end"] <= one["ended"]]
-        gaps = pghalib.drill.checker.outage(own, one["since"])
+        # The next fault may end it, and no write.
+        gaps = pghalib.drill.checker.outage(own, one["since"], one["ended"])
         assert (one["began"], one["ended"], one["outage"]) == (gaps.start, gaps.end, (gaps.end - gaps.start) / 1e9)
         assert one["outage"] > 0
+
+
+def stalled(course):
+    """Nobody writes for a second."""
+    os.kill(course._client._process.pid, signal.SIGSTOP)
+    time.sleep(1)
+    os.kill(course._client._process.pid, signal.SIGCONT)
+
+
+def test_a_time_without_writes_after_a_fault_was_told_is_in_its_row(course):
+    """Between two faults the observers are asked and the status is."""
+    course.say = lambda line: stalled(course) if line.startswith("switchover: 0.") else None
+    found = course.run(["db1"], ["switchover", "restart-agent"], {"host": "h"}, 1, 250)
+    assert [one["outage"] >= 0.9 for one in found["results"]] == [True, False]
+    assert all(one["since"] < one["began"] < one["ended"] for one in found["results"])
+
+
+def test_a_time_without_writes_before_a_fault_is_not_in_its_row(course):
+    standing, asked = course.standing, []
+
+    def stands():
+        asked.append(1)
+        if [name for _, name, _ in course.calls].count("fault") == 1 and len(asked) > 3:
+            asked.clear()
+            stalled(course)
+        return standing()
+
+    course.standing = stands
+    found = course.run(["db1"], ["switchover", "restart-agent"], {"host": "h"}, 1, 250)
+    assert [one["outage"] >= 0.9 for one in found["results"]] == [True, False]
+
+
+def test_a_fault_that_was_not_finished_is_no_cost_of_the_one_before_it(course):
+    def say(line):
+        if line == "restart-agent: done":
+            stalled(course)
+            raise KeyboardInterrupt
+
+    course.say = say
+    found = course.run(["db1"], ["switchover", "restart-agent"], {"host": "h"}, 1, 250)
+    assert [(one["fault"], one["outage"] < 0.9) for one in found["results"]] == [("switchover", True)]
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def check(
     return [*found, _verdict("one host at most has the virtual IP", _addresses(history["looks"], overlap), there)]
 
 
-def outage(writes: Iterable[Write | Visit], since: int = 0) -> Span:
+def outage(writes: Iterable[Write | Visit], since: int = 0, until: int | None = None) -> Span:
     """
     Return the longest time between two acknowledged writes of any client, as a Span without a host. It begins with the
     first write, and ends with the end of the last one, acknowledged or not. The same for new connections.
@@ -94,11 +94,13 @@ def outage(writes: Iterable[Write | Visit], since: int = 0) -> Span:
         In any order.
     since
         The moment (nanoseconds) from which on the writes count, in place of the first one's.
+    until
+        The moment (nanoseconds) until which they count, in place of the last one's: who waits then has no line yet.
     """
-    writes = [write for write in writes if write["end"] > since]
+    writes = [write for write in writes if since < write["end"] and (until is None or write["end"] <= until)]
     moments = sorted(write["end"] for write in writes if write["outcome"] == "ok")
     first = since or min((write["start"] for write in writes), default=0)
-    edges = [first, *moments, max((w["end"] for w in writes), default=0)]
+    edges = [first, *moments, max((w["end"] for w in writes), default=0) if until is None else until]
     start, end = max(itertools.pairwise(edges), key=lambda pair: pair[1] - pair[0])
     return Span(start, end, "")
 

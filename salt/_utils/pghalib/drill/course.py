@@ -76,6 +76,7 @@ class Course:
         self.ask, self.standing, self.bound, self.say, self.place = ask, standing, bound, say, place
         self._client = client
         self._rest, self._rested = rest, 0.0
+        self._begins: list[int] = []
         self._watch = pghalib.drill.watch.Watch(client, place)
         self._underway = pghalib.drill.underway.Underway(ask)
         self._unsettled: str | None = None
@@ -138,9 +139,7 @@ class Course:
         # What is left or missing is told in any case; it may also be why the drill ended.
         early = "; ".join([*([early] if early else []), *missing]) or None
         history = self.history()
-        for one in results:
-            gap = pghalib.drill.checker.Span(one["began"], one["ended"], "")
-            one["phases"] = pghalib.drill.checker.phases(history, gap)
+        results = pghalib.drill.outcome.weighed(results, history, self._begins)
         verdicts = pghalib.drill.checker.check(
             history, overlap=overlap, unseen=dict.fromkeys(observers.unseen), unsettled=self._unsettled
         )
@@ -187,8 +186,10 @@ class Course:
         if "switchover" in (first, *others):
             pghalib.wait.until(self._has_rested, self._rest + 1, "Consul has been there for long enough", interval=1)
         roles = self._roles()
-        # From here on, as the status before takes seconds in which nothing is done to the cluster.
+        # What began during the status, or before it, is no cost of this fault.
+        self._watch.calm(lasting=0)
         since = time.time_ns()
+        self._begins.append(since)
         self._watch.forget(since)
         hosts, made = [self._fault(first, roles)], [first]
         for name in others:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import statistics
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.drill.checker
 import pghalib.text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from pghalib.drill.checker import Phases, Verdict
-    from pghalib.drill.history import History
+    from pghalib.drill.checker import Phases, Span, Verdict
+    from pghalib.drill.history import History, Visit, Write
 
 
 #: The most characters of one text in a report: why a drill ended early may be several sentences.
@@ -55,6 +58,50 @@ class Summary(TypedDict):
     least: float
     median: float
     greatest: float
+
+
+def outages(writes: Iterable[Write | Visit], begins: Sequence[int], until: int) -> list[Span]:
+    """
+    Return the outage of each time from a begin to the next one; the last one goes on until a moment. Nothing is between
+    them, so that an outage is in one of them, whenever it was.
+
+    writes
+        In any order.
+    begins
+        Moments (nanoseconds), in their order.
+    until
+        A moment (nanoseconds).
+    """
+    writes = sorted(writes, key=lambda one: one["end"])
+    bounds = [*begins, max([until, *begins])]
+    places = [bisect.bisect_right(writes, bound, key=lambda one: one["end"]) for bound in bounds]
+    times = zip(itertools.pairwise(bounds), itertools.pairwise(places), strict=True)
+    return [pghalib.drill.checker.outage(writes[first:last], since, end) for (since, end), (first, last) in times]
+
+
+def weighed(results: Iterable[Result], history: History, begins: list[int]) -> list[Result]:
+    """
+    Return the results by the whole history: what a fault costs may also come after the drill has looked at it.
+
+    results
+        What each fault cost, as far as it was known when it was over.
+    history
+        Of the whole drill.
+    begins
+        The moments (nanoseconds) in which the faults began; a last one that has no result ends the time of the one
+        before it.
+    """
+    writes, visits = history["writes"], history["visits"]
+    until = max((one["end"] for one in (*writes, *visits)), default=0)
+    spans, connects = (outages(one, begins, until) for one in (writes, visits))
+    found: list[Result] = []
+    for one, span, connect in zip(results, spans, connects, strict=False):
+        made = one.copy()
+        made["outage"], made["connect"] = ((each.end - each.start) / 1e9 for each in (span, connect))
+        made["began"], made["ended"] = span.start, span.end
+        made["phases"] = pghalib.drill.checker.phases(history, span)
+        found.append(made)
+    return found
 
 
 def summary(results: Iterable[Result]) -> list[Summary]:

@@ -64,23 +64,26 @@ class Watch:
                 f" {pghalib.drill.NAME}: postgres:client_networks has to allow their address, and so has each firewall"
             ) from None
 
-    def calm(self, seconds: int = AGAIN) -> None:
+    def calm(self, seconds: int = AGAIN, lasting: float | None = None) -> None:
         """
-        Wait until writes that began after this moment have been acknowledged for CALM seconds.
+        Wait until writes that began after this moment have been acknowledged for some seconds.
 
         seconds
-            For how long at the most.
+            For how long to wait at the most.
+        lasting
+            For how long they are acknowledged; None: CALM seconds, 0: one is enough.
 
         Raises CommandExecutionError when they are not.
         """
         since = time.time_ns()
         ended: list[int] = []
+        enough = CALM if lasting is None else lasting
 
         def calm() -> bool:
             new = [one["end"] for one in self.look() if one["outcome"] == "ok" and one["start"] > since]
             # The first and the last moment are enough, however long this takes.
             ended[:] = [min([*ended, *new]), max([*ended, *new])] if new else ended
-            return bool(ended) and ended[1] - ended[0] > CALM * 10**9
+            return bool(ended) and ended[1] - ended[0] >= enough * 10**9
 
         pghalib.wait.until(calm, seconds, "writes are acknowledged", interval=0.5)
 
