@@ -73,7 +73,10 @@ def check():
     else:
         told(pghalib.consul.files.verdict(consul_files(), settings))
         told((pghalib.consul.files.home(), []))
-        told((pghalib.tls.switch_fault(__salt__["pgha_tls.speaks"](), settings), []))
+        switched = pghalib.tls.switch_fault(__salt__["pgha_tls.speaks"](), settings)
+        # Without encryption the API is elsewhere, too.
+        moved = not switched and __salt__["pgha_consul.pid"]() is not None
+        told((switched + (pghalib.consul.files.moved(settings) if moved else []), []))
         told(([], pghalib.preflight.verdicts.trust(settings)))
     told((store_faults(), []))
     if settings["role"] == "db":

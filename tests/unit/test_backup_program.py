@@ -78,10 +78,11 @@ def test_an_answer_without_an_end_holds_nothing_up(name, function):
 
 
 @pytest.mark.parametrize(("name", "function", "nothing"), PROGRAMS)
-def test_an_answer_too_long_to_be_patronis_is_none(http_service, name, function, nothing):
+def test_an_answer_too_long_or_too_deep_to_be_patronis_is_none(http_service, name, function, nothing):
     whole = json.dumps({"role": "primary", "state": "running", "members": [{"name": "db1"}]})
-    http_service.answers += [(200, whole), (200, " " * (1 << 20) + whole)]
+    http_service.answers += [(200, whole), (200, " " * (1 << 20) + whole), (200, "[" * 100000)]
     assert asked(name, function, http_service.address)[0] == 0
+    assert asked(name, function, http_service.address) == (0, nothing)
     assert asked(name, function, http_service.address) == (0, nothing)
 
 

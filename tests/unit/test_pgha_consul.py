@@ -6,6 +6,7 @@ import subprocess
 
 import listeners
 import pghalib.consul.client
+import pghalib.consul.files
 import pghalib.wait
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -500,6 +501,26 @@ def test_an_agent_that_starts_or_stops_reads_its_configuration_at_its_next_start
     consul = module(lambda *_: (200, []), name="_modules/pgha_consul.py")
     consul.__salt__["service.show"] = lambda _name: {"MainPID": "17", "ActiveState": state}
     assert (consul.pid(), consul.restart_pending()) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("file", "now"),
+    [
+        ({}, None),
+        ({"ports": {"http": 8500}, "client_addr": "127.0.0.1 192.0.2.1"}, None),
+        ({"ports": {"http": 9500}}, "http://127.0.0.1:9500"),
+        ({"client_addr": "127.0.0.2"}, "http://127.0.0.2:8500"),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_api_of_an_agent_that_runs_stays_where_it_is(tmp_path, file, now):
+    if file is not None:
+        (tmp_path / "config.json").write_text(json.dumps(file))
+    consul = {"config_dir": str(tmp_path), "config": {}, "client_addr": "127.0.0.1", "user": "consul"}
+    found = pghalib.consul.files.moved({"consul": consul, "tls": {"enabled": False}})
+    assert len(found) == (now is not None)
+    assert all(f"Consul runs here with its API at {now}, and the pillar moves it to http" in one for one in found)
 
 
 def test_health_tells_what_it_could_not_find_out(module):

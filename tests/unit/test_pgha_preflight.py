@@ -625,6 +625,7 @@ def execution(loader_module, settings_of, tmp_path):
             "pgha.settings": lambda: settings,
             "pgha.plan": lambda: {"hosts": [minion_id]},
             "pgha_tls.speaks": lambda: None,
+            "pgha_consul.pid": lambda: 17,
             "pgha_tls.bundle": lambda: None,
             "pgha_tls.not_yet": lambda: ["its clock is behind"],
             "pgha_postgres.tls_fault": lambda: "built without TLS",
@@ -865,6 +866,7 @@ class TestExecution:
         (tmp_path / "pgdata/holiday.jpg").touch()
         (tmp_path / "consul.d").mkdir()
         (tmp_path / "consul.d/x.json").write_text('{"datacenter": "prod"}')
+        (tmp_path / "consul.d/config.json").write_text('{"ports": {"http": 9500}}')
         module = execution(address="198.51.100.77")
         found = module.check()
         assert "its user is far" in found["warnings"]
@@ -872,6 +874,7 @@ class TestExecution:
         assert "its user is odd" in text
         assert "its locale is unknown" in text
         assert "its clock is behind" in text
+        assert "Consul runs here with its API at http://127.0.0.1:9500" in text
         assert "holiday.jpg" in text
         assert "built without TLS" in text
         assert "its data are gone" in text

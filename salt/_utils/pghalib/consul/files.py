@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+import pghalib.consul.client
 import pghalib.consul.config
 import pghalib.host.files
 import pghalib.host.users
@@ -143,6 +144,32 @@ def verdict(files: dict[str, Facts], settings: Settings) -> tuple[list[str], lis
         elif not said["understood"]:
             warnings.append(f"{path} cannot be understood here, but Consul reads it: look whether it belongs there")
     return faults, warnings
+
+
+def moved(settings: Settings) -> list[str]:
+    """
+    Return a fault, as a list, when the pillar moves the HTTP API of an agent that runs to another address. Consul and
+    Patroni read it at their start alone: until then nobody would find the agent.
+
+    settings
+        The result of ``pgha.settings``.
+    """
+    consul = settings["consul"]
+    try:
+        found = pghalib.parse.from_json(Path(consul["config_dir"], OURS[0]).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not isinstance(found, dict):
+        return []
+    before: Settings = {**settings, "consul": {**consul, "config": found}}
+    now, wanted = pghalib.consul.client.api(before)["address"], pghalib.consul.client.api(settings)["address"]
+    if now == wanted:
+        return []
+    return [
+        f"Consul runs here with its API at {pghalib.text.line(now)}, and the pillar moves it to {wanted}, where nobody"
+        " would find it before a restart of all: set consul:client_addr and consul:config (ports, client_addr) as they"
+        " were"
+    ]
 
 
 def home() -> list[str]:

@@ -57,7 +57,8 @@ def leads(url):
     try:
         with opener.open(f"{url}/patroni", timeout=TIMEOUT) as answer:
             said = json.loads(answer.read(LONGEST))
-    except (OSError, ValueError):
+    # RecursionError: thousands of nested brackets. Another program may listen there.
+    except (OSError, ValueError, RecursionError):
         return False
     finally:
         signal.alarm(0)

@@ -55,7 +55,8 @@ def members(url):
     try:
         with opener.open(f"{url}/cluster", timeout=TIMEOUT) as answer:
             said = json.loads(answer.read(LONGEST))
-    except (OSError, ValueError):
+    # RecursionError: thousands of nested brackets. Another program may listen there.
+    except (OSError, ValueError, RecursionError):
         return []
     finally:
         signal.alarm(0)
