@@ -16,6 +16,7 @@ from salt.exceptions import CommandExecutionError
 
 import pghalib.drill
 import pghalib.drill.checker
+import pghalib.drill.clock
 import pghalib.drill.faults
 import pghalib.drill.history
 import pghalib.drill.hunt
@@ -77,7 +78,8 @@ class Course:
         self._client = client
         self._rest, self._rested = rest, 0.0
         self._begins: list[int] = []
-        self._watch = pghalib.drill.watch.Watch(client, place)
+        self._clock = pghalib.drill.clock.Clock()
+        self._watch = pghalib.drill.watch.Watch(client, place, self._clock)
         self._underway = pghalib.drill.underway.Underway(ask)
         self._unsettled: str | None = None
 
@@ -188,7 +190,7 @@ class Course:
         roles = self._roles()
         # What began during the status, or before it, is no cost of this fault.
         self._watch.calm(lasting=0)
-        since = time.time_ns()
+        since = self._clock.now()
         self._begins.append(since)
         self._watch.forget(since)
         hosts, made = [self._fault(first, roles)], [first]
@@ -276,7 +278,7 @@ class Course:
 
     def _mark(self, what: str) -> None:
         with (self.place / "drill.jsonl").open("a", encoding="utf-8") as marks:
-            marks.write(json.dumps({"kind": "mark", "at": time.time_ns(), "what": what}) + "\n")
+            marks.write(json.dumps({"kind": "mark", "at": self._clock.now(), "what": what}) + "\n")
 
     def _without_login(self) -> list[str]:
         """Remove the client's login and table. Returns a sentence when they are left."""

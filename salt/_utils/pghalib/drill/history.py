@@ -1,7 +1,9 @@
 """
 The history of a drill: one JSON object a line, written while it happens by clients, observers and the drill itself.
 
-All moments are nanoseconds of the wall clock (``time.time_ns``), as several hosts write. Pure functions.
+All moments are nanoseconds of the time of day, as several hosts write. Those of the client and of the drill itself go
+on evenly, whoever sets the clock of the host meanwhile (``pghalib.drill.clock``); those of an observer are of the clock
+of its host (``time.time_ns``), which is also right after the host has stood still. Pure functions.
 """
 
 from __future__ import annotations

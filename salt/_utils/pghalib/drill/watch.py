@@ -4,7 +4,6 @@ What the clients of a drill have noted, while they go on: whether they write, an
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pghalib.drill.clients import Client
+    from pghalib.drill.clock import Clock
     from pghalib.drill.history import Visit, Write
 
 # Seconds of calm writing before the first fault and after each; for a client to write for the first time.
@@ -34,10 +34,12 @@ class Watch:
         The drill's client.
     place
         The directory of the history.
+    clock
+        The drill's.
     """
 
-    def __init__(self, client: Client, place: Path) -> None:
-        self._client = client
+    def __init__(self, client: Client, place: Path, clock: Clock) -> None:
+        self._client, self._clock = client, clock
         self._follower = pghalib.drill.follow.Follower(place)
         self._trouble = ""
         #: What ended after the moment of the last :py:meth:`forget`.
@@ -75,7 +77,7 @@ class Watch:
 
         Raises CommandExecutionError when they are not.
         """
-        since = time.time_ns()
+        since = self._clock.now()
         ended: list[int] = []
         enough = CALM if lasting is None else lasting
 

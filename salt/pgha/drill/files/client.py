@@ -49,6 +49,15 @@ STACK = 2**20
 # PostgreSQL's bigint is smaller.
 LARGEST = 2**63
 
+# What the clock of this host shows is taken once, and the seconds that pass are added: where somebody sets the clock
+# back, a read would else come before the writes that it followed.
+DIFFERENCE = time.time_ns() - time.monotonic_ns()
+
+
+def now():
+    """The moment in nanoseconds."""
+    return DIFFERENCE + time.monotonic_ns()
+
 
 def in_one_line(error):
     """The words of an error, perhaps a server's, as one line that is not too long."""
@@ -92,7 +101,7 @@ class Client:
         what = in_one_line(error)
         if what not in self._troubles and not any(self.settled.values()):
             self._troubles.add(what)
-            self.note(kind="trouble", at=time.time_ns(), what=what)
+            self.note(kind="trouble", at=now(), what=what)
 
     def _connect(self):
         return psycopg.connect(**{**IMPATIENT, **self.settings["connection"]}, autocommit=True)
@@ -111,7 +120,7 @@ class Client:
             if self.over.is_set():
                 return
             warnings.clear()
-            start, outcome = time.time_ns(), "ok"
+            start, outcome = now(), "ok"
             try:
                 connection.execute(insert, [key, value])
                 # "Committed locally, but might not have been replicated": a failover may lose it.
@@ -120,7 +129,7 @@ class Client:
                 outcome = "fail" if (error.sqlstate or "").startswith(CERTAIN) else "info"
                 connection.close()
                 connection = None
-            self.note(kind="write", key=key, value=value, start=start, end=time.time_ns(), outcome=outcome)
+            self.note(kind="write", key=key, value=value, start=start, end=now(), outcome=outcome)
             self.settled[key] = value
             self.over.wait(self.settings["pause"])
 
@@ -132,7 +141,7 @@ class Client:
                 return
             try:
                 connection = connection or self._connect()
-                settled, start = self.settled[key], time.time_ns()
+                settled, start = self.settled[key], now()
                 values = self._values(connection, key, floors[key])
             # Memory is bounded: see below.
             except (psycopg.Error, MemoryError):
@@ -141,20 +150,20 @@ class Client:
                     connection = None
                 self.over.wait(0.02)
                 continue
-            self.note(kind="read", key=key, floor=floors[key], values=values, start=start, end=time.time_ns())
+            self.note(kind="read", key=key, floor=floors[key], values=values, start=start, end=now())
             floors[key] = settled
             self.over.wait(self.settings["pause"])
 
     def _visits(self):
         """Connect anew for each question: a server that lets nobody in may go on serving those who are connected."""
         while not self.over.is_set():
-            start, outcome = time.time_ns(), "ok"
+            start, outcome = now(), "ok"
             try:
                 with self._connect() as connection:
                     connection.execute("SELECT")
             except psycopg.Error:
                 outcome = "fail"
-            self.note(kind="visit", start=start, end=time.time_ns(), outcome=outcome)
+            self.note(kind="visit", start=start, end=now(), outcome=outcome)
             self.over.wait(VISIT)
 
     def _values(self, connection, key, floor):
