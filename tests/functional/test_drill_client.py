@@ -218,6 +218,24 @@ def test_a_commit_with_a_warning_is_open(client, postgres, level):
     assert broken(found) == []
 
 
+def test_writes_that_wait_for_ever_do_not_cost_the_last_lists(client, postgres):
+    """No replica is there that a COMMIT waits for, and the server serves reads."""
+    started = client()
+    eventually(lambda: started.writes("ok"))
+    with postgres.connect() as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        connection.execute("SELECT pg_reload_conf()")
+        waiting = "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
+        eventually(lambda: connection.execute(waiting).fetchone()[0])
+        found = started.end()
+        connection.execute("SET synchronous_commit = local")
+        connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        connection.execute("SELECT pg_reload_conf()")
+    assert sorted(found["final"]) == [1, 2]
+    assert [one["key"] for one in found["writes"] if one["outcome"] == "info"] in ([1, 2], [2, 1])
+    assert broken(found) == []
+
+
 def test_the_server_notices_a_lost_client_in_seconds(postgres):
     """A connection that was lost counts against the limit of the login until the server notices."""
     spec = importlib.util.spec_from_file_location("drill_client", CLIENT)

@@ -1,7 +1,9 @@
 """The programs of a drill that run on hosts, without a server: with one, functional tests run them."""
 
 import importlib.util
+import json
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -48,3 +50,29 @@ def test_the_client_has_each_moment_from_that_clock(program):
     text = (FILES / "client.py").read_text()
     assert text.count("time.time_ns()") == 1
     assert text.count("now()") > 5
+
+
+def test_a_write_that_waits_for_ever_does_not_cost_the_last_lists(program, monkeypatch, capsys):
+    """Without a replica that it has to wait for, a COMMIT never ends; reads do."""
+    module, over, released = program("client"), threading.Event(), threading.Event()
+    monkeypatch.setattr(module, "ENDING", 0.1)
+    client = module.Client({"table": "a.b", "workers": 1, "pause": 0.01, "seconds": 60}, over)
+
+    class Connection:
+        def add_notice_handler(self, _handler):
+            pass
+
+        def execute(self, *_):
+            over.set()
+            released.wait(60)
+
+    client._connect, client._reads, client._visits = Connection, lambda: None, lambda: None
+    client._final = lambda: client.note(kind="final", key=1, values=[])
+    client.run()
+    released.set()
+    while threading.active_count() > 1 and not client.settled[1]:
+        time.sleep(0.01)
+    waited, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (waited["kind"], waited["value"], waited["outcome"]) == ("write", 1, "info")
+    # When the answer comes all the same, it is too late for it.
+    assert (last["kind"], client.settled) == ("final", {1: 1})

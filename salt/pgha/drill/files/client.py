@@ -39,8 +39,8 @@ IMPATIENT = {
 }
 # Errors of a server that has certainly not written: it is read-only, or it does not know the statement or the user.
 CERTAIN = ("25006", "42", "28")
-# Seconds to wait for the lists in the end, and between two new connections.
-PATIENCE, VISIT = 120, 0.1
+# Seconds to wait for the lists in the end, for the operations under way before that, and between two new connections.
+PATIENCE, ENDING, VISIT = 120, 15, 0.1
 # Bytes for the client itself, and for each write that it can make: of memory, and of its history. A write needs less
 # than 170 in the history, with its share of the reads and the last lists, and as much of memory while these are read.
 BASE, MEMORY, HISTORY = 2**30, 200, 1700
@@ -73,6 +73,8 @@ class Client:
         self.settled = dict.fromkeys(range(1, settings["workers"] + 1), 0)
         self._output = threading.Lock()
         self._troubles = set()
+        # {key: (value, start)} of the writes that have no answer yet.
+        self._waiting, self._given_up = {}, False
 
     def run(self):
         """Write and read until the time is over; then note all lists as they are in the end."""
@@ -85,16 +87,35 @@ class Client:
         while not self.over.wait(0.5) and time.monotonic() < deadline and os.getppid() == parent:
             pass
         self.over.set()
+        deadline = time.monotonic() + ENDING
         for thread in threads:
-            thread.join()
+            thread.join(max(0, deadline - time.monotonic()))
+        self._give_up()
         self._final()
+
+    def _give_up(self):
+        """
+        Note the writes that still wait as open. A COMMIT may wait for a replica for ever, and no timeout of the server
+        ends that; a server that serves reads is no reason to have no lists.
+        """
+        with self._output:
+            self._given_up = True
+            for key, (value, start) in self._waiting.items():
+                record = {"kind": "write", "key": key, "value": value, "start": start, "end": now(), "outcome": "info"}
+                sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.flush()
 
     def note(self, **record):
         """Write one line of the history. It is on its way before the next operation begins."""
         line = json.dumps(record) + "\n"
         with self._output:
+            if self._given_up and record["kind"] != "final":
+                # It was waited for in vain, and is noted as open.
+                return
             sys.stdout.write(line)
             sys.stdout.flush()
+            if record["kind"] == "write":
+                self._waiting.pop(record["key"], None)
 
     def trouble(self, error):
         """Note why there is no connection, each reason once, as long as nobody has written: then it is the setting."""
@@ -121,6 +142,8 @@ class Client:
                 return
             warnings.clear()
             start, outcome = now(), "ok"
+            with self._output:
+                self._waiting[key] = (value, start)
             try:
                 connection.execute(insert, [key, value])
                 # "Committed locally, but might not have been replicated": a failover may lose it.
