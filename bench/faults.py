@@ -83,6 +83,8 @@ def told(report, fault):
     seconds = [round(one["outage"], 2) for one in report["results"] if one["fault"] == fault]
     # Of two faults together the second one is not always made.
     broken = [f"{fault}: only {one['fault']} was made" for one in report["results"] if one["fault"] != fault]
+    late = "{fault}: {outage:.2f} s, longer than the {bound:.0f} s that are promised"
+    broken += [late.format(**one) for one in report["results"] if one["outage"] > one["bound"]]
     rules = [one for one in report["verdicts"] if not one["held"]]
     broken += [f"{fault}: {one['rule']} ({one['count']}): {one['examples'][0]}" for one in rules]
     return seconds, [*broken, *([f"{fault}: {report['early']}"] if report["early"] else [])]

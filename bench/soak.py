@@ -25,6 +25,8 @@ from integration.cluster import Cluster  # noqa: E402
 from integration.ledger import Ledger  # noqa: E402
 from lab import Lab  # noqa: E402
 
+# Seconds that the client may go on after the soak, at the most.
+SPARE = 600
 PORTS = "{ 8008, 8300, 8301 }"
 # A packet from and to such a port has one chance, not two: goto does not come back.
 RULES = """
@@ -78,17 +80,18 @@ def deployed(lab, rto, mode):
     return cluster
 
 
-def acts(cluster):
-    """What the guards have done."""
-    said = [host.run(["journalctl", "-u", "pgha-guard", "-o", "cat"], check=False).stdout for host in cluster.db]
+def acts(cluster, since):
+    """What the guards have done since a moment (seconds); the lab may have been used before."""
+    words = ["journalctl", "-u", "pgha-guard", "-o", "cat", f"--since=@{since:.0f}"]
+    said = [host.run(words, check=False).stdout for host in cluster.db]
     return [line for one in said for line in one.splitlines() if " is stopped: " in line or " is taken from " in line]
 
 
 def soak(cluster, minutes, lost):
     """Write for so long, and return what was seen as sentences, and whether all is good."""
-    before = cluster.timeline()
+    before, began = cluster.timeline(), time.time()
     seen = []
-    with Ledger(cluster) as ledger, lossy(cluster.lab, lost), busy(2 * (os.cpu_count() or 1)):
+    with Ledger(cluster, minutes * 60 + SPARE) as ledger, lossy(cluster.lab, lost), busy(2 * (os.cpu_count() or 1)):
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
             time.sleep(10)
@@ -96,11 +99,13 @@ def soak(cluster, minutes, lost):
                 if cluster.timeline() != before and not seen:
                     seen.append(f"the leader changed after {minutes * 60 - (end - time.monotonic()):.0f} s")
                     print(seen[-1], flush=True)
+        # A client that ended before its time has seen nothing of what came then.
+        ledger.wait_for_writes()
     cluster.wait_healthy()
     ledger.check()
     if cluster.timeline() != before:
         seen.append(f"the timeline is {cluster.timeline()} and was {before}")
-    seen += acts(cluster)
+    seen += acts(cluster, began)
     ok, unknown = ledger.counts()
     told = f"{ok} writes, {unknown} of which nobody knows; the longest time without one was {ledger.outage():.2f} s"
     return [told, *(seen or ["the leader stayed, and no guard acted"])], not seen

@@ -18,7 +18,7 @@ from pghalib.drill import checker, history
 
 CLIENT = CHECKOUT / "salt/pgha/drill/files/client.py"
 WORKERS = 3
-# Seconds; the client ends when it is told to.
+# Seconds; the client ends when it is told to. A longer work says so.
 LONGEST = 3600
 
 
@@ -27,8 +27,8 @@ class Ledger:
 
     _serial = itertools.count(1)
 
-    def __init__(self, cluster):
-        self.cluster = cluster
+    def __init__(self, cluster, seconds=LONGEST):
+        self.cluster, self.seconds = cluster, seconds
         self.table = f"ledger_{next(self._serial)}_{time.time_ns()}"
 
     def __enter__(self):
@@ -38,7 +38,7 @@ class Ledger:
             "table": self.table,
             "workers": WORKERS,
             "pause": 0.02,
-            "seconds": LONGEST,
+            "seconds": self.seconds,
         }
         self._place = tempfile.TemporaryDirectory(prefix="pgha-ledger-")
         self._told, self._errors = (Path(self._place.name, name) for name in ("history.jsonl", "errors"))
