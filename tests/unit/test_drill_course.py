@@ -411,7 +411,10 @@ def test_a_switchover_comes_when_consul_has_been_there_for_long_enough(slow, mon
     assert rested <= begin < rested + 5
 
 
-@pytest.mark.parametrize(("minutes", "rounds"), [(None, 1), (1, 1), (2, 2), (3, 3), (4, 3), (5, 4)])
+@pytest.mark.parametrize(
+    ("minutes", "rounds"),
+    [(None, 1), (1, 1), (2, 2), *(pytest.param(*one, marks=pytest.mark.thorough) for one in ((3, 3), (4, 3), (5, 4)))],
+)
 def test_rounds_begin_while_the_minutes_have_not_passed_and_are_finished(slow, minutes, rounds):
     """A round takes 80 seconds; that which begins at 240 seconds is none of four minutes."""
     found = slow.run(["db1"], FAULTS, {"host": "h"}, 1, 250, minutes)

@@ -104,7 +104,15 @@ def missing(fault):
     return any(said in fault for said in ("no SHA-256", "has no ", "name one of", "must be a mapping"))
 
 
-@pytest.mark.parametrize("number", range(len(VALUES)), ids=lambda number: repr(VALUES[number])[:20])
+def marked(number):
+    """The fast lane has one value of each type."""
+    known = {type(value) for value in VALUES[:number]}
+    return pytest.param(number, marks=[pytest.mark.thorough] if type(VALUES[number]) in known else [])
+
+
+@pytest.mark.parametrize(
+    "number", [marked(number) for number in range(len(VALUES))], ids=lambda number: repr(VALUES[number])[:20]
+)
 def test_no_value_at_any_place_makes_the_check_fail_or_hides_another_fault(loader_module, number):
     validate = loader_module("_utils/pghalib/pillar/validate.py")
     inventory = loader_module("_utils/pghalib/inventory.py")
