@@ -11,8 +11,8 @@ from salt.exceptions import CommandExecutionError
 def faults():
     """
     Return a sentence for each file system on which less than ``preflight:warn_disk_percent`` is free: that of the data
-    (also of WAL and of tablespaces behind a link), of the logs, and of the system. Directories of a share are not
-    asked: a share that hangs holds up who asks.
+    (also of WAL and of tablespaces behind a link), of the logs, and of the system. Repositories on a share are
+    not asked: a share that hangs holds up who asks.
 
     Raises CommandExecutionError when a file system does not answer.
 

@@ -27,8 +27,8 @@ def now():
     if number is None:
         return None
     try:
-        # The member that was promoted has written this file, and nothing changes it later: copies of one cluster may
-        # have the same number again, but not the same moment.
+        # The member that was promoted has written this file, and nothing changes it there later: copies of one cluster
+        # may have the same number again, but not the same moment. Each replica writes its own file when it follows.
         began = int(os.lstat(f"{path}/pg_wal/{number:08X}.history").st_mtime)
     except OSError:
         began = 0

@@ -401,6 +401,13 @@ def test_a_note_from_an_old_copy_of_the_store_restores_nothing_once_more(tmp_pat
     assert pghalib.master.restore.outlived(note, told(timeline=[4, NOW], restores=note["id"]), file) == []
     # What it has put aside is still there.
     assert pghalib.master.restore.outlived(note, told(timeline=[4, NOW], kept={note["id"]: [3, 5]}), file) == [said]
+    # All members are stopped, and no data are aside yet. Each tells another moment, and none where a part is removed.
+    stopped = {
+        host: {**one, "leads": False, "timeline": [3, 0 if host == "db1" else NOW]} for host, one in told().items()
+    }
+    assert pghalib.master.restore.outlived(note, stopped, file) == []
+    other = {host: {**one, "leads": False, "timeline": [4, NOW]} for host, one in told().items()}
+    assert len(pghalib.master.restore.outlived(note, other, file)) == 1
     # Its data are aside, on all members.
     nowhere = {host: {**one, "timeline": None} for host, one in told().items()}
     assert pghalib.master.restore.outlived(note, nowhere, file) == []

@@ -73,6 +73,9 @@ def outlived(note: Note, told: Mapping[str, Conditions], file: Path) -> list[str
     now, then = pghalib.master.conditions.timeline(told), note.get("timeline")
     if begun or then is None or now in (then, "unknown"):
         return []
+    # When it began each member tells by a file of its own. Where nobody leads any more, the others' are no measure.
+    if not any(one["leads"] for one in told.values()) and now.split()[0] == then.split()[0]:
+        return []
     return [
         f"a restore of {words(note)} was confirmed on timeline {then}, and {note['cluster']} is on timeline {now}: that"
         f" restore has ended, or the cluster has gone on without it. Remove the note on the master: rm {file}"
