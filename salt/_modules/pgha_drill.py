@@ -187,8 +187,8 @@ def fault(name, seconds=None):
 
 def undone():
     """
-    Return whether no fault of a drill lasts on this host any more. Raises CommandExecutionError with the remedy when
-    one could not be undone.
+    Return whether no fault of a drill lasts on this host any more; a sentence with the remedy when one could not be
+    undone.
 
     CLI Example:
 
@@ -199,7 +199,7 @@ def undone():
     name, show = pghalib.drill.lasting.UNDO, __salt__["service.show"]
     timer, service = show(f"{name}.timer"), show(f"{name}.service")
     if service.get("ActiveState") == "failed":
-        raise CommandExecutionError(
+        return (
             f"A fault of a drill could not be undone here: journalctl -u {name} says why, and systemctl start {name}"
             f" tries it again ({pghalib.text.line(' '.join(_lines()))})"
         )
@@ -212,7 +212,10 @@ def _lines():
 
 def _last(one, settings):
     """Make a fault that lasts. Everything that can speak against it is looked at before anything is done."""
-    if not undone():
+    ended = undone()
+    if isinstance(ended, str):
+        raise CommandExecutionError(ended)
+    if not ended:
         timer = f"{pghalib.drill.lasting.UNDO}.timer"
         raise CommandExecutionError(f"A fault of a drill lasts here until {timer} has undone it: wait for that")
     free = _free(settings) if one["how"] == "full" else 0

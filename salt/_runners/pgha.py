@@ -153,8 +153,8 @@ def drill(cluster=None, faults=None, workers=4, harmful=False, list=False, minut
     client
         Id of the minion where the clients run, such as the host of an application. Default: the master.
 
-    It is refused, with all reasons, while the cluster is not well. ``salt-run`` ends with 1 when a rule is broken or an
-    outage is longer than promised. The login and the table of the drill are removed in the end.
+    It is refused, with all reasons, while the cluster is not well. ``salt-run`` ends with 1 when a rule is broken or
+    not judged, or an outage is longer than promised. The login and the table of the drill are removed in the end.
 
     CLI Example:
 

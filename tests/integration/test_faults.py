@@ -4,6 +4,7 @@ on one host, a leader without a lease takes no writes, and a client waits no lon
 """
 
 import contextlib
+import functools
 import time
 
 import pytest
@@ -157,6 +158,7 @@ HEARTBEAT = "SELECT pid FROM pg_stat_activity WHERE application_name = 'Patroni 
 def test_a_leader_whose_patroni_hangs_is_stopped_before_another_one_leads(cluster, ledger, observer, hung):
     cluster.wait_synchronous()
     leader, begun = cluster.leader(), time.time()
+    postmaster = leader.read("/pgdata/test/postmaster.pid").split()[0]
     process = main_pid(leader, "patroni") if hung == "Patroni" else cluster.psql(leader, HEARTBEAT).strip()
     journal = ["journalctl", "-u", "pgha-guard", f"--since=@{begun:.0f}", "-o", "cat"]
 
@@ -170,6 +172,8 @@ def test_a_leader_whose_patroni_hangs_is_stopped_before_another_one_leads(cluste
         (key,) = wait_for(stopped, timeout=30, what="the server without a lease is stopped", interval=0.2)
         assert key in (leader.name, None)
         assert cluster.vip not in leader.addresses()
+        gone = functools.partial(leader.run, ["kill", "-0", postmaster], check=False)
+        wait_for(lambda: gone().returncode, timeout=15, what="the server is gone", interval=0.2)
         wait_for(lambda: leader_key(cluster) not in (leader.name, None), timeout=40, what="another one leads")
     finally:
         leader.run(["kill", "-CONT", process], check=False)

@@ -156,6 +156,16 @@ def test_a_drill_that_is_interrupted_while_a_fault_lasts_ends_when_the_fault_is_
     assert all(one["held"] for one in found["verdicts"])
 
 
+def test_a_fault_that_could_not_be_undone_is_told_at_once(course, monkeypatch):
+    monkeypatch.setattr(pghalib.drill.underway, "LASTING", 10**6)
+    course.answers += ["a fault could not be undone here:\x1b[2J systemctl start it"] * 2
+    found = course.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)
+    assert found["early"].startswith("hang-patroni: db1: a fault could not be undone here:")
+    assert "systemctl start it" in found["early"]
+    assert "\x1b" not in found["early"]
+    assert [one["held"] for one in found["verdicts"]][:3] == [None] * 3
+
+
 def test_a_fault_that_was_made_though_nobody_heard_so_is_waited_for(lasting):
     lasting.refuses.add("fault")
     lasting.run(["db1"], ["hang-patroni"], {"host": "h"}, 1, 250)

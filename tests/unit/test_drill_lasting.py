@@ -327,9 +327,9 @@ def test_a_fault_lasts_until_its_timer_has_run(host):
 def test_a_fault_that_could_not_be_undone_lasts(host):
     """systemd keeps a unit that has failed; a cut host is none that is whole."""
     host.shown["pgha-drill-undo.service"] = {"ActiveState": "failed"}
-    for asked in (host.undone, lambda: host.fault("isolate")):
-        with pytest.raises(CommandExecutionError, match="could not be undone here: .* systemctl start pgha-drill-undo"):
-            asked()
+    with pytest.raises(CommandExecutionError, match="could not be undone here: .* systemctl start pgha-drill-undo"):
+        host.fault("isolate")
+    assert "could not be undone here: journalctl -u pgha-drill-undo says why" in host.undone()
     assert [words[0] for words, _ in host.ran] == ["journalctl"] * 2
 
 

@@ -260,7 +260,9 @@ def bound(
 def _sender(parameters: Mapping[str, Json]) -> float:
     """The seconds after which PostgreSQL gives up a replica; a number without a unit is milliseconds."""
     name = "wal_sender_timeout"
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*", str(parameters.get(name, _DEFAULTS[name])))
+    # Null removes it from the settings, and leaves PostgreSQL its own.
+    given = parameters.get(name, _DEFAULTS[name]) or _DEFAULTS[name]
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*", str(given))
     # What PostgreSQL does not read is named before it is anybody's setting.
     return float(found[1]) * _UNITS[found[2] or "ms"] if found else 0.0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError
 
+import pghalib.text
 import pghalib.wait
 
 if TYPE_CHECKING:
@@ -50,15 +51,19 @@ class Underway:
             raise CommandExecutionError(f"{name} was over before it")
 
     def wait(self) -> None:
-        """Wait until none lasts any more. Raises CommandExecutionError when one does not end."""
+        """Wait until none lasts any more. Raises CommandExecutionError when one does not end, or cannot be undone."""
 
-        def undone() -> bool:
+        def undone() -> bool | str:
             for host in self.hosts():
-                if self._ask(host, "pgha_drill.undone") is not True:
-                    return False
+                ended = self._ask(host, "pgha_drill.undone")
+                if ended is not True:
+                    # What could not be undone by itself will not be.
+                    return f"{host}: {pghalib.text.line(ended)}" if isinstance(ended, str) else False
                 del self._hosts[host]
             return True
 
         if self._hosts:
             seconds = max(0, round(max(self._hosts.values()) + LASTING - time.monotonic()))
-            pghalib.wait.until(undone, seconds, "no fault lasts any more", interval=1)
+            found = pghalib.wait.until(undone, seconds, "no fault lasts any more", interval=1)
+            if isinstance(found, str):
+                raise CommandExecutionError(found)
