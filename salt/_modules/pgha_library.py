@@ -53,11 +53,8 @@ def served(saltenv="base"):
             # same moment, one of them is told that there is none (Salt 3008.3, ``find_file`` of utils/gitfs.py).
             __salt__["cp.hash_file"](f"salt://{path}", saltenv)
         elif path.startswith("_") and _ours(path[1:]):
-            told = __salt__["cp.hash_file"](f"salt://{path}", saltenv)
-            if told.get("hash_type") != "sha256":
-                return ""
-            hashes[path[1:]] = told["hsum"]
-    return _figure(hashes)
+            hashes[path[1:]] = _served_hash(path, saltenv)
+    return "" if None in hashes.values() else _figure(hashes)
 
 
 def older(saltenv="base"):
@@ -80,12 +77,21 @@ def older(saltenv="base"):
     # More than is served may be there: not every master removes it (``clean_dynamic_modules``).
     for path in __salt__["cp.list_master"](saltenv) if kinds else ():
         if path.startswith("_") and _ours(path[1:], kinds):
-            told = __salt__["cp.hash_file"](f"salt://{path}", saltenv)
-            if told.get("hash_type") != "sha256":
+            told = _served_hash(path, saltenv)
+            if told is None:
                 return []
-            if told["hsum"] != _hash(path[1:]):
+            if told != _hash(path[1:]):
                 found.append(path[1:])
     return found
+
+
+def _served_hash(path, saltenv):
+    """The SHA-256 of a file that this master serves; None when the master does not hash its files so."""
+    told = __salt__["cp.hash_file"](f"salt://{path}", saltenv)
+    if told.get("hash_type") != "sha256":
+        return None
+    # gitfs gives bytes, but the first time (Salt 3008.3, ``file_hash`` of utils/gitfs.py).
+    return told["hsum"].decode("ascii", "replace") if isinstance(told["hsum"], bytes) else told["hsum"]
 
 
 def _has(kind, begin):

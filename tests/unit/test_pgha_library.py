@@ -23,15 +23,20 @@ def minion(tmp_path):
     return tmp_path
 
 
+def hashed(url, kind, git):
+    """What Salt tells of a file of this checkout; gitfs tells it as bytes."""
+    found = hashlib.sha256((SALT / url.removeprefix("salt://")).read_bytes()).hexdigest()
+    return {"hsum": found.encode() if git else found, "hash_type": kind}
+
+
 @pytest.fixture
 def master(loader_module):
     """``pgha_library.served`` of a master that serves this checkout, and a module of another formula."""
 
-    def call(kind="sha256"):
+    def call(kind="sha256", git=False):
         def hash_file(url, saltenv):
             assert saltenv == "base"
-            content = (SALT / url.removeprefix("salt://")).read_bytes()
-            return {"hsum": hashlib.sha256(content).hexdigest(), "hash_type": kind}
+            return hashed(url, kind, git)
 
         served = [str(path.relative_to(SALT)) for path in SALT.rglob("*") if path.is_file()]
         salt = {"cp.list_master": lambda _saltenv: served, "cp.hash_file": hash_file}
@@ -45,8 +50,9 @@ def figure(minion, loader_module):
     return loader_module("_modules/pgha_library.py", opts={"extension_modules": str(minion)}).here
 
 
-def test_a_minion_with_the_masters_modules_has_the_masters_figure(figure, master):
-    assert figure() == master()
+@pytest.mark.parametrize("git", [False, True])
+def test_a_minion_with_the_masters_modules_has_the_masters_figure(figure, master, git):
+    assert figure() == master(git=git)
 
 
 def test_a_minion_that_has_not_loaded_the_grains_asks_for_the_modules_again(loader_module, minion, master):
@@ -85,10 +91,9 @@ def older(minion, loader_module):
         (minion / kind).mkdir()
         (minion / kind / "pgha.py").write_bytes((SALT / f"_{kind}/pgha.py").read_bytes())
 
-    def call(kind="sha256"):
+    def call(kind="sha256", git=False):
         def hash_file(url, _saltenv):
-            content = (SALT / url.removeprefix("salt://")).read_bytes()
-            return {"hsum": hashlib.sha256(content).hexdigest(), "hash_type": kind}
+            return hashed(url, kind, git)
 
         served = sorted(str(path.relative_to(SALT)) for path in SALT.rglob("*") if path.is_file())
         salt = {"cp.list_master": lambda _saltenv: [*served, "_modules/nginx.py"], "cp.hash_file": hash_file}
@@ -105,6 +110,7 @@ def test_a_master_is_told_what_it_serves_and_has_not_taken_over(minion, older):
     (minion / "runners/pgha.py").write_text("of the former formula")
     (minion / "utils/pghalib/wait.py").unlink()
     assert older() == ["runners/pgha.py", "utils/pghalib/wait.py"]
+    assert older(git=True) == ["runners/pgha.py", "utils/pghalib/wait.py"]
     assert older("md5") == []
 
 
