@@ -348,6 +348,7 @@ def test_every_sls_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_o
         assert others == [plain] * len(JINJA), name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_file_is_the_same_however_jinja_treats_the_lines_of_blocks(caller_of, loader_module, name, tls):
