@@ -112,6 +112,13 @@ def test_the_axis_has_round_numbers(seconds, last, count):
     assert (ticks[0], ticks[-1], len(ticks)) == (0, last, count)
 
 
+def test_the_last_label_of_the_axis_is_not_cut_off():
+    whole, _ = parsed("test", outcome([result()], [verdict()], history(seconds=122)), {})
+    anchors = re.findall(r'text-anchor="(\w+)">(\d+) s', whole)
+    assert [anchor for anchor, second in anchors if second == "120"] == ["end"]
+    assert {anchor for anchor, second in anchors if second != "120"} == {"middle"}
+
+
 def test_a_long_drill_has_no_more_steps_than_a_picture_can_show():
     long, _ = parsed("test", outcome([result()], [verdict()], history(seconds=600)), {})
     (points,) = {len(one.split()) for one in re.findall(r'<polyline class="curve" points="([^"]*)"', long)}

@@ -197,12 +197,18 @@ def _picture(results: Sequence[Result], history: History) -> str:
         top += 12 + ROW * len(rows) + 26
     under = [_fault(one, index, place, top, len(results) <= NAMED) for index, one in enumerate(results)]
     axis = "".join(
-        f'<text class="soft" x="{place(start + second * 1e9):.0f}" y="{top}" text-anchor="middle">{second} s</text>'
+        f'<text class="soft" x="{place(start + second * 1e9):.0f}" y="{top}" text-anchor="{_anchor(second, seconds)}">'
+        f"{second} s</text>"
         for second in _ticks(seconds)
     )
     label = f"Time line of {seconds:.0f} seconds: writes, leader and virtual IP through {len(results)} faults"
     drawn = "".join([*under, *parts])
     return f'<svg viewBox="0 0 {WIDTH} {top + 10}" role="img" aria-label="{label}">{drawn}{axis}</svg>'
+
+
+def _anchor(second: float, seconds: float) -> str:
+    """How the label of a moment stands to it: the last one would not have room for its second half."""
+    return "end" if second > seconds * 0.97 else "middle"
 
 
 def _ticks(seconds: float) -> list[int]:
